@@ -1,0 +1,1 @@
+//! Authenticated state: the trie with NOMT roots, proofs, witnesses, typed objects and ordered sets.

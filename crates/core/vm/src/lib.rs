@@ -1,0 +1,1 @@
+//! The Vm trait and the virtual machines: exchange (native) and evm (revm).

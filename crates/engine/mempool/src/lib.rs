@@ -1,0 +1,1 @@
+//! Bounded admission of transactions, with lanes.

@@ -1,0 +1,1 @@
+//! Orders transactions into ticks and slots and signs the chain of confirmations.

@@ -1,0 +1,1 @@
+//! Recorded markets as one stream of order-flow events.
