@@ -1,1 +1,14 @@
-//! Authenticated state: the trie with NOMT roots, proofs, witnesses, typed objects and ordered sets.
+//! Authenticated state: the trie with NOMT roots, proofs, witnesses, typed objects and ordered
+//! sets.
+#![cfg_attr(not(feature = "std"), no_std)]
+
+extern crate alloc;
+
+pub mod object;
+pub mod ordered;
+
+pub use object::{
+    Handle, Key, MissingObject, Object, ReadSet, Resident, Savepoint, Source, Table, TableVisitor,
+    Tables, Witnessed, WriteSet,
+};
+pub use ordered::{OrderedSet, Page};

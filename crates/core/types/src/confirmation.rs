@@ -68,8 +68,7 @@ impl TickConfirmation {
     /// Whether the two promises cannot both be kept: evidence against the signer of both.
     pub fn contradicts(&self, other: &Self) -> bool {
         (self.term, self.slot, self.tick) == (other.term, other.slot, other.tick)
-            && (self.before, self.after, self.time_us)
-                != (other.before, other.after, other.time_us)
+            && (self.before, self.after, self.time_us) != (other.before, other.after, other.time_us)
     }
 }
 

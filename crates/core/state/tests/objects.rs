@@ -1,0 +1,152 @@
+//! Ordered sets against `BTreeSet`, and every run twice: on full state and on its witness alone.
+
+use atoll_state::object::{self, ReadSet, TableVisitor, Tables};
+use atoll_state::ordered::MEMBER_MAX;
+use atoll_state::{OrderedSet, Page, Resident, Source, Table, Witnessed, WriteSet};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+
+#[derive(Default)]
+struct Pages<S: Source>(Table<Page, S>);
+
+impl<S: Source> Tables<S> for Pages<S> {
+    fn visit(&mut self, visitor: &mut impl TableVisitor<S>) {
+        visitor.visit(&mut self.0);
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Insert(u64),
+    Remove(u64),
+    From(u64),
+    To(u64),
+    Contains(u64),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let member = prop_oneof![0..600u64, 0..=MEMBER_MAX, (MEMBER_MAX - 300)..=MEMBER_MAX];
+    (0..5u8, member).prop_map(|(kind, m)| match kind {
+        0 => Op::Insert(m),
+        1 => Op::Remove(m),
+        2 => Op::From(m),
+        3 => Op::To(m),
+        _ => Op::Contains(m),
+    })
+}
+
+fn run<S: Source>(pages: &mut Table<Page, S>, ops: &[Op]) -> Vec<Option<u64>> {
+    let set = OrderedSet(3);
+    let mut step = |op: &Op| match *op {
+        Op::Insert(m) => {
+            set.insert(pages, m);
+            None
+        }
+        Op::Remove(m) => {
+            set.remove(pages, m);
+            None
+        }
+        Op::From(m) => set.first_from(pages, m),
+        Op::To(m) => set.last_to(pages, m),
+        Op::Contains(m) => set.contains(pages, m).then_some(m),
+    };
+    ops.iter().map(&mut step).collect()
+}
+
+fn naive(set: &mut BTreeSet<u64>, ops: &[Op]) -> Vec<Option<u64>> {
+    let mut step = |op: &Op| match *op {
+        Op::Insert(m) => set.insert(m).then_some(m).filter(|_| false),
+        Op::Remove(m) => set.remove(&m).then_some(m).filter(|_| false),
+        Op::From(m) => set.range(m..).next().copied(),
+        Op::To(m) => set.range(..=m).next_back().copied(),
+        Op::Contains(m) => set.contains(&m).then_some(m),
+    };
+    ops.iter().map(&mut step).collect()
+}
+
+fn sorted(set: &WriteSet) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+    let mut all: Vec<_> = set.iter().map(|(k, v)| (k.to_vec(), v.map(<[u8]>::to_vec))).collect();
+    all.sort();
+    all
+}
+
+fn from_witness(reads: &ReadSet, leave_out: Option<usize>) -> Pages<Witnessed> {
+    let mut alone = Pages::default();
+    for (i, (key, value)) in reads.iter().enumerate() {
+        if Some(i) != leave_out {
+            object::load(&mut alone, key, value).unwrap();
+        }
+    }
+    object::begin(&mut alone);
+    alone
+}
+
+proptest! {
+    #[test]
+    fn ordered_sets_are_btree_sets_on_full_state_and_on_the_witness(
+        ranges in prop::collection::vec(prop::collection::vec(op(), 0..40), 1..6)
+    ) {
+        let mut full = Pages::<Resident>::default();
+        let mut twin = BTreeSet::new();
+        for ops in &ranges {
+            object::begin(&mut full);
+            let got = run(&mut full.0, ops);
+            prop_assert_eq!(&got, &naive(&mut twin, ops));
+            let (mut writes, mut reads) = (WriteSet::default(), ReadSet::default());
+            object::seal(&mut full, &mut writes, Some(&mut reads));
+
+            let mut alone = from_witness(&reads, None);
+            prop_assert_eq!(&run(&mut alone.0, ops), &got);
+            prop_assert_eq!(object::fault(&mut alone), None);
+            let (mut writes_alone, mut reads_alone) = (WriteSet::default(), ReadSet::default());
+            object::seal(&mut alone, &mut writes_alone, Some(&mut reads_alone));
+            prop_assert_eq!(&writes_alone, &writes);
+            prop_assert_eq!(&reads_alone, &reads);
+
+            // Leave out any one object that was read: the run must notice.
+            for leave_out in 0..reads.len() {
+                let mut alone = from_witness(&reads, Some(leave_out));
+                run(&mut alone.0, ops);
+                prop_assert!(object::fault(&mut alone).is_some());
+            }
+        }
+        // The state is a function of the members alone.
+        let mut fresh = Pages::<Resident>::default();
+        for member in &twin {
+            OrderedSet(3).insert(&mut fresh.0, *member);
+        }
+        let all = sorted(&object::export(&mut full));
+        prop_assert_eq!(sorted(&object::export(&mut fresh)), all);
+    }
+
+    #[test]
+    fn rollback_restores_exactly_and_keeps_the_pre_images(
+        before in prop::collection::vec(op(), 0..20),
+        kept in prop::collection::vec(op(), 0..20),
+        undone in prop::collection::vec(op(), 0..20),
+        after in prop::collection::vec(op(), 0..20),
+    ) {
+        let mut with = Pages::<Resident>::default();
+        let mut without = Pages::<Resident>::default();
+        for pages in [&mut with, &mut without] {
+            object::begin(pages);
+            run(&mut pages.0, &before);
+            object::seal(pages, &mut WriteSet::default(), None);
+            object::begin(pages);
+            run(&mut pages.0, &kept);
+        }
+        let outer = object::savepoint(&mut with);
+        run(&mut with.0, &undone);
+        let inner = object::savepoint(&mut with);
+        run(&mut with.0, &kept);
+        object::rollback(&mut with, inner);
+        run(&mut with.0, &after);
+        object::rollback(&mut with, outer);
+        run(&mut with.0, &after);
+        run(&mut without.0, &after);
+        let (mut left, mut right) = (WriteSet::default(), WriteSet::default());
+        object::seal(&mut with, &mut left, None);
+        object::seal(&mut without, &mut right, None);
+        prop_assert_eq!(sorted(&left), sorted(&right));
+    }
+}
