@@ -1,1 +1,153 @@
-//! The Vm trait and the virtual machines: exchange (native) and evm (revm).
+//! The `Vm` trait and the virtual machines: `exchange` (native) and `evm` (revm).
+//!
+//! A VM decodes and statically checks a transaction without any state ([`Vm::check`]: who signed
+//! it, which lane it belongs to), and executes a checked transaction against its objects
+//! ([`Vm::execute`]). It knows nothing of slots' storage, networks or threads, and reads nothing
+//! but its objects, its spec and the [`SlotContext`].
+#![cfg_attr(not(feature = "std"), no_std)]
+
+extern crate alloc;
+
+pub mod evm;
+pub mod exchange;
+
+use alloc::vec::Vec;
+use atoll_state::{Source, Tables};
+use atoll_types::codec::{CodecError, put_bytes};
+use atoll_types::{
+    Address, B256, Decode, Encode, EnvironmentId, Lane, NetworkId, Reader, Reject, RejectCode,
+};
+
+/// Which environment of which network a VM runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The network; signatures bind it.
+    pub network: NetworkId,
+    /// The environment.
+    pub environment: EnvironmentId,
+}
+
+/// What a VM may know of the slot it runs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct SlotContext {
+    /// The slot's number.
+    pub slot: u64,
+    /// Start of the slot, microseconds since the Unix epoch.
+    pub time_us: u64,
+    /// Hash of the previous slot's header: block hashes derive from it.
+    pub parent: B256,
+}
+
+/// A transaction that passed every check that needs no state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked<T> {
+    /// Hash of the transaction on the network ([`atoll_types::Transaction::hash`]).
+    pub hash: B256,
+    /// Who signed it.
+    pub signer: Address,
+    /// Where inside a tick it belongs.
+    pub lane: Lane,
+    /// The decoded transaction.
+    pub transaction: T,
+}
+
+/// The outcome of one transaction: what the receipts root commits to.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Receipt {
+    /// Hash of the transaction.
+    pub hash: B256,
+    /// 0 for success, else the number of a [`RejectCode`].
+    pub code: u16,
+    /// What happened, as the VM defines it.
+    pub payload: Vec<u8>,
+}
+
+impl Receipt {
+    /// Largest payload, in bytes.
+    pub const PAYLOAD_BYTES_MAX: u32 = 1 << 24;
+
+    /// Why it failed, if it did.
+    pub fn rejection(&self) -> Option<RejectCode> {
+        RejectCode::from_number(self.code)
+    }
+}
+
+impl Encode for Receipt {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.hash.as_slice());
+        out.extend_from_slice(&self.code.to_le_bytes());
+        put_bytes(out, &self.payload);
+    }
+}
+
+impl Decode for Receipt {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(Self {
+            hash: r.b256()?,
+            code: r.u16()?,
+            payload: r.bytes("receipt payload", Self::PAYLOAD_BYTES_MAX)?.to_vec(),
+        })
+    }
+}
+
+/// Money of one asset inside an environment, as an audit finds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssetAudit {
+    /// The asset's symbol.
+    pub asset: alloc::string::String,
+    /// What came in less what went out, in the asset's smallest unit.
+    pub owed: alloc::string::String,
+    /// What accounts, fees, funds and the rounding ledger hold together.
+    pub held: alloc::string::String,
+    /// Whether the two are equal.
+    pub conserved: bool,
+}
+
+/// A virtual machine over its objects.
+///
+/// # Obligations
+/// * Deterministic: the result is a function of spec, objects, context and transaction.
+/// * No hidden state across [`Vm::execute`] calls except through the objects and what
+///   [`Vm::open_slot`] and [`Vm::open_tick`] set; whoever resumes inside a slot calls them first.
+/// * `execute` never panics on any transaction that passed `check`, and its cost is bounded by
+///   what the transaction pays for.
+/// * A failed transaction leaves no trace beyond what its receipt says.
+pub trait Vm<S: Source>: Tables<S> + Sized {
+    /// The spec: everything about the environment that never changes within a version.
+    type Spec: Encode + Decode + Clone;
+    /// A decoded transaction.
+    type Transaction: Clone;
+    /// Names the VM and the version of its rules; part of the program id.
+    const PROGRAM: &'static str;
+
+    /// A VM with an empty state. `seed` keys in-memory indexes and never changes results.
+    fn new(identity: Identity, spec: Self::Spec, seed: u64) -> Self;
+
+    /// Writes the genesis state: balances and contracts of the spec.
+    fn genesis(&mut self);
+
+    /// Decodes a transaction and checks all that needs no state: form, bounds, domain, signature.
+    fn check(
+        identity: &Identity,
+        spec: &Self::Spec,
+        bytes: &[u8],
+    ) -> Result<Checked<Self::Transaction>, Reject>;
+
+    /// Begins a slot (an EVM block).
+    fn open_slot(&mut self, context: &SlotContext);
+
+    /// Begins a tick: time, oracle prices and marks move here and nowhere else.
+    fn open_tick(&mut self, time_us: u64);
+
+    /// Executes one transaction.
+    fn execute(&mut self, transaction: &Checked<Self::Transaction>) -> Receipt;
+
+    /// Executes an input of the slot's opening (an oracle update); called between `open_slot` and
+    /// the first `open_tick`.
+    fn execute_input(&mut self, transaction: &Checked<Self::Transaction>) -> Receipt {
+        self.execute(transaction)
+    }
+
+    /// Checks that money is conserved; walks all accounts, so for audits and tests only.
+    fn audit(&self) -> Vec<AssetAudit>;
+}

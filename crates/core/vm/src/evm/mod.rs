@@ -1,0 +1,1 @@
+//! The Ethereum virtual machine, by revm, over objects.

@@ -1,0 +1,1 @@
+//! The native exchange as a VM.
