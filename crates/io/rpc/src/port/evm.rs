@@ -1,0 +1,398 @@
+//! Port of one EVM environment: what the Ethereum JSON-RPC reads.
+
+use super::{Pending, QueryError};
+use alloy_primitives::{Address, B256, Bloom, Bytes, U256};
+use atoll_types::Reject;
+use std::sync::Arc;
+use tokio::sync::broadcast;
+
+/// Which block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum BlockId {
+    /// Genesis, or the oldest block that is kept.
+    Earliest,
+    /// The last finalised block; also what `safe` means.
+    Finalized,
+    /// The last sealed block.
+    #[default]
+    Latest,
+    /// The state after everything executed so far, sealed or not.
+    Pending,
+    /// By number.
+    Number(u64),
+    /// By hash.
+    Hash(B256),
+}
+
+/// A message to run without ordering it.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct CallRequest {
+    /// Sender; the zero address when none is named.
+    pub from: Option<Address>,
+    /// Callee; none creates a contract.
+    pub to: Option<Address>,
+    /// Gas limit; the node's own limit for calls when none is named.
+    pub gas: Option<u64>,
+    /// Price per gas of a legacy call; without any price fields the call is free.
+    pub gas_price: Option<u128>,
+    /// EIP-1559 maximum price per gas.
+    pub max_fee_per_gas: Option<u128>,
+    /// EIP-1559 maximum tip per gas.
+    pub max_priority_fee_per_gas: Option<u128>,
+    /// Wei sent along.
+    pub value: U256,
+    /// Call data or init code.
+    pub data: Bytes,
+    /// Nonce; the account's own when none is named.
+    pub nonce: Option<u64>,
+    /// EIP-2930 access list.
+    pub access_list: Vec<AccessListItem>,
+}
+
+/// An EIP-2930 access list entry.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct AccessListItem {
+    /// The account.
+    pub address: Address,
+    /// Its storage keys.
+    pub storage_keys: Vec<B256>,
+}
+
+/// Why a call gave no output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallError {
+    /// The code reverted with this data.
+    Reverted(Bytes),
+    /// The code halted: out of gas, invalid opcode, … The sentence names it.
+    Halted(String),
+    /// The message is not one that could be executed: not enough balance, fee too low, …
+    Rejected(Reject),
+    /// There is no state to run it on, or the node failed.
+    Query(QueryError),
+}
+
+impl From<QueryError> for CallError {
+    fn from(error: QueryError) -> Self {
+        Self::Query(error)
+    }
+}
+
+/// A block, with its transactions as hashes or in full.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct EvmBlock {
+    /// Number.
+    pub number: u64,
+    /// Hash.
+    pub hash: B256,
+    /// Parent's hash.
+    pub parent_hash: B256,
+    /// Seconds since the Unix epoch.
+    pub timestamp: u64,
+    /// Fee recipient.
+    pub beneficiary: Address,
+    /// State root after the block, or of the commitment it stands on.
+    pub state_root: B256,
+    /// Commits to the transactions.
+    pub transactions_root: B256,
+    /// Commits to the receipts.
+    pub receipts_root: B256,
+    /// Bloom filter of the logs.
+    pub logs_bloom: Bloom,
+    /// Gas limit.
+    pub gas_limit: u64,
+    /// Gas used.
+    pub gas_used: u64,
+    /// Base fee per gas in wei.
+    pub base_fee_per_gas: u128,
+    /// EIP-4399 randomness.
+    pub prev_randao: B256,
+    /// Extra data.
+    pub extra_data: Bytes,
+    /// Size in bytes.
+    pub size: u64,
+    /// The transactions.
+    pub transactions: BlockTransactions,
+}
+
+/// A block's transactions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BlockTransactions {
+    /// Ethereum hashes.
+    Hashes(Vec<B256>),
+    /// In full.
+    Full(Vec<EvmTransaction>),
+}
+
+impl Default for BlockTransactions {
+    fn default() -> Self {
+        Self::Hashes(Vec::new())
+    }
+}
+
+impl BlockTransactions {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Hashes(list) => list.len(),
+            Self::Full(list) => list.len(),
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Where a transaction stands in the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct BlockPlace {
+    /// Block number.
+    pub number: u64,
+    /// Block hash.
+    pub hash: B256,
+    /// Block time, seconds since the Unix epoch.
+    pub timestamp: u64,
+    /// Index in the block.
+    pub index: u64,
+}
+
+/// A signed Ethereum transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct EvmTransaction {
+    /// Ethereum hash (Keccak-256 of the signed bytes).
+    pub hash: B256,
+    /// Where it is; none while it waits.
+    pub place: Option<BlockPlace>,
+    /// EIP-2718 type: 0, 1, 2 or 4.
+    pub kind: u8,
+    /// Chain id; none for a legacy transaction without replay protection.
+    pub chain_id: Option<u64>,
+    /// Sender's nonce.
+    pub nonce: u64,
+    /// Sender.
+    pub from: Address,
+    /// Callee; none creates a contract.
+    pub to: Option<Address>,
+    /// Wei sent along.
+    pub value: U256,
+    /// Gas limit.
+    pub gas: u64,
+    /// Price per gas: the effective one once it is in a block.
+    pub gas_price: u128,
+    /// EIP-1559 fees: (maximum, maximum tip).
+    pub dynamic_fees: Option<(u128, u128)>,
+    /// Call data or init code.
+    pub input: Bytes,
+    /// EIP-2930 access list; none for legacy transactions.
+    pub access_list: Option<Vec<AccessListItem>>,
+    /// EIP-7702 authorisations; none for other types.
+    pub authorization_list: Option<Vec<EvmAuthorization>>,
+    /// Signature: r, s, and parity.
+    pub signature: (U256, U256, bool),
+}
+
+/// An EIP-7702 authorisation.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct EvmAuthorization {
+    /// Chain id, 0 for any.
+    pub chain_id: U256,
+    /// The code's address.
+    pub address: Address,
+    /// Authority's nonce.
+    pub nonce: u64,
+    /// Signature: r, s, and parity.
+    pub signature: (U256, U256, bool),
+}
+
+/// An Ethereum receipt.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct EvmReceipt {
+    /// Ethereum hash of the transaction.
+    pub transaction_hash: B256,
+    /// Where it is.
+    pub place: BlockPlace,
+    /// EIP-2718 type.
+    pub kind: u8,
+    /// Sender.
+    pub from: Address,
+    /// Callee.
+    pub to: Option<Address>,
+    /// The contract it created.
+    pub contract_address: Option<Address>,
+    /// Whether it succeeded.
+    pub success: bool,
+    /// Gas it used.
+    pub gas_used: u64,
+    /// Gas used in the block up to and with it.
+    pub cumulative_gas_used: u64,
+    /// Price paid per gas.
+    pub effective_gas_price: u128,
+    /// Bloom filter of its logs.
+    pub logs_bloom: Bloom,
+    /// Its logs.
+    pub logs: Vec<EvmLog>,
+}
+
+/// A log.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct EvmLog {
+    /// The contract that emitted it.
+    pub address: Address,
+    /// Up to four topics.
+    pub topics: Vec<B256>,
+    /// Data.
+    pub data: Bytes,
+    /// Where its transaction is.
+    pub place: BlockPlace,
+    /// Ethereum hash of its transaction.
+    pub transaction_hash: B256,
+    /// Index in the block.
+    pub log_index: u64,
+}
+
+/// Which logs.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct LogFilter {
+    /// In which blocks.
+    pub blocks: LogBlocks,
+    /// Emitted by one of these; empty for any.
+    pub addresses: Vec<Address>,
+    /// For each topic position what it may be; empty for anything.
+    pub topics: Vec<Vec<B256>>,
+}
+
+impl LogFilter {
+    /// Whether the log's address and topics match; the block is not looked at.
+    pub fn matches(&self, log: &EvmLog) -> bool {
+        let address = self.addresses.is_empty() || self.addresses.contains(&log.address);
+        address
+            && self.topics.iter().enumerate().all(|(position, allowed)| {
+                match log.topics.get(position) {
+                    Some(topic) => allowed.is_empty() || allowed.contains(topic),
+                    None => false,
+                }
+            })
+    }
+}
+
+/// The blocks of a log filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogBlocks {
+    /// First and last, both included; the gateway has bounded the distance.
+    Range(u64, u64),
+    /// One block.
+    Hash(B256),
+}
+
+impl Default for LogBlocks {
+    fn default() -> Self {
+        Self::Range(0, 0)
+    }
+}
+
+/// Answer of `eth_feeHistory`.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct FeeHistory {
+    /// First block.
+    pub oldest_block: u64,
+    /// Base fee of each block and of the one after the last.
+    pub base_fee_per_gas: Vec<u128>,
+    /// Share of the gas limit that each block used: (used, limit).
+    pub gas_used: Vec<(u64, u64)>,
+    /// For each block, the tip at each percentile asked for; none where none was asked.
+    pub reward: Option<Vec<Vec<u128>>>,
+}
+
+/// A sealed block with its logs, as subscribers get it.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct EvmHead {
+    /// The block, transactions as hashes.
+    pub block: EvmBlock,
+    /// Every log in it.
+    pub logs: Vec<EvmLog>,
+}
+
+/// One EVM environment.
+pub trait EvmPort: Send + Sync + 'static {
+    /// Chain id.
+    fn chain_id(&self) -> u64;
+
+    /// Number of the last sealed block.
+    fn block_number(&self) -> u64;
+
+    /// What a transaction should offer per gas to get in: base fee of the next block plus tip.
+    fn gas_price(&self) -> u128;
+
+    /// The tip worth offering.
+    fn max_priority_fee(&self) -> u128;
+
+    /// An account's wei.
+    fn balance(
+        &self,
+        address: Address,
+        block: BlockId,
+    ) -> Pending<'_, Result<U256, QueryError>>;
+
+    /// An account's nonce; at [`BlockId::Pending`] those in the mempool are counted.
+    fn nonce(&self, address: Address, block: BlockId) -> Pending<'_, Result<u64, QueryError>>;
+
+    /// A contract's code.
+    fn code(&self, address: Address, block: BlockId) -> Pending<'_, Result<Bytes, QueryError>>;
+
+    /// A storage slot.
+    fn storage(
+        &self,
+        address: Address,
+        key: U256,
+        block: BlockId,
+    ) -> Pending<'_, Result<B256, QueryError>>;
+
+    /// Runs a message on a copy of the state.
+    fn call(&self, request: CallRequest, block: BlockId) -> Pending<'_, Result<Bytes, CallError>>;
+
+    /// The least gas limit with which the message succeeds.
+    fn estimate_gas(
+        &self,
+        request: CallRequest,
+        block: BlockId,
+    ) -> Pending<'_, Result<u64, CallError>>;
+
+    /// A block, its transactions in full or as hashes.
+    fn block(
+        &self,
+        block: BlockId,
+        full: bool,
+    ) -> Pending<'_, Result<Option<EvmBlock>, QueryError>>;
+
+    /// All receipts of a block.
+    fn block_receipts(
+        &self,
+        block: BlockId,
+    ) -> Pending<'_, Result<Option<Vec<EvmReceipt>>, QueryError>>;
+
+    /// A transaction by its Ethereum hash, waiting or ordered.
+    fn transaction(&self, hash: B256)
+    -> Pending<'_, Result<Option<EvmTransaction>, QueryError>>;
+
+    /// A receipt by the transaction's Ethereum hash.
+    fn receipt(&self, hash: B256) -> Pending<'_, Result<Option<EvmReceipt>, QueryError>>;
+
+    /// The logs that match, in order; [`QueryError::TooLarge`] when they are more than `limit`.
+    fn logs(
+        &self,
+        filter: LogFilter,
+        limit: usize,
+    ) -> Pending<'_, Result<Vec<EvmLog>, QueryError>>;
+
+    /// Fees of the `count` blocks up to `newest`; `percentiles` ascend within 0..=100.
+    fn fee_history(
+        &self,
+        count: u64,
+        newest: BlockId,
+        percentiles: Vec<f64>,
+    ) -> Pending<'_, Result<FeeHistory, QueryError>>;
+
+    /// Sealed blocks from now on.
+    fn heads(&self) -> broadcast::Receiver<Arc<EvmHead>>;
+}
