@@ -107,8 +107,8 @@ pub struct AssetAudit {
 ///
 /// # Obligations
 /// * Deterministic: the result is a function of spec, objects, context and transaction.
-/// * No hidden state across [`Vm::execute`] calls except through the objects and what
-///   [`Vm::open_slot`] and [`Vm::open_tick`] set; whoever resumes inside a slot calls them first.
+/// * No hidden state across [`Vm::execute`] calls except through the objects and the context that
+///   [`Vm::resume`] sets.
 /// * `execute` never panics on any transaction that passed `check`, and its cost is bounded by
 ///   what the transaction pays for.
 /// * A failed transaction leaves no trace beyond what its receipt says.
@@ -135,6 +135,11 @@ pub trait Vm<S: Source>: Tables<S> + Sized {
 
     /// Begins a slot (an EVM block).
     fn open_slot(&mut self, context: &SlotContext);
+
+    /// Continues inside a slot that was opened already, with the time of its latest tick if there
+    /// was one: sets what [`Vm::open_slot`] and [`Vm::open_tick`] would set outside the objects,
+    /// and touches no object. A range of commands is re-executed from its middle this way.
+    fn resume(&mut self, context: &SlotContext, tick_time_us: Option<u64>);
 
     /// Begins a tick: time, oracle prices and marks move here and nowhere else.
     fn open_tick(&mut self, time_us: u64);
