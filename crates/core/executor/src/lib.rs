@@ -1,1 +1,20 @@
 //! The state transition of a slot, and its verification from a witness alone.
+//!
+//! The same code runs in a node (on full state), in a challenger and in the proof guest (on
+//! nothing but a witness). A [`Batch`] is what the order gave one environment in one slot;
+//! a [`Machine`] executes it; [`verify`](verify::verify) checks a [`Claim`] about any range of it.
+#![cfg_attr(not(feature = "std"), no_std)]
+
+extern crate alloc;
+
+pub mod batch;
+pub mod machine;
+pub mod spec;
+pub mod verify;
+pub mod witness;
+
+pub use batch::{Batch, Range, Step};
+pub use machine::{Machine, Outcome};
+pub use spec::{EnvironmentSpec, VmSpec};
+pub use verify::{Claim, VerifyError, verify};
+pub use witness::Witness;

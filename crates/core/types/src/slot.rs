@@ -57,7 +57,12 @@ pub struct Transaction {
 impl Transaction {
     /// Identifies the transaction on the network: SHA-256 over environment and bytes.
     pub fn hash(&self) -> B256 {
-        sha256(&[&self.environment.0.to_le_bytes(), &self.bytes])
+        Self::hash_parts(self.environment, &self.bytes)
+    }
+
+    /// [`Transaction::hash`] before there is a transaction.
+    pub fn hash_parts(environment: EnvironmentId, bytes: &[u8]) -> B256 {
+        sha256(&[&environment.0.to_le_bytes(), bytes])
     }
 }
 

@@ -1,0 +1,179 @@
+//! What the order gave one environment in one slot, as a flat list of steps.
+//!
+//! `--commands A..B` counts these steps: an input of the slot's opening, the beginning of a tick,
+//! and a transaction are one step each. The opening of the slot itself belongs to step 0.
+
+use alloc::vec::Vec;
+use atoll_types::codec::{CodecError, put_bytes, put_varint};
+use atoll_types::slot::{SLOT_TICKS_MAX, TICK_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX};
+use atoll_types::{
+    B256, Decode, Encode, EnvironmentId, Reader, SlotOpening, Tick, Transaction, sha256,
+};
+use atoll_vm::SlotContext;
+
+/// One step of an environment's batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// An input of the slot's opening.
+    Input(Vec<u8>),
+    /// A tick begins.
+    Tick {
+        /// When it closed, microseconds since the Unix epoch.
+        time_us: u64,
+    },
+    /// A transaction.
+    Transaction(Vec<u8>),
+}
+
+impl Encode for Step {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Input(bytes) => {
+                out.push(0);
+                put_bytes(out, bytes);
+            }
+            Self::Tick { time_us } => {
+                out.push(1);
+                out.extend_from_slice(&time_us.to_le_bytes());
+            }
+            Self::Transaction(bytes) => {
+                out.push(2);
+                put_bytes(out, bytes);
+            }
+        }
+    }
+}
+
+impl Decode for Step {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        match r.u8()? {
+            0 => Ok(Self::Input(r.bytes("input", TRANSACTION_BYTES_MAX)?.to_vec())),
+            1 => Ok(Self::Tick { time_us: r.u64()? }),
+            2 => Ok(Self::Transaction(r.bytes("transaction", TRANSACTION_BYTES_MAX)?.to_vec())),
+            _ => Err(CodecError::Invalid("step")),
+        }
+    }
+}
+
+/// An environment's part of a slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Whose.
+    pub environment: EnvironmentId,
+    /// The slot's context.
+    pub context: SlotContext,
+    /// Its steps in the order of execution.
+    pub steps: Vec<Step>,
+}
+
+impl Batch {
+    /// An environment's part of an opening; ticks follow with [`Batch::push_tick`].
+    pub fn open(environment: EnvironmentId, opening: &SlotOpening) -> Self {
+        let context = SlotContext {
+            slot: opening.slot,
+            time_us: opening.time_us,
+            parent: opening.parent,
+        };
+        let own = opening.inputs.iter().filter(|t| t.environment == environment);
+        let steps = own.map(|t| Step::Input(t.bytes.clone())).collect();
+        Self { environment, context, steps }
+    }
+
+    /// Adds the environment's part of a tick. A tick that holds nothing for the environment does
+    /// not exist for it.
+    pub fn push_tick(&mut self, tick: &Tick) {
+        let own: Vec<&Transaction> =
+            tick.transactions.iter().filter(|t| t.environment == self.environment).collect();
+        if !own.is_empty() {
+            self.steps.push(Step::Tick { time_us: tick.time_us });
+            self.steps.extend(own.into_iter().map(|t| Step::Transaction(t.bytes.clone())));
+        }
+    }
+
+    /// The steps from `start` up to but without `end`, with what is needed to resume there.
+    /// `None` if the range is not inside the batch.
+    pub fn range(&self, start: u32, end: u32) -> Option<Range> {
+        let steps = self.steps.get(start as usize..end as usize)?.to_vec();
+        let tick_time_us = self.steps[..start as usize].iter().rev().find_map(|s| match s {
+            Step::Tick { time_us } => Some(*time_us),
+            _ => None,
+        });
+        let (environment, context) = (self.environment, self.context);
+        Some(Range { environment, context, start, tick_time_us, steps })
+    }
+
+    /// All of the batch.
+    pub fn whole(&self) -> Range {
+        Range {
+            environment: self.environment,
+            context: self.context,
+            start: 0,
+            tick_time_us: None,
+            steps: self.steps.clone(),
+        }
+    }
+}
+
+/// Consecutive steps of a batch: what a witness, a dispute or a proof is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// Whose.
+    pub environment: EnvironmentId,
+    /// The slot's context.
+    pub context: SlotContext,
+    /// Index of the first step inside the batch; 0 includes the opening of the slot.
+    pub start: u32,
+    /// Time of the latest tick before the range, if any.
+    pub tick_time_us: Option<u64>,
+    /// The steps.
+    pub steps: Vec<Step>,
+}
+
+impl Range {
+    /// What a statement commits to.
+    pub fn hash(&self) -> B256 {
+        sha256(&[b"atoll batch", &self.to_bytes()])
+    }
+
+    /// Time of the last step, microseconds.
+    pub fn last_time_us(&self) -> u64 {
+        let last = self.steps.iter().rev().find_map(|step| match step {
+            Step::Tick { time_us } => Some(*time_us),
+            _ => None,
+        });
+        last.or(self.tick_time_us).unwrap_or(self.context.time_us)
+    }
+}
+
+impl Encode for Range {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.environment.0.to_le_bytes());
+        out.extend_from_slice(&self.context.slot.to_le_bytes());
+        out.extend_from_slice(&self.context.time_us.to_le_bytes());
+        out.extend_from_slice(self.context.parent.as_slice());
+        out.extend_from_slice(&self.start.to_le_bytes());
+        out.push(u8::from(self.tick_time_us.is_some()));
+        if let Some(time_us) = self.tick_time_us {
+            out.extend_from_slice(&time_us.to_le_bytes());
+        }
+        put_varint(out, self.steps.len() as u64);
+        for step in &self.steps {
+            step.encode(out);
+        }
+    }
+}
+
+impl Decode for Range {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let environment = EnvironmentId(r.u32()?);
+        let context = SlotContext { slot: r.u64()?, time_us: r.u64()?, parent: r.b256()? };
+        let start = r.u32()?;
+        let tick_time_us = if r.bool()? { Some(r.u64()?) } else { None };
+        let bound = SLOT_TICKS_MAX.saturating_mul(TICK_TRANSACTIONS_MAX.min(1024));
+        let mut steps = Vec::new();
+        for _ in 0..r.length("steps", bound)? {
+            steps.push(Step::decode(r)?);
+        }
+        Ok(Self { environment, context, start, tick_time_us, steps })
+    }
+}

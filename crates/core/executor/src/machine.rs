@@ -1,0 +1,156 @@
+//! Runs an environment's steps in order. Serial execution is the specification.
+
+use crate::batch::{Range, Step};
+use alloc::vec::Vec;
+use atoll_state::object::{self, ReadSet};
+use atoll_state::{MissingObject, Source, WriteSet};
+use atoll_types::{B256, Encode, EnvironmentId, Reject, Transaction, merkle_root};
+use atoll_vm::{Checked, Identity, Receipt, SlotContext, Vm};
+
+/// A transaction's static check: what the order holds may still be refused, with a receipt.
+pub type Prepared<T> = Result<Checked<T>, (B256, Reject)>;
+
+/// What a range of steps yielded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// One receipt per input and transaction, in order.
+    pub receipts: Vec<Receipt>,
+}
+
+impl Outcome {
+    /// Merkle root of the receipts; zero for none.
+    pub fn receipts_root(&self) -> B256 {
+        receipts_root(&self.receipts)
+    }
+
+    /// Merkle root of the messages sent. No VM sends any yet: the outbox is empty by construction.
+    pub fn outbox_root(&self) -> B256 {
+        merkle_root(core::iter::empty())
+    }
+}
+
+/// Merkle root of receipts; zero for none.
+pub fn receipts_root(receipts: &[Receipt]) -> B256 {
+    let encoded: Vec<Vec<u8>> = receipts.iter().map(Encode::to_bytes).collect();
+    merkle_root(encoded.iter().map(Vec::as_slice))
+}
+
+/// An environment's VM with its state.
+#[derive(Debug)]
+pub struct Machine<V, S> {
+    identity: Identity,
+    vm: V,
+    source: core::marker::PhantomData<S>,
+}
+
+impl<S: Source, V: Vm<S>> Machine<V, S> {
+    /// An environment with an empty state.
+    pub fn new(identity: Identity, spec: V::Spec, seed: u64) -> Self {
+        let mut vm = V::new(identity, spec, seed);
+        object::begin(&mut vm);
+        Self { identity, vm, source: core::marker::PhantomData }
+    }
+
+    /// Writes the genesis state and returns it.
+    pub fn genesis(&mut self) -> WriteSet {
+        self.vm.genesis();
+        self.seal(None)
+    }
+
+    /// The VM, for queries.
+    pub fn vm(&self) -> &V {
+        &self.vm
+    }
+
+    /// Puts one object of a snapshot or a witness into the state.
+    pub fn load(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), object::LoadError> {
+        object::load(&mut self.vm, key, value)
+    }
+
+    /// The first object that was touched but not proven, if any.
+    pub fn fault(&mut self) -> Option<MissingObject> {
+        object::fault(&mut self.vm)
+    }
+
+    /// The transaction's static check.
+    pub fn prepare(&self, spec: &V::Spec, bytes: &[u8]) -> Prepared<V::Transaction> {
+        prepare::<V, S>(&self.identity, spec, bytes)
+    }
+
+    /// Begins a slot.
+    pub fn open_slot(&mut self, context: &SlotContext) {
+        self.vm.open_slot(context);
+    }
+
+    /// Begins a tick.
+    pub fn open_tick(&mut self, time_us: u64) {
+        self.vm.open_tick(time_us);
+    }
+
+    /// Executes a transaction of a tick.
+    pub fn execute(&mut self, prepared: &Prepared<V::Transaction>) -> Receipt {
+        match prepared {
+            Ok(checked) => self.vm.execute(checked),
+            Err((hash, reject)) => refusal(*hash, reject),
+        }
+    }
+
+    /// Executes an input of a slot's opening.
+    pub fn execute_input(&mut self, prepared: &Prepared<V::Transaction>) -> Receipt {
+        match prepared {
+            Ok(checked) => self.vm.execute_input(checked),
+            Err((hash, reject)) => refusal(*hash, reject),
+        }
+    }
+
+    /// Ends a range: what changed, and on request what was touched; the next range begins.
+    pub fn seal(&mut self, reads: Option<&mut ReadSet>) -> WriteSet {
+        let mut writes = WriteSet::default();
+        object::seal(&mut self.vm, &mut writes, reads);
+        object::begin(&mut self.vm);
+        writes
+    }
+
+    /// Executes consecutive steps.
+    pub fn run(&mut self, spec: &V::Spec, range: &Range) -> Outcome {
+        if range.start == 0 {
+            self.vm.open_slot(&range.context);
+        } else {
+            self.vm.resume(&range.context, range.tick_time_us);
+        }
+        let mut receipts = Vec::new();
+        for step in &range.steps {
+            match step {
+                Step::Input(bytes) => {
+                    let prepared = self.prepare(spec, bytes);
+                    receipts.push(self.execute_input(&prepared));
+                }
+                Step::Tick { time_us } => self.vm.open_tick(*time_us),
+                Step::Transaction(bytes) => {
+                    let prepared = self.prepare(spec, bytes);
+                    receipts.push(self.execute(&prepared));
+                }
+            }
+        }
+        Outcome { receipts }
+    }
+}
+
+/// The static check of a transaction, with its hash either way.
+pub fn prepare<V: Vm<S>, S: Source>(
+    identity: &Identity,
+    spec: &V::Spec,
+    bytes: &[u8],
+) -> Prepared<V::Transaction> {
+    V::check(identity, spec, bytes)
+        .map_err(|reject| (transaction_hash(identity.environment, bytes), reject))
+}
+
+/// The network's hash of a transaction.
+pub fn transaction_hash(environment: EnvironmentId, bytes: &[u8]) -> B256 {
+    Transaction::hash_parts(environment, bytes)
+}
+
+fn refusal(hash: B256, reject: &Reject) -> Receipt {
+    Receipt { hash, code: reject.code.number(), payload: Vec::new() }
+}
