@@ -1,6 +1,6 @@
 //! What a state transition claims: the public inputs of node, challenger and proof guest.
 
-use crate::codec::Encode;
+use crate::codec::{CodecError, Decode, Encode, Reader};
 use crate::hash::{merkle_root, sha256};
 use crate::id::{EnvironmentId, NetworkId};
 use alloc::vec::Vec;
@@ -80,6 +80,33 @@ impl Encode for Statement {
         ] {
             out.extend_from_slice(hash.as_slice());
         }
+    }
+}
+
+impl Decode for Statement {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let (protocol_version, network) = (r.u32()?, NetworkId(r.b256()?));
+        let environment = EnvironmentId(r.u32()?);
+        let slots = (r.u64()?, r.u64()?);
+        let times_us = (r.u64()?, r.u64()?);
+        let hub_cursor = (r.u64()?, r.u64()?);
+        Ok(Self {
+            protocol_version,
+            network,
+            environment,
+            slots,
+            times_us,
+            hub_cursor,
+            spec_hash: r.b256()?,
+            program_id: r.b256()?,
+            pre_root: r.b256()?,
+            post_root: r.b256()?,
+            batch: r.b256()?,
+            inbox: r.b256()?,
+            outbox: r.b256()?,
+            receipts: r.b256()?,
+            foreign_roots: r.b256()?,
+        })
     }
 }
 
