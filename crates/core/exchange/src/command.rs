@@ -1,0 +1,267 @@
+//! What goes in: commands of accounts, and inputs of the environment.
+
+use crate::field::{Field, codec, record};
+use crate::ids::{Amount, AssetId, ClientId, MarketId, OrderId, Price, Side, Size, Tif, Wallet};
+use alloc::vec::Vec;
+use atoll_types::Address;
+use atoll_types::codec::{CodecError, Reader};
+
+/// A new order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OrderRequest {
+    /// The market.
+    pub market: MarketId,
+    /// Buy or sell.
+    pub side: Side,
+    /// The worst price accepted, in ticks.
+    pub price: Price,
+    /// Size in lots.
+    pub size: Size,
+    /// How long it lives.
+    pub tif: Tif,
+    /// Whether it may only make a position smaller. Perpetuals only.
+    pub reduce_only: bool,
+    /// The client's own identifier.
+    pub client_id: Option<ClientId>,
+}
+record!(OrderRequest { market, side, price, size, tif, reduce_only, client_id });
+
+/// Names an open order of the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrderSelector {
+    /// By the venue's number.
+    Order(OrderId),
+    /// By the client's identifier.
+    Client(ClientId),
+}
+
+impl Field for OrderSelector {
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Order(order) => {
+                out.push(0);
+                order.put(out);
+            }
+            Self::Client(client) => {
+                out.push(1);
+                client.put(out);
+            }
+        }
+    }
+    fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        match r.u8()? {
+            0 => Ok(Self::Order(Field::get(r)?)),
+            1 => Ok(Self::Client(Field::get(r)?)),
+            _ => Err(CodecError::Invalid("order selector")),
+        }
+    }
+}
+codec!(OrderSelector);
+
+/// What an account asks for. Who asks is given beside it ([`crate::Exchange::execute`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Places an order.
+    Place(OrderRequest),
+    /// Cancels one open order.
+    Cancel(OrderSelector),
+    /// Cancels all open orders, or those of one market.
+    CancelAll {
+        /// The market; all of them if none.
+        market: Option<MarketId>,
+    },
+    /// Replaces an open order by a new one with a new number, or does nothing at all.
+    Modify {
+        /// The order to replace.
+        target: OrderSelector,
+        /// The order that takes its place.
+        order: OrderRequest,
+    },
+    /// Sends money to another account of the environment, from and to the same kind of wallet.
+    Transfer {
+        /// Who receives it; must have an account.
+        to: Address,
+        /// The asset.
+        asset: AssetId,
+        /// The wallet.
+        wallet: Wallet,
+        /// How much; above zero.
+        amount: Amount,
+    },
+    /// Moves the collateral asset between the caller's two wallets.
+    Move {
+        /// The wallet that receives it.
+        to: Wallet,
+        /// How much; above zero.
+        amount: Amount,
+    },
+    /// Chooses the leverage of a perpetual market: the initial margin is at least 1 / leverage.
+    SetLeverage {
+        /// The market.
+        market: MarketId,
+        /// 1 to the market's maximum.
+        leverage: u8,
+    },
+}
+
+impl Field for Command {
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Place(order) => {
+                out.push(0);
+                order.put(out);
+            }
+            Self::Cancel(target) => {
+                out.push(1);
+                target.put(out);
+            }
+            Self::CancelAll { market } => {
+                out.push(2);
+                market.put(out);
+            }
+            Self::Modify { target, order } => {
+                out.push(3);
+                target.put(out);
+                order.put(out);
+            }
+            Self::Transfer { to, asset, wallet, amount } => {
+                out.push(4);
+                to.put(out);
+                asset.put(out);
+                wallet.put(out);
+                amount.put(out);
+            }
+            Self::Move { to, amount } => {
+                out.push(5);
+                to.put(out);
+                amount.put(out);
+            }
+            Self::SetLeverage { market, leverage } => {
+                out.push(6);
+                market.put(out);
+                leverage.put(out);
+            }
+        }
+    }
+    fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(match r.u8()? {
+            0 => Self::Place(Field::get(r)?),
+            1 => Self::Cancel(Field::get(r)?),
+            2 => Self::CancelAll { market: Field::get(r)? },
+            3 => Self::Modify { target: Field::get(r)?, order: Field::get(r)? },
+            4 => Self::Transfer {
+                to: Field::get(r)?,
+                asset: Field::get(r)?,
+                wallet: Field::get(r)?,
+                amount: Field::get(r)?,
+            },
+            5 => Self::Move { to: Field::get(r)?, amount: Field::get(r)? },
+            6 => Self::SetLeverage { market: Field::get(r)?, leverage: Field::get(r)? },
+            _ => return Err(CodecError::Invalid("exchange command")),
+        })
+    }
+}
+codec!(Command);
+
+/// What enters from outside the accounts: bridge, oracle, operator, time. Whoever calls
+/// [`crate::Exchange::apply`] has checked that the source may do this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Money that came into the environment; opens the account if there is none.
+    Credit {
+        /// Whose account.
+        address: Address,
+        /// The asset.
+        asset: AssetId,
+        /// The wallet that receives it.
+        wallet: Wallet,
+        /// How much; above zero.
+        amount: Amount,
+    },
+    /// Money that leaves the environment.
+    Debit {
+        /// Whose account.
+        address: Address,
+        /// The asset.
+        asset: AssetId,
+        /// The wallet it leaves.
+        wallet: Wallet,
+        /// How much; above zero.
+        amount: Amount,
+    },
+    /// An oracle price; takes effect at the next tick.
+    Oracle {
+        /// The market.
+        market: MarketId,
+        /// The price in ticks.
+        price: Price,
+    },
+    /// Stops or resumes new orders in a market; cancels stay possible.
+    Pause {
+        /// The market.
+        market: MarketId,
+        /// Whether it is stopped.
+        paused: bool,
+    },
+    /// A tick's barrier: time, oracle prices and marks move here and nowhere else.
+    Tick {
+        /// Microseconds since the Unix epoch; monotone.
+        time_us: u64,
+    },
+}
+
+impl Field for Input {
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Credit { address, asset, wallet, amount } => {
+                out.push(0);
+                address.put(out);
+                asset.put(out);
+                wallet.put(out);
+                amount.put(out);
+            }
+            Self::Debit { address, asset, wallet, amount } => {
+                out.push(1);
+                address.put(out);
+                asset.put(out);
+                wallet.put(out);
+                amount.put(out);
+            }
+            Self::Oracle { market, price } => {
+                out.push(2);
+                market.put(out);
+                price.put(out);
+            }
+            Self::Pause { market, paused } => {
+                out.push(3);
+                market.put(out);
+                paused.put(out);
+            }
+            Self::Tick { time_us } => {
+                out.push(4);
+                time_us.put(out);
+            }
+        }
+    }
+    fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(match r.u8()? {
+            0 => Self::Credit {
+                address: Field::get(r)?,
+                asset: Field::get(r)?,
+                wallet: Field::get(r)?,
+                amount: Field::get(r)?,
+            },
+            1 => Self::Debit {
+                address: Field::get(r)?,
+                asset: Field::get(r)?,
+                wallet: Field::get(r)?,
+                amount: Field::get(r)?,
+            },
+            2 => Self::Oracle { market: Field::get(r)?, price: Field::get(r)? },
+            3 => Self::Pause { market: Field::get(r)?, paused: Field::get(r)? },
+            4 => Self::Tick { time_us: Field::get(r)? },
+            _ => return Err(CodecError::Invalid("exchange input")),
+        })
+    }
+}
+codec!(Input);

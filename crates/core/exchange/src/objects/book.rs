@@ -1,0 +1,195 @@
+//! Price levels and the orders that rest in them.
+
+use crate::field::{Field, record};
+use crate::ids::{AccountId, MarketId, OrderId, Price, Side, Size};
+use alloc::vec::Vec;
+use atoll_state::{Key, Object, OrderedSet};
+use atoll_types::codec::{CodecError, Decode, Encode, Reader};
+
+/// One side of a market's book: market × 2 + side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct BookId(pub u32);
+
+impl BookId {
+    /// The side of a market's book.
+    #[inline]
+    pub fn new(market: MarketId, side: Side) -> Self {
+        Self(u32::from(market.0) << 1 | side as u32)
+    }
+
+    /// The prices that have orders.
+    #[inline]
+    pub fn prices(self) -> OrderedSet {
+        OrderedSet(u64::from(self.0))
+    }
+}
+
+impl Field for BookId {
+    #[inline]
+    fn put(&self, out: &mut Vec<u8>) {
+        self.0.put(out);
+    }
+    fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(Self(Field::get(r)?))
+    }
+}
+
+/// Finds a price level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LevelKey {
+    /// Market and side.
+    pub book: BookId,
+    /// Price in ticks.
+    pub price: Price,
+}
+record!(LevelKey { book, price });
+impl Key for LevelKey {}
+
+/// A price level. Its orders lie in chunks by their sequence in the level; the chunks that are
+/// not empty are linked, so an emptied stretch costs nothing to skip.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Level {
+    /// Open size of all orders, in lots.
+    pub size: Size,
+    /// Orders.
+    pub count: u32,
+    /// Sequence of the next order.
+    pub next: u64,
+    /// First chunk, plus one.
+    pub head: u64,
+    /// Last chunk, plus one.
+    pub tail: u64,
+}
+record!(Level { size, count, next, head, tail });
+impl Object for Level {
+    const TAG: u8 = 13;
+    const NAME: &'static str = "price level";
+    type Key = LevelKey;
+}
+
+/// Finds a chunk of a level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ChunkKey {
+    /// Market and side.
+    pub book: BookId,
+    /// Price in ticks.
+    pub price: Price,
+    /// Sequence ≫ 4.
+    pub chunk: u64,
+}
+record!(ChunkKey { book, price, chunk });
+impl Key for ChunkKey {}
+
+impl ChunkKey {
+    /// The chunk and the place in it of an order.
+    #[inline]
+    pub fn of(book: BookId, price: Price, sequence: u64) -> (Self, usize) {
+        (Self { book, price, chunk: sequence >> 4 }, (sequence & 15) as usize)
+    }
+}
+
+/// A resting order, as matching needs it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RestingOrder {
+    /// Its number.
+    pub order: OrderId,
+    /// Whose.
+    pub account: AccountId,
+    /// Open size in lots; above zero.
+    pub size: Size,
+    /// Whether it may only make a position smaller.
+    pub reduce_only: bool,
+}
+
+/// Up to 16 resting orders of one price, oldest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OrderChunk {
+    /// Which places are taken.
+    taken: u16,
+    /// The chunk before, plus one.
+    pub prev: u64,
+    /// The chunk after, plus one.
+    pub next: u64,
+    orders: [RestingOrder; 16],
+}
+
+impl OrderChunk {
+    /// Whether no order is left.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.taken == 0
+    }
+
+    /// The place of the oldest order.
+    #[inline]
+    pub fn first(&self) -> Option<usize> {
+        (self.taken != 0).then(|| self.taken.trailing_zeros() as usize)
+    }
+
+    /// The order at a place.
+    #[inline]
+    pub fn get(&self, place: usize) -> Option<&RestingOrder> {
+        self.orders.get(place).filter(|_| self.taken >> place & 1 == 1)
+    }
+
+    /// The orders with their places, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &RestingOrder)> {
+        (0..16).filter_map(|place| self.get(place).map(|order| (place, order)))
+    }
+
+    pub(crate) fn put(&mut self, place: usize, order: RestingOrder) {
+        self.taken |= 1 << place;
+        self.orders[place] = order;
+    }
+
+    pub(crate) fn get_mut(&mut self, place: usize) -> &mut RestingOrder {
+        &mut self.orders[place]
+    }
+
+    pub(crate) fn clear(&mut self, place: usize) {
+        self.taken &= !(1 << place);
+        self.orders[place] = RestingOrder::default();
+    }
+}
+
+impl Encode for OrderChunk {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.taken.to_le_bytes());
+        self.prev.put(out);
+        self.next.put(out);
+        for (_, order) in self.iter() {
+            order.order.put(out);
+            // The flag shares the account's varint.
+            (u64::from(order.account.0) << 1 | u64::from(order.reduce_only)).put(out);
+            order.size.put(out);
+        }
+    }
+}
+
+impl Decode for OrderChunk {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let mut chunk = Self { taken: r.u16()?, ..Self::default() };
+        chunk.prev = Field::get(r)?;
+        chunk.next = Field::get(r)?;
+        for place in 0..16 {
+            if chunk.taken >> place & 1 == 1 {
+                let order = Field::get(r)?;
+                let packed: u64 = Field::get(r)?;
+                let account = u32::try_from(packed >> 1).map(AccountId);
+                chunk.orders[place] = RestingOrder {
+                    order,
+                    account: account.map_err(|_| CodecError::Invalid("account number"))?,
+                    size: Field::get(r)?,
+                    reduce_only: packed & 1 == 1,
+                };
+            }
+        }
+        Ok(chunk)
+    }
+}
+
+impl Object for OrderChunk {
+    const TAG: u8 = 14;
+    const NAME: &'static str = "order chunk";
+    type Key = ChunkKey;
+}

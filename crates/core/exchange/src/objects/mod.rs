@@ -1,0 +1,111 @@
+//! The objects of the state. Small and local: a place or a cancel rewrites a few of some hundred
+//! bytes, never a level, a book or an account's history.
+//!
+//! | tag | object | key |
+//! | --- | --- | --- |
+//! | 1 | page of an ordered set (set = market × 2 + side) | set, level, prefix |
+//! | 2 | [`Global`] counters and time | – |
+//! | 3 | [`AccountEntry`]: address → number | address |
+//! | 4 | [`Account`]: collateral, list of markets | account |
+//! | 5 | [`PositionGroup`]: 4 positions | account, group |
+//! | 6 | [`SpotBalance`] | account, asset |
+//! | 7 | [`Ledger`] | asset |
+//! | 8 | [`Directory`]: which slots are taken | account |
+//! | 9 | [`OrderPage`]: 8 open orders | account, slot ≫ 3 |
+//! | 10 | [`ClientOrder`] | account, client id |
+//! | 11 | [`BookTop`]: best prices, last trade, open interest | market |
+//! | 12 | [`MarketPrices`]: mark and oracle | market |
+//! | 13 | [`Level`] | market, side, price |
+//! | 14 | [`OrderChunk`]: 16 resting orders | market, side, price, sequence ≫ 4 |
+//!
+//! An order page holds 8 references and a position group 4 positions (not 16 and 8): they are the
+//! largest objects that a place rewrites, and their size is what the trie has to hash.
+
+mod account;
+mod book;
+mod directory;
+mod market;
+
+pub use account::{
+    Account, AccountEntry, AccountKey, AddressKey, BalanceKey, Global, GlobalKey, GroupKey, Ledger,
+    LedgerKey, Position, PositionGroup, SpotBalance,
+};
+pub use book::{BookId, ChunkKey, Level, LevelKey, OrderChunk, RestingOrder};
+pub use directory::{ClientKey, ClientOrder, Directory, OrderPage, OrderPageKey, OrderRef};
+pub use market::{BookTop, MarketKey, MarketPrices};
+
+use atoll_state::{Page, Source, Table, TableVisitor, Tables};
+
+/// The state of an exchange: its tables.
+#[derive(Debug, Default)]
+pub struct State<S: Source> {
+    /// Price levels, as ordered sets.
+    pub pages: Table<Page, S>,
+    /// Counters and time.
+    pub global: Table<Global, S>,
+    /// Address → account number.
+    pub addresses: Table<AccountEntry, S>,
+    /// Accounts.
+    pub accounts: Table<Account, S>,
+    /// Positions.
+    pub positions: Table<PositionGroup, S>,
+    /// Spot balances.
+    pub balances: Table<SpotBalance, S>,
+    /// What came in, went out, was charged and rounded.
+    pub ledgers: Table<Ledger, S>,
+    /// Which directory slots are taken.
+    pub directories: Table<Directory, S>,
+    /// Open orders by account.
+    pub orders: Table<OrderPage, S>,
+    /// Client ids of open orders.
+    pub clients: Table<ClientOrder, S>,
+    /// Tops of books.
+    pub tops: Table<BookTop, S>,
+    /// Marks and oracle prices.
+    pub prices: Table<MarketPrices, S>,
+    /// Price levels.
+    pub levels: Table<Level, S>,
+    /// Resting orders.
+    pub chunks: Table<OrderChunk, S>,
+}
+
+impl<S: Source> State<S> {
+    /// An empty state; `seed` keys the in-memory indexes and never changes results.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            pages: Table::new(seed),
+            global: Table::new(seed),
+            addresses: Table::new(seed),
+            accounts: Table::new(seed),
+            positions: Table::new(seed),
+            balances: Table::new(seed),
+            ledgers: Table::new(seed),
+            directories: Table::new(seed),
+            orders: Table::new(seed),
+            clients: Table::new(seed),
+            tops: Table::new(seed),
+            prices: Table::new(seed),
+            levels: Table::new(seed),
+            chunks: Table::new(seed),
+        }
+    }
+}
+
+impl<S: Source> Tables<S> for State<S> {
+    fn visit(&mut self, visitor: &mut impl TableVisitor<S>) {
+        visitor.visit(&mut self.pages);
+        visitor.visit(&mut self.global);
+        visitor.visit(&mut self.addresses);
+        visitor.visit(&mut self.accounts);
+        visitor.visit(&mut self.positions);
+        visitor.visit(&mut self.balances);
+        visitor.visit(&mut self.ledgers);
+        visitor.visit(&mut self.directories);
+        visitor.visit(&mut self.orders);
+        visitor.visit(&mut self.clients);
+        visitor.visit(&mut self.tops);
+        visitor.visit(&mut self.prices);
+        visitor.visit(&mut self.levels);
+        visitor.visit(&mut self.chunks);
+    }
+}
