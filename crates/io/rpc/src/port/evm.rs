@@ -328,11 +328,7 @@ pub trait EvmPort: Send + Sync + 'static {
     fn max_priority_fee(&self) -> u128;
 
     /// An account's wei.
-    fn balance(
-        &self,
-        address: Address,
-        block: BlockId,
-    ) -> Pending<'_, Result<U256, QueryError>>;
+    fn balance(&self, address: Address, block: BlockId) -> Pending<'_, Result<U256, QueryError>>;
 
     /// An account's nonce; at [`BlockId::Pending`] those in the mempool are counted.
     fn nonce(&self, address: Address, block: BlockId) -> Pending<'_, Result<u64, QueryError>>;
@@ -372,18 +368,14 @@ pub trait EvmPort: Send + Sync + 'static {
     ) -> Pending<'_, Result<Option<Vec<EvmReceipt>>, QueryError>>;
 
     /// A transaction by its Ethereum hash, waiting or ordered.
-    fn transaction(&self, hash: B256)
-    -> Pending<'_, Result<Option<EvmTransaction>, QueryError>>;
+    fn transaction(&self, hash: B256) -> Pending<'_, Result<Option<EvmTransaction>, QueryError>>;
 
     /// A receipt by the transaction's Ethereum hash.
     fn receipt(&self, hash: B256) -> Pending<'_, Result<Option<EvmReceipt>, QueryError>>;
 
     /// The logs that match, in order; [`QueryError::TooLarge`] when they are more than `limit`.
-    fn logs(
-        &self,
-        filter: LogFilter,
-        limit: usize,
-    ) -> Pending<'_, Result<Vec<EvmLog>, QueryError>>;
+    fn logs(&self, filter: LogFilter, limit: usize)
+    -> Pending<'_, Result<Vec<EvmLog>, QueryError>>;
 
     /// Fees of the `count` blocks up to `newest`; `percentiles` ascend within 0..=100.
     fn fee_history(

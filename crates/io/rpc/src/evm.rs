@@ -1,0 +1,93 @@
+//! `/evm/<environment>`: Ethereum JSON-RPC, over HTTP POST and WebSocket.
+//!
+//! The conventions are those of the execution API specification and, where it is silent, of geth,
+//! because that is what clients match on. A refused transaction's `error.data` carries Atoll's
+//! stable code and label.
+
+mod args;
+mod batch;
+mod error;
+mod methods;
+mod parse;
+mod render;
+mod subscribe;
+
+pub use error::RpcError;
+
+use crate::metrics::Door;
+use crate::server::{Client, EvmEnvironment, Refusal, Shared, refuse};
+use crate::ws;
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Extension, FromRequestParts, Path, State, WebSocketUpgrade};
+use axum::http::{HeaderValue, Method, Request, StatusCode, header};
+use axum::response::Response;
+use axum::routing::any;
+use http_body_util::BodyExt;
+use std::sync::Arc;
+
+/// What a method may use.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) environment: EvmEnvironment,
+}
+
+/// The routes of this API.
+pub(crate) fn routes(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/evm/{environment}", any(serve))
+        .fallback(|State(shared): State<Arc<Shared>>, request: Request<Body>| async move {
+            crate::atoll::unknown_path(&shared, request.uri().path())
+        })
+        .with_state(shared)
+}
+
+async fn serve(
+    State(shared): State<Arc<Shared>>,
+    Path(name): Path<String>,
+    Extension(client): Extension<Arc<Client>>,
+    request: Request<Body>,
+) -> Response {
+    let found = shared.ports.evm.iter().find(|environment| environment.name == name);
+    let Some(environment) = found.cloned() else {
+        let known: Vec<&str> = shared.ports.evm.iter().map(|e| e.name.as_str()).collect();
+        let sentence =
+            format!("there is no EVM environment '{name}'; there are: {}", known.join(", "));
+        return refuse(
+            Door::Evm,
+            &Refusal::new(
+                StatusCode::NOT_FOUND,
+                atoll_types::RejectCode::UnknownEnvironment,
+                sentence,
+            ),
+        );
+    };
+    let context = Context { shared: shared.clone(), environment };
+    let (mut parts, body) = request.into_parts();
+    if parts.method == Method::POST {
+        let bytes = body.collect().await.map(http_body_util::Collected::to_bytes);
+        return answer(&context, &bytes.unwrap_or_default()).await;
+    }
+    if parts.headers.contains_key(header::UPGRADE) {
+        return match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
+            Ok(upgrade) => ws::accept(upgrade, shared, client, Door::Evm, |outbox| {
+                subscribe::Session::new(context, outbox)
+            }),
+            Err(rejection) => {
+                let sentence = format!("not a WebSocket handshake: {rejection}");
+                refuse(Door::Evm, &Refusal::new(StatusCode::BAD_REQUEST, None, sentence))
+            }
+        };
+    }
+    let sentence = "POST JSON-RPC requests here, or open a WebSocket";
+    refuse(Door::Evm, &Refusal::new(StatusCode::METHOD_NOT_ALLOWED, None, sentence))
+}
+
+async fn answer(context: &Context, body: &Bytes) -> Response {
+    let text = batch::answer(context, body, None).await;
+    let mut response = Response::new(Body::from(text.unwrap_or_default()));
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}

@@ -1,0 +1,254 @@
+//! The methods.
+
+use super::Context;
+use super::args::{block, call as call_object, filter, number};
+use super::error::RpcError;
+use super::parse::{Params, address, bytes, hash, invalid, kind, quantity_u64, storage_key};
+use super::render;
+use crate::port::{BlockId, BlockTransactions, EvmPort, Wait};
+use alloy_primitives::{Bytes, keccak256};
+use serde_json::{Value, json};
+
+type Answer = Result<Value, RpcError>;
+
+/// Most blocks of one `eth_feeHistory`.
+const FEE_HISTORY_BLOCKS_MAX: u64 = 1024;
+/// Most percentiles of one `eth_feeHistory`.
+const PERCENTILES_MAX: usize = 100;
+
+/// Every method there is, with the most arguments it takes.
+const METHODS: &[(&str, usize)] = &[
+    ("web3_clientVersion", 0),
+    ("web3_sha3", 1),
+    ("net_version", 0),
+    ("net_listening", 0),
+    ("net_peerCount", 0),
+    ("eth_chainId", 0),
+    ("eth_syncing", 0),
+    ("eth_accounts", 0),
+    ("eth_blockNumber", 0),
+    ("eth_gasPrice", 0),
+    ("eth_maxPriorityFeePerGas", 0),
+    ("eth_feeHistory", 3),
+    ("eth_getBalance", 2),
+    ("eth_getTransactionCount", 2),
+    ("eth_getCode", 2),
+    ("eth_getStorageAt", 3),
+    ("eth_call", 4),
+    ("eth_estimateGas", 3),
+    ("eth_sendRawTransaction", 1),
+    ("eth_sendRawTransactionSync", 2),
+    ("eth_getTransactionByHash", 1),
+    ("eth_getTransactionReceipt", 1),
+    ("eth_getTransactionByBlockNumberAndIndex", 2),
+    ("eth_getTransactionByBlockHashAndIndex", 2),
+    ("eth_getBlockByNumber", 2),
+    ("eth_getBlockByHash", 2),
+    ("eth_getBlockReceipts", 1),
+    ("eth_getBlockTransactionCountByNumber", 1),
+    ("eth_getBlockTransactionCountByHash", 1),
+    ("eth_getUncleCountByBlockNumber", 1),
+    ("eth_getUncleCountByBlockHash", 1),
+    ("eth_getLogs", 1),
+];
+
+/// Answers one call.
+pub(super) async fn call(context: &Context, method: &str, params: Option<Value>) -> Answer {
+    let known = METHODS.iter().find(|(name, _)| *name == method);
+    let Some((_, arguments_max)) = known else { return Err(RpcError::method(method)) };
+    let params = Params::new(params, *arguments_max)?;
+    let port = context.environment.port.as_ref();
+    match method {
+        "web3_clientVersion" => Ok(json!(context.shared.config.client_version)),
+        "web3_sha3" => Ok(json!(keccak256(params.required(0, bytes)?))),
+        "net_version" => Ok(json!(port.chain_id().to_string())),
+        "net_listening" => Ok(json!(true)),
+        "net_peerCount" => Ok(render::quantity(0u64)),
+        "eth_chainId" => Ok(render::quantity(port.chain_id())),
+        "eth_syncing" => Ok(json!(false)),
+        "eth_accounts" => Ok(json!([])),
+        "eth_blockNumber" => Ok(render::quantity(port.block_number())),
+        "eth_gasPrice" => Ok(render::quantity(port.gas_price())),
+        "eth_maxPriorityFeePerGas" => Ok(render::quantity(port.max_priority_fee())),
+        "eth_feeHistory" => fee_history(port, &params).await,
+        "eth_getBalance" => {
+            let (account, at) = (params.required(0, address)?, params.optional(1, block)?);
+            Ok(render::quantity(port.balance(account, at).await?))
+        }
+        "eth_getTransactionCount" => {
+            let (account, at) = (params.required(0, address)?, params.optional(1, block)?);
+            Ok(render::quantity(port.nonce(account, at).await?))
+        }
+        "eth_getCode" => {
+            let (account, at) = (params.required(0, address)?, params.optional(1, block)?);
+            Ok(json!(port.code(account, at).await?))
+        }
+        "eth_getStorageAt" => {
+            let (account, key) = (params.required(0, address)?, params.required(1, storage_key)?);
+            Ok(json!(port.storage(account, key, params.optional(2, block)?).await?))
+        }
+        "eth_call" => {
+            let request = params.required(0, |value| call_object(value, port.chain_id()))?;
+            let at = params.optional(1, block)?;
+            no_overrides(&params, 2)?;
+            Ok(json!(port.call(request, at).await?))
+        }
+        "eth_estimateGas" => {
+            let request = params.required(0, |value| call_object(value, port.chain_id()))?;
+            let at = params.optional(1, block)?;
+            no_overrides(&params, 2)?;
+            Ok(render::quantity(port.estimate_gas(request, at).await?))
+        }
+        "eth_sendRawTransaction" => {
+            let raw = params.required(0, bytes)?;
+            Ok(json!(submit(context, raw, Wait::Admission).await?))
+        }
+        "eth_sendRawTransactionSync" => send_sync(context, &params).await,
+        "eth_getTransactionByHash" => {
+            let found = port.transaction(params.required(0, hash)?).await?;
+            Ok(found.map_or(Value::Null, |transaction| render::transaction(&transaction)))
+        }
+        "eth_getTransactionReceipt" => {
+            let found = port.receipt(params.required(0, hash)?).await?;
+            Ok(found.map_or(Value::Null, |receipt| render::receipt(&receipt)))
+        }
+        "eth_getTransactionByBlockNumberAndIndex" => {
+            transaction_at(port, params.required(0, number)?, &params).await
+        }
+        "eth_getTransactionByBlockHashAndIndex" => {
+            transaction_at(port, BlockId::Hash(params.required(0, hash)?), &params).await
+        }
+        "eth_getBlockByNumber" => {
+            block_with(port, params.required(0, number)?, params.optional(1, boolean)?).await
+        }
+        "eth_getBlockByHash" => {
+            let at = BlockId::Hash(params.required(0, hash)?);
+            block_with(port, at, params.optional(1, boolean)?).await
+        }
+        "eth_getBlockReceipts" => {
+            let found = port.block_receipts(params.required(0, block)?).await?;
+            Ok(found.map_or(Value::Null, |list| list.iter().map(render::receipt).collect()))
+        }
+        "eth_getBlockTransactionCountByNumber" => {
+            let found = port.block(params.required(0, number)?, false).await?;
+            Ok(found.map_or(Value::Null, |b| render::quantity(b.transactions.len() as u64)))
+        }
+        "eth_getBlockTransactionCountByHash" => {
+            let found = port.block(BlockId::Hash(params.required(0, hash)?), false).await?;
+            Ok(found.map_or(Value::Null, |b| render::quantity(b.transactions.len() as u64)))
+        }
+        "eth_getUncleCountByBlockNumber" => {
+            let found = port.block(params.required(0, number)?, false).await?;
+            Ok(found.map_or(Value::Null, |_| render::quantity(0u64)))
+        }
+        "eth_getUncleCountByBlockHash" => {
+            let found = port.block(BlockId::Hash(params.required(0, hash)?), false).await?;
+            Ok(found.map_or(Value::Null, |_| render::quantity(0u64)))
+        }
+        "eth_getLogs" => {
+            let limits = context.shared.limits();
+            let asked = params.required(0, filter)?;
+            let filter = asked.resolve(port.block_number(), limits.log_blocks_max)?;
+            let logs = port.logs(filter, limits.logs_max).await?;
+            Ok(logs.iter().map(render::log).collect())
+        }
+        _ => Err(RpcError::method(method)),
+    }
+}
+
+fn boolean(value: &Value) -> Result<bool, String> {
+    value.as_bool().ok_or_else(|| format!("expected a boolean, got {}", kind(value)))
+}
+
+fn no_overrides(params: &Params, from: usize) -> Result<(), RpcError> {
+    for position in from..4 {
+        let empty = params
+            .get(position)
+            .is_none_or(|value| value.as_object().is_some_and(serde_json::Map::is_empty));
+        if !empty {
+            return Err(invalid(position, "state and block overrides are not supported"));
+        }
+    }
+    Ok(())
+}
+
+/// Sends a transaction and returns its Ethereum hash.
+async fn submit(
+    context: &Context,
+    raw: Bytes,
+    wait: Wait,
+) -> Result<alloy_primitives::B256, RpcError> {
+    let hash = keccak256(&raw);
+    let shared = &context.shared;
+    match shared.ports.submit.submit(context.environment.id, raw.to_vec(), wait).await {
+        Ok(_) => Ok(hash),
+        Err(reject) => {
+            shared.metrics.reject(reject.code);
+            Err(reject.into())
+        }
+    }
+}
+
+/// EIP-7966: sends and waits for the receipt. The sequencer executes as it orders, so that is at
+/// once.
+async fn send_sync(context: &Context, params: &Params) -> Answer {
+    let raw = params.required(0, bytes)?;
+    let timeout_ms = params.optional(1, |value| match value.as_u64() {
+        Some(number) => Ok(number),
+        None => quantity_u64(value),
+    })?;
+    let hash = keccak256(&raw);
+    let handler_ms = context.shared.limits().handler_timeout.as_millis();
+    let most_ms = u64::try_from(handler_ms).unwrap_or(u64::MAX);
+    let wait_ms = if timeout_ms == 0 { most_ms } else { timeout_ms.min(most_ms) };
+    let wait = std::time::Duration::from_millis(wait_ms);
+    let timed = tokio::time::timeout(wait, submit(context, raw, Wait::Execution)).await;
+    let Ok(sent) = timed else {
+        let sentence = format!("the transaction was added but not executed within {wait_ms} ms");
+        return Err(RpcError { data: Some(json!(hash)), ..RpcError::new(4, sentence) });
+    };
+    match context.environment.port.receipt(sent?).await? {
+        Some(receipt) => Ok(render::receipt(&receipt)),
+        None => {
+            let sentence = format!("the transaction {hash} is ordered; ask for its receipt later");
+            Err(RpcError { data: Some(json!(hash)), ..RpcError::new(4, sentence) })
+        }
+    }
+}
+
+async fn transaction_at(port: &dyn EvmPort, at: BlockId, params: &Params) -> Answer {
+    let index = params.required(1, quantity_u64)?;
+    let Some(found) = port.block(at, true).await? else { return Ok(Value::Null) };
+    let BlockTransactions::Full(list) = &found.transactions else {
+        return Err(RpcError::internal("the block came without its transactions"));
+    };
+    let transaction = usize::try_from(index).ok().and_then(|index| list.get(index));
+    Ok(transaction.map_or(Value::Null, render::transaction))
+}
+
+async fn block_with(port: &dyn EvmPort, at: BlockId, full: bool) -> Answer {
+    Ok(port.block(at, full).await?.map_or(Value::Null, |block| render::block(&block)))
+}
+
+async fn fee_history(port: &dyn EvmPort, params: &Params) -> Answer {
+    let count = params.required(0, |value| match value.as_u64() {
+        Some(number) => Ok(number),
+        None => quantity_u64(value),
+    })?;
+    let newest = params.required(1, number)?;
+    let percentiles = params.optional(2, |value| {
+        let list = value.as_array().ok_or("expected an array of percentiles")?;
+        if list.len() > PERCENTILES_MAX {
+            return Err(format!("over the limit of {PERCENTILES_MAX} percentiles"));
+        }
+        let numbers: Option<Vec<f64>> = list.iter().map(Value::as_f64).collect();
+        let numbers = numbers.ok_or("percentiles must be numbers")?;
+        let ascending = numbers.windows(2).all(|pair| pair[0] <= pair[1]);
+        if !ascending || numbers.iter().any(|p| !(0.0..=100.0).contains(p)) {
+            return Err("percentiles must ascend from 0 to 100".to_owned());
+        }
+        Ok(numbers)
+    })?;
+    let count = count.clamp(1, FEE_HISTORY_BLOCKS_MAX);
+    Ok(render::fee_history(&port.fee_history(count, newest, percentiles).await?))
+}
