@@ -1,1 +1,161 @@
-//! The Ethereum virtual machine, by revm, over objects.
+//! An EVM chain (revm) as an environment: one block per slot.
+//!
+//! * **Blocks.** Number = slot, timestamp = the slot's time in whole seconds (monotone, not
+//!   strictly), PREVRANDAO derives from the previous slot's header hash and is therefore known
+//!   one slot ahead: it is no source of secrets. BLOCKHASH and EIP-2935's contract give slot
+//!   header hashes. There is no beacon chain: no EIP-4788 root and no contract that serves it, no
+//!   deposit and withdrawal requests, and blob transactions are refused.
+//! * **State.** [`objects::Account`], [`objects::StorageSlot`], [`objects::Code`], one
+//!   [`objects::Block`] with the counters of the current block, one [`objects::Ledger`]. Every
+//!   read goes through the tables, so any range of commands runs again from its witness.
+//! * **Refusals.** A transaction that cannot be executed (nonce, funds, fee, no room in the
+//!   block) has a receipt with a code, no payload and no effect. One that ran has an
+//!   [`EvmReceipt`] as payload, whatever its outcome.
+//! * **Money.** Σ balances + burned + destroyed = genesis + deposits − withdrawals.
+//!
+//! Known limitations: code of a contract whose creation succeeded stays for ever, that of an
+//! EIP-7702 delegation included (it is shared by all who delegate to the same address).
+
+mod database;
+mod execute;
+pub mod history;
+pub mod objects;
+pub mod query;
+pub mod receipt;
+pub mod spec;
+pub mod transaction;
+
+pub use execute::prev_randao;
+pub use query::{CallError, CallOutcome, CallRequest};
+pub use receipt::{EvmLog, EvmReceipt, Status};
+pub use revm::primitives::Bytes;
+pub use spec::{BaseFee, EvmSpec, GenesisAccount, Hardfork, SpecError};
+pub use transaction::EvmTransaction;
+
+use crate::{AssetAudit, Checked, Identity, Receipt, SlotContext, Vm};
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use atoll_state::{Source, TableVisitor, Tables};
+use atoll_types::{B256, Reject, U256, keccak256};
+use objects::{
+    Account, AccountKey, Block, Code, CodeKey, EvmTables, Singleton, SlotKey, StorageSlot,
+};
+use revm::bytecode::Bytecode;
+use revm::context::CfgEnv;
+use revm::primitives::KECCAK_EMPTY;
+
+/// The EVM over its objects.
+#[derive(Debug)]
+pub struct EvmVm<S: Source> {
+    spec: EvmSpec,
+    config: CfgEnv,
+    prev_randao: B256,
+    tables: EvmTables<S>,
+}
+
+impl<S: Source> Tables<S> for EvmVm<S> {
+    fn visit(&mut self, visitor: &mut impl TableVisitor<S>) {
+        self.tables.visit(visitor);
+    }
+}
+
+impl<S: Source> EvmVm<S> {
+    /// The spec it runs.
+    pub fn spec(&self) -> &EvmSpec {
+        &self.spec
+    }
+}
+
+impl<S: Source> Vm<S> for EvmVm<S> {
+    type Spec = EvmSpec;
+    type Transaction = EvmTransaction;
+    const PROGRAM: &'static str = "evm 1 (revm 43.0.3)";
+
+    fn new(_: Identity, spec: EvmSpec, seed: u64) -> Self {
+        let config = execute::config(&spec);
+        Self { spec, config, prev_randao: B256::ZERO, tables: EvmTables::new(seed) }
+    }
+
+    fn genesis(&mut self) {
+        let mut total = U256::ZERO;
+        for account in &self.spec.genesis {
+            let mut code_hash = KECCAK_EMPTY;
+            // Code that the spec's validation refuses is left out.
+            if let Ok(code) = Bytecode::new_raw_checked(account.code.clone())
+                && !account.code.is_empty()
+            {
+                code_hash = keccak256(&account.code);
+                self.tables.code.set(&CodeKey(code_hash), Code(code));
+            }
+            let (nonce, balance) = (account.nonce, account.balance);
+            self.tables
+                .accounts
+                .set(&AccountKey(account.address), Account { nonce, balance, code_hash });
+            for (slot, value) in &account.storage {
+                let key = SlotKey { address: account.address, slot: *slot };
+                self.tables.storage.set(&key, StorageSlot(*value));
+            }
+            total = total.saturating_add(balance);
+        }
+        if self.spec.hardfork >= Hardfork::Prague {
+            history::deploy(&mut self.tables);
+        }
+        self.tables.ledger.get_mut(&Singleton).genesis = total;
+        let base_fee = self.spec.base_fee.initial();
+        self.tables.block.set(&Singleton, Block { base_fee, ..Block::default() });
+    }
+
+    fn check(
+        identity: &Identity,
+        spec: &EvmSpec,
+        bytes: &[u8],
+    ) -> Result<Checked<EvmTransaction>, Reject> {
+        transaction::check(identity, spec, bytes)
+    }
+
+    fn open_slot(&mut self, context: &SlotContext) {
+        self.resume(context, None);
+        let last = *self.tables.block.get(&Singleton);
+        let block = Block {
+            number: context.slot,
+            timestamp: context.time_us / 1_000_000,
+            base_fee: self.base_fee_after(&last),
+            gas_used: 0,
+            transactions: 0,
+            logs: 0,
+        };
+        self.tables.block.set(&Singleton, block);
+        if let Some(parent) = context.slot.checked_sub(1) {
+            history::record(&mut self.tables, parent, context.parent);
+        }
+    }
+
+    fn resume(&mut self, context: &SlotContext, _: Option<u64>) {
+        self.prev_randao = prev_randao(context.parent);
+    }
+
+    fn open_tick(&mut self, _: u64) {}
+
+    fn execute(&mut self, transaction: &Checked<EvmTransaction>) -> Receipt {
+        self.execute_checked(transaction)
+    }
+
+    fn audit(&self) -> Vec<AssetAudit> {
+        let ledger = self.tables.ledger.peek(&Singleton).copied().unwrap_or_default();
+        let balances = self.tables.accounts.local_iter().map(|(_, account)| account.balance);
+        let mut held = [ledger.burned, ledger.destroyed].into_iter().chain(balances);
+        let held = held.try_fold(U256::ZERO, U256::checked_add);
+        let came = ledger.genesis.checked_add(ledger.deposits);
+        let owed = came.and_then(|came| came.checked_sub(ledger.withdrawals));
+        let text = |amount: Option<U256>| match amount {
+            Some(amount) => amount.to_string(),
+            None => "out of range".to_string(),
+        };
+        alloc::vec![AssetAudit {
+            asset: self.spec.symbol.clone(),
+            owed: text(owed),
+            held: text(held),
+            conserved: owed.is_some() && owed == held,
+        }]
+    }
+}

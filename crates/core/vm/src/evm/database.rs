@@ -1,0 +1,121 @@
+//! revm's view of the tables, and how its results go back into them.
+//!
+//! Reads cannot fail: on a witness that leaves out an object, the table remembers the fault and
+//! the object reads as absent; who re-executes asks [`atoll_state::object::fault`] before
+//! believing the result.
+
+use super::history;
+use super::objects::{Account, AccountKey, Code, CodeKey, EvmTables, SlotKey, StorageSlot};
+use alloc::vec::Vec;
+use atoll_state::Source;
+use atoll_types::{Address, B256, U256};
+use core::convert::Infallible;
+use revm::bytecode::Bytecode;
+use revm::primitives::KECCAK_EMPTY;
+use revm::state::{AccountInfo, EvmState};
+use revm::{Database, DatabaseRef};
+
+fn info(account: &Account) -> Option<AccountInfo> {
+    if *account == Account::default() {
+        return None;
+    }
+    let code = (account.code_hash == KECCAK_EMPTY).then(Bytecode::default);
+    Some(AccountInfo {
+        balance: account.balance,
+        nonce: account.nonce,
+        code_hash: account.code_hash,
+        account_id: None,
+        code,
+    })
+}
+
+/// The tables, every read recorded.
+#[derive(Debug)]
+pub(super) struct Recorded<'a, S: Source>(pub(super) &'a mut EvmTables<S>);
+
+impl<S: Source> Database for Recorded<'_, S> {
+    type Error = Infallible;
+
+    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, Infallible> {
+        Ok(info(self.0.accounts.get(&AccountKey(address))))
+    }
+
+    fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, Infallible> {
+        Ok(self.0.code.get(&CodeKey(code_hash)).0.clone())
+    }
+
+    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, Infallible> {
+        Ok(self.0.storage.get(&SlotKey { address, slot }).0)
+    }
+
+    fn block_hash(&mut self, number: u64) -> Result<B256, Infallible> {
+        Ok(B256::from(self.0.storage.get(&history::slot_of(number)).0))
+    }
+}
+
+/// The tables, read without recording.
+#[derive(Debug)]
+pub(super) struct Peek<'a, S: Source>(pub(super) &'a EvmTables<S>);
+
+impl<S: Source> DatabaseRef for Peek<'_, S> {
+    type Error = Infallible;
+
+    fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, Infallible> {
+        Ok(self.0.accounts.peek(&AccountKey(address)).and_then(info))
+    }
+
+    fn code_by_hash_ref(&self, code_hash: B256) -> Result<Bytecode, Infallible> {
+        Ok(self.0.code.peek(&CodeKey(code_hash)).map(|code| code.0.clone()).unwrap_or_default())
+    }
+
+    fn storage_ref(&self, address: Address, slot: U256) -> Result<U256, Infallible> {
+        Ok(self.0.storage.peek(&SlotKey { address, slot }).map(|slot| slot.0).unwrap_or_default())
+    }
+
+    fn block_hash_ref(&self, number: u64) -> Result<B256, Infallible> {
+        let slot = self.0.storage.peek(&history::slot_of(number));
+        Ok(slot.map(|slot| B256::from(slot.0)).unwrap_or_default())
+    }
+}
+
+/// Writes what a transaction changed. Returns by how much the sum of all balances fell if a
+/// contract destroyed itself: base fees and what was destroyed with it.
+pub(super) fn commit<S: Source>(tables: &mut EvmTables<S>, state: EvmState) -> Option<U256> {
+    // The map's order depends on a hasher; the order of writes must not.
+    let mut accounts: Vec<_> = state.into_iter().filter(|(_, a)| a.is_touched()).collect();
+    accounts.sort_unstable_by_key(|(address, _)| *address);
+    let mut any_destroyed = false;
+    // Modulo 2^256: only the difference matters, and that is not negative.
+    let mut lost = U256::ZERO;
+    for (address, account) in accounts {
+        let key = AccountKey(address);
+        let before = *tables.accounts.get(&key);
+        lost = lost.wrapping_add(before.balance);
+        if account.is_selfdestructed() {
+            // Since EIP-6780 it was created in this very transaction, so nothing of its storage
+            // and code was ever written here.
+            any_destroyed = true;
+            tables.accounts.remove(&key);
+            continue;
+        }
+        let (nonce, balance, code_hash) =
+            (account.info.nonce, account.info.balance, account.info.code_hash);
+        lost = lost.wrapping_sub(balance);
+        let after = Account { nonce, balance, code_hash };
+        if after != before {
+            tables.accounts.set(&key, after);
+        }
+        if code_hash != before.code_hash && code_hash != KECCAK_EMPTY {
+            if let Some(code) = account.info.code {
+                tables.code.set(&CodeKey(code_hash), Code(code));
+            }
+        }
+        let changed = account.storage.iter().filter(|(_, slot)| slot.is_changed());
+        let mut changed: Vec<_> = changed.map(|(at, slot)| (*at, slot.present_value)).collect();
+        changed.sort_unstable();
+        for (slot, value) in changed {
+            tables.storage.set(&SlotKey { address, slot }, StorageSlot(value));
+        }
+    }
+    any_destroyed.then_some(lost)
+}

@@ -1,0 +1,186 @@
+//! Execution of a transaction.
+
+use super::database::{self, Recorded};
+use super::objects::{Block, Singleton};
+use super::receipt::OUTPUT_BYTES_MAX;
+use super::{EvmLog, EvmReceipt, EvmSpec, EvmTransaction, EvmVm, Status};
+use crate::{Checked, Receipt};
+use alloc::vec::Vec;
+use atoll_state::Source;
+use atoll_types::{B256, Encode, Reject, RejectCode, U256, sha256};
+use core::convert::Infallible;
+use revm::context::result::{
+    EVMError, ExecResultAndState, ExecutionResult, InvalidTransaction, Output,
+};
+use revm::context::{BlockEnv, CfgEnv};
+use revm::context_interface::block::BlobExcessGasAndPrice;
+use revm::handler::MainnetContext;
+use revm::primitives::{Bytes, Log};
+use revm::{ExecuteEvm, MainBuilder};
+
+/// PREVRANDAO of the block after the slot whose header has this hash.
+pub fn prev_randao(parent: B256) -> B256 {
+    sha256(&[b"atoll prevrandao", parent.as_slice()])
+}
+
+pub(super) fn config(spec: &EvmSpec) -> CfgEnv {
+    let mut config = CfgEnv::new_with_spec(spec.hardfork.spec_id());
+    config.chain_id = spec.chain_id;
+    config
+}
+
+pub(super) fn log(log: Log) -> EvmLog {
+    let (topics, data) = log.data.split();
+    EvmLog { address: log.address, topics, data }
+}
+
+fn shortened(output: Bytes) -> Bytes {
+    let kept = output.len().min(OUTPUT_BYTES_MAX as usize);
+    output.slice(..kept)
+}
+
+/// The code and the sentence for a transaction that cannot be executed on this state.
+pub(super) fn refusal(error: &EVMError<Infallible>) -> Reject {
+    use InvalidTransaction as Invalid;
+    let EVMError::Transaction(invalid) = error else {
+        return Reject::new(RejectCode::Unsupported, alloc::format!("{error}"));
+    };
+    let code = match invalid {
+        Invalid::NonceTooLow { .. } => RejectCode::NonceTooLow,
+        Invalid::NonceTooHigh { .. } | Invalid::NonceOverflowInTransaction => {
+            RejectCode::NonceTooHigh
+        }
+        Invalid::LackOfFundForMaxFee { .. } => RejectCode::InsufficientBalance,
+        Invalid::OverflowPaymentInTransaction => RejectCode::Overflow,
+        Invalid::GasPriceLessThanBasefee | Invalid::PriorityFeeGreaterThanMaxFee => {
+            RejectCode::FeeTooLow
+        }
+        Invalid::CallerGasLimitMoreThanBlock
+        | Invalid::CallGasCostMoreThanGasLimit { .. }
+        | Invalid::GasFloorMoreThanGasLimit { .. }
+        | Invalid::TxGasLimitGreaterThanCap { .. } => RejectCode::GasLimit,
+        Invalid::RejectCallerWithCode => RejectCode::NotAllowed,
+        Invalid::CreateInitCodeSizeLimit => RejectCode::Oversized,
+        Invalid::InvalidChainId | Invalid::MissingChainId => RejectCode::WrongChain,
+        _ => RejectCode::Unsupported,
+    };
+    Reject::new(code, alloc::format!("{invalid}"))
+}
+
+impl<S: Source> EvmVm<S> {
+    pub(super) fn base_fee_after(&self, block: &Block) -> u64 {
+        match block.number {
+            0 => self.spec.base_fee.initial(),
+            _ => {
+                let limit = self.spec.block_gas_limit;
+                self.spec.base_fee.next(block.base_fee, block.gas_used, limit)
+            }
+        }
+    }
+
+    pub(super) fn block_env(&self, block: &Block) -> BlockEnv {
+        BlockEnv {
+            number: U256::from(block.number),
+            beneficiary: self.spec.fee_recipient,
+            timestamp: U256::from(block.timestamp),
+            gas_limit: self.spec.block_gas_limit,
+            basefee: block.base_fee,
+            difficulty: U256::ZERO,
+            prevrandao: Some(self.prev_randao),
+            // No blob was ever published through this chain.
+            blob_excess_gas_and_price: Some(BlobExcessGasAndPrice {
+                excess_blob_gas: 0,
+                blob_gasprice: 1,
+            }),
+            slot_num: block.number,
+        }
+    }
+
+    pub(super) fn execute_checked(&mut self, checked: &Checked<EvmTransaction>) -> Receipt {
+        let refused = |code: RejectCode| Receipt {
+            hash: checked.hash,
+            code: code.number(),
+            payload: Vec::new(),
+        };
+        let transaction = &checked.transaction;
+        let block = *self.tables.block.get(&Singleton);
+        if transaction.gas_limit > self.spec.block_gas_limit.saturating_sub(block.gas_used) {
+            // There is no room left in this block: the sender may offer it again to the next.
+            return refused(RejectCode::Busy);
+        }
+        let block_env = self.block_env(&block);
+        let mut evm = MainnetContext::new(Recorded(&mut self.tables), self.spec.hardfork.spec_id())
+            .with_cfg(self.config.clone())
+            .with_block(block_env)
+            .build_mainnet();
+        let outcome = evm.transact(transaction.env(checked.signer, self.spec.chain_id));
+        drop(evm);
+        match outcome {
+            Ok(ExecResultAndState { result, state }) => {
+                let lost = database::commit(&mut self.tables, state);
+                let receipt = self.account_for(checked, block, result, lost);
+                let code = match receipt.status {
+                    Status::Success => 0,
+                    Status::Halted | Status::Reverted => RejectCode::Reverted.number(),
+                };
+                Receipt { hash: checked.hash, code, payload: receipt.to_bytes() }
+            }
+            Err(error) => refused(refusal(&error).code),
+        }
+    }
+
+    /// Counts an executed transaction in block and ledger, and writes its receipt.
+    fn account_for(
+        &mut self,
+        checked: &Checked<EvmTransaction>,
+        block: Block,
+        result: ExecutionResult,
+        lost: Option<U256>,
+    ) -> EvmReceipt {
+        let transaction = &checked.transaction;
+        let gas_used = result.tx_gas_used();
+        let burned = U256::from(u128::from(block.base_fee) * u128::from(gas_used));
+        let destroyed = lost.and_then(|lost| lost.checked_sub(burned)).unwrap_or(U256::ZERO);
+        if !burned.is_zero() || !destroyed.is_zero() {
+            let ledger = self.tables.ledger.get_mut(&Singleton);
+            ledger.burned = ledger.burned.saturating_add(burned);
+            ledger.destroyed = ledger.destroyed.saturating_add(destroyed);
+        }
+        let (status, logs, output, contract_address) = match result {
+            ExecutionResult::Success { logs, output: Output::Call(output), .. } => {
+                (Status::Success, logs, shortened(output), None)
+            }
+            ExecutionResult::Success { logs, output: Output::Create(_, address), .. } => {
+                (Status::Success, logs, Bytes::new(), address)
+            }
+            ExecutionResult::Revert { output, .. } => {
+                (Status::Reverted, Vec::new(), shortened(output), None)
+            }
+            ExecutionResult::Halt { .. } => (Status::Halted, Vec::new(), Bytes::new(), None),
+        };
+        let logs: Vec<EvmLog> = logs.into_iter().map(log).collect();
+        let cumulative_gas_used = block.gas_used.saturating_add(gas_used);
+        let after = Block {
+            gas_used: cumulative_gas_used,
+            transactions: block.transactions.saturating_add(1),
+            logs: block.logs.saturating_add(logs.len() as u32),
+            ..block
+        };
+        self.tables.block.set(&Singleton, after);
+        EvmReceipt {
+            status,
+            kind: transaction.kind,
+            transaction_hash: transaction.hash,
+            transaction_index: block.transactions,
+            from: checked.signer,
+            to: transaction.to,
+            contract_address,
+            gas_used,
+            cumulative_gas_used,
+            effective_gas_price: transaction.effective_gas_price(block.base_fee),
+            first_log_index: block.logs,
+            logs,
+            output,
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! The objects of an EVM state.
+
+use alloc::vec::Vec;
+use atoll_state::object::Key;
+use atoll_state::{Object, Source, Table, TableVisitor, Tables};
+use atoll_types::codec::{CodecError, put_bytes, put_varint};
+use atoll_types::{Address, B256, Decode, Encode, Reader, U256};
+use revm::bytecode::Bytecode;
+use revm::primitives::{Bytes, KECCAK_EMPTY};
+
+use super::spec::CODE_BYTES_MAX;
+
+/// Writes an amount: its big-endian bytes without leading zeros, with their number in front.
+fn put_amount(out: &mut Vec<u8>, amount: &U256) {
+    let bytes = amount.to_be_bytes::<32>();
+    put_bytes(out, &bytes[amount.leading_zeros() / 8..]);
+}
+
+fn amount(r: &mut Reader<'_>) -> Result<U256, CodecError> {
+    let bytes = r.bytes("amount", 32)?;
+    if bytes.first() == Some(&0) {
+        return Err(CodecError::Invalid("amount"));
+    }
+    Ok(U256::from_be_slice(bytes))
+}
+
+/// Key of an account: its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AccountKey(pub Address);
+
+/// An account. One without balance, nonce and code does not exist (EIP-161).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Transactions sent, or contracts created.
+    pub nonce: u64,
+    /// Balance in wei.
+    pub balance: U256,
+    /// Keccak-256 of the code.
+    pub code_hash: B256,
+}
+
+impl Default for Account {
+    fn default() -> Self {
+        Self { nonce: 0, balance: U256::ZERO, code_hash: KECCAK_EMPTY }
+    }
+}
+
+/// Key of a storage slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SlotKey {
+    /// Whose storage.
+    pub address: Address,
+    /// Which slot.
+    pub slot: U256,
+}
+
+/// A storage slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StorageSlot(pub U256);
+
+/// Key of a contract's code: its Keccak-256.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CodeKey(pub B256);
+
+/// A contract's code with its jump table, which is derived from it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Code(pub Bytecode);
+
+/// Key of the two objects there is one of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Singleton;
+
+/// The current block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Block {
+    /// Number: that of the slot.
+    pub number: u64,
+    /// Seconds since the Unix epoch.
+    pub timestamp: u64,
+    /// Wei per gas.
+    pub base_fee: u64,
+    /// Gas used so far.
+    pub gas_used: u64,
+    /// Transactions executed so far, refused ones not counted.
+    pub transactions: u32,
+    /// Logs emitted so far.
+    pub logs: u32,
+}
+
+/// The money of the environment, in wei, counted apart from the accounts that hold it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    /// Credited by the genesis state.
+    pub genesis: U256,
+    /// Came in from the hub.
+    pub deposits: U256,
+    /// Went out to the hub.
+    pub withdrawals: U256,
+    /// Base fees burned.
+    pub burned: U256,
+    /// Balances that went with contracts that destroyed themselves in their own creation.
+    pub destroyed: U256,
+}
+
+impl Encode for AccountKey {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.0.as_slice());
+    }
+}
+
+impl Decode for AccountKey {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        r.address().map(Self)
+    }
+}
+
+impl Encode for SlotKey {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.address.as_slice());
+        out.extend_from_slice(&self.slot.to_be_bytes::<32>());
+    }
+}
+
+impl Decode for SlotKey {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(Self { address: r.address()?, slot: r.u256()? })
+    }
+}
+
+impl Encode for CodeKey {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.0.as_slice());
+    }
+}
+
+impl Decode for CodeKey {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        r.b256().map(Self)
+    }
+}
+
+impl Encode for Singleton {
+    fn encode(&self, _: &mut Vec<u8>) {}
+}
+
+impl Decode for Singleton {
+    fn decode(_: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(Self)
+    }
+}
+
+impl Encode for Account {
+    fn encode(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.nonce);
+        put_amount(out, &self.balance);
+        if self.code_hash != KECCAK_EMPTY {
+            out.extend_from_slice(self.code_hash.as_slice());
+        }
+    }
+}
+
+impl Decode for Account {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let (nonce, balance) = (r.varint()?, amount(r)?);
+        if r.rest().is_empty() {
+            return Ok(Self { nonce, balance, code_hash: KECCAK_EMPTY });
+        }
+        match r.b256()? {
+            KECCAK_EMPTY => Err(CodecError::Invalid("code hash")),
+            code_hash => Ok(Self { nonce, balance, code_hash }),
+        }
+    }
+}
+
+impl Encode for StorageSlot {
+    fn encode(&self, out: &mut Vec<u8>) {
+        put_amount(out, &self.0);
+    }
+}
+
+impl Decode for StorageSlot {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        amount(r).map(Self)
+    }
+}
+
+impl Encode for Code {
+    fn encode(&self, out: &mut Vec<u8>) {
+        put_bytes(out, self.0.original_byte_slice());
+    }
+}
+
+impl Decode for Code {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let bytes = r.bytes("code", CODE_BYTES_MAX)?;
+        Bytecode::new_raw_checked(Bytes::copy_from_slice(bytes))
+            .map(Self)
+            .map_err(|_| CodecError::Invalid("code"))
+    }
+}
+
+impl Encode for Block {
+    fn encode(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.number);
+        put_varint(out, self.timestamp);
+        put_varint(out, self.base_fee);
+        put_varint(out, self.gas_used);
+        put_varint(out, u64::from(self.transactions));
+        put_varint(out, u64::from(self.logs));
+    }
+}
+
+impl Decode for Block {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(Self {
+            number: r.varint()?,
+            timestamp: r.varint()?,
+            base_fee: r.varint()?,
+            gas_used: r.varint()?,
+            transactions: r.length("transactions", u32::MAX)?,
+            logs: r.length("logs", u32::MAX)?,
+        })
+    }
+}
+
+impl Encode for Ledger {
+    fn encode(&self, out: &mut Vec<u8>) {
+        for part in [self.genesis, self.deposits, self.withdrawals, self.burned, self.destroyed] {
+            put_amount(out, &part);
+        }
+    }
+}
+
+impl Decode for Ledger {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(Self {
+            genesis: amount(r)?,
+            deposits: amount(r)?,
+            withdrawals: amount(r)?,
+            burned: amount(r)?,
+            destroyed: amount(r)?,
+        })
+    }
+}
+
+impl Key for AccountKey {}
+impl Key for SlotKey {}
+impl Key for CodeKey {}
+impl Key for Singleton {
+    fn dense(&self) -> Option<u32> {
+        Some(0)
+    }
+}
+
+macro_rules! objects {
+    ($($object:ident($key:ident) = $tag:literal, $name:literal;)*) => {
+        $(impl Object for $object {
+            const TAG: u8 = $tag;
+            const NAME: &'static str = $name;
+            type Key = $key;
+        })*
+    };
+}
+
+objects! {
+    Account(AccountKey) = 1, "account";
+    StorageSlot(SlotKey) = 2, "storage slot";
+    Code(CodeKey) = 3, "code";
+    Block(Singleton) = 4, "block";
+    Ledger(Singleton) = 5, "ledger";
+}
+
+/// The state of an EVM environment.
+#[derive(Debug)]
+pub struct EvmTables<S: Source> {
+    pub(super) accounts: Table<Account, S>,
+    pub(super) storage: Table<StorageSlot, S>,
+    pub(super) code: Table<Code, S>,
+    pub(super) block: Table<Block, S>,
+    pub(super) ledger: Table<Ledger, S>,
+}
+
+impl<S: Source> EvmTables<S> {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            accounts: Table::new(seed),
+            storage: Table::new(seed),
+            code: Table::new(seed),
+            block: Table::new(seed),
+            ledger: Table::new(seed),
+        }
+    }
+}
+
+impl<S: Source> Tables<S> for EvmTables<S> {
+    fn visit(&mut self, visitor: &mut impl TableVisitor<S>) {
+        visitor.visit(&mut self.accounts);
+        visitor.visit(&mut self.storage);
+        visitor.visit(&mut self.code);
+        visitor.visit(&mut self.block);
+        visitor.visit(&mut self.ledger);
+    }
+}

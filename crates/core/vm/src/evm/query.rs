@@ -1,0 +1,270 @@
+//! Queries of a node: they read without recording and change nothing.
+
+use super::database::Peek;
+use super::execute::refusal;
+use super::objects::{AccountKey, Block, CodeKey, Singleton, SlotKey};
+use super::{EvmLog, EvmTransaction, EvmVm};
+use crate::Checked;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use atoll_state::Source;
+use atoll_types::{Address, B256, Reject, RejectCode, U256};
+use revm::context::TxEnv;
+use revm::context::result::{ExecutionResult, Output};
+use revm::context_interface::transaction::{AccessList, AccessListItem};
+use revm::database_interface::WrapDatabaseRef;
+use revm::handler::MainnetContext;
+use revm::primitives::{Bytes, KECCAK_EMPTY, TxKind};
+use revm::{ExecuteEvm, MainBuilder};
+
+/// Most gas a call may use: the work that an unpaid question may cause.
+pub const CALL_GAS_MAX: u64 = 50_000_000;
+/// How far ahead of its account's nonce a transaction may wait.
+pub const NONCE_AHEAD_MAX: u64 = 64;
+
+/// A message to run on the current state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallRequest {
+    /// Sender.
+    pub from: Address,
+    /// Callee; none creates a contract.
+    pub to: Option<Address>,
+    /// Gas limit; the most that is allowed where none is named.
+    pub gas: Option<u64>,
+    /// Most wei to pay per gas (the price, for a legacy call); a call without it is free.
+    pub max_fee_per_gas: Option<u128>,
+    /// Most wei to pay per gas as tip.
+    pub max_priority_fee_per_gas: Option<u128>,
+    /// Wei sent along.
+    pub value: U256,
+    /// Call data or init code.
+    pub input: Bytes,
+    /// Nonce; the account's own where none is named.
+    pub nonce: Option<u64>,
+    /// EIP-2930 access list.
+    pub access_list: Vec<(Address, Vec<B256>)>,
+}
+
+/// What a message yielded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallOutcome {
+    /// What it returned; the code of a created contract.
+    pub output: Bytes,
+    /// Gas it used.
+    pub gas_used: u64,
+    /// Logs it emitted.
+    pub logs: Vec<EvmLog>,
+}
+
+/// Why a message yielded nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// It reverted, with this output.
+    #[error("execution reverted")]
+    Revert(Bytes),
+    /// It halted; the sentence says why.
+    #[error("execution halted: {0}")]
+    Halt(String),
+    /// It could not be executed on this state.
+    #[error("{0}")]
+    Invalid(Reject),
+}
+
+impl<S: Source> EvmVm<S> {
+    /// An account's balance in wei.
+    pub fn balance(&self, address: Address) -> U256 {
+        let account = self.tables.accounts.peek(&AccountKey(address));
+        account.map(|account| account.balance).unwrap_or_default()
+    }
+
+    /// An account's nonce.
+    pub fn nonce(&self, address: Address) -> u64 {
+        self.tables.accounts.peek(&AccountKey(address)).map_or(0, |account| account.nonce)
+    }
+
+    /// An account's code; empty for none.
+    pub fn code(&self, address: Address) -> Bytes {
+        let account = self.tables.accounts.peek(&AccountKey(address));
+        let code = account.and_then(|account| self.tables.code.peek(&CodeKey(account.code_hash)));
+        code.map(|code| code.0.original_bytes()).unwrap_or_default()
+    }
+
+    /// A storage slot.
+    pub fn storage(&self, address: Address, slot: U256) -> U256 {
+        self.tables.storage.peek(&SlotKey { address, slot }).map(|slot| slot.0).unwrap_or_default()
+    }
+
+    /// The current block, or the last one.
+    pub fn block(&self) -> Block {
+        self.tables.block.peek(&Singleton).copied().unwrap_or_default()
+    }
+
+    /// The base fee of the next block, as things stand.
+    pub fn next_base_fee(&self) -> u64 {
+        self.base_fee_after(&self.block())
+    }
+
+    /// Whether a checked transaction could be executed now or soon: nonce, funds, fee. For
+    /// admission; execution decides for itself.
+    pub fn precheck(&self, checked: &Checked<EvmTransaction>) -> Result<(), Reject> {
+        let transaction = &checked.transaction;
+        let refuse = |code, message| Err(Reject::new(code, message));
+        let account = self.tables.accounts.peek(&AccountKey(checked.signer));
+        let account = account.copied().unwrap_or_default();
+        let (given, next) = (transaction.nonce, account.nonce);
+        if given < next {
+            let message = alloc::format!("nonce too low: {given} is used, the next is {next}");
+            return refuse(RejectCode::NonceTooLow, message);
+        }
+        if given - next > NONCE_AHEAD_MAX {
+            let message = alloc::format!(
+                "nonce too high: {given} is more than {NONCE_AHEAD_MAX} ahead of the next, {next}"
+            );
+            return refuse(RejectCode::NonceTooHigh, message);
+        }
+        if account.code_hash != KECCAK_EMPTY {
+            let code = self.tables.code.peek(&CodeKey(account.code_hash));
+            if !code.is_some_and(|code| code.0.is_eip7702()) {
+                let message = "the sender is a contract (EIP-3607)".to_string();
+                return refuse(RejectCode::NotAllowed, message);
+            }
+        }
+        let base_fee = self.block().base_fee;
+        if transaction.max_fee_per_gas < u128::from(base_fee) {
+            let message = alloc::format!(
+                "max fee per gas less than block base fee: {} is offered, {base_fee} is asked",
+                transaction.max_fee_per_gas
+            );
+            return refuse(RejectCode::FeeTooLow, message);
+        }
+        match transaction.max_cost() {
+            Some(cost) if cost <= account.balance => Ok(()),
+            cost => {
+                let message = alloc::format!(
+                    "insufficient funds for gas * price + value: {} wei may be needed, \
+                     the balance is {}",
+                    cost.unwrap_or(U256::MAX),
+                    account.balance
+                );
+                refuse(RejectCode::InsufficientBalance, message)
+            }
+        }
+    }
+
+    /// Runs a message on the current state and forgets what it changed.
+    pub fn call(&self, request: &CallRequest) -> Result<CallOutcome, CallError> {
+        let gas = self.gas_allowed(request, CALL_GAS_MAX)?;
+        outcome(self.simulate(request, gas)?)
+    }
+
+    /// The least gas limit with which a message succeeds, to within 1.5 %: gas that is forwarded
+    /// to inner calls makes it more than the gas used.
+    pub fn estimate_gas(&self, request: &CallRequest) -> Result<u64, CallError> {
+        let cap = self.spec.hardfork.transaction_gas_limit().unwrap_or(u64::MAX);
+        let cap = cap.min(self.spec.block_gas_limit);
+        let mut high = self.gas_allowed(request, cap)?;
+        let first = self.simulate(request, high)?;
+        let (used, spent) = (first.tx_gas_used(), first.gas().total_gas_spent());
+        outcome(first)?;
+        let succeeds = |gas| Ok(self.simulate(request, gas)?.is_success());
+        let mut low = used.saturating_sub(1);
+        // A call forwards at most 63 of 64 parts, and a value transfer wants a stipend of 2300.
+        let likely = (u128::from(spent) + 2_300) * 64 / 63;
+        let likely = u64::try_from(likely).unwrap_or(u64::MAX);
+        for guess in [used, likely] {
+            if guess > low && guess < high {
+                if self.gas_suffices(&succeeds, guess)? {
+                    high = guess;
+                    break;
+                }
+                low = guess;
+            }
+        }
+        while low + 1 < high && (high - low) > high / 64 {
+            let middle = low + (high - low) / 2;
+            if self.gas_suffices(&succeeds, middle)? { high = middle } else { low = middle }
+        }
+        Ok(high)
+    }
+
+    /// Below the intrinsic cost a message is invalid, which here means: not enough.
+    fn gas_suffices(
+        &self,
+        succeeds: &impl Fn(u64) -> Result<bool, CallError>,
+        gas: u64,
+    ) -> Result<bool, CallError> {
+        match succeeds(gas) {
+            Err(CallError::Invalid(reject)) if reject.code == RejectCode::GasLimit => Ok(false),
+            other => other,
+        }
+    }
+
+    /// The gas a message may use: what it asks for, what the node allows, what its sender can pay.
+    fn gas_allowed(&self, request: &CallRequest, cap: u64) -> Result<u64, CallError> {
+        let gas = request.gas.unwrap_or(cap).min(cap);
+        let price = U256::from(request.max_fee_per_gas.unwrap_or(0));
+        if price.is_zero() {
+            return Ok(gas);
+        }
+        let Some(left) = self.balance(request.from).checked_sub(request.value) else {
+            let message = "insufficient funds for transfer".to_string();
+            let reject = Reject::new(RejectCode::InsufficientBalance, message);
+            return Err(CallError::Invalid(reject));
+        };
+        Ok(gas.min(u64::try_from(left / price).unwrap_or(u64::MAX)))
+    }
+
+    fn simulate(&self, request: &CallRequest, gas: u64) -> Result<ExecutionResult, CallError> {
+        let mut block = self.block_env(&self.block());
+        block.gas_limit = u64::MAX;
+        let price = request.max_fee_per_gas.unwrap_or(0);
+        if price == 0 {
+            block.basefee = 0;
+        }
+        let mut config = self.config.clone();
+        config.tx_gas_limit_cap = Some(u64::MAX);
+        config.disable_eip3607 = true;
+        let access_list = request.access_list.iter().map(|(address, storage_keys)| {
+            AccessListItem { address: *address, storage_keys: storage_keys.clone() }
+        });
+        let tip = request.max_priority_fee_per_gas;
+        let environment = TxEnv {
+            tx_type: if tip.is_some() { 2 } else { 1 },
+            caller: request.from,
+            gas_limit: gas,
+            gas_price: price,
+            kind: request.to.map_or(TxKind::Create, TxKind::Call),
+            value: request.value,
+            data: request.input.clone(),
+            nonce: request.nonce.unwrap_or_else(|| self.nonce(request.from)),
+            chain_id: Some(self.spec.chain_id),
+            access_list: AccessList(access_list.collect()),
+            gas_priority_fee: tip,
+            blob_hashes: Vec::new(),
+            max_fee_per_blob_gas: 0,
+            authorization_list: Vec::new(),
+        };
+        let mut evm =
+            MainnetContext::new(WrapDatabaseRef(Peek(&self.tables)), self.spec.hardfork.spec_id())
+                .with_cfg(config)
+                .with_block(block)
+                .build_mainnet();
+        let result = evm.transact(environment);
+        Ok(result.map_err(|error| CallError::Invalid(refusal(&error)))?.result)
+    }
+}
+
+fn outcome(result: ExecutionResult) -> Result<CallOutcome, CallError> {
+    let gas_used = result.tx_gas_used();
+    match result {
+        ExecutionResult::Success { logs, output, .. } => {
+            let logs = logs.into_iter().map(super::execute::log).collect();
+            let output = match output {
+                Output::Call(output) | Output::Create(output, _) => output,
+            };
+            Ok(CallOutcome { output, gas_used, logs })
+        }
+        ExecutionResult::Revert { output, .. } => Err(CallError::Revert(output)),
+        ExecutionResult::Halt { reason, .. } => Err(CallError::Halt(reason.to_string())),
+    }
+}

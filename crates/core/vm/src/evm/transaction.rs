@@ -1,0 +1,473 @@
+//! Ethereum transactions: decoding, and every check that needs no state.
+
+use super::spec::EvmSpec;
+use crate::{Checked, Identity};
+use alloc::vec::Vec;
+use alloy_rlp::{Encodable, Header};
+use atoll_types::slot::TRANSACTION_BYTES_MAX;
+use atoll_types::{
+    Address, B256, Lane, Reject, RejectCode, Signature, SignatureError, Transaction, U256,
+    keccak256,
+};
+use revm::context::TxEnv;
+use revm::context_interface::either::Either;
+use revm::context_interface::transaction::{
+    AccessList, AccessListItem, Authorization, RecoveredAuthority, RecoveredAuthorization,
+};
+use revm::handler::validation::validate_initial_tx_gas;
+use revm::primitives::{Bytes, TxKind, eip3860};
+
+/// A signed EIP-7702 authorization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedAuthorization {
+    /// Chain id; 0 for any chain.
+    pub chain_id: U256,
+    /// Whose code the authority takes on.
+    pub address: Address,
+    /// The authority's nonce.
+    pub nonce: u64,
+    /// Parity of the signature.
+    pub y_parity: u8,
+    /// r of the signature.
+    pub r: U256,
+    /// s of the signature.
+    pub s: U256,
+    /// Who signed it; none where the signature fits no key: such an entry has no effect.
+    pub authority: Option<Address>,
+}
+
+/// A decoded Ethereum transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvmTransaction {
+    /// Ethereum hash: Keccak-256 of the signed bytes.
+    pub hash: B256,
+    /// EIP-2718 type: 0, 1, 2 or 4.
+    pub kind: u8,
+    /// Sender's nonce.
+    pub nonce: u64,
+    /// Most gas it may use.
+    pub gas_limit: u64,
+    /// Most wei it pays per gas, base fee and tip together.
+    pub max_fee_per_gas: u128,
+    /// Most wei it pays per gas as tip; none for types 0 and 1, which pay exactly their price.
+    pub max_priority_fee_per_gas: Option<u128>,
+    /// Callee; none creates a contract.
+    pub to: Option<Address>,
+    /// Wei sent along.
+    pub value: U256,
+    /// Call data or init code.
+    pub input: Bytes,
+    /// EIP-2930 access list; empty for type 0.
+    pub access_list: Vec<(Address, Vec<B256>)>,
+    /// EIP-7702 authorizations; empty for other types.
+    pub authorizations: Vec<SignedAuthorization>,
+    /// Signature.
+    pub signature: Signature,
+}
+
+impl EvmTransaction {
+    /// Wei paid per gas in a block with this base fee.
+    pub fn effective_gas_price(&self, base_fee: u64) -> u128 {
+        match self.max_priority_fee_per_gas {
+            None => self.max_fee_per_gas,
+            Some(tip) => self.max_fee_per_gas.min(tip.saturating_add(u128::from(base_fee))),
+        }
+    }
+
+    /// The most it can cost its sender, in wei; none above 2^256.
+    pub fn max_cost(&self) -> Option<U256> {
+        let fee = U256::from(self.max_fee_per_gas).checked_mul(U256::from(self.gas_limit))?;
+        fee.checked_add(self.value)
+    }
+
+    pub(super) fn env(&self, signer: Address, chain_id: u64) -> TxEnv {
+        let access_list = self.access_list.iter().map(|(address, storage_keys)| AccessListItem {
+            address: *address,
+            storage_keys: storage_keys.clone(),
+        });
+        let authorizations = self.authorizations.iter().map(|signed| {
+            let (chain_id, address, nonce) = (signed.chain_id, signed.address, signed.nonce);
+            let authority = match signed.authority {
+                Some(authority) => RecoveredAuthority::Valid(authority),
+                None => RecoveredAuthority::Invalid,
+            };
+            let inner = Authorization { chain_id, address, nonce };
+            Either::Right(RecoveredAuthorization::new_unchecked(inner, authority))
+        });
+        TxEnv {
+            tx_type: self.kind,
+            caller: signer,
+            gas_limit: self.gas_limit,
+            gas_price: self.max_fee_per_gas,
+            kind: self.to.map_or(TxKind::Create, TxKind::Call),
+            value: self.value,
+            data: self.input.clone(),
+            nonce: self.nonce,
+            chain_id: Some(chain_id),
+            access_list: AccessList(access_list.collect()),
+            gas_priority_fee: self.max_priority_fee_per_gas,
+            blob_hashes: Vec::new(),
+            max_fee_per_blob_gas: 0,
+            authorization_list: authorizations.collect(),
+        }
+    }
+}
+
+fn refuse<T>(code: RejectCode, message: impl Into<alloc::string::String>) -> Result<T, Reject> {
+    Err(Reject::new(code, message))
+}
+
+fn malformed<T>(what: &str) -> Result<T, Reject> {
+    let message =
+        alloc::format!("{what} is not canonical RLP of a transaction; send the signed bytes as is");
+    refuse(RejectCode::Malformed, message)
+}
+
+/// A cursor over the items of an RLP list.
+struct Items<'a> {
+    all: &'a [u8],
+    rest: &'a [u8],
+}
+
+impl<'a> Items<'a> {
+    fn new(all: &'a [u8]) -> Self {
+        Self { all, rest: all }
+    }
+
+    /// What was read so far.
+    fn before(&self) -> &'a [u8] {
+        &self.all[..self.all.len() - self.rest.len()]
+    }
+
+    fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    fn bytes(&mut self, what: &str) -> Result<&'a [u8], Reject> {
+        Header::decode_bytes(&mut self.rest, false).or_else(|_| malformed(what))
+    }
+
+    fn list(&mut self, what: &str) -> Result<Self, Reject> {
+        let inner = Header::decode_bytes(&mut self.rest, true).or_else(|_| malformed(what))?;
+        Ok(Self::new(inner))
+    }
+
+    fn u256(&mut self, what: &str) -> Result<U256, Reject> {
+        let bytes = self.bytes(what)?;
+        if bytes.len() > 32 || bytes.first() == Some(&0) {
+            return malformed(what);
+        }
+        Ok(U256::from_be_slice(bytes))
+    }
+
+    /// A number that must fit its type; otherwise the code says what is wrong with it.
+    fn number<T: TryFrom<U256>>(&mut self, what: &str, code: RejectCode) -> Result<T, Reject> {
+        let wide = self.u256(what)?;
+        T::try_from(wide)
+            .or_else(|_| refuse(code, alloc::format!("the {what} {wide} is out of range")))
+    }
+
+    fn address(&mut self, what: &str) -> Result<Address, Reject> {
+        let bytes = self.bytes(what)?;
+        Address::try_from(bytes).or_else(|_| malformed(what))
+    }
+
+    fn callee(&mut self) -> Result<Option<Address>, Reject> {
+        let bytes = self.bytes("to")?;
+        match bytes.len() {
+            0 => Ok(None),
+            _ => Address::try_from(bytes).map(Some).or_else(|_| malformed("to")),
+        }
+    }
+
+    fn access_list(&mut self) -> Result<Vec<(Address, Vec<B256>)>, Reject> {
+        let mut items = self.list("access list")?;
+        let mut list = Vec::new();
+        while !items.is_empty() {
+            let mut item = items.list("access list entry")?;
+            let address = item.address("access list address")?;
+            let mut keys = item.list("access list keys")?;
+            let mut storage_keys = Vec::new();
+            while !keys.is_empty() {
+                let key = keys.bytes("access list key")?;
+                storage_keys.push(B256::try_from(key).or_else(|_| malformed("access list key"))?);
+            }
+            item.finish("access list entry")?;
+            list.push((address, storage_keys));
+        }
+        Ok(list)
+    }
+
+    fn authorizations(&mut self) -> Result<Vec<SignedAuthorization>, Reject> {
+        let mut items = self.list("authorization list")?;
+        let mut list = Vec::new();
+        while !items.is_empty() {
+            let mut item = items.list("authorization")?;
+            list.push(SignedAuthorization {
+                chain_id: item.u256("authorization chain id")?,
+                address: item.address("authorization address")?,
+                nonce: item.number("authorization nonce", RejectCode::Malformed)?,
+                y_parity: item.number("authorization parity", RejectCode::Malformed)?,
+                r: item.u256("authorization r")?,
+                s: item.u256("authorization s")?,
+                authority: None,
+            });
+            item.finish("authorization")?;
+        }
+        Ok(list)
+    }
+
+    fn finish(&self, what: &str) -> Result<(), Reject> {
+        if self.is_empty() { Ok(()) } else { malformed(what) }
+    }
+}
+
+/// Keccak-256 of `prefix` and an RLP list of the items encoded in `parts`.
+fn list_hash(prefix: &[u8], parts: &[&[u8]]) -> B256 {
+    let payload_length = parts.iter().map(|part| part.len()).sum();
+    let mut bytes = prefix.to_vec();
+    Header { list: true, payload_length }.encode(&mut bytes);
+    for part in parts {
+        bytes.extend_from_slice(part);
+    }
+    keccak256(&bytes)
+}
+
+/// The signature's fields and the digest that was signed.
+struct Signed {
+    y_parity: u64,
+    r: U256,
+    s: U256,
+    digest: B256,
+}
+
+const UNSIGNED: &str = "the transaction carries no signature; sign it with the sender's key";
+
+fn read_signature(items: &mut Items<'_>) -> Result<(U256, U256, U256), Reject> {
+    if items.is_empty() {
+        return refuse(RejectCode::Unsigned, UNSIGNED);
+    }
+    let signature = (items.u256("v")?, items.u256("r")?, items.u256("s")?);
+    items.finish("the end of the transaction")?;
+    if signature.1.is_zero() && signature.2.is_zero() {
+        return refuse(RejectCode::Unsigned, UNSIGNED);
+    }
+    Ok(signature)
+}
+
+fn wrong_chain<T>(spec: &EvmSpec, found: impl core::fmt::Display) -> Result<T, Reject> {
+    let message = alloc::format!(
+        "the transaction is signed for chain {found}; sign it for chain {}",
+        spec.chain_id
+    );
+    refuse(RejectCode::WrongChain, message)
+}
+
+const FEE: RejectCode = RejectCode::Overflow;
+const GAS: RejectCode = RejectCode::GasLimit;
+const NONCE: RejectCode = RejectCode::NonceTooHigh;
+
+fn decode_legacy(spec: &EvmSpec, bytes: &[u8]) -> Result<(EvmTransaction, Signed), Reject> {
+    let mut outer = Items::new(bytes);
+    let mut items = outer.list("the transaction")?;
+    outer.finish("the end of the transaction")?;
+    let mut transaction = EvmTransaction {
+        hash: keccak256(bytes),
+        kind: 0,
+        nonce: items.number("nonce", NONCE)?,
+        max_fee_per_gas: items.number("gas price", FEE)?,
+        gas_limit: items.number("gas limit", GAS)?,
+        max_priority_fee_per_gas: None,
+        to: items.callee()?,
+        value: items.u256("value")?,
+        input: Bytes::new(),
+        access_list: Vec::new(),
+        authorizations: Vec::new(),
+        signature: Signature { r: [0; 32], s: [0; 32], y_parity: 0 },
+    };
+    transaction.input = Bytes::copy_from_slice(items.bytes("input")?);
+    let fields = items.before();
+    let (v, r, s) = read_signature(&mut items)?;
+    if v == U256::from(27) || v == U256::from(28) {
+        return refuse(
+            RejectCode::WrongChain,
+            alloc::format!(
+                "the signature names no chain (before EIP-155), so anyone could replay it here; \
+                 sign it for chain {}",
+                spec.chain_id
+            ),
+        );
+    }
+    let Some(rest) = v.checked_sub(U256::from(35)) else {
+        return refuse(RejectCode::BadSignature, "v of the signature is out of range");
+    };
+    let chain_id: U256 = rest >> 1;
+    if chain_id != U256::from(spec.chain_id) {
+        return wrong_chain(spec, chain_id);
+    }
+    let mut domain = Vec::new();
+    spec.chain_id.encode(&mut domain);
+    domain.extend_from_slice(&[0x80, 0x80]);
+    let digest = list_hash(&[], &[fields, &domain]);
+    Ok((transaction, Signed { y_parity: u64::from(rest.bit(0)), r, s, digest }))
+}
+
+fn decode_typed(spec: &EvmSpec, bytes: &[u8]) -> Result<(EvmTransaction, Signed), Reject> {
+    let kind = bytes[0];
+    let mut outer = Items::new(&bytes[1..]);
+    let mut items = outer.list("the transaction")?;
+    outer.finish("the end of the transaction")?;
+    let chain_id = items.u256("chain id")?;
+    if chain_id != U256::from(spec.chain_id) {
+        return wrong_chain(spec, chain_id);
+    }
+    let nonce = items.number("nonce", NONCE)?;
+    let max_priority_fee_per_gas = match kind {
+        1 => None,
+        _ => Some(items.number("max priority fee per gas", FEE)?),
+    };
+    let transaction = EvmTransaction {
+        hash: keccak256(bytes),
+        kind,
+        nonce,
+        max_priority_fee_per_gas,
+        max_fee_per_gas: items.number("max fee per gas", FEE)?,
+        gas_limit: items.number("gas limit", GAS)?,
+        to: match kind {
+            4 => Some(items.address("to")?),
+            _ => items.callee()?,
+        },
+        value: items.u256("value")?,
+        input: Bytes::copy_from_slice(items.bytes("input")?),
+        access_list: items.access_list()?,
+        authorizations: if kind == 4 { items.authorizations()? } else { Vec::new() },
+        signature: Signature { r: [0; 32], s: [0; 32], y_parity: 0 },
+    };
+    let digest = list_hash(&[kind], &[items.before()]);
+    let (v, r, s) = read_signature(&mut items)?;
+    let y_parity = u64::try_from(v).unwrap_or(u64::MAX);
+    if y_parity > 1 {
+        return refuse(RejectCode::BadSignature, "the parity of the signature is neither 0 nor 1");
+    }
+    Ok((transaction, Signed { y_parity, r, s, digest }))
+}
+
+fn decode(spec: &EvmSpec, bytes: &[u8]) -> Result<(EvmTransaction, Signed), Reject> {
+    match bytes.first() {
+        None => refuse(RejectCode::Malformed, "the transaction is empty"),
+        Some(0xc0..) => decode_legacy(spec, bytes),
+        Some(1 | 2) => decode_typed(spec, bytes),
+        Some(4) if spec.hardfork >= super::Hardfork::Prague => decode_typed(spec, bytes),
+        Some(3) => refuse(
+            RejectCode::Unsupported,
+            "blob transactions (type 3) are not supported: this chain publishes its data itself; \
+             send the data as a transaction of type 2",
+        ),
+        Some(kind @ 0..=0x7f) => refuse(
+            RejectCode::Unsupported,
+            alloc::format!("transaction type {kind} is not supported; use type 0, 1, 2 or 4"),
+        ),
+        Some(_) => malformed("the transaction"),
+    }
+}
+
+/// What can be wrong with a well-formed transaction whatever the state.
+fn check_limits(spec: &EvmSpec, transaction: &EvmTransaction) -> Result<(), Reject> {
+    if transaction.nonce == u64::MAX {
+        return refuse(NONCE, "the nonce 2^64 - 1 can never be used (EIP-2681)");
+    }
+    let gas_max = spec.hardfork.transaction_gas_limit().unwrap_or(u64::MAX);
+    let gas_max = gas_max.min(spec.block_gas_limit);
+    if transaction.gas_limit > gas_max {
+        let message = alloc::format!(
+            "the gas limit {} is above {gas_max}, the most one transaction may use; lower it",
+            transaction.gas_limit
+        );
+        return refuse(GAS, message);
+    }
+    if transaction.max_priority_fee_per_gas > Some(transaction.max_fee_per_gas) {
+        return refuse(
+            RejectCode::FeeTooLow,
+            "the max priority fee per gas is above the max fee per gas; raise the max fee",
+        );
+    }
+    if transaction.to.is_none() && transaction.input.len() > eip3860::MAX_INITCODE_SIZE {
+        let message = alloc::format!(
+            "the init code has {} bytes, at most {} are allowed (EIP-3860); split the contract",
+            transaction.input.len(),
+            eip3860::MAX_INITCODE_SIZE
+        );
+        return refuse(RejectCode::Oversized, message);
+    }
+    if transaction.max_cost().is_none() {
+        return refuse(RejectCode::Overflow, "value plus the largest fee is above 2^256 wei");
+    }
+    if transaction.kind == 4 && transaction.authorizations.is_empty() {
+        return refuse(
+            RejectCode::Malformed,
+            "the authorization list is empty; send a transaction of type 2 instead",
+        );
+    }
+    let env = transaction.env(Address::ZERO, spec.chain_id);
+    let checked = validate_initial_tx_gas(
+        &env,
+        spec.hardfork.spec_id(),
+        false,
+        false,
+        spec.hardfork.transaction_gas_limit().unwrap_or(u64::MAX),
+        None,
+    );
+    checked.map(|_| ()).or_else(|error| {
+        refuse(GAS, alloc::format!("{error}; raise the gas limit above the intrinsic cost"))
+    })
+}
+
+fn recover(signed: &Signed) -> Result<(Signature, Address), SignatureError> {
+    let (r, s) = (signed.r.to_be_bytes::<32>(), signed.s.to_be_bytes::<32>());
+    let signature = Signature::from_parts(r, s, signed.y_parity)?;
+    Ok((signature, signature.recover(&signed.digest)?))
+}
+
+fn recover_authority(signed: &SignedAuthorization) -> Option<Address> {
+    const MAGIC: u8 = 5;
+    let mut fields = Vec::new();
+    signed.chain_id.encode(&mut fields);
+    signed.address.encode(&mut fields);
+    signed.nonce.encode(&mut fields);
+    let digest = list_hash(&[MAGIC], &[&fields]);
+    let (y_parity, r, s) = (u64::from(signed.y_parity), signed.r, signed.s);
+    if y_parity > 1 {
+        return None;
+    }
+    recover(&Signed { y_parity, r, s, digest }).ok().map(|(_, authority)| authority)
+}
+
+/// Decodes a transaction and checks everything that needs no state.
+pub(super) fn check(
+    identity: &Identity,
+    spec: &EvmSpec,
+    bytes: &[u8],
+) -> Result<Checked<EvmTransaction>, Reject> {
+    if bytes.len() > TRANSACTION_BYTES_MAX as usize {
+        let message = alloc::format!(
+            "the transaction has {} bytes, at most {TRANSACTION_BYTES_MAX} are allowed",
+            bytes.len()
+        );
+        return refuse(RejectCode::Oversized, message);
+    }
+    let (mut transaction, signed) = decode(spec, bytes)?;
+    check_limits(spec, &transaction)?;
+    let signer;
+    (transaction.signature, signer) = recover(&signed).or_else(|error| {
+        refuse(RejectCode::BadSignature, alloc::format!("{error}; sign the transaction again"))
+    })?;
+    for authorization in &mut transaction.authorizations {
+        authorization.authority = recover_authority(authorization);
+    }
+    Ok(Checked {
+        hash: Transaction::hash_parts(identity.environment, bytes),
+        signer,
+        lane: Lane::Rest,
+        transaction,
+    })
+}
