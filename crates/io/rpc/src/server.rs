@@ -41,6 +41,8 @@ pub struct Ports {
     pub atoll: Arc<dyn AtollPort>,
     /// The EVM environments.
     pub evm: Vec<EvmEnvironment>,
+    /// The exchange behind the Hyperliquid API; without one its paths answer 404.
+    pub hyperliquid: Option<Arc<dyn hyperliquid::Venue>>,
     /// The node's metrics.
     pub metrics: Vec<Arc<dyn MetricsPort>>,
 }
