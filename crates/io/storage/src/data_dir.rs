@@ -13,6 +13,8 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use crate::Network;
 use crate::error::{At, Result, StorageError, hex};
@@ -25,6 +27,10 @@ const LOCK_FILE: &str = "lock";
 const FORMAT_FILE: &str = "format";
 const FOLDERS: [&str; 4] = ["log", "snapshots", "history", "node"];
 const FORMAT_BYTES_MAX: u64 = 4096;
+/// A lock outlives its holder for a moment: until the system has cleared the process away, or
+/// until a program it was just starting has closed what it inherited.
+const LOCK_ATTEMPTS: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 const FIRST_LINE: &str = "atoll data folder, format ";
 
 /// A data folder that belongs to this process until the value is dropped or the process dies.
@@ -133,13 +139,18 @@ impl DataDir {
             .truncate(false)
             .open(&file)
             .at("open", &file)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let pid = read_pid(&mut lock);
-                return Err(StorageError::AlreadyInUse { path: path.to_path_buf(), pid });
+        let mut attempts_left = LOCK_ATTEMPTS;
+        loop {
+            attempts_left -= 1;
+            match lock.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if attempts_left > 0 => sleep(LOCK_PAUSE),
+                Err(TryLockError::WouldBlock) => {
+                    let pid = read_pid(&mut lock);
+                    return Err(StorageError::AlreadyInUse { path: path.to_path_buf(), pid });
+                }
+                Err(TryLockError::Error(source)) => return Err(source).at("lock", &file),
             }
-            Err(TryLockError::Error(source)) => return Err(source).at("lock", &file),
         }
         lock.set_len(0).at("write", &file)?;
         writeln!(lock, "{}", std::process::id()).at("write", &file)?;

@@ -23,14 +23,21 @@ mod data_dir;
 mod error;
 mod fs_util;
 
+pub mod history;
 pub mod log;
+pub mod snapshot;
 
 pub use data_dir::{DataDir, DataDirView, FORMAT_VERSION};
 pub use error::{Result, StorageError};
 
+pub use history::{History, HistoryBatch, HistoryOptions, HistoryView, Table};
 pub use log::{
     Durability, Log, LogCut, LogOptions, LogPosition, LogReader, Record, RecordRef, SyncHandle,
     UnsyncedDamage,
+};
+pub use snapshot::{
+    LatestSnapshot, Snapshot, SnapshotBuilder, SnapshotFile, SnapshotHeader, SnapshotReader,
+    SnapshotStore, SnapshotWriter,
 };
 
 /// The identity of a network: a 32-byte hash. Files of one network are refused by another.
