@@ -345,6 +345,46 @@ fn a_reader_follows_the_writer() {
     assert_eq!(follower.join().unwrap(), all);
 }
 
+const LIMITED_CHILD: &str = "ATOLL_STORAGE_TEST_LOG_LIMITED";
+
+/// Not a test by itself: a process whose files may not grow past a limit, so that the system
+/// itself cuts a write in two.
+#[test]
+fn child_with_a_file_size_limit() {
+    let Some(dir) = std::env::var_os(LIMITED_CHILD) else { return };
+    let dir = PathBuf::from(dir);
+    let mut log = Log::open(&dir, LogOptions::default()).unwrap();
+    let mut count = 0u64;
+    while log.append(1, 1, &[7; 5000], Durability::Written).is_ok() {
+        count += 1;
+        assert!(count < 1000, "the limit does not hold");
+    }
+    let length = fs::metadata(last_file(&dir)).unwrap().len();
+    assert_eq!(length, 44 + count * 5029, "part of a failed write is left");
+    log.append(2, 1, b"this fits", Durability::Synced).unwrap();
+    println!("\nlimited after {count}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_write_that_the_system_cuts_in_two_leaves_no_trace() {
+    let dir = TempDir::new().unwrap();
+    let out = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 200; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args(["child_with_a_file_size_limit", "--nocapture", "--test-threads=1"])
+        .env(LIMITED_CHILD, dir.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&out.stdout);
+    let count = text.lines().find_map(|line| line.strip_prefix("limited after ")?.parse().ok());
+    let count: usize = count.unwrap_or_else(|| panic!("{text}"));
+    let records = read(dir.path(), 0).unwrap();
+    assert!(count > 2);
+    assert_eq!(records.len(), count + 1);
+    assert_eq!(records[count].payload, b"this fits");
+}
+
 const CHILD: &str = "ATOLL_STORAGE_TEST_LOG";
 
 /// Not a test by itself: the process that the next test kills.

@@ -19,10 +19,11 @@ fn path(key: &[u8]) -> [u8; 32] {
     path
 }
 
-type Naive = BTreeMap<[u8; 32], (Vec<u8>, Vec<u8>)>;
+type ByPath<V> = BTreeMap<[u8; 32], (Vec<u8>, V)>;
+type Naive = ByPath<Vec<u8>>;
 type Changes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
-fn sorted(changes: &Changes) -> BTreeMap<[u8; 32], (Vec<u8>, Option<Vec<u8>>)> {
+fn sorted(changes: &Changes) -> ByPath<Option<Vec<u8>>> {
     changes.iter().map(|(key, value)| (path(key), (key.clone(), value.clone()))).collect()
 }
 
