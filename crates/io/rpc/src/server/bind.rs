@@ -95,6 +95,9 @@ fn holder(port: u16) -> Option<String> {
         }
     }
     for process in std::fs::read_dir("/proc").ok()?.flatten() {
+        if !process.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit()) {
+            continue;
+        }
         let Ok(files) = std::fs::read_dir(process.path().join("fd")) else { continue };
         for file in files.flatten() {
             let Ok(target) = std::fs::read_link(file.path()) else { continue };

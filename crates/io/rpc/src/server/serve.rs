@@ -93,8 +93,7 @@ async fn connection(watched: Watched, shared: Arc<Shared>, router: Router) {
         .max_headers(limits.headers_max)
         .max_buf_size(limits.head_bytes_max.max(8192))
         // Heads are timed by the table of connections.
-        .header_read_timeout(None)
-        .pipeline_flush(true);
+        .header_read_timeout(None);
     let service = {
         let (shared, client) = (shared.clone(), client.clone());
         service_fn(move |request| handle(shared.clone(), client.clone(), router.clone(), request))

@@ -1,0 +1,417 @@
+//! A node of plain values behind the gateway's ports.
+
+use alloy_primitives::{Address, B256, Bytes, U256};
+use atoll_rpc::port::*;
+use atoll_rpc::{Config, EvmEnvironment, Gateway, Limits, Ports};
+use atoll_types::{
+    Confirmation, EnvironmentId, Lane, NetworkId, Reject, RejectCode, Signature, SlotHeader,
+    TickConfirmation,
+};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+pub(crate) const EVM: EnvironmentId = EnvironmentId(2);
+
+pub(crate) struct Node {
+    pub(crate) heads: broadcast::Sender<Arc<EvmHead>>,
+}
+
+pub(crate) fn ready<'a, T: Send + 'a>(value: T) -> Pending<'a, T> {
+    Box::pin(std::future::ready(value))
+}
+
+pub(crate) fn place() -> BlockPlace {
+    BlockPlace { number: 7, hash: B256::repeat_byte(7), timestamp: 1_700_000_000, index: 0 }
+}
+
+pub(crate) fn transaction() -> EvmTransaction {
+    EvmTransaction {
+        hash: B256::repeat_byte(0xaa),
+        place: Some(place()),
+        kind: 2,
+        chain_id: Some(4242),
+        nonce: 3,
+        from: Address::repeat_byte(1),
+        to: Some(Address::repeat_byte(2)),
+        value: U256::from(1000),
+        gas: 21_000,
+        gas_price: 1_000_000_000,
+        dynamic_fees: Some((2_000_000_000, 1)),
+        input: Bytes::from_static(&[1, 2]),
+        access_list: Some(vec![AccessListItem {
+            address: Address::repeat_byte(3),
+            storage_keys: vec![B256::ZERO],
+        }]),
+        authorization_list: None,
+        signature: (U256::from(17), U256::from(18), true),
+    }
+}
+
+pub(crate) fn log() -> EvmLog {
+    EvmLog {
+        address: Address::repeat_byte(9),
+        topics: vec![B256::repeat_byte(1), B256::repeat_byte(2)],
+        data: Bytes::from_static(&[0xff]),
+        place: place(),
+        transaction_hash: B256::repeat_byte(0xaa),
+        log_index: 0,
+    }
+}
+
+pub(crate) fn block() -> EvmBlock {
+    EvmBlock {
+        number: 7,
+        hash: B256::repeat_byte(7),
+        parent_hash: B256::repeat_byte(6),
+        timestamp: 1_700_000_000,
+        gas_limit: 30_000_000,
+        gas_used: 21_000,
+        base_fee_per_gas: 1_000_000_000,
+        size: 600,
+        transactions: BlockTransactions::Hashes(vec![transaction().hash]),
+        ..EvmBlock::default()
+    }
+}
+
+pub(crate) fn receipt() -> EvmReceipt {
+    EvmReceipt {
+        transaction_hash: B256::repeat_byte(0xaa),
+        place: place(),
+        kind: 2,
+        from: Address::repeat_byte(1),
+        to: Some(Address::repeat_byte(2)),
+        success: true,
+        gas_used: 21_000,
+        cumulative_gas_used: 21_000,
+        effective_gas_price: 1_000_000_000,
+        logs: vec![log()],
+        ..EvmReceipt::default()
+    }
+}
+
+pub(crate) fn confirmation() -> Confirmation {
+    let signature = Signature { r: [1; 32], s: [2; 32], y_parity: 1 };
+    let tick = TickConfirmation {
+        term: 1,
+        slot: 7,
+        tick: 2,
+        time_us: 99,
+        before: B256::repeat_byte(4),
+        after: B256::repeat_byte(5),
+        signature,
+    };
+    Confirmation { tick, index: 3, running: B256::repeat_byte(5) }
+}
+
+impl Submit for Node {
+    /// The first byte chooses a reject code, less 100; 0xee panics, 0xdd never answers, 0xff
+    /// succeeds.
+    fn submit(
+        &self,
+        _: EnvironmentId,
+        bytes: Vec<u8>,
+        wait: Wait,
+    ) -> Pending<'_, Result<Accepted, Reject>> {
+        Box::pin(async move {
+            let byte = bytes.first().copied().unwrap_or_default();
+            assert_ne!(byte, 0xee, "a bug");
+            if byte == 0xdd {
+                std::future::pending::<()>().await;
+            }
+            if byte != 0xff {
+                let code = u16::from_be_bytes([bytes[0], bytes[1]]);
+                let code = RejectCode::from_number(code).expect("a code");
+                return Err(Reject::new(code, "the sentence"));
+            }
+            let execution = wait == Wait::Execution;
+            Ok(Accepted {
+                hash: B256::repeat_byte(8),
+                confirmation: (wait != Wait::Admission).then(confirmation),
+                receipt: execution.then(ReceiptView::default),
+            })
+        })
+    }
+}
+
+impl AtollPort for Node {
+    fn environments(&self) -> Vec<EnvironmentInfo> {
+        let info = |id: u32, name: &str, kind: &str, chain_id| EnvironmentInfo {
+            id: EnvironmentId(id),
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            spec_hash: B256::repeat_byte(id as u8),
+            program_id: B256::ZERO,
+            chain_id,
+            commit_interval_slots: 10,
+        };
+        vec![info(1, "perps", "exchange", None), info(2, "evm", "evm", Some(4242))]
+    }
+
+    fn status(&self) -> Pending<'_, Result<Status, QueryError>> {
+        ready(Ok(Status {
+            network: NetworkId(B256::repeat_byte(1)),
+            sequencer: Address::repeat_byte(5),
+            term: 1,
+            head_slot: 7,
+            finalised_slot: 6,
+            head_time_us: 99,
+            environments: vec![EnvironmentStatus {
+                environment: EnvironmentId(1),
+                commands: 12,
+                root_slot: 5,
+                state_root: B256::repeat_byte(2),
+                halted: None,
+                conserved: true,
+            }],
+        }))
+    }
+
+    fn slot(&self, slot: SlotId) -> Pending<'_, Result<SlotView, QueryError>> {
+        if slot == SlotId::Number(1) {
+            return ready(Err(QueryError::NotKept("slot 1 is pruned".to_owned())));
+        }
+        ready(Ok(SlotView {
+            header: SlotHeader { slot: 7, ticks: 3, ..SlotHeader::default() },
+            transactions: 9,
+            finalised: true,
+            environments: vec![SlotEnvironment {
+                environment: EnvironmentId(2),
+                commands: 4,
+                batch: B256::repeat_byte(1),
+                receipts: B256::repeat_byte(2),
+                outbox: B256::ZERO,
+                state_root: None,
+            }],
+        }))
+    }
+
+    fn roots(
+        &self,
+        environment: Option<EnvironmentId>,
+        slot: Option<u64>,
+        limit: usize,
+    ) -> Pending<'_, Result<Vec<RootView>, QueryError>> {
+        let root = RootView {
+            environment: environment.unwrap_or(EVM),
+            slot: slot.unwrap_or(5),
+            state_root: B256::repeat_byte(3),
+        };
+        ready(Ok(vec![root; limit.min(2)]))
+    }
+
+    fn transaction(&self, hash: B256) -> Pending<'_, Result<TransactionView, QueryError>> {
+        if hash.is_zero() {
+            return ready(Err(QueryError::NotFound("no such transaction".to_owned())));
+        }
+        ready(Ok(TransactionView {
+            hash,
+            environment: EVM,
+            lane: Lane::PostOnly,
+            bytes: Bytes::from_static(&[1]),
+            confirmation: confirmation(),
+            finalised: false,
+        }))
+    }
+
+    fn receipt(&self, hash: B256) -> Pending<'_, Result<PlacedReceipt, QueryError>> {
+        ready(Ok(PlacedReceipt {
+            transaction: hash,
+            environment: EnvironmentId(1),
+            slot: 7,
+            command: 2,
+            receipt: ReceiptView {
+                code: Some(RejectCode::OffTick),
+                message: "off tick".to_owned(),
+                bytes: Bytes::from_static(&[4]),
+            },
+        }))
+    }
+
+    fn witness(
+        &self,
+        slot: u64,
+        _: EnvironmentId,
+        commands: Option<Range<u32>>,
+    ) -> Pending<'_, Result<Chunks, QueryError>> {
+        let (sender, chunks) = mpsc::channel(2);
+        tokio::spawn(async move {
+            for index in commands.unwrap_or(0..3) {
+                let _ = sender.send(Ok(vec![index as u8; slot as usize].into())).await;
+            }
+        });
+        ready(Ok(chunks))
+    }
+}
+
+impl EvmPort for Node {
+    fn chain_id(&self) -> u64 {
+        4242
+    }
+
+    fn block_number(&self) -> u64 {
+        7
+    }
+
+    fn gas_price(&self) -> u128 {
+        1_000_000_001
+    }
+
+    fn max_priority_fee(&self) -> u128 {
+        1
+    }
+
+    fn balance(&self, _: Address, block: BlockId) -> Pending<'_, Result<U256, QueryError>> {
+        ready(match block {
+            BlockId::Number(3) => {
+                Err(QueryError::NotKept("state of block 3 is not kept; ask for latest".to_owned()))
+            }
+            _ => Ok(U256::from(255)),
+        })
+    }
+
+    fn nonce(&self, _: Address, block: BlockId) -> Pending<'_, Result<u64, QueryError>> {
+        ready(Ok(if block == BlockId::Pending { 4 } else { 3 }))
+    }
+
+    fn code(&self, _: Address, _: BlockId) -> Pending<'_, Result<Bytes, QueryError>> {
+        ready(Ok(Bytes::from_static(&[0x60, 0x01])))
+    }
+
+    fn storage(&self, _: Address, key: U256, _: BlockId) -> Pending<'_, Result<B256, QueryError>> {
+        ready(Ok(B256::from(key)))
+    }
+
+    fn call(&self, request: CallRequest, _: BlockId) -> Pending<'_, Result<Bytes, CallError>> {
+        ready(match request.data.first() {
+            Some(0xee) => panic!("a bug"),
+            Some(0x08) => Err(CallError::Reverted(request.data)),
+            Some(0x01) => Err(CallError::Halted("out of gas".to_owned())),
+            _ => Ok(request.data),
+        })
+    }
+
+    fn estimate_gas(
+        &self,
+        request: CallRequest,
+        _: BlockId,
+    ) -> Pending<'_, Result<u64, CallError>> {
+        ready(Ok(21_000 + request.data.len() as u64))
+    }
+
+    fn block(&self, id: BlockId, full: bool) -> Pending<'_, Result<Option<EvmBlock>, QueryError>> {
+        let mut found = block();
+        if full {
+            found.transactions = BlockTransactions::Full(vec![transaction()]);
+        }
+        ready(Ok((id != BlockId::Number(99)).then_some(found)))
+    }
+
+    fn block_receipts(
+        &self,
+        _: BlockId,
+    ) -> Pending<'_, Result<Option<Vec<EvmReceipt>>, QueryError>> {
+        ready(Ok(Some(vec![receipt()])))
+    }
+
+    fn transaction(&self, hash: B256) -> Pending<'_, Result<Option<EvmTransaction>, QueryError>> {
+        ready(Ok((!hash.is_zero()).then(transaction)))
+    }
+
+    fn receipt(&self, hash: B256) -> Pending<'_, Result<Option<EvmReceipt>, QueryError>> {
+        ready(Ok((!hash.is_zero()).then(receipt)))
+    }
+
+    fn logs(
+        &self,
+        filter: LogFilter,
+        limit: usize,
+    ) -> Pending<'_, Result<Vec<EvmLog>, QueryError>> {
+        if filter.blocks == LogBlocks::Range(0, 7) {
+            let sentence = format!("query returned more than {limit} results");
+            return ready(Err(QueryError::TooLarge(sentence)));
+        }
+        ready(Ok(if filter.matches(&log()) { vec![log()] } else { Vec::new() }))
+    }
+
+    fn fee_history(
+        &self,
+        count: u64,
+        _: BlockId,
+        percentiles: Vec<f64>,
+    ) -> Pending<'_, Result<FeeHistory, QueryError>> {
+        let blocks = count as usize;
+        let reward = vec![vec![1; percentiles.len()]; blocks];
+        ready(Ok(FeeHistory {
+            oldest_block: 8 - count,
+            base_fee_per_gas: vec![1_000_000_000; blocks + 1],
+            gas_used: vec![(15_000_000, 30_000_000); blocks],
+            reward: (!percentiles.is_empty()).then_some(reward),
+        }))
+    }
+
+    fn heads(&self) -> broadcast::Receiver<Arc<EvmHead>> {
+        self.heads.subscribe()
+    }
+}
+
+/// A running gateway.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) heads: broadcast::Sender<Arc<EvmHead>>,
+    pub(crate) stop: Option<oneshot::Sender<()>>,
+    pub(crate) served: JoinHandle<()>,
+}
+
+impl Running {
+    /// The value of a metric's first sample that begins so.
+    pub(crate) async fn metric(&self, begins: &str) -> f64 {
+        let text = crate::client::get(self.address, "/metrics").await.text();
+        let line = text.lines().find(|line| line.starts_with(begins));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_default()
+    }
+}
+
+pub(crate) fn quick() -> Limits {
+    Limits {
+        head_timeout: Duration::from_millis(300),
+        body_timeout: Duration::from_millis(300),
+        handler_timeout: Duration::from_millis(500),
+        write_timeout: Duration::from_millis(400),
+        idle_timeout: Duration::from_millis(700),
+        shutdown_grace: Duration::from_millis(500),
+        ..Limits::default()
+    }
+}
+
+pub(crate) fn ports_of(heads: &broadcast::Sender<Arc<EvmHead>>) -> Ports {
+    let node = Arc::new(Node { heads: heads.clone() });
+    let evm = EvmEnvironment { name: "evm".to_owned(), id: EVM, port: node.clone() };
+    Ports {
+        submit: node.clone(),
+        atoll: node,
+        evm: vec![evm],
+        hyperliquid: None,
+        metrics: Vec::new(),
+    }
+}
+
+pub(crate) fn ports() -> Ports {
+    ports_of(&broadcast::Sender::new(16))
+}
+
+pub(crate) async fn start(limits: Limits) -> Running {
+    let heads = broadcast::Sender::new(1024);
+    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let config = Config { listen, client_version: "atoll/test".to_owned(), limits };
+    let gateway = Gateway::bind(config, ports_of(&heads)).await.expect("bind");
+    let address = gateway.local_addr();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let served = tokio::spawn(gateway.serve(async move {
+        let _ = stopped.await;
+    }));
+    Running { address, heads, stop: Some(stop), served }
+}
