@@ -1,0 +1,92 @@
+//! Random blocks, cut into ranges at random: the cut changes nothing, and every range runs from
+//! its witness alone.
+
+mod evm_common;
+
+use atoll_state::object;
+use atoll_types::{Address, U256};
+use evm_common::*;
+use proptest::prelude::*;
+
+#[derive(Clone, Debug)]
+struct Op {
+    from: usize,
+    what: u8,
+    argument: u64,
+    nonce_off: bool,
+    cut: bool,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let parts = (0..3usize, 0..8u8, 0..4u64, prop::bool::weighted(0.1), prop::bool::weighted(0.3));
+    parts.prop_map(|(from, what, argument, nonce_off, cut)| Op {
+        from,
+        what,
+        argument,
+        nonce_off,
+        cut,
+    })
+}
+
+const NAMES: [&str; 3] = ["a", "b", "c"];
+
+fn draft(op: &Op, nonce: u64) -> Draft {
+    let nonce = nonce + u64::from(op.nonce_off);
+    let base = Draft { nonce, value: U256::from(op.argument), ..Draft::default() };
+    let to = |byte| Some(Address::repeat_byte(byte));
+    match op.what {
+        0 => base,
+        1 => Draft { to: to(0x51), input: word(op.argument), ..base },
+        2 => Draft { to: to(0x52), input: init_code(STORE), ..base },
+        3 => Draft { to: to(0x53), ..base },
+        4 => Draft { to: to(0x54), input: word(op.argument), ..base },
+        5 => Draft { to: None, input: hex("30ff"), ..base },
+        6 => {
+            let store = Address::repeat_byte(0x51);
+            let authorizations = vec![authorize(&key("b"), CHAIN_ID, store, op.argument)];
+            let to = Some(key("b").address());
+            Draft { kind: 4, to, input: word(op.argument), authorizations, ..base }
+        }
+        _ => Draft { to: None, input: init_code(SUICIDE), gas: 60_000, ..base },
+    }
+}
+
+fn sorted(chain: &mut Chain) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+    let all = object::export(&mut chain.vm);
+    let mut all: Vec<_> = all.iter().map(|(k, v)| (k.to_vec(), v.map(<[u8]>::to_vec))).collect();
+    all.sort();
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn ranges_are_functions_of_their_witness(
+        blocks in prop::collection::vec(prop::collection::vec(op(), 0..8), 1..5)
+    ) {
+        let mut whole = Chain::new(spec());
+        let mut cut = Chain::new(spec());
+        for ops in &blocks {
+            let context = whole.next();
+            cut.next();
+            let mut nonces = NAMES.map(|name| whole.nonce(name));
+            let mut all = vec![Step::Open(context)];
+            let mut pieces = vec![vec![Step::Open(context)]];
+            for op in ops {
+                let bytes = draft(op, nonces[op.from]).sign(&key(NAMES[op.from]));
+                if !op.nonce_off {
+                    nonces[op.from] += 1;
+                }
+                all.push(Step::Send(bytes.clone()));
+                if op.cut {
+                    pieces.push(vec![Step::Resume(context)]);
+                }
+                pieces.last_mut().unwrap().push(Step::Send(bytes));
+            }
+            let receipts = whole.run(&all);
+            let in_pieces: Vec<_> = pieces.iter().flat_map(|piece| cut.run(piece)).collect();
+            prop_assert_eq!(receipts, in_pieces);
+        }
+        prop_assert_eq!(sorted(&mut whole), sorted(&mut cut));
+    }
+}
