@@ -64,8 +64,9 @@ pub enum ChainError {
         /// The tick.
         tick: u32,
     },
-    /// It does not follow from the opening before it: opening or promise is false.
-    #[error("tick {tick} of slot {slot} does not follow from the slot's opening")]
+    /// It does not follow from what was shown before it: the opening or the promise is false, or
+    /// the last ticks of the slot before were left out ([`ConfirmationChain::skip`]).
+    #[error("tick {tick} of slot {slot} does not follow from what was shown before it")]
     Unlinked {
         /// The slot.
         slot: u64,
@@ -150,6 +151,13 @@ impl ConfirmationChain {
         let running = open(&before.running, opening);
         self.opening = Some(Opened { slot, term, time_us, running });
         Ok(())
+    }
+
+    /// Forgets the openings shown: the next slot starts anew, unproven, with its first tick.
+    /// For a client that has missed something and does not fetch it; contradictions are still
+    /// found.
+    pub fn skip(&mut self) {
+        self.opening = None;
     }
 
     /// Takes a confirmation.

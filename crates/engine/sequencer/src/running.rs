@@ -48,7 +48,7 @@ mod tests {
         let running = extend_running(&running, &B256::repeat_byte(2));
         assert_eq!(
             running.to_string(),
-            "0x0000000000000000000000000000000000000000000000000000000000000000"
+            "0xba3ec3dc223468d88b168cc77e3095ae5c5b5fa712539c1a2c9d46ecf48a1209"
         );
     }
 }
