@@ -4,20 +4,31 @@
 
 extern crate alloc;
 
+pub mod audit;
+mod engine;
 mod field;
+mod math;
+mod products;
+pub mod query;
 
 pub mod command;
 pub mod event;
+pub mod exchange;
 pub mod ids;
+pub mod margin;
 pub mod objects;
 pub mod rules;
 pub mod spec;
 
+pub use audit::{AssetConservation, Conservation};
 pub use command::{Command, Input, OrderRequest, OrderSelector};
 pub use event::{BalanceCause, CancelReason, Event, Fill, Order, Outcome, Party, Placed, Refusal};
+pub use exchange::Exchange;
 pub use ids::{
     AccountId, Amount, AssetId, ClientId, MarketId, OrderId, PPM, Price, Side, Size, Tif, Wallet,
 };
+pub use margin::Margin;
 pub use objects::State;
+pub use query::{LevelView, PositionView};
 pub use rules::{MarketRules, ProductRules, Rules};
 pub use spec::{AssetSpec, ExchangeSpec, Limits, MarketSpec, Product, SelfTrade, SpecError};

@@ -59,6 +59,21 @@ pub enum ProductRules {
 }
 
 impl MarketRules {
+    /// Whether it is a perpetual.
+    #[inline]
+    pub fn is_perpetual(&self) -> bool {
+        matches!(self.kind, ProductRules::Perpetual { .. })
+    }
+
+    /// The leverage that a position's initial margin allows.
+    pub fn leverage(&self, position: &crate::objects::Position) -> u8 {
+        match (self.kind, position.leverage) {
+            (ProductRules::Perpetual { leverage_max, .. }, 0) => leverage_max,
+            (ProductRules::Perpetual { leverage_max, .. }, chosen) => chosen.min(leverage_max),
+            (ProductRules::Spot { .. }, _) => 1,
+        }
+    }
+
     /// The exact value of `size` at `price`, in quote units. Both are inside the bounds of
     /// [`crate::spec`], so it is below 2⁸⁸.
     #[inline]

@@ -11,7 +11,14 @@ use atoll_types::codec::{CodecError, Decode, Encode, Reader};
 /// The key of an object of which there is one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct GlobalKey;
-record!(GlobalKey {});
+impl Encode for GlobalKey {
+    fn encode(&self, _out: &mut Vec<u8>) {}
+}
+impl Decode for GlobalKey {
+    fn decode(_r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(Self)
+    }
+}
 impl Key for GlobalKey {
     fn dense(&self) -> Option<u32> {
         Some(0)

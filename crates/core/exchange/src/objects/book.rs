@@ -7,7 +7,7 @@ use atoll_state::{Key, Object, OrderedSet};
 use atoll_types::codec::{CodecError, Decode, Encode, Reader};
 
 /// One side of a market's book: market × 2 + side.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BookId(pub u32);
 
 impl BookId {
@@ -50,7 +50,7 @@ impl Key for LevelKey {}
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Level {
     /// Open size of all orders, in lots.
-    pub size: Size,
+    pub size: u128,
     /// Orders.
     pub count: u32,
     /// Sequence of the next order.

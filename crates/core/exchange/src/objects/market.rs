@@ -1,7 +1,7 @@
 //! Markets: what matching moves, and what ticks move, kept apart.
 
 use crate::field::{Field, record};
-use crate::ids::{MarketId, Price, Side, Size};
+use crate::ids::{MarketId, Price, Side};
 use alloc::vec::Vec;
 use atoll_state::{Key, Object};
 use atoll_types::codec::{CodecError, Decode, Encode, Reader};
@@ -38,7 +38,7 @@ pub struct BookTop {
     /// Trades so far.
     pub trades: u64,
     /// Lots held long, which is the lots held short; zero for spot.
-    pub open_interest: Size,
+    pub open_interest: u128,
 }
 record!(BookTop { bid, ask, last, trades, open_interest });
 

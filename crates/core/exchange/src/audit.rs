@@ -1,0 +1,218 @@
+//! Audits of a node and of tests: money is conserved, and the state agrees with itself.
+
+use crate::exchange::Exchange;
+use crate::ids::{AccountId, Amount, AssetId, MarketId, Side, Size};
+use crate::objects::{BookId, ChunkKey, LevelKey, OrderPage, OrderRef, Position, PositionGroup};
+use crate::rules::ProductRules;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use atoll_state::Source;
+
+/// The money of one asset: `owed = held` is the law.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssetConservation {
+    /// The asset.
+    pub asset: AssetId,
+    /// Deposits + inbound − withdrawals − outbound.
+    pub owed: Amount,
+    /// Balances less cost bases, fees and the rounding ledger.
+    pub held: Amount,
+    /// Whether the two are equal.
+    pub holds: bool,
+}
+
+/// The outcome of an audit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conservation {
+    /// By asset.
+    pub assets: Vec<AssetConservation>,
+    /// Markets whose positions do not sum to zero, with the sum in lots.
+    pub unbalanced: Vec<(MarketId, i128)>,
+}
+
+impl Conservation {
+    /// Whether all money is conserved.
+    pub fn holds(&self) -> bool {
+        self.unbalanced.is_empty() && self.assets.iter().all(|asset| asset.holds)
+    }
+}
+
+impl<S: Source> Exchange<S> {
+    /// Sums up all money. Walks all accounts.
+    pub fn audit(&self) -> Conservation {
+        let assets = &self.rules.spec().assets;
+        let mut held: Vec<Amount> = assets.iter().map(|_| 0).collect();
+        let mut owed = held.clone();
+        let collateral = usize::from(self.rules.spec().collateral.0);
+        for (_, account) in self.state.accounts.local_iter() {
+            held[collateral] += account.collateral;
+        }
+        for (key, balance) in self.state.balances.local_iter() {
+            held[usize::from(key.asset.0)] += balance.total;
+        }
+        let mut sizes: BTreeMap<MarketId, i128> = BTreeMap::new();
+        for (_, market, position) in self.all_positions() {
+            held[collateral] -= position.cost;
+            *sizes.entry(market).or_default() += i128::from(position.size);
+        }
+        for (key, ledger) in self.state.ledgers.local_iter() {
+            let asset = usize::from(key.0.0);
+            held[asset] += ledger.fees + ledger.rounding;
+            let net = ledger.deposits + ledger.inbound - ledger.withdrawals - ledger.outbound;
+            owed[asset] += net;
+        }
+        let pairs = owed.into_iter().zip(held).enumerate();
+        let assets = pairs.map(|(asset, (owed, held))| AssetConservation {
+            asset: AssetId(asset as u16),
+            owed,
+            held,
+            holds: owed == held,
+        });
+        Conservation {
+            assets: assets.collect(),
+            unbalanced: sizes.into_iter().filter(|(_, sum)| *sum != 0).collect(),
+        }
+    }
+
+    fn all_positions(&self) -> impl Iterator<Item = (AccountId, MarketId, &Position)> {
+        let slots = PositionGroup::SLOTS as usize;
+        self.state.positions.local_iter().flat_map(move |(key, group)| {
+            let owner = self.peek_owner(key.account);
+            group.0.iter().enumerate().filter_map(move |(place, position)| {
+                let slot = usize::from(key.group) * slots + place;
+                let market = owner?.markets().get(slot)?;
+                Some((key.account, *market, position))
+            })
+        })
+    }
+
+    /// Whether books, directories, reserves and tops agree; says what does not. Walks everything.
+    pub fn inconsistencies(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let mut listed: BTreeMap<(AccountId, u64), OrderRef> = BTreeMap::new();
+        for (key, page) in self.state.orders.local_iter() {
+            for order in page.iter() {
+                listed.insert((key.account, order.order.0), *order);
+                let (found, place) = OrderPage::of(key.account, order.order.slot());
+                if found != *key || page.get(place, order.order).is_none() {
+                    wrong.push(format!("order {} is in another slot than its own", order.order));
+                }
+            }
+        }
+        let reserved = self.check_chunks(&mut listed, &mut wrong);
+        if let Some(((account, order), _)) = listed.first_key_value() {
+            wrong.push(format!("order {order} of account {account} is in no book"));
+        }
+        for (account, market, position) in self.all_positions() {
+            let expected = reserved.get(&(account, market)).copied().unwrap_or_default();
+            let found = (position.bids, position.asks, position.orders);
+            let notionals = (position.bid_notional, position.ask_notional);
+            if (found, notionals)
+                != ((expected.0, expected.1, expected.2), (expected.3, expected.4))
+            {
+                wrong
+                    .push(format!("reserves of {account} in {market}: {position:?}, {expected:?}"));
+            }
+        }
+        self.check_tops(&mut wrong);
+        wrong
+    }
+
+    #[allow(clippy::type_complexity)]
+    fn check_chunks(
+        &self,
+        listed: &mut BTreeMap<(AccountId, u64), OrderRef>,
+        wrong: &mut Vec<String>,
+    ) -> BTreeMap<(AccountId, MarketId), (Size, Size, u32, Amount, Amount)> {
+        let mut reserved: BTreeMap<_, (Size, Size, u32, Amount, Amount)> = BTreeMap::new();
+        let mut holds: BTreeMap<(AccountId, AssetId), Amount> = BTreeMap::new();
+        let mut levels: BTreeMap<(BookId, u64), (u128, u32)> = BTreeMap::new();
+        for (key, chunk) in self.state.chunks.local_iter() {
+            let market = MarketId((key.book.0 >> 1) as u16);
+            let side = if key.book.0 & 1 == 0 { Side::Buy } else { Side::Sell };
+            let Some(rules) = self.rules.market(market) else { continue };
+            for (place, order) in chunk.iter() {
+                let level = levels.entry((key.book, key.price)).or_default();
+                *level = (level.0 + u128::from(order.size), level.1 + 1);
+                let expected = listed.remove(&(order.account, order.order.0));
+                let agrees = expected.is_some_and(|o| {
+                    ChunkKey::of(key.book, key.price, o.sequence) == (*key, place)
+                        && (o.side, o.price, o.market) == (side, key.price, market)
+                        && o.size >= order.size
+                        && order.size > 0
+                });
+                if !agrees {
+                    wrong.push(format!("resting {order:?} is listed as {expected:?}"));
+                }
+                let notional = rules.notional(key.price, order.size);
+                match (rules.kind, side) {
+                    (ProductRules::Perpetual { .. }, _) => {
+                        let sums = reserved.entry((order.account, market)).or_default();
+                        sums.2 += 1;
+                        match (order.reduce_only, side) {
+                            (true, _) => {}
+                            (false, Side::Buy) => {
+                                (sums.0, sums.3) = (sums.0 + order.size, sums.3 + notional);
+                            }
+                            (false, Side::Sell) => {
+                                (sums.1, sums.4) = (sums.1 + order.size, sums.4 + notional);
+                            }
+                        }
+                    }
+                    (ProductRules::Spot { .. }, Side::Buy) => {
+                        *holds.entry((order.account, rules.quote)).or_default() += notional;
+                    }
+                    (ProductRules::Spot { base, lot_units }, Side::Sell) => {
+                        *holds.entry((order.account, base)).or_default() +=
+                            Amount::from(lot_units) * Amount::from(order.size);
+                    }
+                }
+            }
+        }
+        for (key, balance) in self.state.balances.local_iter() {
+            let hold = holds.remove(&(key.account, key.asset)).unwrap_or(0);
+            if balance.hold != hold || balance.total < hold {
+                wrong.push(format!("{key:?} is {balance:?}, orders hold {hold}"));
+            }
+        }
+        if !holds.is_empty() {
+            wrong.push(format!("orders hold what is not there: {holds:?}"));
+        }
+        for ((book, price), (size, count)) in levels {
+            let level = self.state.levels.peek(&LevelKey { book, price });
+            if !level.is_some_and(|level| (level.size, level.count) == (size, count)) {
+                wrong.push(format!("{book:?} at {price}: {level:?}, orders {size}/{count}"));
+            }
+        }
+        reserved
+    }
+
+    fn check_tops(&self, wrong: &mut Vec<String>) {
+        for rules in &self.rules.markets {
+            let top = self.peek_top(rules.market);
+            let mut best = [0u64; 2];
+            for (key, _) in self.state.levels.local_iter() {
+                match key.book {
+                    id if id == BookId::new(rules.market, Side::Buy) => {
+                        best[0] = best[0].max(key.price);
+                    }
+                    id if id == BookId::new(rules.market, Side::Sell) => {
+                        best[1] = if best[1] == 0 { key.price } else { best[1].min(key.price) };
+                    }
+                    _ => {}
+                }
+            }
+            let crossed = top.bid != 0 && top.ask != 0 && top.bid >= top.ask;
+            if [top.bid, top.ask] != best || crossed {
+                wrong.push(format!("{}: {top:?}, levels {best:?}", rules.market));
+            }
+            let long = self.all_positions().filter(|(_, market, _)| *market == rules.market);
+            let long: u128 = long.map(|(_, _, p)| p.size.max(0) as u128).sum();
+            if long != top.open_interest {
+                wrong.push(format!("{}: {top:?}, but {long} lots are long", rules.market));
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Cancels and modifications.
+
+use super::{Engine, invariant};
+use crate::command::{OrderRequest, OrderSelector};
+use crate::event::{CancelReason, Event, Placed, Refusal};
+use crate::ids::{AccountId, MarketId};
+use crate::objects::{AccountKey, OrderPageKey, OrderRef};
+use atoll_state::{Source, object};
+
+impl<S: Source> Engine<'_, S> {
+    /// Cancels one order.
+    pub(crate) fn cancel(
+        &mut self,
+        account: AccountId,
+        target: &OrderSelector,
+        reason: CancelReason,
+    ) -> Result<OrderRef, Refusal> {
+        let listed = self.find(account, target)?;
+        self.cancel_listed(account, &listed, reason);
+        Ok(listed)
+    }
+
+    fn cancel_listed(&mut self, account: AccountId, listed: &OrderRef, reason: CancelReason) {
+        let OrderRef { market, side, price, sequence, .. } = *listed;
+        match self.resting(market, side, price, sequence) {
+            Some(resting) => self.close(account, listed, &resting, reason),
+            None => invariant::<S>(false, "a listed order is not in its book"),
+        }
+    }
+
+    /// Cancels all orders, or those of one market.
+    pub(crate) fn cancel_all(
+        &mut self,
+        account: AccountId,
+        market: Option<MarketId>,
+    ) -> Result<u32, Refusal> {
+        if let Some(market) = market {
+            self.market(market)?;
+        }
+        let mut count = 0;
+        let directory = *self.state.directories.get(&AccountKey(account));
+        for page in directory.pages() {
+            let orders = *self.state.orders.get(&OrderPageKey { account, page });
+            for listed in orders.iter().filter(|o| market.is_none_or(|m| m == o.market)) {
+                self.cancel_listed(account, listed, CancelReason::Requested);
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+
+    /// Replaces an order by a new one, or does nothing.
+    pub(crate) fn modify(
+        &mut self,
+        account: AccountId,
+        target: &OrderSelector,
+        request: &OrderRequest,
+    ) -> Result<Placed, Refusal> {
+        let events = self.events.len();
+        let point = object::savepoint(&mut *self.state);
+        let replaced = self.cancel(account, target, CancelReason::Modified);
+        let placed = replaced.and_then(|old| Ok((old, self.place(account, request)?)));
+        match placed {
+            Ok((old, placed)) => {
+                self.events.push(Event::Modified { old: old.order, new: placed.order });
+                Ok(placed)
+            }
+            Err(refusal) => {
+                object::rollback(&mut *self.state, point);
+                self.events.truncate(events);
+                Err(refusal)
+            }
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Money that comes in, goes out and moves between wallets and accounts.
+
+use super::Engine;
+use crate::event::{BalanceCause, Event, Refusal};
+use crate::ids::{AccountId, Amount, AssetId, MarketId, Wallet};
+use crate::objects::{AccountEntry, AccountKey, AddressKey, BalanceKey, GlobalKey, LedgerKey};
+use crate::rules::ProductRules;
+use crate::spec::SUPPLY_MAX;
+use atoll_state::Source;
+use atoll_types::{Address, RejectCode};
+
+/// What a balance change is about.
+#[derive(Clone, Copy)]
+struct Purse {
+    account: AccountId,
+    asset: AssetId,
+    wallet: Wallet,
+}
+
+const UNKNOWN: Refusal = Refusal::new(
+    RejectCode::UnknownAccount,
+    "this address has no account here; the first deposit opens one",
+);
+
+impl<S: Source> Engine<'_, S> {
+    /// The number of an address's account.
+    pub(crate) fn account(&mut self, address: &Address) -> Option<AccountId> {
+        let entry = self.state.addresses.get(&AddressKey(*address));
+        entry.number.checked_sub(1).map(AccountId)
+    }
+
+    pub(crate) fn credit(
+        &mut self,
+        address: &Address,
+        asset: AssetId,
+        wallet: Wallet,
+        amount: Amount,
+    ) -> Result<(), Refusal> {
+        self.check_money(asset, wallet, amount)?;
+        let ledger = self.state.ledgers.get(&LedgerKey(asset));
+        if ledger.deposits - ledger.withdrawals > SUPPLY_MAX - amount
+            || ledger.deposits > Amount::MAX / 2
+        {
+            let message = "the asset's deposits would be above 2^96 of its smallest unit";
+            return Err(Refusal::new(RejectCode::Overflow, message));
+        }
+        let account = match self.account(address) {
+            Some(account) => account,
+            None => self.open(address)?,
+        };
+        self.state.ledgers.get_mut(&LedgerKey(asset)).deposits += amount;
+        self.add(Purse { account, asset, wallet }, amount, BalanceCause::Credit);
+        Ok(())
+    }
+
+    fn open(&mut self, address: &Address) -> Result<AccountId, Refusal> {
+        let global = self.state.global.get_mut(&GlobalKey);
+        let account = AccountId(global.accounts);
+        // The entry is the number plus one, and must fit as well.
+        if account.0 >= u32::MAX - 1 {
+            let message = "the environment has as many accounts as it can number";
+            return Err(Refusal::new(RejectCode::Overflow, message));
+        }
+        global.accounts += 1;
+        let entry = AccountEntry { number: account.0 + 1 };
+        self.state.addresses.set(&AddressKey(*address), entry);
+        self.state.accounts.get_mut(&AccountKey(account)).address = *address;
+        self.events.push(Event::AccountOpened { account, address: *address });
+        Ok(account)
+    }
+
+    pub(crate) fn debit(
+        &mut self,
+        address: &Address,
+        asset: AssetId,
+        wallet: Wallet,
+        amount: Amount,
+    ) -> Result<(), Refusal> {
+        self.check_money(asset, wallet, amount)?;
+        let account = self.account(address).ok_or(UNKNOWN)?;
+        let purse = Purse { account, asset, wallet };
+        self.check_free(purse, amount)?;
+        self.state.ledgers.get_mut(&LedgerKey(asset)).withdrawals += amount;
+        self.add(purse, -amount, BalanceCause::Debit);
+        Ok(())
+    }
+
+    pub(crate) fn transfer(
+        &mut self,
+        account: AccountId,
+        to: &Address,
+        asset: AssetId,
+        wallet: Wallet,
+        amount: Amount,
+    ) -> Result<(), Refusal> {
+        self.check_money(asset, wallet, amount)?;
+        let receiver = self.account(to).ok_or(UNKNOWN)?;
+        let purse = Purse { account, asset, wallet };
+        self.check_free(purse, amount)?;
+        self.add(purse, -amount, BalanceCause::Transfer);
+        self.add(Purse { account: receiver, ..purse }, amount, BalanceCause::Transfer);
+        Ok(())
+    }
+
+    pub(crate) fn move_collateral(
+        &mut self,
+        account: AccountId,
+        to: Wallet,
+        amount: Amount,
+    ) -> Result<(), Refusal> {
+        let asset = self.rules.spec().collateral;
+        self.check_money(asset, to, amount)?;
+        let from = match to {
+            Wallet::Collateral => Wallet::Spot,
+            Wallet::Spot => Wallet::Collateral,
+        };
+        let purse = Purse { account, asset, wallet: from };
+        self.check_free(purse, amount)?;
+        self.add(purse, -amount, BalanceCause::Move);
+        self.add(Purse { wallet: to, ..purse }, amount, BalanceCause::Move);
+        Ok(())
+    }
+
+    pub(crate) fn set_leverage(
+        &mut self,
+        account: AccountId,
+        market: MarketId,
+        leverage: u8,
+    ) -> Result<(), Refusal> {
+        let rules = self.market(market)?;
+        let ProductRules::Perpetual { leverage_max, .. } = rules.kind else {
+            let message = "spot markets have no leverage";
+            return Err(Refusal::new(RejectCode::Unsupported, message));
+        };
+        if leverage == 0 || leverage > leverage_max {
+            let message = "the leverage is not between 1 and the market's maximum; see the spec";
+            return Err(Refusal::new(RejectCode::InsufficientMargin, message));
+        }
+        let (slot, fresh) = self.slot_for(account, market)?;
+        let mut position = if fresh { Default::default() } else { self.position(account, slot) };
+        let before = crate::margin::initial_fraction(0, position.leverage);
+        position.leverage = leverage;
+        let tightens = before == 0 || crate::margin::initial_fraction(0, leverage) > before;
+        if tightens && (position.size != 0 || position.bids != 0 || position.asks != 0) {
+            let margin = self.margin(account, Some((slot, rules, &position)));
+            let (have, need) = (margin.equity(), margin.initial());
+            if have < need {
+                let message = "not enough free collateral for a lower leverage; deposit or reduce";
+                return Err(Refusal::money(RejectCode::InsufficientMargin, message, have, need));
+            }
+        }
+        if fresh {
+            self.state.accounts.get_mut(&AccountKey(account)).set_slot(slot, market);
+        }
+        self.position_mut(account, slot).leverage = leverage;
+        self.events.push(Event::LeverageSet { account, market, leverage });
+        Ok(())
+    }
+
+    fn check_money(&self, asset: AssetId, wallet: Wallet, amount: Amount) -> Result<(), Refusal> {
+        let refuse = |code, message| Err(Refusal::new(code, message));
+        if !self.rules.has_asset(asset) {
+            return refuse(RejectCode::Unsupported, "there is no asset with this number");
+        }
+        if wallet == Wallet::Collateral && asset != self.rules.spec().collateral {
+            let message = "only the collateral asset can be in the collateral wallet";
+            return refuse(RejectCode::Unsupported, message);
+        }
+        if amount <= 0 || amount > SUPPLY_MAX {
+            return refuse(RejectCode::Overflow, "the amount must be above zero and at most 2^96");
+        }
+        Ok(())
+    }
+
+    /// Whether so much may leave a wallet.
+    fn check_free(&mut self, purse: Purse, amount: Amount) -> Result<(), Refusal> {
+        let (have, code) = match purse.wallet {
+            Wallet::Spot => {
+                (self.available(purse.account, purse.asset), RejectCode::InsufficientBalance)
+            }
+            Wallet::Collateral => {
+                let margin = self.margin(purse.account, None);
+                // What a deposit that was never traded with is missing is plainly a balance.
+                let short = margin.collateral < amount;
+                let code = if short {
+                    RejectCode::InsufficientBalance
+                } else {
+                    RejectCode::InsufficientMargin
+                };
+                (margin.withdrawable(), code)
+            }
+        };
+        if have >= amount {
+            return Ok(());
+        }
+        let message = "not so much is free; ask for less, cancel orders or reduce positions";
+        Err(Refusal::money(code, message, have, amount))
+    }
+
+    fn add(&mut self, purse: Purse, change: Amount, cause: BalanceCause) {
+        let Purse { account, asset, wallet } = purse;
+        let balance = match wallet {
+            Wallet::Collateral => {
+                let owner = self.state.accounts.get_mut(&AccountKey(account));
+                owner.collateral += change;
+                owner.collateral
+            }
+            Wallet::Spot => {
+                let owned = self.state.balances.get_mut(&BalanceKey { account, asset });
+                owned.total += change;
+                owned.total
+            }
+        };
+        let changed = Event::BalanceChanged { account, asset, wallet, change, balance, cause };
+        self.events.push(changed);
+    }
+}

@@ -1,0 +1,112 @@
+//! The exchange: rules, state, and one command after another.
+
+use crate::command::{Command, Input};
+use crate::engine::Engine;
+use crate::event::{CancelReason, Event, Outcome, Refusal};
+use crate::ids::AccountId;
+use crate::objects::{AccountKey, AddressKey, GlobalKey, State};
+use crate::rules::Rules;
+use alloc::vec::Vec;
+use atoll_state::{Source, TableVisitor, Tables};
+use atoll_types::{Address, RejectCode};
+
+/// An exchange over a source of objects.
+///
+/// Commands run between [`atoll_state::object::begin`] and [`atoll_state::object::seal`]; the
+/// state is a pure function of spec, inputs and commands in their order.
+#[derive(Debug)]
+pub struct Exchange<S: Source> {
+    pub(crate) rules: Rules,
+    pub(crate) state: State<S>,
+}
+
+impl<S: Source> Tables<S> for Exchange<S> {
+    fn visit(&mut self, visitor: &mut impl TableVisitor<S>) {
+        self.state.visit(visitor);
+    }
+}
+
+impl<S: Source> Exchange<S> {
+    /// An exchange with an empty state. `seed` keys in-memory indexes and never changes results.
+    pub fn new(rules: Rules, seed: u64) -> Self {
+        Self { rules, state: State::new(seed) }
+    }
+
+    /// The rules.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// The tables, to peek into.
+    pub fn state(&self) -> &State<S> {
+        &self.state
+    }
+
+    /// The account of an address, as a recorded read: for state transitions.
+    pub fn account(&mut self, address: &Address) -> Option<AccountId> {
+        self.state.addresses.get(&AddressKey(*address)).number.checked_sub(1).map(AccountId)
+    }
+
+    /// Executes a command of an account; appends what happened to `events`. A refusal changes
+    /// nothing but the count of commands, and appends nothing.
+    pub fn execute(
+        &mut self,
+        caller: AccountId,
+        command: &Command,
+        events: &mut Vec<Event>,
+    ) -> Result<Outcome, Refusal> {
+        let mut engine = self.engine(events);
+        if engine.state.accounts.get(&AccountKey(caller)).address == Address::ZERO {
+            return Err(Refusal::new(
+                RejectCode::UnknownAccount,
+                "there is no account with this number; the first deposit opens one",
+            ));
+        }
+        match command {
+            Command::Place(order) => engine.place(caller, order).map(Outcome::Placed),
+            Command::Cancel(target) => {
+                let cancelled = engine.cancel(caller, target, CancelReason::Requested);
+                cancelled.map(|_| Outcome::Cancelled(1))
+            }
+            Command::CancelAll { market } => {
+                engine.cancel_all(caller, *market).map(Outcome::Cancelled)
+            }
+            Command::Modify { target, order } => {
+                engine.modify(caller, target, order).map(Outcome::Placed)
+            }
+            Command::Transfer { to, asset, wallet, amount } => {
+                engine.transfer(caller, to, *asset, *wallet, *amount).map(|()| Outcome::Done)
+            }
+            Command::Move { to, amount } => {
+                engine.move_collateral(caller, *to, *amount).map(|()| Outcome::Done)
+            }
+            Command::SetLeverage { market, leverage } => {
+                engine.set_leverage(caller, *market, *leverage).map(|()| Outcome::Done)
+            }
+        }
+    }
+
+    /// Executes an input of the environment. A refusal changes nothing but the count of commands.
+    pub fn apply(&mut self, input: &Input, events: &mut Vec<Event>) -> Result<Outcome, Refusal> {
+        let mut engine = self.engine(events);
+        match input {
+            Input::Credit { address, asset, wallet, amount } => {
+                engine.credit(address, *asset, *wallet, *amount)?;
+            }
+            Input::Debit { address, asset, wallet, amount } => {
+                engine.debit(address, *asset, *wallet, *amount)?;
+            }
+            Input::Oracle { market, price } => engine.oracle(*market, *price)?,
+            Input::Pause { market, paused } => engine.pause(*market, *paused)?,
+            Input::Tick { time_us } => engine.tick(*time_us),
+        }
+        Ok(Outcome::Done)
+    }
+
+    fn engine<'a>(&'a mut self, events: &'a mut Vec<Event>) -> Engine<'a, S> {
+        let global = self.state.global.get_mut(&GlobalKey);
+        global.commands += 1;
+        let (command, time_us) = (global.commands, global.time_us);
+        Engine { rules: &self.rules, state: &mut self.state, events, command, time_us }
+    }
+}

@@ -1,0 +1,140 @@
+//! Cross margin: one collateral balance carries all of an account's perpetual positions.
+//!
+//! With `value(x) = x × mark × multiplier`, per market:
+//! * equity = collateral + Σ (value(size) − cost);
+//! * exposure = max(|size + bids|, |size − asks|), the worst that open orders can lead to (orders
+//!   that only reduce can lead to nothing and are not in `bids` and `asks`);
+//! * initial requirement = Σ value(exposure) × initial fraction
+//!   + max(0, bid notional − value(bids)) + max(0, value(asks) − ask notional)
+//!   + maker fee × (bid notional + ask notional).
+//!   The second line is what resting orders would lose against the mark if they filled (gains and
+//!   losses of one side's orders are netted), the third what filling them costs;
+//! * maintenance requirement = Σ value(|size|) × maintenance fraction.
+//!
+//! An order that can enlarge exposure is accepted only if equity covers the initial requirement as
+//! it will be after the order has traded what it can and rests with the remainder; an order that
+//! only reduces a position, only if it loses no more against the mark than the maintenance margin
+//! it frees, or equity covers what maintenance remains: else an account could hand its margin, and
+//! more, to a friend by closing at a bad price. A maker's margin was reserved when its order was
+//! placed, so a fill asks nothing of the maker.
+//!
+//! The formulas are those of a cross-margined linear contract (as in Hyperliquid's documentation,
+//! "Margining"); the reserve for order losses is ours.
+//!
+//! Liquidation, portfolio margin and isolated positions build on [`Margin`]: a product adds its
+//! terms in [`Margin::add`].
+
+use crate::ids::{Amount, MarketId, PPM, Price};
+use crate::math::per_million_up;
+use crate::objects::{Account, Position, PositionGroup};
+use crate::rules::{MarketRules, ProductRules, Rules};
+
+/// An account's margin at the marks of the latest tick.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Margin {
+    /// Settled collateral.
+    pub collateral: Amount,
+    /// Σ (value − cost).
+    pub unrealised: Amount,
+    /// Σ |value|.
+    pub notional: Amount,
+    /// What must be covered to enlarge exposure or withdraw, in parts per million, and reserves.
+    initial_ppm: Amount,
+    reserves: Amount,
+    /// What must be covered not to be liquidated, in parts per million.
+    maintenance_ppm: Amount,
+}
+
+impl Margin {
+    /// What the account is worth: collateral and unrealised profit.
+    #[inline]
+    pub fn equity(&self) -> Amount {
+        self.collateral + self.unrealised
+    }
+
+    /// What must be covered to enlarge exposure or to withdraw.
+    #[inline]
+    pub fn initial(&self) -> Amount {
+        per_million_up(self.initial_ppm) + self.reserves
+    }
+
+    /// What must be covered not to be liquidated.
+    #[inline]
+    pub fn maintenance(&self) -> Amount {
+        per_million_up(self.maintenance_ppm)
+    }
+
+    /// What may leave: equity above the initial requirement, but no unrealised profit.
+    pub fn withdrawable(&self) -> Amount {
+        (self.equity() - self.initial()).min(self.collateral).max(0)
+    }
+
+    /// Whether the account may be liquidated.
+    pub fn is_liquidatable(&self) -> bool {
+        self.equity() < self.maintenance()
+    }
+
+    /// Adds a position at a mark.
+    #[inline]
+    pub fn add(&mut self, rules: &MarketRules, position: &Position, mark: Price) {
+        let ProductRules::Perpetual { initial_margin_ppm, maintenance_margin_ppm, .. } = rules.kind
+        else {
+            return;
+        };
+        let value = rules.value(mark, position.size);
+        self.unrealised += value - position.cost;
+        self.notional += value.abs();
+        self.maintenance_ppm += value.abs() * Amount::from(maintenance_margin_ppm);
+        let fraction = initial_fraction(initial_margin_ppm, position.leverage);
+        if position.bids == 0 && position.asks == 0 {
+            self.initial_ppm += value.abs() * Amount::from(fraction);
+            return;
+        }
+        let bids = rules.notional(mark, position.bids);
+        let asks = rules.notional(mark, position.asks);
+        let exposure = (value + bids).abs().max((value - asks).abs());
+        self.initial_ppm += exposure * Amount::from(fraction);
+        self.reserves += (position.bid_notional - bids).max(0);
+        self.reserves += (asks - position.ask_notional).max(0);
+        let fee = Amount::from(rules.maker_fee_ppm.max(0));
+        self.initial_ppm += (position.bid_notional + position.ask_notional) * fee;
+    }
+}
+
+/// The initial fraction at the leverage chosen.
+#[inline]
+pub(crate) fn initial_fraction(market_ppm: u32, leverage: u8) -> u32 {
+    if leverage == 0 { market_ppm } else { market_ppm.max(PPM.div_ceil(u32::from(leverage))) }
+}
+
+/// The margin of an account. `replace` puts a position in the place of a slot's own: what would
+/// be if.
+#[inline]
+pub(crate) fn margin_of(
+    rules: &Rules,
+    account: &Account,
+    mut group: impl FnMut(u8) -> PositionGroup,
+    mut mark: impl FnMut(MarketId) -> Price,
+    replace: Option<(u32, &MarketRules, &Position)>,
+) -> Margin {
+    let mut margin = Margin { collateral: account.collateral, ..Margin::default() };
+    let replaced = replace.map(|(slot, ..)| slot as usize);
+    let markets = account.markets();
+    for (index, chunk) in markets.chunks(PositionGroup::SLOTS as usize).enumerate() {
+        let positions = group(index as u8);
+        for (place, (market, position)) in chunk.iter().zip(&positions.0).enumerate() {
+            let slot = index * PositionGroup::SLOTS as usize + place;
+            let idle = position.size == 0 && position.bids == 0 && position.asks == 0;
+            if idle || Some(slot) == replaced {
+                continue;
+            }
+            if let Some(rules) = rules.market(*market) {
+                margin.add(rules, position, mark(*market));
+            }
+        }
+    }
+    if let Some((_, rules, position)) = replace {
+        margin.add(rules, position, mark(rules.market));
+    }
+    margin
+}
