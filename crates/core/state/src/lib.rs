@@ -4,8 +4,11 @@
 
 extern crate alloc;
 
+pub mod db;
 pub mod object;
 pub mod ordered;
+pub mod proof;
+pub mod trie;
 
 pub use object::{
     Handle, Key, MissingObject, Object, ReadSet, Resident, Savepoint, Source, Table, TableVisitor,
