@@ -18,6 +18,32 @@
 //! [`Recovery`] re-verifies a recovered log and yields the [`Tip`] from which a sequencer goes on:
 //! a slot left open is continued with its next tick, and with the same term the chain is unbroken.
 //!
+//! # Driving it
+//! ```
+//! use atoll_sequencer::{Sequencer, SequencerEvent, Supply};
+//!
+//! /// One turn of the thread that drives a sequencer; returns when to come back, unless
+//! /// transactions arrive before.
+//! fn turn(
+//!     sequencer: &mut dyn Sequencer,
+//!     supply: &mut dyn Supply,
+//!     now_us: u64,
+//!     log: &mut dyn std::io::Write,
+//!     let_out: &mut dyn FnMut(SequencerEvent),
+//! ) -> std::io::Result<Option<u64>> {
+//!     let events = sequencer.poll(now_us, supply);
+//!     let mut record = Vec::new();
+//!     for event in events {
+//!         record.clear();
+//!         if event.encode_record(&mut record) {
+//!             log.write_all(&record)?; // on an error: end the process
+//!         }
+//!         let_out(event); // execute, confirm, publish
+//!     }
+//!     Ok(sequencer.next_deadline_us())
+//! }
+//! ```
+//!
 //! # Known limitations
 //! * A lane byte is not part of a transaction's hash, so the chain does not commit to it. It has
 //!   no effect on execution; [`LanePolicy`] is checked against the lane that the VM derives.

@@ -8,7 +8,7 @@ use common::{LANES, transaction};
 use proptest::prelude::*;
 
 fn policy(environment: EnvironmentId) -> LanePolicy {
-    if environment.0 % 2 == 0 { LanePolicy::Arrival } else { LanePolicy::Lanes }
+    if environment.0.is_multiple_of(2) { LanePolicy::Arrival } else { LanePolicy::Lanes }
 }
 
 /// The rule word by word: at each place stands the environment that arrived there; it gives the

@@ -172,7 +172,7 @@ fn an_error_leaves_the_recovery_where_it_stood() {
     let good = log();
     let mut recovery = Recovery::new(network(), verify(), Tip::genesis(&network()));
     for record in &good {
-        let mut bad = vec![record.clone()];
+        let mut bad = [record.clone()];
         match &mut bad[0] {
             LogRecord::Opened(opening) => opening.parent = B256::repeat_byte(1),
             LogRecord::Tick(_, confirmation) => confirmation.signature.s = [0xff; 32],
