@@ -160,6 +160,10 @@ fn check_form(
         let message = "the price or the size is above the market's maximum; see the spec";
         return refuse(RejectCode::Overflow, message);
     }
+    if request.reduce_only && !rules.is_perpetual() {
+        let message = "spot markets have no positions to reduce; leave out reduce-only";
+        return refuse(RejectCode::Unsupported, message);
+    }
     if prices.paused {
         let message = "the market takes no new orders for now; cancels are possible";
         return refuse(RejectCode::MarketPaused, message);

@@ -45,12 +45,6 @@ impl<S: Source> Engine<'_, S> {
         lot_units: u64,
     ) -> Result<(), Refusal> {
         let order = &incoming.order;
-        if order.reduce_only {
-            return Err(Refusal::new(
-                RejectCode::Unsupported,
-                "spot markets have no positions to reduce; leave out reduce-only",
-            ));
-        }
         let plan = if crosses && order.side == Side::Buy {
             self.plan(incoming.rules, order.side, order.price, incoming.remaining)
         } else {

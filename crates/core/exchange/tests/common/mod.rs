@@ -1,0 +1,222 @@
+//! One harness for every test of the exchange: each range of commands runs on full state, and
+//! again on nothing but its witness, and money is counted after each.
+#![allow(dead_code, missing_docs)]
+
+use atoll_exchange::*;
+use atoll_state::object::{self, ReadSet};
+use atoll_state::{Resident, Witnessed, WriteSet};
+use atoll_types::{Address, RejectCode};
+
+pub const USDC: AssetId = AssetId(0);
+pub const COIN: AssetId = AssetId(1);
+pub const BTC: MarketId = MarketId(0);
+pub const ETH: MarketId = MarketId(1);
+pub const SPOT: MarketId = MarketId(2);
+
+/// What the harness feeds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    Do(AccountId, Command),
+    In(Input),
+}
+
+pub type Answer = (Result<Outcome, Refusal>, Vec<Event>);
+
+pub fn perpetual(name: &str) -> MarketSpec {
+    MarketSpec {
+        name: name.into(),
+        product: Product::Perpetual {
+            initial_margin_ppm: 50_000,
+            maintenance_margin_ppm: 25_000,
+            mark_band_ppm: 10_000,
+        },
+        price_decimals: 1,
+        size_decimals: 5,
+        tick: 1,
+        lot: 1,
+        price_max: 10_000_000,
+        order_size_max: 100_000_000_000,
+        notional_min: 1_000,
+        price_band_ppm: 200_000,
+        maker_fee_ppm: -50,
+        taker_fee_ppm: 350,
+    }
+}
+
+/// Two perpetuals and a spot market; a tick × lot of the perpetuals is one quote unit.
+pub fn spec() -> ExchangeSpec {
+    ExchangeSpec {
+        assets: vec![
+            AssetSpec { symbol: "USDC".into(), decimals: 6 },
+            AssetSpec { symbol: "COIN".into(), decimals: 8 },
+        ],
+        collateral: USDC,
+        markets: vec![
+            perpetual("BTC"),
+            MarketSpec { maker_fee_ppm: 100, ..perpetual("ETH") },
+            MarketSpec {
+                name: "COIN/USDC".into(),
+                product: Product::Spot { base: COIN, quote: USDC },
+                price_decimals: 2,
+                size_decimals: 4,
+                price_max: 1_000_000,
+                maker_fee_ppm: 200,
+                taker_fee_ppm: 700,
+                ..perpetual("")
+            },
+        ],
+        self_trade: SelfTrade::CancelTaker,
+        limits: Limits::default(),
+    }
+}
+
+pub fn address(n: u32) -> Address {
+    Address::left_padding_from(&(n + 1).to_be_bytes())
+}
+
+pub struct Harness {
+    pub full: Exchange<Resident>,
+    /// Leave each object out of each witness and see it noticed: quadratic, for small ranges.
+    pub leave_out: bool,
+    /// Bytes and objects that the latest range wrote.
+    pub written: (usize, usize),
+    pub read: usize,
+}
+
+impl Harness {
+    pub fn new(spec: ExchangeSpec) -> Self {
+        let full = Exchange::new(Rules::new(spec).unwrap(), 7);
+        Self { full, leave_out: false, written: (0, 0), read: 0 }
+    }
+
+    /// `accounts` with a million dollars and ten thousand coins each, marks at 1000 ticks.
+    pub fn funded(spec: ExchangeSpec, accounts: u32) -> Self {
+        let mut harness = Self::new(spec);
+        let mut ops = Vec::new();
+        for n in 0..accounts {
+            for (asset, wallet, amount) in [
+                (USDC, Wallet::Collateral, 1_000_000_000_000),
+                (USDC, Wallet::Spot, 1_000_000_000_000),
+                (COIN, Wallet::Spot, 1_000_000_000_000),
+            ] {
+                ops.push(Op::In(Input::Credit { address: address(n), asset, wallet, amount }));
+            }
+        }
+        for market in [BTC, ETH] {
+            ops.push(Op::In(Input::Oracle { market, price: 1000 }));
+        }
+        ops.push(Op::In(Input::Tick { time_us: 1 }));
+        for answer in harness.range(&ops) {
+            answer.0.unwrap();
+        }
+        harness
+    }
+
+    /// Runs a range of commands, twice, and checks everything that must hold.
+    pub fn range(&mut self, ops: &[Op]) -> Vec<Answer> {
+        object::begin(&mut self.full);
+        let answers = run(&mut self.full, ops);
+        let (mut writes, mut reads) = (WriteSet::default(), ReadSet::default());
+        object::seal(&mut self.full, &mut writes, Some(&mut reads));
+        let bytes = |set: &WriteSet| {
+            set.iter().map(|(k, v)| k.len() + v.map_or(0, <[u8]>::len)).sum::<usize>()
+        };
+        self.written = (bytes(&writes), writes.len());
+        self.read = reads.len();
+
+        let mut alone = self.witnessed(&reads, None);
+        assert_eq!(run(&mut alone, ops), answers, "the witness alone gives other answers");
+        assert_eq!(object::fault(&mut alone), None);
+        let (mut writes_alone, mut reads_alone) = (WriteSet::default(), ReadSet::default());
+        object::seal(&mut alone, &mut writes_alone, Some(&mut reads_alone));
+        assert_eq!(writes_alone, writes, "the witness alone writes otherwise");
+        assert_eq!(reads_alone, reads, "the witness alone reads otherwise");
+        if self.leave_out {
+            for index in 0..reads.len() {
+                let mut alone = self.witnessed(&reads, Some(index));
+                run(&mut alone, ops);
+                assert!(object::fault(&mut alone).is_some(), "a missing object goes unnoticed");
+            }
+        }
+        let audit = self.full.audit();
+        assert!(audit.holds(), "{audit:?}");
+        let wrong = self.full.inconsistencies();
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        for (answer, events) in &answers {
+            assert!(answer.is_ok() || events.is_empty(), "a refusal left events behind");
+            for event in events {
+                use atoll_types::{Decode, Encode};
+                assert_eq!(Event::from_bytes(&event.to_bytes()).as_ref(), Ok(event));
+            }
+        }
+        answers
+    }
+
+    fn witnessed(&self, reads: &ReadSet, leave_out: Option<usize>) -> Exchange<Witnessed> {
+        let mut alone = Exchange::new(self.full.rules().clone(), 3);
+        for (index, (key, value)) in reads.iter().enumerate() {
+            if Some(index) != leave_out {
+                object::load(&mut alone, key, value).unwrap();
+            }
+        }
+        object::begin(&mut alone);
+        alone
+    }
+
+    /// Runs one command.
+    pub fn one(&mut self, account: u32, command: Command) -> Answer {
+        self.range(&[Op::Do(AccountId(account), command)]).remove(0)
+    }
+
+    /// Runs one input.
+    pub fn input(&mut self, input: Input) -> Answer {
+        self.range(&[Op::In(input)]).remove(0)
+    }
+
+    /// Places an order that must be accepted.
+    pub fn place(&mut self, account: u32, order: OrderRequest) -> Placed {
+        match self.one(account, Command::Place(order)).0 {
+            Ok(Outcome::Placed(placed)) => placed,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Runs a command that must be refused with this code and change nothing.
+    pub fn refused(&mut self, account: u32, command: Command, code: RejectCode) {
+        let (answer, _) = self.one(account, command);
+        assert_eq!(answer.map_err(|refusal| refusal.code), Err(code));
+        assert_eq!(self.written.1, 1, "a refusal writes the count of commands and nothing else");
+    }
+
+    /// Moves marks: oracle and tick.
+    pub fn mark(&mut self, market: MarketId, price: Price) {
+        let time_us = self.full.peek_global().time_us + 500;
+        let ops = [Input::Oracle { market, price }, Input::Tick { time_us }];
+        self.range(&ops.map(Op::In)).into_iter().for_each(|answer| drop(answer.0.unwrap()));
+    }
+}
+
+fn run<S: atoll_state::Source>(exchange: &mut Exchange<S>, ops: &[Op]) -> Vec<Answer> {
+    let mut answers = Vec::new();
+    for op in ops {
+        let mut events = Vec::new();
+        let answer = match op {
+            Op::Do(account, command) => exchange.execute(*account, command, &mut events),
+            Op::In(input) => exchange.apply(input, &mut events),
+        };
+        answers.push((answer, events));
+    }
+    answers
+}
+
+pub fn order(market: MarketId, side: Side, price: Price, size: Size) -> OrderRequest {
+    OrderRequest { market, side, price, size, tif: Tif::Gtc, reduce_only: false, client_id: None }
+}
+
+pub fn buy(price: Price, size: Size) -> OrderRequest {
+    order(BTC, Side::Buy, price, size)
+}
+
+pub fn sell(price: Price, size: Size) -> OrderRequest {
+    order(BTC, Side::Sell, price, size)
+}
