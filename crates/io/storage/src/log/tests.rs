@@ -176,6 +176,27 @@ fn every_flipped_byte_before_the_last_record_is_an_error() {
     }
 }
 
+/// Every byte that is left is right, and still something is missing.
+#[test]
+fn a_record_cut_out_of_the_middle_is_an_error() {
+    let dir = TempDir::new().unwrap();
+    let mut log = Log::open(dir.path(), LogOptions::default()).unwrap();
+    fill(&mut log, 1..3);
+    let file = last_file(dir.path());
+    let from = fs::metadata(&file).unwrap().len() as usize;
+    log.append(1, 3, b"cut out", Durability::Written).unwrap();
+    let to = fs::metadata(&file).unwrap().len() as usize;
+    fill(&mut log, 3..5);
+    drop(log);
+    let mut bytes = fs::read(&file).unwrap();
+    bytes.drain(from..to);
+    fs::write(&file, &bytes).unwrap();
+    let wanted = from as u64;
+    let refused = Log::open(dir.path(), LogOptions::default());
+    assert!(matches!(refused, Err(StorageError::LogDamaged { offset, .. }) if offset == wanted));
+    assert!(read(dir.path(), 0).is_err());
+}
+
 #[test]
 fn unsynced_damage_is_refused_or_cut_and_synced_damage_never_cut() {
     let cut = LogOptions { unsynced_damage: UnsyncedDamage::Cut, ..LogOptions::default() };
@@ -309,6 +330,10 @@ fn a_failed_rotation_is_settled_by_reopening() {
         fault::fail_after(Some(steps));
         let outcome = log.append(1, slot, b"in the next segment", Durability::Written);
         fault::fail_after(None);
+        if steps == 0 {
+            // Nothing is begun before everything behind it is on disk.
+            assert!(matches!(outcome, Err(StorageError::DiskFull { action: "sync", .. })));
+        }
         drop(log);
         let mut log = Log::open(dir.path(), small()).unwrap();
         if outcome.is_ok() {
