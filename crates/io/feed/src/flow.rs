@@ -284,6 +284,8 @@ impl OrderFlow {
         let desk = &mut self.desk;
         desk.report.events += 1;
         let time = event.time_ns;
+        // Before the event's own commands: those may fill what is cut here.
+        self.orders.settle_due(desk, time, out);
         match &event.kind {
             EventKind::Add { .. }
             | EventKind::Change { .. }
@@ -300,7 +302,6 @@ impl OrderFlow {
             EventKind::Trade { aggressor: None, .. } => desk.report.unbooked_trades += 1,
             EventKind::Halt { .. } => desk.report.halts += 1,
         }
-        self.orders.settle_due(&mut self.desk, time, out);
     }
 
     /// The venue filled `size` of an order, as maker or as taker.

@@ -68,13 +68,13 @@ impl Orders {
             }
             EventKind::Remove { id, .. } => self.count_unknown(desk, id),
             EventKind::Execute { id: None, .. } => desk.report.unbooked_trades += 1,
-            EventKind::Execute { id: Some(id), aggressor, price, size } => {
-                let Some((recorded, resting)) = self.open.get(&id).map(|o| (o.recorded, o.resting))
-                else {
+            EventKind::Execute { id: Some(id), price, size, .. } => {
+                let Some(order) = self.open.get(&id) else {
                     self.count_unknown(desk, id);
                     return;
                 };
-                let taken = size.min(resting);
+                let (recorded, taken) = (order.recorded, size.min(order.resting));
+                let aggressor = order.side.opposite();
                 if taken > 0 {
                     let actor = desk.side_actor(aggressor, desk.next_id);
                     desk.take(time, (actor, aggressor), (price, taken), out);

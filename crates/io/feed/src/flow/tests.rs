@@ -54,9 +54,8 @@ impl Venue {
             let crossing = self.orders.iter().enumerate().filter(|(_, o)| {
                 o.2 != side && if side == Side::Bid { o.3 <= price } else { o.3 >= price }
             });
-            let best = crossing.min_by_key(|(at, o)| {
-                (if side == Side::Bid { o.3 } else { u64::MAX - o.3 }, *at)
-            });
+            let best = crossing
+                .min_by_key(|(at, o)| (if side == Side::Bid { o.3 } else { u64::MAX - o.3 }, *at));
             let Some((at, _)) = best.filter(|_| left > 0) else { break };
             if kind == OrderKind::PostOnly {
                 self.refused.push(id);
@@ -149,7 +148,7 @@ fn a_fill_that_the_venue_did_not_make_is_cut_after_the_grace() {
     assert!(rig.apply(change).is_empty());
     assert_eq!(rig.apply(add(2, Side::Bid, 90, 1)).len(), 1);
     let cut = rig.apply(add(3, Side::Bid, 90, 1));
-    assert!(matches!(cut[..], [Action::Place { .. }, Action::Modify { size: 2, .. }]), "{cut:?}");
+    assert!(matches!(cut[..], [Action::Modify { size: 2, .. }, Action::Place { .. }]), "{cut:?}");
     assert_eq!(rig.venue.book(Side::Bid), BTreeMap::from([(90, 2), (100, 2)]));
     assert_eq!(rig.flow.report().unreproduced_size, 3);
     assert!(rig.apply(remove(1, 0)).is_empty());
