@@ -15,7 +15,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, Uri, header};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -23,7 +23,16 @@ use std::ops::Range;
 use std::sync::Arc;
 
 type Gateway = State<Arc<Shared>>;
-type Answer = Result<Response, Response>;
+type Answer = Result<Response, Failure>;
+
+/// A refusal in this API's convention.
+struct Failure(Refusal);
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        refuse(Door::Atoll, &self.0)
+    }
+}
 
 /// Most roots in one answer.
 const ROOTS_MAX: usize = 1000;
@@ -69,15 +78,15 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
         .with_state(shared)
 }
 
-fn error(status: StatusCode, code: Option<RejectCode>, message: impl Into<String>) -> Response {
-    refuse(Door::Atoll, &Refusal::new(status, code, message))
+fn error(status: StatusCode, code: Option<RejectCode>, message: impl Into<String>) -> Failure {
+    Failure(Refusal::new(status, code, message))
 }
 
-fn invalid(message: impl Into<String>) -> Response {
+fn invalid(message: impl Into<String>) -> Failure {
     error(StatusCode::BAD_REQUEST, Some(RejectCode::Malformed), message)
 }
 
-fn failed(failure: QueryError) -> Response {
+fn failed(failure: QueryError) -> Failure {
     let status = match &failure {
         QueryError::NotFound(_) => StatusCode::NOT_FOUND,
         QueryError::NotKept(_) => StatusCode::GONE,
@@ -89,7 +98,7 @@ fn failed(failure: QueryError) -> Response {
 }
 
 /// A refused transaction over plain HTTP.
-fn rejected(reject: &Reject) -> Response {
+fn rejected(reject: &Reject) -> Failure {
     let status = match reject.code {
         RejectCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         RejectCode::Busy | RejectCode::Halted => StatusCode::SERVICE_UNAVAILABLE,
@@ -135,7 +144,8 @@ async fn wrong_method(uri: Uri) -> Response {
         StatusCode::METHOD_NOT_ALLOWED,
         None,
         format!("{path} does not take this method; GET /atoll lists what there is"),
-    );
+    )
+    .into_response();
     let allowed = if path == "/atoll/transactions" { "POST" } else { "GET" };
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
     response
@@ -274,7 +284,7 @@ async fn metrics(State(shared): Gateway) -> Response {
 }
 
 /// The environment with this name or id.
-fn find(list: &[EnvironmentInfo], name: &str) -> Result<EnvironmentId, Response> {
+fn find(list: &[EnvironmentInfo], name: &str) -> Result<EnvironmentId, Failure> {
     let id = name.parse().ok().map(EnvironmentId);
     let found = list.iter().find(|one| one.name == name || Some(one.id) == id);
     found.map(|one| one.id).ok_or_else(|| {
@@ -288,13 +298,13 @@ fn find(list: &[EnvironmentInfo], name: &str) -> Result<EnvironmentId, Response>
     })
 }
 
-fn decimal(what: &str, text: &str) -> Result<u64, Response> {
+fn decimal(what: &str, text: &str) -> Result<u64, Failure> {
     let digits = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
     let number = if digits { text.parse().ok() } else { None };
     number.ok_or_else(|| invalid(format!("{what} must be a decimal number of at most 64 bits")))
 }
 
-fn hash(text: &str) -> Result<B256, Response> {
+fn hash(text: &str) -> Result<B256, Failure> {
     let mut bytes = [0; 32];
     let digits = text.strip_prefix("0x").unwrap_or(text);
     match hex::decode_to_slice(digits, &mut bytes) {
@@ -303,7 +313,7 @@ fn hash(text: &str) -> Result<B256, Response> {
     }
 }
 
-fn range(text: &str) -> Result<Range<u32>, Response> {
+fn range(text: &str) -> Result<Range<u32>, Failure> {
     let parsed = text
         .split_once("..")
         .and_then(|(from, to)| Some(from.parse::<u32>().ok()?..to.parse::<u32>().ok()?));
@@ -317,7 +327,7 @@ fn range(text: &str) -> Result<Range<u32>, Response> {
 struct Query<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> Query<'a> {
-    fn parse(uri: &'a Uri, known: &[&str]) -> Result<Self, Response> {
+    fn parse(uri: &'a Uri, known: &[&str]) -> Result<Self, Failure> {
         let mut pairs = Vec::new();
         for pair in uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));

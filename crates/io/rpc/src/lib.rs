@@ -1,12 +1,12 @@
 //! The gateway: Ethereum JSON-RPC, the Hyperliquid API, the Atoll API and metrics behind one
 //! bounded HTTP and WebSocket server.
 //!
-//! - [`port`]: what the gateway needs of a node, in plain data types.
-//! - [`server`]: sockets, bounds, panics, shutdown: everything that happens before a handler.
-//! - [`ws`]: bounded WebSocket sessions.
-//! - [`evm`]: `/evm/<environment>`, Ethereum JSON-RPC.
-//! - [`hyperliquid`]: `/info`, `/exchange`, `/ws`.
-//! - [`atoll`]: `/atoll/…`.
+//! - [`port`][]: what the gateway needs of a node, in plain data types.
+//! - [`server`][]: sockets, bounds, panics, shutdown: everything that happens before a handler.
+//! - [`ws`][]: bounded WebSocket sessions.
+//! - [`evm`][]: `/evm/<environment>`, Ethereum JSON-RPC.
+//! - [`hyperliquid`][]: `/info`, `/exchange`, `/ws`.
+//! - [`atoll`][]: `/atoll/…`.
 //!
 //! # Bounds
 //! Every input and every wait has one, all of them in [`Limits`]. A request's body is in memory

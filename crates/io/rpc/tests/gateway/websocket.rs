@@ -61,7 +61,7 @@ async fn heads_and_logs_are_subscribed_to() {
     let error = call(&mut socket, "eth_subscribe", json!(["newHeads"])).await["error"].take();
     assert_eq!((&error["code"], &error["data"]["code"]), (&json!(-32005), &json!(600)));
     node.heads.send(head()).expect("subscribed");
-    let mut events = vec![json_of(&mut socket).await, json_of(&mut socket).await];
+    let mut events = [json_of(&mut socket).await, json_of(&mut socket).await];
     events.sort_by_key(|event| event["params"]["subscription"].to_string());
     assert_eq!(events[0]["method"], "eth_subscription");
     assert_eq!(events[0]["params"]["result"], crate::evm::header());
