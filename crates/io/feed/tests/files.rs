@@ -1,15 +1,19 @@
 //! Whole recordings: detection, compression, damage, units, and the two real files.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use atoll_feed::{
-    Compression, DamageReason, Event, EventKind, Feed, FeedError, FlowConfig, Format,
-    IgnoredReason, Options, OrderFlow, Side,
+    Action, Compression, DamageReason, Event, EventKind, Feed, FeedError, FlowCommand, FlowConfig,
+    FlowReport, Format, IgnoredReason, Options, OrderFlow, OrderKind, Side,
 };
 use proptest::prelude::*;
+use venue::Venue;
+
+mod venue;
 
 const BITSTAMP: &str = "id,timestamp,exchange.timestamp,price,volume,action,direction\r
 1,1000,999,236.47,200000000,created,bid\r
@@ -183,8 +187,17 @@ fn refusals_say_what_to_do() {
     assert_eq!(Feed::open(&path, &Options::default()).expect("opened").count(), 4);
 }
 
-/// Runs a recording that lives outside the repository; `None` when it is not there.
-fn real(name: &str) -> Option<(Feed, u64)> {
+/// A recording that lives outside the repository, run through order flow and a venue.
+struct Run {
+    feed: Feed,
+    venue: Venue,
+    flow: FlowReport,
+    resting_bids: BTreeMap<u64, u64>,
+    resting_asks: BTreeMap<u64, u64>,
+}
+
+/// `None` when the recording is not there.
+fn real(name: &str) -> Option<Run> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../../shared/data/market");
     let path = folder.join(name);
     if !path.exists() {
@@ -195,35 +208,55 @@ fn real(name: &str) -> Option<(Feed, u64)> {
     let mut feed = Feed::open(&path, &Options::default()).expect("a real recording");
     println!("{name}: {:?}", feed.instrument());
     let mut flow = OrderFlow::new(FlowConfig::default());
+    let mut venue = Venue::default();
     let (mut commands, mut total) = (Vec::new(), 0);
     for event in feed.by_ref() {
         flow.apply(&event, &mut commands);
-        total += commands.len() as u64;
+        total += commands.len();
+        venue.run(&commands);
+        venue.tell(&mut flow);
         commands.clear();
     }
-    println!("{:?}\n{total} commands, {:?}, {:?}", feed.report(), begun.elapsed(), flow.report());
-    Some((feed, total))
+    flow.finish(0, &mut commands);
+    venue.run(&commands);
+    let (resting_bids, resting_asks) = (venue.book(Side::Bid), venue.book(Side::Ask));
+    println!("{:?}\n{total} commands, {:?}\n{:?}", feed.report(), begun.elapsed(), flow.report());
+    println!("{} bid and {} ask prices rest", resting_bids.len(), resting_asks.len());
+    let report = flow.report().clone();
+    commands.clear();
+    flow.withdraw(0, &mut commands);
+    venue.run(&commands);
+    Some(Run { feed, venue, flow: report, resting_bids, resting_asks })
 }
 
 #[test]
 fn the_real_bitstamp_file() {
-    let Some((feed, commands)) = real("bitstamp-btcusd-2015-05-01-l3.csv.xz") else { return };
-    let report = feed.report();
+    let Some(run) = real("bitstamp-btcusd-2015-05-01-l3.csv.xz") else { return };
+    let report = run.feed.report();
     assert_eq!((report.lines, report.events, report.damaged_total()), (50_415, 50_414, 0));
     let kinds = ["add", "change", "remove"].map(|kind| report.by_kind.get(kind).copied());
     assert_eq!(kinds, [Some(24_894), Some(602), Some(24_918)]);
-    assert!(commands > 49_000);
+    assert!(run.venue.orders.is_empty());
+    assert_eq!((run.venue.self_trades, run.venue.missed_cancels), (0, 0));
+    assert!(run.flow.fills > 1_000, "{:?}", run.flow);
+    assert!(run.flow.unreproduced_fills * 10 < run.flow.fills, "{:?}", run.flow);
 }
 
 #[test]
 fn the_real_binance_file() {
-    let Some((feed, commands)) = real("binance-usdm-btcusdt-2024-08-08.jsonl.gz") else { return };
-    let report = feed.report();
+    let Some(run) = real("binance-usdm-btcusdt-2024-08-08.jsonl.gz") else { return };
+    let report = run.feed.report();
     assert_eq!((report.events, report.damaged_total()), (93_954, 0));
     let kinds = ["quote", "trade", "depth", "snapshot"].map(|k| report.by_kind.get(k).copied());
     assert_eq!(kinds, [Some(66_089), Some(21_313), Some(6_551), Some(1)]);
-    assert_eq!((feed.instrument().price_decimals, feed.instrument().size_decimals), (1, 3));
-    assert!(commands > 100_000);
+    let instrument = run.feed.instrument();
+    assert_eq!((instrument.price_decimals, instrument.size_decimals), (1, 3));
+    assert!(run.venue.orders.is_empty());
+    assert_eq!((run.venue.self_trades, run.venue.missed_cancels), (0, 0));
+    assert_eq!((run.flow.taken, run.flow.depth_gaps), (21_313, 0));
+    assert!(run.flow.fills > 30_000, "{:?}", run.flow);
+    let best = (run.resting_bids.last_key_value(), run.resting_asks.first_key_value());
+    assert!(matches!(best, (Some((bid, _)), Some((ask, _))) if bid < ask), "{best:?}");
 }
 
 proptest! {
