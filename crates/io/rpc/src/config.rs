@@ -46,13 +46,14 @@ pub struct Limits {
     pub bodies_bytes_max: usize,
     /// From the end of the head to the end of the body.
     pub body_timeout: Duration,
-    /// A handler's time to start its answer.
+    /// A handler's time to start its answer, over HTTP and over WebSocket.
     pub handler_timeout: Duration,
     /// How long a client may refuse to take the bytes of an answer.
     pub write_timeout: Duration,
     /// How long a connection may be silent between requests.
     pub idle_timeout: Duration,
-    /// Requests per second and address, with a burst of the same number; none for no bound.
+    /// Requests and WebSocket messages per second and address, with a burst of the same number;
+    /// none for no bound. A batch counts once.
     pub requests_per_s_max: Option<u32>,
     /// Requests in one JSON-RPC batch.
     pub batch_max: usize,

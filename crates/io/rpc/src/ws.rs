@@ -20,6 +20,9 @@ use tokio::sync::{Notify, mpsc};
 /// How long a closing handshake may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long a session over its rate waits before it looks again.
+const RATE_PAUSE: Duration = Duration::from_millis(20);
+
 /// Why a session ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Close {
@@ -39,6 +42,7 @@ impl Close {
     const SILENT: Self = Self { code: close_code::POLICY, reason: "nothing was heard in time" };
     const STOPPING: Self = Self { code: close_code::AWAY, reason: "the node is stopping" };
     const FAILED: Self = Self { code: close_code::ERROR, reason: "the node failed" };
+    const TIMEOUT: Self = Self { code: close_code::ERROR, reason: "no answer in time" };
     const TOO_LARGE: Self = Self { code: close_code::SIZE, reason: "a message was too large" };
     const BROKEN: Self = Self { code: close_code::PROTOCOL, reason: "not a WebSocket frame" };
     const BINARY: Self = Self { code: close_code::UNSUPPORTED, reason: "send text, not binary" };
@@ -83,7 +87,8 @@ impl Outbox {
 
 /// What an API does with a client's messages.
 pub trait Session: Send + 'static {
-    /// Handles one text message. The next is read when the future resolves.
+    /// Handles one text message. The next is read when the future resolves; one that outlasts
+    /// [`crate::Limits::handler_timeout`] is dropped and ends the session.
     fn receive(&mut self, text: &str) -> impl Future<Output = Result<(), Close>> + Send;
 }
 
@@ -147,8 +152,16 @@ async fn run<S: Session>(
                 Ok(Some(Ok(Message::Binary(_)))) => return Close::BINARY,
                 Ok(Some(Ok(Message::Text(text)))) => text,
             };
-            if let Err(close) = session.receive(&text).await {
-                return close;
+            while let Some(rate) = &shared.rate
+                && !rate.allow(client.ip)
+            {
+                // A stream is slowed down rather than refused: its next bytes wait in its socket.
+                tokio::time::sleep(RATE_PAUSE).await;
+            }
+            match tokio::time::timeout(limits.handler_timeout, session.receive(&text)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(close)) => return close,
+                Err(_) => return Close::TIMEOUT,
             }
         }
     };

@@ -144,7 +144,7 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Refusal> {
     if let Some(rate) = &shared.rate
-        && !rate.allow(client.ip, 1)
+        && !rate.allow(client.ip)
     {
         return Err(Refusal::new(
             StatusCode::TOO_MANY_REQUESTS,
@@ -278,16 +278,16 @@ impl Rate {
         Self { per_s: per_s.max(1), buckets: Mutex::default() }
     }
 
-    /// Takes `n` tokens; false when there are not as many.
-    pub(crate) fn allow(&self, ip: IpAddr, n: u32) -> bool {
+    /// Takes a token; false when there is none.
+    pub(crate) fn allow(&self, ip: IpAddr) -> bool {
         let (now, full) = (Instant::now(), f64::from(self.per_s));
         let mut buckets = self.buckets.lock();
         let (tokens, last) = buckets.entry(ip).or_insert((full, now));
         *tokens = (*tokens + now.duration_since(*last).as_secs_f64() * full).min(full);
         *last = now;
-        let allowed = *tokens >= f64::from(n);
+        let allowed = *tokens >= 1.0;
         if allowed {
-            *tokens -= f64::from(n);
+            *tokens -= 1.0;
         }
         allowed
     }

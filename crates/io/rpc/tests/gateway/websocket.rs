@@ -160,3 +160,18 @@ async fn a_panic_ends_only_its_own_socket() {
     assert_eq!(closed(&mut socket).await.0, 1011);
     assert_eq!(node.metric("atoll_gateway_panics_total").await, 1.0);
 }
+
+#[tokio::test]
+async fn a_rate_slows_a_socket_down_and_a_handler_that_hangs_ends_it() {
+    let node = start(Limits { requests_per_s_max: Some(10), ..quick() }).await;
+    let mut socket = connect(&node).await;
+    let begun = std::time::Instant::now();
+    for _ in 0..15 {
+        assert_eq!(call(&mut socket, "eth_chainId", json!([])).await["result"], "0x1092");
+    }
+    assert!(begun.elapsed() > Duration::from_millis(400), "{:?}", begun.elapsed());
+    let hangs = json!({ "jsonrpc": "2.0", "id": 1, "method": "eth_sendRawTransaction",
+        "params": ["0xdd00"] });
+    socket.send(Message::text(hangs.to_string())).await.expect("send");
+    assert_eq!(closed(&mut socket).await, (1011, "no answer in time".to_owned()));
+}
