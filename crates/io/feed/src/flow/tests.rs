@@ -210,8 +210,8 @@ proptest! {
         let mut rig = Rig::new(grace);
         for kind in events {
             rig.apply(kind);
-            for order in &rig.venue.orders {
-                prop_assert_eq!(rig.flow.resting(order.0), order.4);
+            for (id, order) in &rig.venue.orders {
+                prop_assert_eq!(rig.flow.resting(*id), order.size);
             }
         }
         let mut out = Vec::new();
@@ -220,8 +220,8 @@ proptest! {
         rig.venue.tell(&mut rig.flow);
         prop_assert_eq!((rig.venue.self_trades, rig.venue.missed_cancels), (0, 0));
         let open: BTreeMap<u64, u64> = rig.flow.orders.recorded_by_client();
-        for order in &rig.venue.orders {
-            prop_assert!(open.get(&order.0).is_some_and(|&recorded| order.4 <= recorded));
+        for (id, order) in &rig.venue.orders {
+            prop_assert!(open.get(id).is_some_and(|&recorded| order.size <= recorded));
         }
         out.clear();
         rig.flow.withdraw(1, &mut out);
@@ -254,7 +254,7 @@ proptest! {
         out.clear();
         rig.flow.withdraw(1, &mut out);
         rig.venue.run(&out);
-        prop_assert!(rig.venue.orders.is_empty(), "{:?}", rig.venue.orders);
+        prop_assert!(rig.venue.orders.is_empty());
     }
 
     /// Levels against a plain map: after every depth message the venue's book is the record's.

@@ -3,11 +3,29 @@
 
 use super::{Action, BTreeMap, FlowCommand, OrderFlow, OrderKind, Side};
 
-/// Price-time priority on a plain list of orders in order of arrival.
+/// One resting order.
+pub(crate) struct Resting {
+    actor: u32,
+    side: Side,
+    price: u64,
+    arrival: u64,
+    pub(crate) size: u64,
+}
+
+impl Resting {
+    /// Better prices first, then the earlier arrival.
+    fn key(&self) -> (u64, u64) {
+        let rank = if self.side == Side::Ask { self.price } else { u64::MAX - self.price };
+        (rank, self.arrival)
+    }
+}
+
+/// Price-time priority: all orders by client id, and a queue of them per side.
 #[derive(Default)]
 pub(crate) struct Venue {
-    /// client id, actor, side, price, size.
-    pub(crate) orders: Vec<(u64, u32, Side, u64, u64)>,
+    pub(crate) orders: BTreeMap<u64, Resting>,
+    queues: [BTreeMap<(u64, u64), u64>; 2],
+    arrivals: u64,
     pub(crate) oracle: Option<u64>,
     pub(crate) self_trades: u64,
     pub(crate) missed_cancels: u64,
@@ -24,51 +42,56 @@ impl Venue {
                 }
                 Action::Modify {
                     actor, client_id, new_client_id, side, price, size, kind, ..
-                } => match self.orders.iter().position(|o| o.0 == client_id) {
-                    Some(at) => {
-                        self.orders.remove(at);
+                } => {
+                    if self.take_out(client_id) {
                         self.place(new_client_id, actor, side, price, size, kind);
+                    } else {
+                        self.refused.push(new_client_id);
                     }
-                    None => self.refused.push(new_client_id),
-                },
+                }
                 Action::Cancel { client_id, .. } => {
-                    match self.orders.iter().position(|o| o.0 == client_id) {
-                        Some(at) => drop(self.orders.remove(at)),
-                        None => self.missed_cancels += 1,
-                    }
+                    self.missed_cancels += u64::from(!self.take_out(client_id));
                 }
                 Action::Oracle { price } => self.oracle = Some(price),
             }
         }
     }
 
+    fn take_out(&mut self, id: u64) -> bool {
+        let Some(order) = self.orders.remove(&id) else { return false };
+        self.queues[order.side as usize].remove(&order.key());
+        true
+    }
+
     fn place(&mut self, id: u64, actor: u32, side: Side, price: u64, size: u64, kind: OrderKind) {
         assert!(size > 0 && price > 0);
         let mut left = size;
-        loop {
-            let crossing = self.orders.iter().enumerate().filter(|(_, o)| {
-                o.2 != side && if side == Side::Bid { o.3 <= price } else { o.3 >= price }
-            });
-            let best = crossing
-                .min_by_key(|(at, o)| (if side == Side::Bid { o.3 } else { u64::MAX - o.3 }, *at));
-            let Some((at, _)) = best.filter(|_| left > 0) else { break };
+        while left > 0 {
+            let first = self.queues[side.opposite() as usize].first_key_value();
+            let Some((_, &maker_id)) = first else { break };
+            let Some(maker) = self.orders.get_mut(&maker_id) else { break };
+            if if side == Side::Bid { maker.price > price } else { maker.price < price } {
+                break;
+            }
             if kind == OrderKind::PostOnly {
                 self.refused.push(id);
                 return;
             }
-            let maker = &mut self.orders[at];
-            self.self_trades += u64::from(maker.1 == actor);
-            let traded = left.min(maker.4);
-            self.fills.push((maker.0, traded));
+            self.self_trades += u64::from(maker.actor == actor);
+            let traded = left.min(maker.size);
+            self.fills.push((maker_id, traded));
             self.fills.push((id, traded));
-            maker.4 -= traded;
+            maker.size -= traded;
             left -= traded;
-            if maker.4 == 0 {
-                self.orders.remove(at);
+            if maker.size == 0 {
+                self.take_out(maker_id);
             }
         }
         if left > 0 && kind != OrderKind::Ioc {
-            self.orders.push((id, actor, side, price, left));
+            self.arrivals += 1;
+            let order = Resting { actor, side, price, arrival: self.arrivals, size: left };
+            self.queues[side as usize].insert(order.key(), id);
+            self.orders.insert(id, order);
         }
     }
 
@@ -79,8 +102,8 @@ impl Venue {
 
     pub(crate) fn book(&self, side: Side) -> BTreeMap<u64, u64> {
         let mut book = BTreeMap::new();
-        for order in self.orders.iter().filter(|o| o.2 == side) {
-            *book.entry(order.3).or_default() += order.4;
+        for order in self.orders.values().filter(|order| order.side == side) {
+            *book.entry(order.price).or_default() += order.size;
         }
         book
     }
