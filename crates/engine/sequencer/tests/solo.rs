@@ -186,7 +186,9 @@ fn a_clock_that_is_set_back_turns_no_time_back_and_stops_nothing() {
     let mut queue = Queue::default();
     let mut outcome = drive(&mut solo, &mut queue, T, T + 250_000);
     let back = T - 3_600_000_000;
+    // Pulled before the clock is set back, so that its age is counted across the step.
     queue.pending.push_back(pending(1, EVM, Lane::Rest, T + 250_000));
+    assert_eq!(solo.poll(T + 250_000, &mut queue), []);
     outcome.take(solo.poll(back, &mut queue));
     let later = drive(&mut solo, &mut queue, back, back + 2_000_000);
     // Half speed: ten slots in two seconds, and the tick on the caller's clock.
