@@ -54,7 +54,7 @@ impl Decimal {
             return Err(DecimalError::Malformed);
         }
         let mut scaled = Self { mantissa: whole.mantissa, decimals };
-        while scaled.decimals > 0 && scaled.mantissa % 10 == 0 {
+        while scaled.decimals > 0 && scaled.mantissa.is_multiple_of(10) {
             scaled.mantissa /= 10;
             scaled.decimals -= 1;
         }
@@ -107,7 +107,7 @@ pub fn rescale(units: u64, from: u8, to: u8) -> Option<(u64, bool)> {
         return Some((units.checked_mul(factor)?, true));
     }
     match 10u64.checked_pow(u32::from(from - to)) {
-        Some(factor) => Some((units / factor, units % factor == 0)),
+        Some(factor) => Some((units / factor, units.is_multiple_of(factor))),
         None => Some((0, units == 0)),
     }
 }

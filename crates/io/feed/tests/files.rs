@@ -155,6 +155,20 @@ fn a_file_cut_short_ends_with_damage() {
 }
 
 #[test]
+fn a_wrong_checksum_is_damage() {
+    // Where each format keeps a checksum, counted from its end.
+    let packs: [(fn(&[u8]) -> Vec<u8>, usize); 3] = [(gzip, 8), (xz, 12), (zstd, 1)];
+    for (pack, from_end) in packs {
+        let mut bytes = pack(LOBSTER.as_bytes());
+        let at = bytes.len() - from_end;
+        bytes[at] ^= 1;
+        let mut feed = open("x", bytes).expect("its lines are sound");
+        assert_eq!(feed.by_ref().count(), 4);
+        assert_eq!(feed.report().damaged.get(&DamageReason::BrokenStream), Some(&1));
+    }
+}
+
+#[test]
 fn too_long_lines_and_bombs_are_bounded() {
     let mut text = BITSTAMP.as_bytes().to_vec();
     text.extend(std::iter::repeat_n(b'7', 3 << 20));

@@ -169,11 +169,11 @@ fn levels_follow_the_record_and_old_messages_do_not() {
     assert_eq!(rig.venue.book(Side::Bid), BTreeMap::from([(98, 7), (99, 1)]));
     assert_eq!(rig.flow.report().restored_levels, 1);
     // The price moves through the asks; an older message does not bring them back.
-    rig.apply(quote(20, level(101, 3), level(102, 9)));
-    assert_eq!(rig.venue.book(Side::Ask), BTreeMap::from([(102, 9)]));
-    assert_eq!(rig.venue.oracle, Some(101));
-    rig.apply(depth(15, &[level(98, 1)], &[level(101, 5), level(105, 1)]));
-    assert_eq!(rig.venue.book(Side::Ask), BTreeMap::from([(102, 9), (105, 1)]));
+    rig.apply(quote(20, level(101, 3), level(103, 9)));
+    assert_eq!(rig.venue.book(Side::Ask), BTreeMap::from([(103, 9)]));
+    assert_eq!(rig.venue.oracle, Some(102));
+    rig.apply(depth(15, &[level(98, 1)], &[level(102, 5), level(103, 1), level(105, 1)]));
+    assert_eq!(rig.venue.book(Side::Ask), BTreeMap::from([(103, 9), (105, 1)]));
     assert_eq!(rig.venue.book(Side::Bid), BTreeMap::from([(98, 1), (99, 1), (101, 3)]));
     rig.apply(quote(14, level(90, 3), level(91, 9)));
     assert_eq!((rig.flow.report().stale_events, rig.venue.oracle), (1, Some(90)));
