@@ -241,6 +241,8 @@ pub(crate) struct Chain {
     pub(crate) context: SlotContext,
     /// Whether a witness that leaves out any one object is tried, too.
     pub(crate) thorough: bool,
+    /// Whether money is counted; foreign genesis states may hold more than 2^256.
+    pub(crate) audited: bool,
 }
 
 impl Chain {
@@ -254,7 +256,7 @@ impl Chain {
         object::begin(&mut vm);
         vm.genesis();
         seal(&mut vm);
-        Self { spec, vm, context: SlotContext::default(), thorough: true }
+        Self { spec, vm, context: SlotContext::default(), thorough: true, audited: true }
     }
 
     /// Context of the next slot.
@@ -283,7 +285,7 @@ impl Chain {
         }
 
         let audit = self.vm.audit();
-        assert!(audit[0].conserved, "{audit:?}");
+        assert!(audit[0].conserved || !self.audited, "{audit:?}");
         receipts
     }
 
