@@ -63,7 +63,7 @@ fn every_type_is_decoded_and_its_signer_recovered() {
         assert_eq!(transaction.access_list, access_list);
         if kind == 4 {
             let signed = &transaction.authorizations[0];
-            assert_eq!(signed.authority, Some(key("b").address()));
+            assert_eq!(signed.authority(), Some(key("b").address()));
             assert_eq!((signed.nonce, signed.address), (6, Address::repeat_byte(5)));
         }
     }
@@ -212,7 +212,7 @@ fn an_authorization_that_nobody_signed_is_kept_without_authority() {
     let authorizations = vec![list(&fields)];
     let bytes = Draft { kind: 4, authorizations, ..Draft::default() }.sign(&key("a"));
     let checked = check(&spec(), &bytes).unwrap();
-    assert_eq!(checked.transaction.authorizations[0].authority, None);
+    assert_eq!(checked.transaction.authorizations[0].authority(), None);
     let mut out = vec![];
     checked.transaction.authorizations[0].r.encode(&mut out);
     assert_eq!(out, [1]);

@@ -1,7 +1,7 @@
 //! Execution of a transaction.
 
 use super::database::{self, Recorded};
-use super::objects::{Block, Singleton};
+use super::objects::{AccountKey, Block, Singleton};
 use super::receipt::OUTPUT_BYTES_MAX;
 use super::{EvmLog, EvmReceipt, EvmSpec, EvmTransaction, EvmVm, Status};
 use crate::{Checked, Receipt};
@@ -108,12 +108,18 @@ impl<S: Source> EvmVm<S> {
             // There is no room left in this block: the sender may offer it again to the next.
             return refused(RejectCode::Busy);
         }
+        // Authorities are recovered only for a transaction that will not be refused.
+        let sender = self.tables.accounts.get(&AccountKey(checked.signer));
+        let pays = sender.nonce == transaction.nonce
+            && transaction.max_cost().is_some_and(|cost| cost <= sender.balance)
+            && transaction.max_fee_per_gas >= u128::from(block.base_fee);
+        let environment = transaction.env(checked.signer, self.spec.chain_id, pays);
         let block_env = self.block_env(&block);
         let mut evm = MainnetContext::new(Recorded(&mut self.tables), self.spec.hardfork.spec_id())
             .with_cfg(self.config.clone())
             .with_block(block_env)
             .build_mainnet();
-        let outcome = evm.transact(transaction.env(checked.signer, self.spec.chain_id));
+        let outcome = evm.transact(environment);
         drop(evm);
         match outcome {
             Ok(ExecResultAndState { result, state }) => {

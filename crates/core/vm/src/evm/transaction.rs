@@ -32,8 +32,25 @@ pub struct SignedAuthorization {
     pub r: U256,
     /// s of the signature.
     pub s: U256,
+}
+
+impl SignedAuthorization {
     /// Who signed it; none where the signature fits no key: such an entry has no effect.
-    pub authority: Option<Address>,
+    ///
+    /// This costs a signature recovery, so nobody asks before the transaction has paid for it.
+    pub fn authority(&self) -> Option<Address> {
+        const MAGIC: u8 = 5;
+        let mut fields = Vec::new();
+        self.chain_id.encode(&mut fields);
+        self.address.encode(&mut fields);
+        self.nonce.encode(&mut fields);
+        let digest = list_hash(&[MAGIC], &[&fields]);
+        let (y_parity, r, s) = (u64::from(self.y_parity), self.r, self.s);
+        if y_parity > 1 {
+            return None;
+        }
+        recover(&Signed { y_parity, r, s, digest }).ok().map(|(_, authority)| authority)
+    }
 }
 
 /// A decoded Ethereum transaction.
@@ -80,16 +97,17 @@ impl EvmTransaction {
         fee.checked_add(self.value)
     }
 
-    pub(super) fn env(&self, signer: Address, chain_id: u64) -> TxEnv {
+    /// revm's form of it; authorizations without their authorities unless its sender `pays` for them.
+    pub(super) fn env(&self, signer: Address, chain_id: u64, pays: bool) -> TxEnv {
         let access_list = self.access_list.iter().map(|(address, storage_keys)| AccessListItem {
             address: *address,
             storage_keys: storage_keys.clone(),
         });
         let authorizations = self.authorizations.iter().map(|signed| {
             let (chain_id, address, nonce) = (signed.chain_id, signed.address, signed.nonce);
-            let authority = match signed.authority {
+            let authority = match pays.then(|| signed.authority()).flatten() {
                 Some(authority) => RecoveredAuthority::Valid(authority),
-                None => RecoveredAuthority::Invalid,
+                _ => RecoveredAuthority::Invalid,
             };
             let inner = Authorization { chain_id, address, nonce };
             Either::Right(RecoveredAuthorization::new_unchecked(inner, authority))
@@ -210,7 +228,6 @@ impl<'a> Items<'a> {
                 y_parity: item.number("authorization parity", RejectCode::Malformed)?,
                 r: item.u256("authorization r")?,
                 s: item.u256("authorization s")?,
-                authority: None,
             });
             item.finish("authorization")?;
         }
@@ -408,7 +425,7 @@ fn check_limits(spec: &EvmSpec, transaction: &EvmTransaction) -> Result<(), Reje
             "the authorization list is empty; send a transaction of type 2 instead",
         );
     }
-    let env = transaction.env(Address::ZERO, spec.chain_id);
+    let env = transaction.env(Address::ZERO, spec.chain_id, false);
     let checked = validate_initial_tx_gas(
         &env,
         spec.hardfork.spec_id(),
@@ -426,20 +443,6 @@ fn recover(signed: &Signed) -> Result<(Signature, Address), SignatureError> {
     let (r, s) = (signed.r.to_be_bytes::<32>(), signed.s.to_be_bytes::<32>());
     let signature = Signature::from_parts(r, s, signed.y_parity)?;
     Ok((signature, signature.recover(&signed.digest)?))
-}
-
-fn recover_authority(signed: &SignedAuthorization) -> Option<Address> {
-    const MAGIC: u8 = 5;
-    let mut fields = Vec::new();
-    signed.chain_id.encode(&mut fields);
-    signed.address.encode(&mut fields);
-    signed.nonce.encode(&mut fields);
-    let digest = list_hash(&[MAGIC], &[&fields]);
-    let (y_parity, r, s) = (u64::from(signed.y_parity), signed.r, signed.s);
-    if y_parity > 1 {
-        return None;
-    }
-    recover(&Signed { y_parity, r, s, digest }).ok().map(|(_, authority)| authority)
 }
 
 /// Decodes a transaction and checks everything that needs no state.
@@ -461,9 +464,6 @@ pub(super) fn check(
     (transaction.signature, signer) = recover(&signed).or_else(|error| {
         refuse(RejectCode::BadSignature, alloc::format!("{error}; sign the transaction again"))
     })?;
-    for authorization in &mut transaction.authorizations {
-        authorization.authority = recover_authority(authorization);
-    }
     Ok(Checked {
         hash: Transaction::hash_parts(identity.environment, bytes),
         signer,
