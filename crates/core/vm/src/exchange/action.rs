@@ -1,0 +1,465 @@
+//! Hyperliquid's actions: from msgpack to the exchange's commands.
+//!
+//! What the venue's spec decides (markets, ticks, lots) is decided here, without any state: an
+//! order off the tick or in an unknown market becomes a refused step and the rest of the batch
+//! goes on. An action that cannot be read at all is refused as a whole.
+
+use super::decimal::{Decimal, StepError};
+use super::msgpack::{MsgpackError, MsgpackReader};
+use super::typed;
+use alloc::string::String;
+use alloc::vec::Vec;
+use atoll_exchange::{
+    ClientId, Command, MarketId, OrderId, OrderRequest, OrderSelector, Product, Refusal, Rules,
+    Side, Tif,
+};
+use atoll_types::{Address, B256, Lane, Reject, RejectCode};
+
+/// Asset numbers of spot markets begin here.
+pub const SPOT_ASSETS_FROM: u64 = 10_000;
+/// Most keys of an action.
+const KEYS_MAX: u32 = 16;
+
+/// One command of an action, or why the spec refuses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The market that the order named by a cancel or modification must be in.
+    pub target_market: Option<MarketId>,
+    /// The command.
+    pub command: Result<Command, Refusal>,
+}
+
+impl From<Command> for Step {
+    fn from(command: Command) -> Self {
+        Self { target_market: None, command: Ok(command) }
+    }
+}
+
+impl Step {
+    pub(super) fn refused(code: RejectCode, message: &'static str) -> Self {
+        let refusal = Refusal { code, message, have_need: None };
+        Self { target_market: None, command: Err(refusal) }
+    }
+}
+
+/// What was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Commands of the signer's account, in order. Empty for a no-op, which only uses its nonce.
+    Commands(Vec<Step>),
+    /// Lets an agent key sign orders for the signer's account.
+    ApproveAgent {
+        /// The agent's address.
+        agent: Address,
+        /// Its name; an agent of the same name is replaced.
+        name: String,
+        /// Milliseconds since the Unix epoch until which it may sign; 0 revokes.
+        valid_until_ms: u64,
+    },
+    /// Prices of the oracle.
+    Oracle(super::OraclePrices),
+}
+
+impl Action {
+    /// Where inside a tick the action belongs: pure cancels first, then pure post-only orders.
+    pub fn lane(&self) -> Lane {
+        let Self::Commands(steps) = self else { return Lane::Rest };
+        let all = |test: fn(&Command) -> bool| {
+            // A refused step rests nothing and takes nothing: it is at home in any lane.
+            !steps.is_empty() && steps.iter().all(|step| step.command.as_ref().map_or(true, test))
+        };
+        if all(|command| matches!(command, Command::Cancel(_) | Command::CancelAll { .. })) {
+            return Lane::Cancel;
+        }
+        let post_only = |command: &Command| {
+            matches!(command, Command::Place(OrderRequest { tif: Tif::PostOnly, .. }))
+        };
+        if all(post_only) { Lane::PostOnly } else { Lane::Rest }
+    }
+}
+
+/// A decoded action with what signs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Decoded {
+    pub(super) action: Action,
+    /// The digest and the nonce of an action that is signed as typed data.
+    pub(super) typed: Option<(B256, u64)>,
+}
+
+/// The market with this asset number: perpetuals from 0 in the order of the spec, spot markets
+/// from [`SPOT_ASSETS_FROM`].
+pub fn market_of_asset(rules: &Rules, asset: u64) -> Option<MarketId> {
+    let perpetuals = perpetuals(rules);
+    let place = match asset.checked_sub(SPOT_ASSETS_FROM) {
+        Some(spot) => perpetuals.checked_add(spot)?,
+        None if asset < perpetuals => asset,
+        None => return None,
+    };
+    let market = MarketId(u16::try_from(place).ok()?);
+    rules.market(market).map(|_| market)
+}
+
+/// The asset number of a market.
+pub fn asset_of_market(rules: &Rules, market: MarketId) -> u64 {
+    let (place, perpetuals) = (u64::from(market.0), perpetuals(rules));
+    if place < perpetuals { place } else { SPOT_ASSETS_FROM + place - perpetuals }
+}
+
+/// The spec lists perpetuals first ([`super::ExchangeVmSpec::validate`]).
+fn perpetuals(rules: &Rules) -> u64 {
+    let perpetual = |m: &atoll_exchange::MarketSpec| matches!(m.product, Product::Perpetual { .. });
+    rules.spec().markets.partition_point(perpetual) as u64
+}
+
+pub(super) fn malformed(error: MsgpackError) -> Reject {
+    let message = alloc::format!("the action does not decode: {error}");
+    Reject::new(RejectCode::Malformed, message)
+}
+
+fn unsupported(message: impl Into<String>) -> Reject {
+    Reject::new(RejectCode::Unsupported, message)
+}
+
+/// The keys of an action, each with the bytes of its value.
+pub(super) struct Fields<'a>(Vec<(&'a str, &'a [u8])>);
+
+impl<'a> Fields<'a> {
+    fn read(bytes: &'a [u8]) -> Result<Self, MsgpackError> {
+        let mut reader = MsgpackReader::new(bytes);
+        let mut fields: Vec<(&str, &[u8])> = Vec::new();
+        reader.entries(|key, reader| {
+            let known = fields.iter().any(|(other, _)| *other == key);
+            if known || fields.len() >= KEYS_MAX as usize {
+                return Ok(false);
+            }
+            fields.push((key, reader.skip()?));
+            Ok(true)
+        })?;
+        reader.finish()?;
+        Ok(Self(fields))
+    }
+
+    /// Takes a value out.
+    pub(super) fn take(&mut self, key: &'static str) -> Result<MsgpackReader<'a>, MsgpackError> {
+        let place = self.0.iter().position(|(k, _)| *k == key).ok_or(MsgpackError::Missing(key))?;
+        Ok(MsgpackReader::new(self.0.swap_remove(place).1))
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.0.iter().any(|(k, _)| *k == key)
+    }
+
+    /// Fails if a key was not taken.
+    pub(super) fn finish(self) -> Result<(), MsgpackError> {
+        match self.0.first() {
+            Some((key, _)) => Err(MsgpackError::Key(key.chars().take(32).collect())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Reads an action. `commands_max` bounds its batch.
+pub(super) fn decode(rules: &Rules, commands_max: u32, bytes: &[u8]) -> Result<Decoded, Reject> {
+    let mut fields = Fields::read(bytes).map_err(malformed)?;
+    let kind = fields.take("type").and_then(|mut r| r.string()).map_err(malformed)?;
+    let decoder = Decoder { rules, commands_max };
+    let action = match kind {
+        "order" => decoder.orders(fields)?,
+        "cancel" => decoder.list(fields, "cancels", |r| decoder.cancel(r))?,
+        "cancelByCloid" => decoder.list(fields, "cancels", |r| decoder.cancel_by_client_id(r))?,
+        "modify" => decoder.modify(fields)?,
+        "batchModify" => decoder.list(fields, "modifies", |r| decoder.modification(r))?,
+        "updateLeverage" => decoder.leverage(fields)?,
+        "noop" => {
+            fields.finish().map_err(malformed)?;
+            Action::Commands(Vec::new())
+        }
+        "usdSend" | "spotSend" | "usdClassTransfer" | "approveAgent" => {
+            return typed::decode(rules, kind, fields);
+        }
+        "withdraw3" => {
+            return Err(unsupported("withdrawals need a settlement hub, which is not connected"));
+        }
+        _ => {
+            let kind: String = kind.chars().take(32).collect();
+            return Err(unsupported(alloc::format!(
+                "action type \"{kind}\" is not supported here"
+            )));
+        }
+    };
+    Ok(Decoded { action, typed: None })
+}
+
+/// Sets a value that may be given once.
+fn once<T>(place: &mut Option<T>, value: T) -> bool {
+    place.replace(value).is_none()
+}
+
+#[derive(Clone, Copy)]
+struct Decoder<'s> {
+    rules: &'s Rules,
+    commands_max: u32,
+}
+
+impl Decoder<'_> {
+    fn batch<'a>(
+        &self,
+        reader: &mut MsgpackReader<'a>,
+        mut step: impl FnMut(&mut MsgpackReader<'a>) -> Result<Step, MsgpackError>,
+    ) -> Result<Action, Reject> {
+        let count = reader.array().map_err(malformed)?;
+        if count > self.commands_max {
+            let message = alloc::format!(
+                "the action has {count} commands, at most {} are accepted; split the batch",
+                self.commands_max,
+            );
+            return Err(Reject::new(RejectCode::Oversized, message));
+        }
+        if count == 0 {
+            return Err(Reject::new(RejectCode::Malformed, "the action's list is empty"));
+        }
+        let steps: Result<Vec<Step>, _> = (0..count).map(|_| step(reader)).collect();
+        steps.map(Action::Commands).map_err(malformed)
+    }
+
+    fn list<'a>(
+        &self,
+        mut fields: Fields<'a>,
+        key: &'static str,
+        step: impl FnMut(&mut MsgpackReader<'a>) -> Result<Step, MsgpackError>,
+    ) -> Result<Action, Reject> {
+        let mut reader = fields.take(key).map_err(malformed)?;
+        fields.finish().map_err(malformed)?;
+        self.batch(&mut reader, step)
+    }
+
+    fn orders(&self, mut fields: Fields<'_>) -> Result<Action, Reject> {
+        let mut grouping = fields.take("grouping").map_err(malformed)?;
+        if !grouping.at_string() || grouping.string().map_err(malformed)? != "na" {
+            return Err(unsupported("only grouping \"na\" is supported"));
+        }
+        if fields.has("builder") && !fields.take("builder").map_err(malformed)?.nil() {
+            return Err(unsupported("builder fees are not supported; leave \"builder\" out"));
+        }
+        self.list(fields, "orders", |r| self.order(r).map(|order| order.into_step(Command::Place)))
+    }
+
+    fn order(&self, reader: &mut MsgpackReader<'_>) -> Result<Order, MsgpackError> {
+        let (mut asset, mut buy, mut price, mut size) = (None, None, None, None);
+        let (mut reduce_only, mut tif, mut client_id) = (None, None, None);
+        reader.entries(|key, r| {
+            Ok(match key {
+                "a" => once(&mut asset, r.unsigned()?),
+                "b" => once(&mut buy, r.bool()?),
+                "p" => once(&mut price, decimal("p", r)?),
+                "s" => once(&mut size, decimal("s", r)?),
+                "r" => once(&mut reduce_only, r.bool()?),
+                "t" => once(&mut tif, order_type(r)?),
+                "c" if r.nil() => once(&mut client_id, None),
+                "c" => once(&mut client_id, Some(self::client_id("c", r)?)),
+                _ => false,
+            })
+        })?;
+        let missing = MsgpackError::Missing;
+        let asset = asset.ok_or(missing("a"))?;
+        let (price, size) = (price.ok_or(missing("p"))?, size.ok_or(missing("s"))?);
+        let side = if buy.ok_or(missing("b"))? { Side::Buy } else { Side::Sell };
+        let reduce_only = reduce_only.ok_or(missing("r"))?;
+        let tif = tif.ok_or(missing("t"))?;
+        let client_id = client_id.flatten();
+        let request = || {
+            let market = self.market(asset)?;
+            let unknown = refusal(RejectCode::UnknownMarket, UNKNOWN_MARKET);
+            let spec = self.rules.market_spec(market).ok_or(unknown)?;
+            let tif = tif.ok_or(refusal(RejectCode::Unsupported, TRIGGER))?;
+            let price = price.steps(spec.price_decimals, spec.tick);
+            let price =
+                price.map_err(|error| step_refusal(error, RejectCode::OffTick, OFF_TICK))?;
+            let size = size.steps(spec.size_decimals, spec.lot);
+            let size = size.map_err(|error| step_refusal(error, RejectCode::OffLot, OFF_LOT))?;
+            Ok(OrderRequest { market, side, price, size, tif, reduce_only, client_id })
+        };
+        Ok(Order(request()))
+    }
+
+    fn market(&self, asset: u64) -> Result<MarketId, Refusal> {
+        let unknown = refusal(RejectCode::UnknownMarket, UNKNOWN_MARKET);
+        market_of_asset(self.rules, asset).ok_or(unknown)
+    }
+
+    fn cancel_step(&self, asset: u64, target: OrderSelector) -> Step {
+        match self.market(asset) {
+            Ok(market) => {
+                Step { target_market: Some(market), command: Ok(Command::Cancel(target)) }
+            }
+            Err(refusal) => Step { target_market: None, command: Err(refusal) },
+        }
+    }
+
+    fn cancel(&self, reader: &mut MsgpackReader<'_>) -> Result<Step, MsgpackError> {
+        let (mut asset, mut order) = (None, None);
+        reader.entries(|key, r| {
+            Ok(match key {
+                "a" => once(&mut asset, r.unsigned()?),
+                "o" => once(&mut order, r.unsigned()?),
+                _ => false,
+            })
+        })?;
+        let asset = asset.ok_or(MsgpackError::Missing("a"))?;
+        let order = OrderId(order.ok_or(MsgpackError::Missing("o"))?);
+        Ok(self.cancel_step(asset, OrderSelector::Order(order)))
+    }
+
+    fn cancel_by_client_id(&self, reader: &mut MsgpackReader<'_>) -> Result<Step, MsgpackError> {
+        let (mut asset, mut client) = (None, None);
+        reader.entries(|key, r| {
+            Ok(match key {
+                "asset" => once(&mut asset, r.unsigned()?),
+                "cloid" => once(&mut client, client_id("cloid", r)?),
+                _ => false,
+            })
+        })?;
+        let asset = asset.ok_or(MsgpackError::Missing("asset"))?;
+        let client = client.ok_or(MsgpackError::Missing("cloid"))?;
+        Ok(self.cancel_step(asset, OrderSelector::Client(client)))
+    }
+
+    fn modify(&self, mut fields: Fields<'_>) -> Result<Action, Reject> {
+        let mut read = || {
+            let target = selector(&mut fields.take("oid")?)?;
+            let order = self.order(&mut fields.take("order")?)?;
+            Ok(order.into_modification(target))
+        };
+        let step = read().map_err(malformed)?;
+        fields.finish().map_err(malformed)?;
+        Ok(Action::Commands(alloc::vec![step]))
+    }
+
+    fn modification(&self, reader: &mut MsgpackReader<'_>) -> Result<Step, MsgpackError> {
+        let (mut target, mut order) = (None, None);
+        reader.entries(|key, r| {
+            Ok(match key {
+                "oid" => once(&mut target, selector(r)?),
+                "order" => once(&mut order, self.order(r)?),
+                _ => false,
+            })
+        })?;
+        let target = target.ok_or(MsgpackError::Missing("oid"))?;
+        Ok(order.ok_or(MsgpackError::Missing("order"))?.into_modification(target))
+    }
+
+    fn leverage(&self, mut fields: Fields<'_>) -> Result<Action, Reject> {
+        let mut read = || {
+            let asset = fields.take("asset")?.unsigned()?;
+            Ok((asset, fields.take("isCross")?.bool()?, fields.take("leverage")?.unsigned()?))
+        };
+        let (asset, cross, leverage) = read().map_err(malformed)?;
+        fields.finish().map_err(malformed)?;
+        if !cross {
+            return Err(unsupported("isolated margin is not supported; set \"isCross\" to true"));
+        }
+        // A leverage that no byte holds is above every market's maximum.
+        let leverage = u8::try_from(leverage).unwrap_or(u8::MAX);
+        let command = self.market(asset).map(|market| Command::SetLeverage { market, leverage });
+        Ok(Action::Commands(alloc::vec![Step { target_market: None, command }]))
+    }
+}
+
+/// An order as the spec sees it.
+struct Order(Result<OrderRequest, Refusal>);
+
+impl Order {
+    fn into_step(self, command: impl FnOnce(OrderRequest) -> Command) -> Step {
+        Step { target_market: None, command: self.0.map(command) }
+    }
+
+    fn into_modification(self, target: OrderSelector) -> Step {
+        let target_market = self.0.as_ref().ok().map(|order| order.market);
+        let step = self.into_step(|order| Command::Modify { target, order });
+        Step { target_market, ..step }
+    }
+}
+
+const UNKNOWN_MARKET: &str = "there is no market with this asset number; ask for meta or spotMeta";
+const TRIGGER: &str = "trigger orders are not supported";
+const OFF_TICK: &str = "the price is not a multiple of the market's tick";
+const OFF_LOT: &str = "the size is not a multiple of the market's lot";
+
+fn refusal(code: RejectCode, message: &'static str) -> Refusal {
+    Refusal { code, message, have_need: None }
+}
+
+pub(super) fn step_refusal(error: StepError, off: RejectCode, message: &'static str) -> Refusal {
+    match error {
+        StepError::Off => refusal(off, message),
+        StepError::Overflow => {
+            refusal(RejectCode::Overflow, "the number is above every limit of the venue")
+        }
+    }
+}
+
+/// A decimal in a string.
+pub(super) fn decimal(
+    key: &'static str,
+    reader: &mut MsgpackReader<'_>,
+) -> Result<Decimal, MsgpackError> {
+    let expected = "a decimal number: digits, at most one point, no sign, no exponent";
+    Decimal::parse(reader.string()?).ok_or(MsgpackError::Value { key, expected })
+}
+
+/// `{"limit": {"tif": …}}`; `None` for a trigger order.
+fn order_type(reader: &mut MsgpackReader<'_>) -> Result<Option<Tif>, MsgpackError> {
+    let mut found = None;
+    reader.entries(|key, r| {
+        Ok(match key {
+            "limit" => {
+                let mut tif = None;
+                r.entries(|key, r| Ok(key == "tif" && once(&mut tif, self::tif(r)?)))?;
+                once(&mut found, Some(tif.ok_or(MsgpackError::Missing("tif"))?))
+            }
+            "trigger" => {
+                r.skip()?;
+                once(&mut found, None)
+            }
+            _ => false,
+        })
+    })?;
+    found.ok_or(MsgpackError::Missing("limit"))
+}
+
+fn tif(reader: &mut MsgpackReader<'_>) -> Result<Tif, MsgpackError> {
+    match reader.string()? {
+        "Gtc" => Ok(Tif::Gtc),
+        "Ioc" => Ok(Tif::Ioc),
+        "Alo" => Ok(Tif::PostOnly),
+        _ => Err(MsgpackError::Value { key: "tif", expected: "\"Gtc\", \"Ioc\" or \"Alo\"" }),
+    }
+}
+
+/// An order's number, or its client id.
+fn selector(reader: &mut MsgpackReader<'_>) -> Result<OrderSelector, MsgpackError> {
+    if reader.at_string() {
+        client_id("oid", reader).map(OrderSelector::Client)
+    } else {
+        reader.unsigned().map(|order| OrderSelector::Order(OrderId(order)))
+    }
+}
+
+fn client_id(key: &'static str, r: &mut MsgpackReader<'_>) -> Result<ClientId, MsgpackError> {
+    let expected = "0x and 32 hexadecimal digits";
+    hex(r.string()?).ok_or(MsgpackError::Value { key, expected })
+}
+
+/// `0x` and exactly the digits of `N` bytes.
+pub(super) fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digits = text.strip_prefix("0x")?.as_bytes();
+    if digits.len() != 2 * N {
+        return None;
+    }
+    let mut out = [0; N];
+    for (byte, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
+        let (high, low) = (char::from(pair[0]).to_digit(16)?, char::from(pair[1]).to_digit(16)?);
+        *byte = (high << 4 | low) as u8;
+    }
+    Some(out)
+}

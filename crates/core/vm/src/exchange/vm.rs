@@ -1,0 +1,380 @@
+//! The VM: accounts, agents and nonces around the exchange's state.
+
+use super::action::{Action, Step};
+use super::authority::{self, Domain, SignedAction, Signers};
+use super::objects::{Agent, AgentList, Nonces, SignerKey};
+use super::{ExchangeReceipt, ExchangeVmSpec, Status};
+use crate::{AssetAudit, Checked, Identity, Receipt, SlotContext, Vm};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use atoll_exchange::objects::{AddressKey, ClientKey, OrderPage};
+use atoll_exchange::{
+    AccountId, Command, Event, Exchange, Input, MarketId, OrderRequest, OrderSelector, Outcome,
+    Placed, Refusal,
+};
+use atoll_state::object::{self, Source, Table, TableVisitor, Tables};
+use atoll_types::{Address, Encode, Reject, RejectCode};
+
+/// The exchange over its objects.
+#[derive(Debug)]
+pub struct ExchangeVm<S: Source> {
+    spec: ExchangeVmSpec,
+    exchange: Exchange<S>,
+    agents: Table<Agent, S>,
+    agent_lists: Table<AgentList, S>,
+    nonces: Table<Nonces, S>,
+    /// Time of the latest tick, or of the slot before its first one.
+    now_us: u64,
+    /// What the latest slot opening or tick did: for observers, never read in execution.
+    tick_events: Vec<Event>,
+}
+
+impl<S: Source> Tables<S> for ExchangeVm<S> {
+    fn visit(&mut self, visitor: &mut impl TableVisitor<S>) {
+        self.exchange.visit(visitor);
+        visitor.visit(&mut self.agents);
+        visitor.visit(&mut self.agent_lists);
+        visitor.visit(&mut self.nonces);
+    }
+}
+
+impl<S: Source> ExchangeVm<S> {
+    /// The spec it runs.
+    pub fn spec(&self) -> &ExchangeVmSpec {
+        &self.spec
+    }
+
+    /// The exchange, for queries; its tables are [`Exchange::state`].
+    pub fn exchange(&self) -> &Exchange<S> {
+        &self.exchange
+    }
+
+    /// Time that nonces and expiries are held against: of the latest tick, or of the slot before
+    /// its first tick, in milliseconds.
+    pub fn now_ms(&self) -> u64 {
+        self.now_us / 1000
+    }
+
+    /// What the latest tick's opening did: marks that moved.
+    pub fn tick_events(&self) -> &[Event] {
+        &self.tick_events
+    }
+
+    /// The account number of an address. For queries.
+    pub fn account_of(&self, address: &Address) -> Option<AccountId> {
+        let entry = self.exchange.state().addresses.peek(&AddressKey(*address))?;
+        entry.number.checked_sub(1).map(AccountId)
+    }
+
+    /// The agents of a master account, each with its address. For queries.
+    pub fn agents_of(&self, master: &Address) -> impl Iterator<Item = (Address, &Agent)> {
+        let list = self.agent_lists.peek(&SignerKey(*master));
+        let addresses = list.map_or(&[][..], |list| list.0.as_slice());
+        let found = |agent: &Address| Some((*agent, self.agents.peek(&SignerKey(*agent))?));
+        addresses.iter().filter_map(found)
+    }
+
+    /// The approval of an agent, if the address is one. For queries.
+    pub fn agent(&self, address: &Address) -> Option<&Agent> {
+        self.agents.peek(&SignerKey(*address)).filter(|agent| !agent.master.is_zero())
+    }
+
+    /// The account a transaction would act for, or why it would not reach the exchange. For
+    /// admission: it reads without recording.
+    pub fn precheck(&self, checked: &Checked<SignedAction>) -> Result<Address, Reject> {
+        authority::explain(&self.spec, self.now_ms(), checked, &mut Peeked(self))
+    }
+
+    fn reach(&mut self, checked: &Checked<SignedAction>) -> Result<ExchangeReceipt, Reject> {
+        let now_ms = self.now_ms();
+        let spec = &self.spec;
+        let (exchange, agents, nonces) = (&mut self.exchange, &mut self.agents, &mut self.nonces);
+        let mut signers = Recorded { exchange, agents, nonces, now_ms };
+        let account = authority::authorize(spec, now_ms, checked, &mut signers)?;
+        let nonces = self.nonces.get_mut(&SignerKey(checked.signer));
+        let nonce = checked.transaction.nonce;
+        let mut receipt = ExchangeReceipt::default();
+        match &checked.transaction.action {
+            Action::Oracle(prices) => {
+                nonces.advance(nonce);
+                for (market, price) in &prices.prices {
+                    let input = Input::Oracle { market: *market, price: *price };
+                    let outcome = self.exchange.apply(&input, &mut receipt.events);
+                    receipt.statuses.push(status(outcome, None));
+                }
+            }
+            Action::ApproveAgent { agent, name, valid_until_ms } => {
+                nonces.insert(nonce);
+                let approval =
+                    Agent { master: account, valid_until_ms: *valid_until_ms, name: name.clone() };
+                let outcome = self.approve(*agent, approval);
+                receipt.statuses.push(status(outcome.map(|()| Outcome::Done), None));
+            }
+            Action::Commands(steps) => {
+                nonces.insert(nonce);
+                let Some(caller) = self.exchange.account(&account) else {
+                    // Only on a witness that leaves the account out: nobody believes the result.
+                    return Ok(receipt);
+                };
+                for step in steps {
+                    receipt.statuses.push(self.step(caller, step, &mut receipt.events));
+                }
+                if steps.is_empty() {
+                    receipt.statuses.push(Status::Success);
+                }
+            }
+        }
+        Ok(receipt)
+    }
+
+    fn step(&mut self, caller: AccountId, step: &Step, events: &mut Vec<Event>) -> Status {
+        let command = match &step.command {
+            Ok(command) => command,
+            Err(refusal) => return status(Err(*refusal), None),
+        };
+        let client_id = match command {
+            Command::Place(OrderRequest { client_id, .. }) => *client_id,
+            Command::Modify { order, .. } => order.client_id,
+            _ => None,
+        };
+        if let (Some(market), Command::Cancel(target) | Command::Modify { target, .. }) =
+            (step.target_market, command)
+            && self.open_market(caller, target).is_some_and(|found| found != market)
+        {
+            // What was peeked at must be in the witness: cancel for its reads, and undo.
+            let point = object::savepoint(self);
+            let kept = events.len();
+            let _ = self.exchange.execute(caller, &Command::Cancel(*target), events);
+            object::rollback(self, point);
+            events.truncate(kept);
+            let message = "this account has no such open order in this market";
+            let refusal = Refusal { code: RejectCode::UnknownOrder, message, have_need: None };
+            return status(Err(refusal), None);
+        }
+        status(self.exchange.execute(caller, command, events), client_id)
+    }
+
+    /// The market of an open order. Reads without recording: what the command itself then reads
+    /// covers it.
+    fn open_market(&self, account: AccountId, target: &OrderSelector) -> Option<MarketId> {
+        let state = self.exchange.state();
+        let order = match target {
+            OrderSelector::Order(order) => *order,
+            OrderSelector::Client(client_id) => {
+                state.clients.peek(&ClientKey { account, client_id: *client_id })?.order
+            }
+        };
+        let (key, place) = OrderPage::of(account, order.slot());
+        state.orders.peek(&key)?.get(place, order).map(|found| found.market)
+    }
+
+    /// Enters, replaces or (with a validity of 0) revokes an agent.
+    fn approve(&mut self, agent: Address, approval: Agent) -> Result<(), Refusal> {
+        let refuse = |code, message| Err(Refusal { code, message, have_need: None });
+        let list_key = SignerKey(approval.master);
+        let mut list = self.agent_lists.get(&list_key).clone();
+        let same_name = |agents: &mut Table<Agent, S>, list: &AgentList| {
+            let named = |a: &Address| agents.get(&SignerKey(*a)).name == approval.name;
+            list.0.iter().position(named)
+        };
+        if approval.valid_until_ms == 0 {
+            let Some(place) = same_name(&mut self.agents, &list) else {
+                let message = "there is no agent of this name to revoke";
+                return refuse(RejectCode::UnknownAccount, message);
+            };
+            self.agents.remove(&SignerKey(list.0.remove(place)));
+            self.agent_lists.set(&list_key, list);
+            return Ok(());
+        }
+        if approval.valid_until_ms < self.now_ms() {
+            let message = "the agent's validity ends in the past; 0 revokes it";
+            return refuse(RejectCode::Expired, message);
+        }
+        if agent.is_zero() || self.exchange.account(&agent).is_some() {
+            let message = "the agent's address is zero or has an account; use a fresh key";
+            return refuse(RejectCode::NotAllowed, message);
+        }
+        let master = self.agents.get(&SignerKey(agent)).master;
+        if !master.is_zero() && master != approval.master {
+            let message = "the key is another account's agent; use a fresh key";
+            return refuse(RejectCode::NotAllowed, message);
+        }
+        // The key may be there under another name, the name with another key.
+        let mut kept = list.clone();
+        if let Some(place) = same_name(&mut self.agents, &kept) {
+            kept.0.remove(place);
+        }
+        kept.0.retain(|other| *other != agent);
+        if kept.0.len() >= self.spec.agents_per_account_max as usize {
+            let message = "the account has as many agents as it may; revoke one first";
+            return refuse(RejectCode::TooManyOrders, message);
+        }
+        kept.0.push(agent);
+        for dropped in list.0.drain(..).filter(|old| !kept.0.contains(old)) {
+            self.agents.remove(&SignerKey(dropped));
+        }
+        self.agent_lists.set(&list_key, kept);
+        self.agents.set(&SignerKey(agent), approval);
+        Ok(())
+    }
+}
+
+fn status(
+    outcome: Result<Outcome, Refusal>,
+    client_id: Option<atoll_exchange::ClientId>,
+) -> Status {
+    match outcome {
+        Ok(Outcome::Placed(Placed { order, filled, notional, resting })) if filled > 0 => {
+            Status::Filled { order, client_id, size: filled, notional, resting }
+        }
+        Ok(Outcome::Placed(Placed { order, resting, .. })) if resting > 0 => {
+            Status::Resting { order, client_id }
+        }
+        Ok(Outcome::Placed(_)) => Status::Rejected {
+            code: RejectCode::NoLiquidity,
+            detail: "the order could not trade at once and was cancelled".into(),
+        },
+        Ok(Outcome::Done | Outcome::Cancelled(_)) => Status::Success,
+        Err(refusal) => Status::Rejected { code: refusal.code, detail: refusal.to_string() },
+    }
+}
+
+/// Signers as recorded reads.
+struct Recorded<'a, S: Source> {
+    exchange: &'a mut Exchange<S>,
+    agents: &'a mut Table<Agent, S>,
+    nonces: &'a mut Table<Nonces, S>,
+    now_ms: u64,
+}
+
+fn check_nonce(nonces: &Nonces, signed: &SignedAction, now_ms: u64) -> Result<(), Reject> {
+    match signed.domain {
+        Domain::Oracle => nonces.check_rising(signed.nonce, now_ms),
+        _ => nonces.check(signed.nonce, now_ms),
+    }
+}
+
+impl<S: Source> Signers for Recorded<'_, S> {
+    fn has_account(&mut self, address: &Address) -> bool {
+        self.exchange.account(address).is_some()
+    }
+
+    fn agent(&mut self, address: &Address) -> Agent {
+        self.agents.get(&SignerKey(*address)).clone()
+    }
+
+    fn check_nonce(&mut self, signer: &Address, signed: &SignedAction) -> Result<(), Reject> {
+        check_nonce(self.nonces.get(&SignerKey(*signer)), signed, self.now_ms)
+    }
+}
+
+/// Signers as unrecorded reads.
+struct Peeked<'a, S: Source>(&'a ExchangeVm<S>);
+
+impl<S: Source> Signers for Peeked<'_, S> {
+    fn has_account(&mut self, address: &Address) -> bool {
+        self.0.account_of(address).is_some()
+    }
+
+    fn agent(&mut self, address: &Address) -> Agent {
+        self.0.agent(address).cloned().unwrap_or_default()
+    }
+
+    fn check_nonce(&mut self, signer: &Address, signed: &SignedAction) -> Result<(), Reject> {
+        let none = Nonces::default();
+        let nonces = self.0.nonces.peek(&SignerKey(*signer)).unwrap_or(&none);
+        check_nonce(nonces, signed, self.0.now_ms())
+    }
+}
+
+impl<S: Source> Vm<S> for ExchangeVm<S> {
+    type Spec = ExchangeVmSpec;
+    type Transaction = SignedAction;
+    const PROGRAM: &'static str = "exchange 1";
+
+    fn new(_: Identity, spec: ExchangeVmSpec, seed: u64) -> Self {
+        Self {
+            exchange: Exchange::new(spec.exchange.clone(), seed),
+            spec,
+            agents: Table::new(seed),
+            agent_lists: Table::new(seed),
+            nonces: Table::new(seed),
+            now_us: 0,
+            tick_events: Vec::new(),
+        }
+    }
+
+    fn genesis(&mut self) {
+        let mut events = Vec::new();
+        for balance in &self.spec.genesis {
+            let super::GenesisBalance { address, asset, wallet, amount } = *balance;
+            // Refused is only what the spec's validation refuses.
+            let _ =
+                self.exchange.apply(&Input::Credit { address, asset, wallet, amount }, &mut events);
+            events.clear();
+        }
+    }
+
+    fn check(
+        identity: &Identity,
+        spec: &ExchangeVmSpec,
+        bytes: &[u8],
+    ) -> Result<Checked<SignedAction>, Reject> {
+        authority::check(identity, spec, bytes)
+    }
+
+    fn open_slot(&mut self, context: &SlotContext) {
+        self.resume(context, None);
+    }
+
+    fn resume(&mut self, context: &SlotContext, tick_time_us: Option<u64>) {
+        self.now_us = tick_time_us.unwrap_or(context.time_us);
+        self.tick_events.clear();
+    }
+
+    fn open_tick(&mut self, time_us: u64) {
+        self.now_us = time_us;
+        self.tick_events.clear();
+        // A tick is never refused.
+        let _ = self.exchange.apply(&Input::Tick { time_us }, &mut self.tick_events);
+    }
+
+    fn execute(&mut self, checked: &Checked<SignedAction>) -> Receipt {
+        receipt(checked, self.reach(checked))
+    }
+
+    fn execute_input(&mut self, checked: &Checked<SignedAction>) -> Receipt {
+        if checked.transaction.domain == Domain::Oracle {
+            return self.execute(checked);
+        }
+        let message = "only the oracle's prices may open a slot; submit this as a transaction";
+        receipt(checked, Err(Reject::new(RejectCode::NotAllowed, message)))
+    }
+
+    fn audit(&self) -> Vec<AssetAudit> {
+        audit(&self.exchange)
+    }
+}
+
+fn receipt(checked: &Checked<SignedAction>, outcome: Result<ExchangeReceipt, Reject>) -> Receipt {
+    let (code, payload) = match outcome {
+        Ok(receipt) => (0, receipt.to_bytes()),
+        Err(reject) => (reject.code.number(), String::into_bytes(reject.message)),
+    };
+    Receipt { hash: checked.hash, code, payload }
+}
+
+fn audit<S: Source>(exchange: &Exchange<S>) -> Vec<AssetAudit> {
+    let conservation = exchange.audit();
+    // Positions that do not sum to zero owe or are owed collateral that nobody holds.
+    let (spec, balanced) = (exchange.rules().spec(), conservation.unbalanced.is_empty());
+    let of = |found: &atoll_exchange::AssetConservation| AssetAudit {
+        asset: spec.assets.get(usize::from(found.asset.0)).map_or(String::new(), |asset| {
+            asset.symbol.clone()
+        }),
+        owed: found.owed.to_string(),
+        held: found.held.to_string(),
+        conserved: found.holds && (balanced || found.asset != spec.collateral),
+    };
+    conservation.assets.iter().map(of).collect()
+}
