@@ -1,0 +1,185 @@
+//! A small venue with three accounts, and shorthands to trade on it.
+
+use atoll_exchange::{
+    AssetId, AssetSpec, ExchangeSpec, Limits, MarketId, MarketSpec, OrderRequest, Product, Rules,
+    SelfTrade, Side, Tif, Wallet,
+};
+use atoll_state::{Resident, Source, object};
+use atoll_types::crypto::SigningKey;
+use atoll_types::{B256, Encode, EnvironmentId, NetworkId, Reject, RejectCode};
+use atoll_vm::exchange::sign::{sign_action, sign_oracle};
+use atoll_vm::exchange::{
+    ExchangeReceipt, ExchangeTransaction, ExchangeVm, ExchangeVmSpec, GenesisBalance, OraclePrices,
+    Status, build,
+};
+use atoll_vm::{Identity, Receipt, SlotContext, Vm};
+
+/// Time of the first tick, in milliseconds.
+pub const START_MS: u64 = 1_700_000_000_000;
+pub const CHAIN_ID: u64 = 4242;
+pub const ETH: MarketId = MarketId(0);
+pub const BTC: MarketId = MarketId(1);
+pub const IDENTITY: Identity =
+    Identity { network: NetworkId(B256::repeat_byte(7)), environment: EnvironmentId(3) };
+
+pub fn key(name: &str) -> SigningKey {
+    SigningKey::from_label(name)
+}
+
+fn market(name: &str, product: Product, (price_decimals, tick): (u8, u64), lot: u64) -> MarketSpec {
+    MarketSpec {
+        name: name.into(),
+        product,
+        price_decimals,
+        size_decimals: 4,
+        tick,
+        lot,
+        price_max: 10_000_000,
+        order_size_max: 1_000_000_000,
+        notional_min: 1_000_000,
+        price_band_ppm: 900_000,
+        maker_fee_ppm: 100,
+        taker_fee_ppm: 400,
+    }
+}
+
+/// A venue that takes actions of master keys (`dev`) or only those of agents.
+pub fn spec(dev: bool) -> ExchangeVmSpec {
+    let perpetual = Product::Perpetual {
+        initial_margin_ppm: 50_000,
+        maintenance_margin_ppm: 25_000,
+        mark_band_ppm: 10_000,
+    };
+    let spot = Product::Spot { base: AssetId(1), quote: AssetId(0) };
+    let exchange = ExchangeSpec {
+        assets: vec![
+            AssetSpec { symbol: "USDC".into(), decimals: 6 },
+            AssetSpec { symbol: "UBTC".into(), decimals: 8 },
+        ],
+        collateral: AssetId(0),
+        markets: vec![
+            market("ETH", perpetual.clone(), (2, 1), 1),
+            market("BTC", perpetual, (1, 5), 10),
+            market("UBTC/USDC", spot, (1, 1), 10),
+        ],
+        self_trade: SelfTrade::CancelTaker,
+        limits: Limits::default(),
+    };
+    let balance = |name: &str| GenesisBalance {
+        address: key(name).address(),
+        asset: AssetId(0),
+        wallet: Wallet::Collateral,
+        amount: 1_000_000_000_000,
+    };
+    ExchangeVmSpec {
+        exchange: Rules::new(exchange).unwrap(),
+        oracle: key("oracle").address(),
+        chain_id: CHAIN_ID,
+        accept_hyperliquid_master: dev,
+        commands_per_action_max: 100,
+        agents_per_account_max: 3,
+        genesis: ["alice", "bob", "carol"].map(balance).into(),
+    }
+}
+
+pub fn context() -> SlotContext {
+    SlotContext { slot: 1, time_us: START_MS * 1000, parent: B256::ZERO }
+}
+
+/// A venue past its first tick, with marks of 2000 (ETH) and 30000 (BTC).
+pub struct Venue {
+    pub spec: ExchangeVmSpec,
+    pub vm: ExchangeVm<Resident>,
+    pub nonce: u64,
+}
+
+impl Venue {
+    pub fn new(dev: bool) -> Self {
+        let spec = spec(dev);
+        let mut vm = ExchangeVm::new(IDENTITY, spec.clone(), 1);
+        object::begin(&mut vm);
+        vm.genesis();
+        vm.open_slot(&context());
+        let mut venue = Self { spec, vm, nonce: START_MS };
+        let oracle = sign_oracle(&key("oracle"), &IDENTITY, START_MS, &marks(200_000, 60_000));
+        let checked = venue.check(&oracle.to_bytes()).unwrap();
+        let receipt = ExchangeReceipt::of(&venue.vm.execute_input(&checked)).unwrap();
+        assert_eq!(receipt.statuses, [Status::Success, Status::Success]);
+        venue.vm.open_tick(START_MS * 1000);
+        assert_eq!(venue.vm.tick_events().len(), 2);
+        venue
+    }
+
+    pub fn check(&self, bytes: &[u8]) -> Result<Checked, Reject> {
+        check(&self.spec, bytes)
+    }
+
+    /// Through check, admission and execution; admission and execution must agree.
+    pub fn submit(&mut self, bytes: &[u8]) -> Result<ExchangeReceipt, Reject> {
+        let checked = self.check(bytes)?;
+        let admitted = self.vm.precheck(&checked);
+        let done = ExchangeReceipt::of(&self.vm.execute(&checked));
+        match (admitted, done) {
+            (Ok(_), done) => {
+                let done = done.expect("what was admitted reaches the exchange");
+                assert!(self.vm.audit().iter().all(|asset| asset.conserved));
+                Ok(done)
+            }
+            (Err(reject), Err(refused)) => {
+                // Admission may say more than execution about who signed for another venue.
+                if reject.code != RejectCode::WrongDomain {
+                    assert_eq!(reject, refused);
+                }
+                Err(reject)
+            }
+            (Err(reject), Ok(_)) => panic!("executed what admission refuses: {reject}"),
+        }
+    }
+
+    pub fn send(&mut self, transaction: &ExchangeTransaction) -> Result<ExchangeReceipt, Reject> {
+        self.submit(&transaction.to_bytes())
+    }
+
+    pub fn next_nonce(&mut self) -> u64 {
+        self.nonce += 1;
+        self.nonce
+    }
+
+    /// Signs an action with a fresh nonce and submits it.
+    pub fn act(&mut self, signer: &str, action: Vec<u8>) -> Result<ExchangeReceipt, Reject> {
+        let nonce = self.next_nonce();
+        self.send(&sign_action(&key(signer), action, nonce))
+    }
+
+    /// Places one order; gives its status.
+    pub fn place(&mut self, signer: &str, order: OrderRequest) -> Status {
+        let action = build::orders(&[wire(&self.spec, &order)]);
+        self.act(signer, action).unwrap().statuses.remove(0)
+    }
+}
+
+pub type Checked = atoll_vm::Checked<atoll_vm::exchange::SignedAction>;
+
+pub fn check(spec: &ExchangeVmSpec, bytes: &[u8]) -> Result<Checked, Reject> {
+    <ExchangeVm<Resident> as Vm<Resident>>::check(&IDENTITY, spec, bytes)
+}
+
+pub fn execute<S: Source>(vm: &mut ExchangeVm<S>, spec: &ExchangeVmSpec, bytes: &[u8]) -> Receipt {
+    match check(spec, bytes) {
+        Ok(checked) => vm.execute(&checked),
+        Err(reject) => Receipt { code: reject.code.number(), ..Receipt::default() },
+    }
+}
+
+pub fn marks(eth: u64, btc: u64) -> OraclePrices {
+    OraclePrices { prices: vec![(ETH, eth), (BTC, btc)] }
+}
+
+pub fn wire(spec: &ExchangeVmSpec, order: &OrderRequest) -> build::OrderWire {
+    build::OrderWire::of(&spec.exchange, order).unwrap()
+}
+
+pub fn order(side: Side, price: u64, size: u64, tif: Tif) -> OrderRequest {
+    let (market, reduce_only, client_id) = (ETH, false, None);
+    OrderRequest { market, side, price, size, tif, reduce_only, client_id }
+}

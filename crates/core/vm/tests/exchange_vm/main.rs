@@ -1,0 +1,9 @@
+//! The exchange environment: what is signed, who may sign, and what becomes of it.
+
+mod common;
+mod encoding;
+mod flow;
+mod refusals;
+mod signers;
+mod vectors;
+mod witness;
