@@ -1,1 +1,47 @@
-fn main() {}
+//! Atoll: one binary that boots, runs, verifies and measures a network of execution environments.
+
+mod cli;
+mod dev;
+mod market;
+mod node;
+mod specs;
+mod stats;
+mod status;
+mod summary;
+mod verify;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(tracing::Level::WARN)
+        .with_target(false)
+        .init();
+    let result = match &cli.command {
+        Command::Dev(args) => dev::run(args),
+        Command::Verify(args) => verify::run(args),
+        Command::Spec(args) => spec(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("atoll: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn spec(args: &cli::SpecArgs) -> anyhow::Result<()> {
+    let specs = match args.files.is_empty() {
+        true => specs::load_all(None)?,
+        false => args.files.iter().map(|file| specs::load(file)).collect::<anyhow::Result<_>>()?,
+    };
+    for spec in specs {
+        println!("{} (id {}, {}): spec hash {}", spec.name, spec.id, spec.vm.kind(), spec.hash());
+    }
+    Ok(())
+}

@@ -22,6 +22,7 @@ pub mod history;
 pub mod objects;
 pub mod query;
 pub mod receipt;
+mod rlp;
 pub mod spec;
 pub mod transaction;
 
@@ -30,7 +31,7 @@ pub use query::{CallError, CallOutcome, CallRequest};
 pub use receipt::{EvmLog, EvmReceipt, Status};
 pub use revm::primitives::Bytes;
 pub use spec::{BaseFee, EvmSpec, GenesisAccount, Hardfork, SpecError};
-pub use transaction::EvmTransaction;
+pub use transaction::{EvmTransaction, SignedAuthorization};
 
 use crate::{AssetAudit, Checked, Identity, Receipt, SlotContext, Vm};
 use alloc::string::ToString;

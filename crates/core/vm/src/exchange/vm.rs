@@ -49,6 +49,11 @@ impl<S: Source> ExchangeVm<S> {
         &self.exchange
     }
 
+    /// The exchange, for queries.
+    pub fn venue(&self) -> &atoll_exchange::Exchange<S> {
+        &self.exchange
+    }
+
     /// Time that nonces and expiries are held against: of the latest tick, or of the slot before
     /// its first tick, in milliseconds.
     pub fn now_ms(&self) -> u64 {
@@ -369,9 +374,10 @@ fn audit<S: Source>(exchange: &Exchange<S>) -> Vec<AssetAudit> {
     // Positions that do not sum to zero owe or are owed collateral that nobody holds.
     let (spec, balanced) = (exchange.rules().spec(), conservation.unbalanced.is_empty());
     let of = |found: &atoll_exchange::AssetConservation| AssetAudit {
-        asset: spec.assets.get(usize::from(found.asset.0)).map_or(String::new(), |asset| {
-            asset.symbol.clone()
-        }),
+        asset: spec
+            .assets
+            .get(usize::from(found.asset.0))
+            .map_or(String::new(), |asset| asset.symbol.clone()),
         owed: found.owed.to_string(),
         held: found.held.to_string(),
         conserved: found.holds && (balanced || found.asset != spec.collateral),

@@ -1,0 +1,191 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A modular execution layer for on-chain markets: one binary that boots, runs, verifies and
+/// measures a network of execution environments.
+#[derive(Debug, Parser)]
+#[command(name = "atoll", version, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Boot a whole network in one process and trade on it
+    ///
+    /// Starts the sequencer, every environment of the spec folder and the gateway, and drives the
+    /// exchange with built-in agents or a recorded market. Run it again and it goes on where it
+    /// was. Stop it with Ctrl-C, or kill it: nothing confirmed is lost.
+    #[command(after_help = "Examples:
+  atoll dev                                   run until Ctrl-C, data in ./.atoll
+  atoll dev --for 30s --json                  thirty seconds, summary as JSON on the last line
+  atoll dev --reset                           start over
+  atoll dev --replay trades.jsonl.gz --speed max
+  curl -s localhost:3001/info -d '{\"type\":\"l2Book\",\"coin\":\"BTC\"}'
+  cast block-number --rpc-url http://127.0.0.1:3001/evm/evm")]
+    Dev(DevArgs),
+    /// Re-execute a slot, or part of it, from its witness alone and compare every root
+    ///
+    /// The witness is regenerated from the nearest snapshot and the log, then checked by the same
+    /// code that a challenger or a proof guest runs: no database, nothing but spec, batch and
+    /// witness.
+    Verify(VerifyArgs),
+    /// Check environment spec files and print what they define
+    Spec(SpecArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DevArgs {
+    /// Where the network lives [default: ./.atoll, or ./.atoll/replay-NAME with --replay]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Delete what is in the data folder and start from genesis
+    #[arg(long)]
+    pub(crate) reset: bool,
+    /// Address of the gateway
+    #[arg(long, default_value = "127.0.0.1:3001", value_name = "ADDR")]
+    pub(crate) listen: SocketAddr,
+    /// Folder of spec files to use instead of the two built in (perps.toml, evm.toml)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) environments: Option<PathBuf>,
+    /// Drive the book with a recorded market: Bitstamp L3 CSV, Binance JSON lines, LOBSTER CSV;
+    /// plain, .gz, .xz or .zst
+    #[arg(long, value_name = "FILE")]
+    pub(crate) replay: Option<PathBuf>,
+    /// How fast to replay: as recorded (1x), a multiple (10x), or as fast as possible (max)
+    #[arg(long, default_value = "1x", value_name = "SPEED", value_parser = parse_speed)]
+    pub(crate) speed: Speed,
+    /// End by itself after this long (30s, 5m, 1h) and print a summary
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) run_for: Option<Duration>,
+    /// End by itself after this many slots and print a summary
+    #[arg(long, value_name = "N", conflicts_with = "run_for")]
+    pub(crate) slots: Option<u64>,
+    /// Print the summary as one JSON object on the last line
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Seed of the built-in agents
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Orders per second of the built-in agents, over all markets; 0 for none
+    #[arg(long, default_value_t = 500, value_name = "N")]
+    pub(crate) rate: u32,
+    /// When a tick counts as logged: handed to the operating system, or on disk
+    #[arg(long, value_enum, default_value_t = Durability::Written)]
+    pub(crate) durability: Durability,
+    /// Slots from one snapshot to the next
+    #[arg(long, default_value_t = 600, value_name = "SLOTS")]
+    pub(crate) snapshot_interval: u64,
+    /// Keep the whole log instead of pruning it behind snapshots
+    #[arg(long)]
+    pub(crate) keep_log: bool,
+}
+
+/// When a tick counts as logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Durability {
+    /// Written to the operating system: survives the death of the process
+    Written,
+    /// On disk: survives the loss of power
+    Synced,
+}
+
+/// Speed of a replay.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Speed {
+    /// A multiple of the recorded pace.
+    Times(f64),
+    /// No waiting.
+    Max,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct VerifyArgs {
+    /// Where the network lives; it may be running
+    #[arg(long, default_value = ".atoll", value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// The slot
+    #[arg(long, value_name = "N", required_unless_present = "claim")]
+    pub(crate) slot: Option<u64>,
+    /// One environment by name [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) environment: Option<String>,
+    /// Only steps A up to but without B of the environment's batch
+    #[arg(long, value_name = "A..B", value_parser = parse_range, requires = "environment")]
+    pub(crate) commands: Option<(u32, u32)>,
+    /// Write the claim (statement, batch, witness) to a file
+    #[arg(long, value_name = "FILE", requires = "environment")]
+    pub(crate) save: Option<PathBuf>,
+    /// Check a saved claim instead of regenerating one; still needs the specs of the data folder
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["slot", "commands", "save"])]
+    pub(crate) claim: Option<PathBuf>,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SpecArgs {
+    /// Spec files; the two built in when none is given
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+fn parse_speed(text: &str) -> Result<Speed, String> {
+    if text == "max" {
+        return Ok(Speed::Max);
+    }
+    match text.strip_suffix('x').and_then(|n| n.parse::<f64>().ok()) {
+        Some(times) if times > 0.0 && times.is_finite() => Ok(Speed::Times(times)),
+        _ => Err("expected a multiple like 1x, 10x, 0.5x, or max".into()),
+    }
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let error = || "expected a time like 500ms, 30s, 5m or 1h".to_string();
+    let split = text.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(error)?;
+    let (number, unit) = text.split_at(split);
+    let number: f64 = number.parse().map_err(|_| error())?;
+    let seconds = match unit {
+        "ms" => number / 1e3,
+        "s" => number,
+        "m" => number * 60.0,
+        "h" => number * 3600.0,
+        _ => return Err(error()),
+    };
+    Duration::try_from_secs_f64(seconds).map_err(|_| error())
+}
+
+fn parse_range(text: &str) -> Result<(u32, u32), String> {
+    let parsed = text.split_once("..").and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    match parsed {
+        Some((a, b)) if a < b => Ok((a, b)),
+        _ => Err("expected A..B with A below B, like 0..100".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_parse_and_refusals_say_what_was_expected() {
+        assert_eq!(parse_speed("10x"), Ok(Speed::Times(10.0)));
+        assert_eq!(parse_speed("max"), Ok(Speed::Max));
+        assert!(parse_speed("0x").is_err() && parse_speed("fast").is_err());
+        assert_eq!(parse_duration("1.5m"), Ok(Duration::from_secs(90)));
+        assert!(parse_duration("-1s").is_err() && parse_duration("10").is_err());
+        assert_eq!(parse_range("3..9"), Ok((3, 9)));
+        assert!(parse_range("9..3").is_err() && parse_range("3").is_err());
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+}

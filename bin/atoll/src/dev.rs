@@ -1,0 +1,349 @@
+//! `atoll dev`: a whole network in one process, with a market on it.
+
+use crate::cli::{DevArgs, Durability};
+use crate::market::{Venue, builtin, replay};
+use crate::node::ports::exchange::{ExchangeAdapter, ExchangeObserver};
+use crate::node::ports::{AtollAdapter, EvmAdapter, EvmObserver, NodeMetrics, SubmitAdapter};
+use crate::node::{Hosted, Node, NodeConfig, Shared};
+use crate::stats::Stats;
+use crate::status::Screen;
+use crate::summary::{AssetSummary, EnvironmentSummary, ReplaySummary, Summary};
+use crate::{node, specs};
+use anyhow::{Context, Result};
+use atoll_executor::{EnvironmentSpec, VmSpec};
+use atoll_feed::Feed;
+use atoll_rpc::{Config, EvmEnvironment, Gateway, Ports};
+use atoll_types::EnvironmentId;
+use atoll_types::crypto::SigningKey;
+use atoll_vm::Identity;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+use tokio::sync::{broadcast, watch};
+
+/// Blocks that a slow subscriber may lag behind.
+const HEADS_BUFFER: usize = 256;
+
+/// Runs until Ctrl-C, the end of the replay, or the end that the arguments name.
+pub(crate) fn run(args: &DevArgs) -> Result<()> {
+    atoll_rpc::raise_open_files_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(run_async(args))
+}
+
+/// What the specs and the recording say, before anything is opened.
+struct Plan {
+    specs: Vec<EnvironmentSpec>,
+    name: String,
+    data_dir: PathBuf,
+    feed: Option<Feed>,
+}
+
+fn plan(args: &DevArgs) -> Result<Plan> {
+    let mut specs = specs::load_all(args.environments.as_deref())?;
+    let root = PathBuf::from(".atoll");
+    let Some(file) = &args.replay else {
+        let data_dir = args.data_dir.clone().unwrap_or(root);
+        return Ok(Plan { specs, name: "dev".into(), data_dir, feed: None });
+    };
+    let (feed, spec) = replay::open(file)
+        .with_context(|| format!("cannot replay {}", file.display()))?;
+    // The recording's market takes the exchange's place; the other environments stay.
+    specs.retain(|spec| !matches!(spec.vm, VmSpec::Exchange(_)) && spec.id != EnvironmentId(1));
+    specs.insert(0, spec);
+    let stem = file.file_name().map(|name| name.to_string_lossy().to_string()).unwrap_or_default();
+    let stem = stem.split('.').next().unwrap_or("market").to_string();
+    let data_dir = args.data_dir.clone().unwrap_or_else(|| root.join(format!("replay-{stem}")));
+    Ok(Plan { specs, name: format!("dev-replay-{stem}"), data_dir, feed: Some(feed) })
+}
+
+async fn run_async(args: &DevArgs) -> Result<()> {
+    let began = Instant::now();
+    let Plan { specs, name, data_dir, feed } = plan(args)?;
+    let network = specs::network(&name, &specs);
+    let stats = Arc::new(Stats::new());
+
+    let mut observers: BTreeMap<EnvironmentId, Arc<dyn node::environment::Observer>> =
+        BTreeMap::new();
+    let mut exchange_observers = BTreeMap::new();
+    let mut heads = BTreeMap::new();
+    for spec in &specs {
+        match &spec.vm {
+            VmSpec::Exchange(vm) => {
+                let observer = ExchangeObserver::new(stats.clone(), vm);
+                observers.insert(spec.id, observer.clone());
+                exchange_observers.insert(spec.id, observer);
+            }
+            VmSpec::Evm(vm) => {
+                let (sender, _) = broadcast::channel(HEADS_BUFFER);
+                let identity = Identity { network, environment: spec.id };
+                let observer = EvmObserver {
+                    stats: stats.clone(),
+                    spec: vm.clone(),
+                    identity,
+                    heads: sender.clone(),
+                };
+                observers.insert(spec.id, Arc::new(observer));
+                heads.insert(spec.id, sender);
+            }
+        }
+    }
+    let config = NodeConfig {
+        network,
+        specs,
+        data_dir: data_dir.clone(),
+        reset: args.reset,
+        durability: match args.durability {
+            Durability::Written => atoll_storage::Durability::Written,
+            Durability::Synced => atoll_storage::Durability::Synced,
+        },
+        snapshot_interval_slots: args.snapshot_interval,
+        keep_log: args.keep_log,
+        key: SigningKey::from_label("sequencer"),
+        observers,
+        stats: stats.clone(),
+    };
+    let node = tokio::task::block_in_place(|| Node::boot(config))?;
+    let shared = node.shared.clone();
+    // What recovery executed was counted by another process.
+    stats.reset();
+    let start_slot = shared.head.read().slot;
+
+    let ports = ports(&shared, &data_dir, &exchange_observers, &heads);
+    let gateway_config = Config {
+        listen: args.listen,
+        client_version: format!("atoll/{}", env!("CARGO_PKG_VERSION")),
+        ..Config::default()
+    };
+    let gateway = Gateway::bind(gateway_config, ports).await?;
+    let address = gateway.local_addr();
+    let (stop, stopped) = watch::channel(false);
+    let mut gateway_stop = stopped.clone();
+    let serving = tokio::spawn(gateway.serve(async move {
+        let _ = gateway_stop.wait_for(|stop| *stop).await;
+    }));
+    let resumed = match start_slot {
+        0 => "a new network".to_string(),
+        slot => format!("going on after slot {slot}"),
+    };
+    println!(
+        "atoll: {resumed} in {}, ready after {} ms; gateway on http://{address}",
+        data_dir.display(),
+        began.elapsed().as_millis()
+    );
+    println!("{}", guide(&shared, &address.to_string()));
+
+    let events = Arc::new(AtomicU64::new(0));
+    let market = start_market(args, &shared, feed, &stopped, &events);
+    let screen = Screen::new(args.json);
+    let replay = wait(args, &shared, &screen, market, &events, start_slot).await;
+    let seconds = began.elapsed().as_secs_f64();
+    let _ = stop.send(true);
+    let _ = tokio::time::timeout(Duration::from_secs(5), serving).await;
+    screen.close();
+    let mut summary = tokio::task::block_in_place(|| finish(node, seconds))?;
+    if let (Some(file), Some(mut replayed)) = (&args.replay, replay) {
+        replayed.file = file.display().to_string();
+        summary.replay = Some(replayed);
+    }
+    println!("{}", summary.text());
+    if args.json {
+        println!("{}", serde_json::to_string(&summary)?);
+    }
+    if !summary.conserved {
+        anyhow::bail!("money is not conserved: see the summary");
+    }
+    Ok(())
+}
+
+fn guide(shared: &Shared, address: &str) -> String {
+    let mut lines = Vec::new();
+    for hosted in &shared.environments {
+        let environment = hosted.environment();
+        let spec = environment.spec();
+        lines.push(match &spec.vm {
+            VmSpec::Exchange(vm) => {
+                let markets: Vec<_> =
+                    vm.exchange.spec().markets.iter().map(|m| m.name.as_str()).collect();
+                format!(
+                    "       exchange {}: {} (Hyperliquid API at http://{address})",
+                    spec.name,
+                    markets.join(", ")
+                )
+            }
+            VmSpec::Evm(vm) => format!(
+                "       EVM chain {}: chain id {} at http://{address}/evm/{}",
+                spec.name, vm.chain_id, spec.name
+            ),
+        });
+    }
+    lines.join("\n")
+}
+
+fn ports(
+    shared: &Arc<Shared>,
+    data_dir: &std::path::Path,
+    observers: &BTreeMap<EnvironmentId, Arc<ExchangeObserver>>,
+    heads: &BTreeMap<EnvironmentId, broadcast::Sender<Arc<atoll_rpc::port::EvmHead>>>,
+) -> Ports {
+    let mut evm = Vec::new();
+    let mut venue: Option<Arc<dyn atoll_rpc::hyperliquid::Venue>> = None;
+    for hosted in &shared.environments {
+        match hosted {
+            Hosted::Evm(live) => {
+                let adapter = EvmAdapter {
+                    shared: shared.clone(),
+                    live: live.clone(),
+                    heads: heads[&live.spec.id].clone(),
+                };
+                let name = live.spec.name.clone();
+                evm.push(EvmEnvironment { name, id: live.spec.id, port: Arc::new(adapter) });
+            }
+            Hosted::Exchange(live) if venue.is_none() => {
+                let observer = observers[&live.spec.id].clone();
+                venue = Some(ExchangeAdapter::new(shared.clone(), live.clone(), observer));
+            }
+            Hosted::Exchange(_) => {}
+        }
+    }
+    Ports {
+        submit: Arc::new(SubmitAdapter(shared.clone())),
+        atoll: Arc::new(AtollAdapter { shared: shared.clone(), data_dir: data_dir.to_path_buf() }),
+        evm,
+        hyperliquid: venue,
+        metrics: vec![Arc::new(NodeMetrics(shared.clone()))],
+    }
+}
+
+type Market = tokio::task::JoinHandle<Option<ReplaySummary>>;
+
+fn start_market(
+    args: &DevArgs,
+    shared: &Arc<Shared>,
+    feed: Option<Feed>,
+    stopped: &watch::Receiver<bool>,
+    events: &Arc<AtomicU64>,
+) -> Option<Market> {
+    let mut market = None;
+    let mut feed = feed;
+    for hosted in &shared.environments {
+        match hosted {
+            Hosted::Exchange(live) => {
+                let venue = Venue { shared: shared.clone(), live: live.clone() };
+                let (stopped, seed, rate) = (stopped.clone(), args.seed, args.rate);
+                if let Some(feed) = feed.take() {
+                    let (speed, events) = (args.speed, events.clone());
+                    let replay = replay::Replay::new(venue, feed);
+                    market = Some(tokio::spawn(async move {
+                        let progress = |n| events.store(n, Relaxed);
+                        Some(replay.run(speed, stopped, progress).await)
+                    }));
+                } else if builtin::can_trade(&venue) {
+                    tokio::spawn(builtin::run(venue, seed, rate, stopped));
+                }
+            }
+            Hosted::Evm(live) if args.rate > 0 => {
+                tokio::spawn(builtin::run_evm(shared.clone(), live.clone(), stopped.clone()));
+            }
+            Hosted::Evm(_) => {}
+        }
+    }
+    market
+}
+
+/// Waits for the end of the run, showing where it stands.
+async fn wait(
+    args: &DevArgs,
+    shared: &Shared,
+    screen: &Screen,
+    market: Option<Market>,
+    events: &AtomicU64,
+    start_slot: u64,
+) -> Option<ReplaySummary> {
+    let began = Instant::now();
+    let mut market = market;
+    let mut tick = tokio::time::interval(Duration::from_millis(100));
+    let signal = shutdown_signal();
+    tokio::pin!(signal);
+    loop {
+        let ended = tokio::select! {
+            _ = tick.tick() => {
+                let slots = shared.head.read().slot - start_slot;
+                args.run_for.is_some_and(|time| began.elapsed() >= time)
+                    || args.slots.is_some_and(|n| slots >= n)
+            }
+            () = &mut signal => true,
+        };
+        screen.show(shared, began.elapsed(), events.load(Relaxed));
+        if market.as_ref().is_some_and(|market| market.is_finished()) {
+            return market?.await.ok().flatten();
+        }
+        if ended {
+            // A replay is told to stop and says how far it got.
+            return match market.take() {
+                Some(market) => {
+                    screen.note("stopping the replay before its end");
+                    market.abort();
+                    None
+                }
+                None => None,
+            };
+        }
+    }
+}
+
+async fn shutdown_signal() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = interrupt => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = interrupt.await;
+}
+
+/// Stops the node and says what it did.
+fn finish(node: Node, seconds: f64) -> Result<Summary> {
+    let shared = node.shared.clone();
+    node.stop()?;
+    let mut decimals = BTreeMap::new();
+    for hosted in &shared.environments {
+        if let Hosted::Exchange(live) = hosted {
+            for asset in &live.vm_spec.exchange.spec().assets {
+                decimals.insert(asset.symbol.clone(), u32::from(asset.decimals));
+            }
+        }
+    }
+    let mut summary = Summary::of(&shared.stats, seconds, &decimals);
+    summary.head_slot = shared.head.read().slot;
+    summary.finalised_slot = shared.finalised.load(Relaxed);
+    let roots = shared.roots.lock().clone();
+    for hosted in &shared.environments {
+        let environment = hosted.environment();
+        let root = roots.get(&environment.id()).copied().unwrap_or_default();
+        let mut assets = BTreeMap::new();
+        for asset in environment.audit() {
+            summary.conserved &= asset.conserved;
+            let entry =
+                AssetSummary { owed: asset.owed, held: asset.held, conserved: asset.conserved };
+            assets.insert(asset.asset, entry);
+        }
+        let entry = EnvironmentSummary {
+            kind: environment.spec().vm.kind(),
+            root_slot: root.slot,
+            state_root: root.root.to_string(),
+            halted: environment.gate().halted(),
+            assets,
+        };
+        summary.environments.insert(environment.spec().name.clone(), entry);
+    }
+    Ok(summary)
+}

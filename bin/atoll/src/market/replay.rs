@@ -1,0 +1,376 @@
+//! Drives the book with a recorded market.
+//!
+//! The recording becomes a market of its own, whose ticks and lots are the recording's, with a few
+//! synthetic participants. A command that names an order waits until everything sent before has
+//! been answered; commands that do not depend on one another are in flight together. What the
+//! venue's matching did is told back to the order flow, so that nothing is applied twice.
+
+use super::{Trader, Venue};
+use crate::cli::Speed;
+use crate::node::driver::Outcome;
+use crate::summary::ReplaySummary;
+use anyhow::{Context, Result, bail};
+use atoll_exchange::{
+    AssetSpec, CancelReason, Command, Event, ExchangeSpec, Limits, MarketId, MarketSpec,
+    OrderId, OrderRequest, OrderSelector, Product, Rules, SelfTrade, Side, Tif, Wallet,
+};
+use atoll_executor::spec::Ordering;
+use atoll_executor::{EnvironmentSpec, VmSpec};
+use atoll_feed::{Action, Feed, FlowCommand, FlowConfig, Options, OrderFlow, OrderKind};
+use atoll_types::EnvironmentId;
+use atoll_types::crypto::SigningKey;
+use atoll_vm::exchange::{ExchangeReceipt, ExchangeVmSpec, GenesisBalance, Status};
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::time::Duration;
+use tokio::sync::oneshot::Receiver;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// Commands in flight.
+const IN_FLIGHT_MAX: usize = 512;
+/// Collateral of each participant: enough that margin never shapes a recorded flow.
+const COLLATERAL: i128 = 1 << 88;
+
+fn label(actor: u32) -> String {
+    format!("replay-{actor}")
+}
+
+/// Opens a recording and makes the spec of an exchange that trades it.
+pub(crate) fn open(path: &Path) -> Result<(Feed, EnvironmentSpec)> {
+    let feed = Feed::open(path, &Options::default())?;
+    let instrument = feed.instrument();
+    let decimals = u32::from(instrument.price_decimals) + u32::from(instrument.size_decimals);
+    let Ok(decimals) = u8::try_from(decimals) else { bail!("the recording's numbers are too fine") };
+    let symbol = |s: &str, or: &str| if s.is_empty() { or.to_string() } else { s.to_string() };
+    let unit = 10u64.pow(u32::from(decimals));
+    let market = MarketSpec {
+        name: symbol(&instrument.symbol, "MARKET"),
+        product: Product::Perpetual {
+            initial_margin_ppm: 20_000,
+            maintenance_margin_ppm: 10_000,
+            mark_band_ppm: 50_000,
+        },
+        price_decimals: instrument.price_decimals,
+        size_decimals: instrument.size_decimals,
+        tick: 1,
+        lot: 1,
+        price_max: (1 << 40) - 1,
+        order_size_max: (1 << 39) - 1,
+        notional_min: unit.min(1),
+        price_band_ppm: u32::MAX,
+        maker_fee_ppm: 0,
+        taker_fee_ppm: 0,
+    };
+    let spec = ExchangeSpec {
+        assets: vec![AssetSpec { symbol: symbol(&instrument.quote, "USD"), decimals }],
+        collateral: atoll_exchange::AssetId(0),
+        markets: vec![market],
+        self_trade: SelfTrade::CancelMaker,
+        limits: Limits { orders_per_account: 4096, positions_per_account: 4, fills_per_command: 1000 },
+    };
+    let participants = OrderFlow::new(flow_config()).participants();
+    let genesis = (0..participants)
+        .map(|actor| GenesisBalance {
+            address: SigningKey::from_label(&label(actor)).address(),
+            asset: atoll_exchange::AssetId(0),
+            wallet: Wallet::Collateral,
+            amount: COLLATERAL,
+        })
+        .collect();
+    let vm = ExchangeVmSpec {
+        exchange: Rules::new(spec).context("the recording does not make a valid market")?,
+        oracle: SigningKey::from_label("oracle").address(),
+        chain_id: 3001,
+        accept_hyperliquid_master: true,
+        commands_per_action_max: 100,
+        agents_per_account_max: 16,
+        genesis,
+    };
+    vm.validate().context("the recording does not make a valid venue")?;
+    let spec = EnvironmentSpec {
+        id: EnvironmentId(1),
+        name: "perps".into(),
+        commit_interval_slots: 10,
+        root_lag_slots_max: 20,
+        // Recorded order is what is replayed.
+        ordering: Ordering::Arrival,
+        vm: VmSpec::Exchange(vm),
+    };
+    Ok((feed, spec))
+}
+
+fn flow_config() -> FlowConfig {
+    FlowConfig { participants_per_group: 32, ..FlowConfig::default() }
+}
+
+struct InFlight {
+    /// The order that a placement or modification makes.
+    client_id: Option<u64>,
+    answer: Receiver<Outcome>,
+}
+
+/// A replay under way.
+pub(crate) struct Replay {
+    venue: Venue,
+    feed: Feed,
+    flow: OrderFlow,
+    traders: Vec<Trader>,
+    oracle: Trader,
+    /// The venue's number of each resting order, and back.
+    orders: HashMap<u64, OrderId>,
+    clients: HashMap<OrderId, u64>,
+    in_flight: Vec<InFlight>,
+    commands: u64,
+    refused: BTreeMap<String, u64>,
+}
+
+impl Replay {
+    pub(crate) fn new(venue: Venue, feed: Feed) -> Self {
+        let flow = OrderFlow::new(flow_config());
+        let traders = (0..flow.participants())
+            .map(|actor| Trader::new(SigningKey::from_label(&label(actor))))
+            .collect();
+        Self {
+            venue,
+            feed,
+            flow,
+            traders,
+            oracle: Trader::new(SigningKey::from_label("oracle")),
+            orders: HashMap::new(),
+            clients: HashMap::new(),
+            in_flight: Vec::new(),
+            commands: 0,
+            refused: BTreeMap::new(),
+        }
+    }
+
+    /// Replays until the end or until told to stop; `progress` is told of every event.
+    pub(crate) async fn run(
+        mut self,
+        speed: Speed,
+        mut stop: watch::Receiver<bool>,
+        progress: impl Fn(u64),
+    ) -> ReplaySummary {
+        let begin = Instant::now();
+        let mut first_ns = None;
+        let mut last_ns = 0;
+        let mut commands = Vec::new();
+        let mut events = 0;
+        let mut complete = true;
+        while let Some(event) = self.feed.next() {
+            events += 1;
+            last_ns = event.time_ns;
+            if let Speed::Times(times) = speed {
+                let first = *first_ns.get_or_insert(event.time_ns);
+                let ahead = event.time_ns.saturating_sub(first) as f64 / 1e9 / times;
+                let due = begin + Duration::from_secs_f64(ahead);
+                if due > Instant::now() + Duration::from_millis(1) {
+                    self.settle().await;
+                    tokio::select! {
+                        () = tokio::time::sleep_until(due) => {}
+                        _ = stop.wait_for(|stop| *stop) => {}
+                    }
+                }
+            }
+            if *stop.borrow() {
+                complete = false;
+                break;
+            }
+            self.flow.apply(&event, &mut commands);
+            for command in commands.drain(..) {
+                self.send(command).await;
+            }
+            progress(events);
+        }
+        self.flow.finish(last_ns, &mut commands);
+        for command in std::mem::take(&mut commands) {
+            self.send(command).await;
+        }
+        self.settle().await;
+        self.summary(complete)
+    }
+
+    async fn send(&mut self, command: FlowCommand) {
+        let depends = matches!(command.action, Action::Modify { .. } | Action::Cancel { .. });
+        if self.in_flight.len() >= IN_FLIGHT_MAX || (depends && !self.in_flight.is_empty()) {
+            self.settle().await;
+        }
+        let market = MarketId(0);
+        let (actor, client_id, command) = match command.action {
+            Action::Oracle { price } => {
+                self.commands += 1;
+                if let Err(reject) = self.venue.oracle(&mut self.oracle, vec![(market, price)]) {
+                    self.refuse(reject.code.label());
+                }
+                return;
+            }
+            Action::Place { actor, client_id, side, price, size, kind } => {
+                let order = request(market, side, price, size, kind);
+                (actor, Some(client_id), Command::Place(order))
+            }
+            Action::Modify { actor, client_id, new_client_id, side, price, size, kind } => {
+                let Some(target) = self.orders.get(&client_id) else {
+                    self.flow.on_gone(new_client_id);
+                    return self.refuse("modify_of_gone_order");
+                };
+                let target = OrderSelector::Order(*target);
+                let order = request(market, side, price, size, kind);
+                (actor, Some(new_client_id), Command::Modify { target, order })
+            }
+            Action::Cancel { actor, client_id } => {
+                let Some(target) = self.orders.get(&client_id) else {
+                    return self.refuse("cancel_of_gone_order");
+                };
+                (actor, None, Command::Cancel(OrderSelector::Order(*target)))
+            }
+        };
+        self.commands += 1;
+        loop {
+            let trader = &mut self.traders[actor as usize];
+            match self.venue.send(trader, market, &command) {
+                Ok(answer) => {
+                    self.in_flight.push(InFlight { client_id, answer });
+                    return;
+                }
+                // The node asks to slow down: a recording can wait.
+                Err(reject) if reject.code == atoll_types::RejectCode::Busy => {
+                    self.settle().await;
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Err(reject) => {
+                    if let Some(client_id) = client_id {
+                        self.flow.on_gone(client_id);
+                    }
+                    return self.refuse(reject.code.label());
+                }
+            }
+        }
+    }
+
+    fn refuse(&mut self, why: &str) {
+        *self.refused.entry(why.to_string()).or_default() += 1;
+    }
+
+    /// Waits for every answer, in order, and tells the order flow what happened.
+    async fn settle(&mut self) {
+        for InFlight { client_id, answer } in std::mem::take(&mut self.in_flight) {
+            let receipt = match answer.await {
+                Ok(Ok((_, Some(receipt)))) => receipt,
+                Ok(Ok((_, None))) => continue,
+                Ok(Err(reject)) => {
+                    self.refuse(reject.code.label());
+                    client_id.iter().for_each(|id| self.flow.on_gone(*id));
+                    continue;
+                }
+                Err(_) => continue,
+            };
+            match ExchangeReceipt::of(&receipt) {
+                Ok(receipt) => self.learn(client_id, &receipt),
+                Err(reject) => {
+                    self.refuse(reject.code.label());
+                    client_id.iter().for_each(|id| self.flow.on_gone(*id));
+                }
+            }
+        }
+    }
+
+    fn learn(&mut self, client_id: Option<u64>, receipt: &ExchangeReceipt) {
+        for status in &receipt.statuses {
+            if let Status::Rejected { code, .. } = status {
+                self.refuse(code.label());
+                client_id.iter().for_each(|id| self.flow.on_gone(*id));
+            }
+        }
+        for event in &receipt.events {
+            match event {
+                Event::Accepted(order) => {
+                    if let Some(client_id) = client_id {
+                        self.orders.insert(client_id, order.order);
+                        self.clients.insert(order.order, client_id);
+                    }
+                }
+                Event::Filled(fill) => {
+                    for party in [&fill.maker, &fill.taker] {
+                        let Some(client_id) = self.clients.get(&party.order).copied() else {
+                            continue;
+                        };
+                        self.flow.on_fill(client_id, fill.size);
+                        if party.remaining == 0 {
+                            self.forget(party.order, client_id);
+                        }
+                    }
+                }
+                Event::Cancelled { order, reason } => {
+                    let Some(client_id) = self.clients.get(&order.order).copied() else { continue };
+                    let asked = [CancelReason::Requested, CancelReason::Modified];
+                    if !asked.contains(reason) && *reason != CancelReason::Immediate {
+                        self.refuse("ended_by_the_venue");
+                        self.flow.on_gone(client_id);
+                    }
+                    self.forget(order.order, client_id);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn forget(&mut self, order: OrderId, client_id: u64) {
+        self.clients.remove(&order);
+        self.orders.remove(&client_id);
+    }
+
+    fn summary(&self, complete: bool) -> ReplaySummary {
+        let (read, flow) = (self.feed.report(), self.flow.report());
+        let mut not_reproduced = self.refused.clone();
+        for (reason, n) in [
+            ("fills_not_reproduced", flow.unreproduced_fills),
+            ("filled_instead_of_cancelled", flow.filled_instead_of_cancelled),
+            ("unknown_orders", flow.unknown_orders),
+            ("duplicate_orders", flow.duplicate_orders),
+            ("stale_events", flow.stale_events),
+            ("trades_without_a_side", flow.unbooked_trades),
+            ("depth_gaps", flow.depth_gaps),
+            ("left_out", flow.left_out),
+        ] {
+            if n > 0 {
+                not_reproduced.insert(reason.into(), n);
+            }
+        }
+        ReplaySummary {
+            file: String::new(),
+            format: format!("{:?}", self.feed.format()),
+            lines: read.lines,
+            events: read.events,
+            damaged: read.damaged.iter().map(|(k, n)| (format!("{k:?}"), *n)).collect(),
+            commands: self.commands,
+            complete,
+            not_reproduced,
+        }
+    }
+}
+
+fn request(
+    market: MarketId,
+    side: atoll_feed::Side,
+    price: u64,
+    size: u64,
+    kind: OrderKind,
+) -> OrderRequest {
+    OrderRequest {
+        market,
+        side: match side {
+            atoll_feed::Side::Bid => Side::Buy,
+            atoll_feed::Side::Ask => Side::Sell,
+        },
+        price,
+        size,
+        tif: match kind {
+            OrderKind::Limit => Tif::Gtc,
+            OrderKind::PostOnly => Tif::PostOnly,
+            OrderKind::Ioc => Tif::Ioc,
+        },
+        reduce_only: false,
+        client_id: None,
+    }
+}

@@ -1,0 +1,426 @@
+//! An environment in memory: its machine, behind a lock that queries share, and the gate that
+//! says whether it admits.
+
+use atoll_executor::machine::{Prepared, Refused, prepare};
+use atoll_executor::{Batch, EnvironmentSpec, Machine, Step, VmSpec};
+use atoll_state::{Resident, WriteSet};
+use atoll_types::{
+    Address, B256, EnvironmentId, Lane, NetworkId, Reject, RejectCode, SlotHeader, SlotOpening,
+};
+use atoll_vm::evm::{EvmTransaction, EvmVm};
+use atoll_vm::exchange::{Action, ExchangeVm, SignedAction};
+use atoll_vm::{AssetAudit, Checked, Identity, Receipt, Vm};
+use parking_lot::{Mutex, RwLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A checked transaction of any VM.
+#[derive(Clone, Debug)]
+pub(crate) enum AnyChecked {
+    Exchange(Checked<SignedAction>),
+    Evm(Checked<EvmTransaction>),
+}
+
+impl AnyChecked {
+    pub(crate) fn signer(&self) -> Address {
+        match self {
+            Self::Exchange(checked) => checked.signer,
+            Self::Evm(checked) => checked.signer,
+        }
+    }
+
+    pub(crate) fn hash(&self) -> B256 {
+        match self {
+            Self::Exchange(checked) => checked.hash,
+            Self::Evm(checked) => checked.hash,
+        }
+    }
+
+    pub(crate) fn lane(&self) -> Lane {
+        match self {
+            Self::Exchange(checked) => checked.lane,
+            Self::Evm(checked) => checked.lane,
+        }
+    }
+
+    /// Whether it belongs into a slot's opening (an oracle update) and not into a tick.
+    pub(crate) fn is_input(&self) -> bool {
+        match self {
+            Self::Exchange(checked) => matches!(checked.transaction.action, Action::Oracle(_)),
+            Self::Evm(_) => false,
+        }
+    }
+}
+
+/// The static check of a transaction of any VM.
+pub(crate) type AnyPrepared = Result<AnyChecked, Refused>;
+
+/// A VM that this node can host.
+pub(crate) trait Hosted: Vm<Resident, Spec: Send + Sync> + Send + Sync + 'static {
+    fn spec(spec: &VmSpec) -> Option<&Self::Spec>;
+    fn wrap(checked: Checked<Self::Transaction>) -> AnyChecked;
+    fn unwrap(any: &AnyChecked) -> Option<&Checked<Self::Transaction>>;
+    /// Whether the state as it is now would refuse the transaction: a service to the sender, not
+    /// a rule; the order decides.
+    fn precheck(&self, checked: &Checked<Self::Transaction>) -> Result<(), Reject>;
+    /// What to keep of the slot just sealed, for queries.
+    fn note(&self) -> Vec<u8> {
+        Vec::new()
+    }
+}
+
+impl Hosted for ExchangeVm<Resident> {
+    fn spec(spec: &VmSpec) -> Option<&Self::Spec> {
+        match spec {
+            VmSpec::Exchange(spec) => Some(spec),
+            VmSpec::Evm(_) => None,
+        }
+    }
+    fn wrap(checked: Checked<Self::Transaction>) -> AnyChecked {
+        AnyChecked::Exchange(checked)
+    }
+    fn unwrap(any: &AnyChecked) -> Option<&Checked<Self::Transaction>> {
+        match any {
+            AnyChecked::Exchange(checked) => Some(checked),
+            AnyChecked::Evm(_) => None,
+        }
+    }
+    fn precheck(&self, checked: &Checked<Self::Transaction>) -> Result<(), Reject> {
+        ExchangeVm::precheck(self, checked).map(|_| ())
+    }
+}
+
+impl Hosted for EvmVm<Resident> {
+    fn spec(spec: &VmSpec) -> Option<&Self::Spec> {
+        match spec {
+            VmSpec::Evm(spec) => Some(spec),
+            VmSpec::Exchange(_) => None,
+        }
+    }
+    fn wrap(checked: Checked<Self::Transaction>) -> AnyChecked {
+        AnyChecked::Evm(checked)
+    }
+    fn unwrap(any: &AnyChecked) -> Option<&Checked<Self::Transaction>> {
+        match any {
+            AnyChecked::Evm(checked) => Some(checked),
+            AnyChecked::Exchange(_) => None,
+        }
+    }
+    fn precheck(&self, checked: &Checked<Self::Transaction>) -> Result<(), Reject> {
+        EvmVm::precheck(self, checked)
+    }
+    fn note(&self) -> Vec<u8> {
+        super::ports::evm_note(self)
+    }
+}
+
+/// Whether an environment admits transactions, and why not.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    /// The last slot executed.
+    pub(crate) executed_slot: AtomicU64,
+    /// Inputs and transactions executed since this process started.
+    pub(crate) commands: AtomicU64,
+    /// The last slot whose root is known.
+    pub(crate) root_slot: AtomicU64,
+    halted: Mutex<Option<String>>,
+}
+
+impl Gate {
+    pub(crate) fn halt(&self, why: String) {
+        tracing::error!(%why, "environment halted at its last good root");
+        self.halted.lock().get_or_insert(why);
+    }
+
+    pub(crate) fn halted(&self) -> Option<String> {
+        self.halted.lock().clone()
+    }
+}
+
+/// An environment of this node.
+#[derive(Debug)]
+pub(crate) struct Live<V: Hosted> {
+    pub(crate) identity: Identity,
+    pub(crate) spec: EnvironmentSpec,
+    pub(crate) vm_spec: V::Spec,
+    pub(crate) machine: RwLock<Machine<V, Resident>>,
+    pub(crate) gate: Gate,
+}
+
+/// What the rest of the node needs of an environment, whatever its VM.
+pub(crate) trait Environment: Send + Sync {
+    fn id(&self) -> EnvironmentId;
+    fn spec(&self) -> &EnvironmentSpec;
+    fn gate(&self) -> &Gate;
+    /// The static check, as the state transition does it.
+    fn prepare(&self, bytes: &[u8]) -> AnyPrepared;
+    /// Everything that can be refused before ordering.
+    fn admit(&self, bytes: &[u8]) -> Result<AnyChecked, Reject>;
+    /// Money, counted account by account.
+    fn audit(&self) -> Vec<AssetAudit>;
+    /// Writes genesis and returns it.
+    fn genesis(&self) -> WriteSet;
+    /// Puts an object of a snapshot into the state.
+    fn load(&self, key: &[u8], value: &[u8]) -> anyhow::Result<()>;
+    fn open_slot(&self, opening: &SlotOpening, inputs: &[AnyPrepared]) -> Vec<Receipt>;
+    fn run_tick(&self, time_us: u64, transactions: &[&AnyPrepared]) -> Vec<Receipt>;
+    fn seal_slot(&self) -> WriteSet;
+    /// What the VM's adapter keeps of the slot just sealed.
+    fn note(&self) -> Vec<u8>;
+}
+
+impl<V: Hosted> Live<V> {
+    /// An environment with an empty state; `None` if the spec is of another VM.
+    pub(crate) fn new(network: NetworkId, spec: &EnvironmentSpec, seed: u64) -> Option<Self> {
+        let vm_spec = V::spec(&spec.vm)?.clone();
+        let identity = Identity { network, environment: spec.id };
+        let machine = Machine::new(identity, vm_spec.clone(), seed);
+        Some(Self {
+            identity,
+            spec: spec.clone(),
+            vm_spec,
+            machine: RwLock::new(machine),
+            gate: Gate::default(),
+        })
+    }
+
+    fn unwrap(prepared: &AnyPrepared) -> Result<&Checked<V::Transaction>, &Refused> {
+        // A transaction is prepared by the environment it names, so its VM is this one.
+        prepared.as_ref().map(|any| V::unwrap(any).expect("prepared by this environment's VM"))
+    }
+}
+
+impl<V: Hosted> Environment for Live<V> {
+    fn id(&self) -> EnvironmentId {
+        self.spec.id
+    }
+
+    fn spec(&self) -> &EnvironmentSpec {
+        &self.spec
+    }
+
+    fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    fn prepare(&self, bytes: &[u8]) -> AnyPrepared {
+        let prepared: Prepared<_> = prepare::<V, Resident>(&self.identity, &self.vm_spec, bytes);
+        prepared.map(V::wrap)
+    }
+
+    fn admit(&self, bytes: &[u8]) -> Result<AnyChecked, Reject> {
+        if let Some(why) = self.gate.halted() {
+            let message = format!("{} is halted at its last good root: {why}", self.spec.name);
+            return Err(Reject::new(RejectCode::Halted, message));
+        }
+        let executed = self.gate.executed_slot.load(Relaxed);
+        let lag = executed.saturating_sub(self.gate.root_slot.load(Relaxed));
+        let bound = self.spec.root_lag_slots_max + self.spec.commit_interval_slots;
+        if lag > u64::from(bound) {
+            let message = format!(
+                "the state root is {lag} slots behind, at most {bound} are allowed; try again in \
+                 a moment"
+            );
+            return Err(Reject::new(RejectCode::Busy, message));
+        }
+        let checked = V::check(&self.identity, &self.vm_spec, bytes)?;
+        self.machine.read().vm().precheck(&checked)?;
+        Ok(V::wrap(checked))
+    }
+
+    fn audit(&self) -> Vec<AssetAudit> {
+        self.machine.read().vm().audit()
+    }
+
+    fn genesis(&self) -> WriteSet {
+        self.machine.write().genesis()
+    }
+
+    fn load(&self, key: &[u8], value: &[u8]) -> anyhow::Result<()> {
+        Ok(self.machine.write().load(key, Some(value))?)
+    }
+
+    fn open_slot(&self, opening: &SlotOpening, inputs: &[AnyPrepared]) -> Vec<Receipt> {
+        let mut machine = self.machine.write();
+        machine.open_slot(&Batch::open(self.spec.id, opening).context);
+        inputs.iter().map(|input| machine.execute_input(Self::unwrap(input))).collect()
+    }
+
+    fn run_tick(&self, time_us: u64, transactions: &[&AnyPrepared]) -> Vec<Receipt> {
+        let mut machine = self.machine.write();
+        machine.open_tick(time_us);
+        transactions.iter().map(|prepared| machine.execute(Self::unwrap(prepared))).collect()
+    }
+
+    fn seal_slot(&self) -> WriteSet {
+        self.machine.write().seal(None)
+    }
+
+    fn note(&self) -> Vec<u8> {
+        self.machine.read().vm().note()
+    }
+}
+
+/// One slot of one environment, executed: what the keeper indexes and commits.
+#[derive(Debug)]
+pub(crate) struct SlotResult {
+    pub(crate) environment: EnvironmentId,
+    pub(crate) header: SlotHeader,
+    pub(crate) batch: Batch,
+    pub(crate) receipts: Vec<Receipt>,
+    /// For each receipt the transaction's other hash, where the VM has one of its own.
+    pub(crate) aliases: Vec<Option<B256>>,
+    /// Places of the transactions; inputs have none.
+    pub(crate) places: Vec<Place>,
+    /// What the VM's adapter keeps of the slot; mostly empty.
+    pub(crate) note: Vec<u8>,
+    pub(crate) writes: WriteSet,
+}
+
+/// A transaction's place in the order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Tick inside the slot.
+    pub(crate) tick: u32,
+    /// Index inside the tick.
+    pub(crate) index: u32,
+    /// Running hash after it.
+    pub(crate) running: B256,
+}
+
+/// A transaction of a tick, on its way into its environment.
+#[derive(Clone, Debug)]
+pub(crate) struct Item {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) prepared: AnyPrepared,
+    pub(crate) place: Place,
+}
+
+/// Told of everything an environment executes, in order, on its thread.
+pub(crate) trait Observer: Send + Sync {
+    /// A tick, or the inputs of an opening, was executed.
+    fn executed(&self, time_us: u64, receipts: &[Receipt]);
+    /// A slot was sealed.
+    fn sealed(&self, result: &SlotResult);
+}
+
+/// Runs one environment's part of the order, slot by slot. A panic inside the state transition
+/// halts the environment and nothing else.
+pub(crate) struct Runner {
+    environment: Arc<dyn Environment>,
+    observer: Option<Arc<dyn Observer>>,
+    batch: Option<Batch>,
+    receipts: Vec<Receipt>,
+    aliases: Vec<Option<B256>>,
+    places: Vec<Place>,
+}
+
+fn alias(prepared: &AnyPrepared) -> Option<B256> {
+    match prepared {
+        Ok(AnyChecked::Evm(checked)) => Some(checked.transaction.hash),
+        _ => None,
+    }
+}
+
+impl Runner {
+    pub(crate) fn new(
+        environment: Arc<dyn Environment>,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Self {
+        Self {
+            environment,
+            observer,
+            batch: None,
+            receipts: Vec::new(),
+            aliases: Vec::new(),
+            places: Vec::new(),
+        }
+    }
+
+    pub(crate) fn environment(&self) -> &Arc<dyn Environment> {
+        &self.environment
+    }
+
+    /// Begins a slot and executes its inputs.
+    pub(crate) fn open(&mut self, opening: &SlotOpening) {
+        let own = opening.inputs.iter().filter(|t| t.environment == self.environment.id());
+        let inputs: Vec<AnyPrepared> = own.map(|t| self.environment.prepare(&t.bytes)).collect();
+        let receipts = self.guard(|environment| environment.open_slot(opening, &inputs));
+        if let (Some(observer), false) = (&self.observer, receipts.is_empty()) {
+            observer.executed(opening.time_us, &receipts);
+        }
+        self.batch = Some(Batch::open(self.environment.id(), opening));
+        self.aliases = inputs.iter().map(alias).collect();
+        self.receipts = receipts;
+        self.places.clear();
+    }
+
+    /// Executes the environment's part of a tick; the receipts are in the order of the items.
+    pub(crate) fn tick(&mut self, time_us: u64, items: &mut [Item]) -> &[Receipt] {
+        let start = self.receipts.len();
+        if items.is_empty() {
+            return &[];
+        }
+        let prepared: Vec<&AnyPrepared> = items.iter().map(|item| &item.prepared).collect();
+        let receipts = self.guard(|environment| environment.run_tick(time_us, &prepared));
+        if let Some(observer) = &self.observer {
+            observer.executed(time_us, &receipts);
+        }
+        self.receipts.extend(receipts);
+        if let Some(batch) = &mut self.batch {
+            batch.steps.push(Step::Tick { time_us });
+            for item in items {
+                self.aliases.push(alias(&item.prepared));
+                self.places.push(item.place);
+                batch.steps.push(Step::Transaction(std::mem::take(&mut item.bytes)));
+            }
+        }
+        &self.receipts[start..]
+    }
+
+    /// Ends the slot. `None` if the environment is halted: it has no further results.
+    pub(crate) fn seal(&mut self, header: &SlotHeader) -> Option<SlotResult> {
+        let batch = self.batch.take()?;
+        let mut writes = None;
+        self.guard(|environment| {
+            writes = Some(environment.seal_slot());
+            Vec::new()
+        });
+        let result = SlotResult {
+            environment: self.environment.id(),
+            header: header.clone(),
+            batch,
+            receipts: std::mem::take(&mut self.receipts),
+            aliases: std::mem::take(&mut self.aliases),
+            places: std::mem::take(&mut self.places),
+            note: self.environment.note(),
+            writes: writes?,
+        };
+        let gate = self.environment.gate();
+        gate.commands.fetch_add(result.receipts.len() as u64, Relaxed);
+        gate.executed_slot.store(header.slot, Relaxed);
+        if let Some(observer) = &self.observer {
+            observer.sealed(&result);
+        }
+        Some(result)
+    }
+
+    fn guard(&self, work: impl FnOnce(&dyn Environment) -> Vec<Receipt>) -> Vec<Receipt> {
+        if self.environment.gate().halted().is_some() {
+            return Vec::new();
+        }
+        let run = std::panic::AssertUnwindSafe(|| work(&*self.environment));
+        match std::panic::catch_unwind(run) {
+            Ok(receipts) => receipts,
+            Err(panic) => {
+                let text = panic
+                    .downcast_ref::<String>()
+                    .map(String::as_str)
+                    .or_else(|| panic.downcast_ref::<&str>().copied())
+                    .unwrap_or("a panic without a message");
+                self.environment.gate().halt(format!("the state transition panicked: {text}"));
+                Vec::new()
+            }
+        }
+    }
+}

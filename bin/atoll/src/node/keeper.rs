@@ -1,0 +1,253 @@
+//! Keeps what executed slots leave behind: history, state roots, snapshots.
+//!
+//! Runs on a thread of its own, beside the environments; during recovery the same code runs inline.
+//! Slots arrive in order. A root is computed at each commit interval of its environment; a
+//! snapshot merges what changed since the last one with that one's file, on yet another thread.
+
+use super::archive::{self, Archive};
+use super::environment::{Environment, SlotResult};
+use anyhow::{Context, Result};
+use atoll_state::db::{self, MemoryDb, StateDb};
+use atoll_state::trie::KeyPath;
+use atoll_storage::{HistoryBatch, SnapshotStore};
+use atoll_types::{B256, Decode, Encode, EnvironmentId, SlotHeader, TickConfirmation};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread::JoinHandle;
+
+/// Changed objects in path order: what a snapshot merges.
+type Delta = BTreeMap<KeyPath, (Vec<u8>, Option<Vec<u8>>)>;
+
+/// A sealed slot, executed by every environment that is not halted.
+pub(crate) struct KeptSlot {
+    pub(crate) header: SlotHeader,
+    pub(crate) ticks: Vec<TickConfirmation>,
+    pub(crate) results: Vec<SlotResult>,
+}
+
+/// An environment's latest root.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Root {
+    pub(crate) slot: u64,
+    pub(crate) root: B256,
+    pub(crate) leaves: usize,
+    pub(crate) memory_bytes: usize,
+}
+
+/// The latest roots, shared with queries.
+pub(crate) type Roots = Arc<Mutex<BTreeMap<EnvironmentId, Root>>>;
+
+struct Kept {
+    environment: Arc<dyn Environment>,
+    db: MemoryDb,
+    /// Changes since the last root: later ones replace earlier ones.
+    pending: BTreeMap<KeyPath, Option<[u8; 32]>>,
+    delta: Delta,
+}
+
+/// When snapshots are taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SnapshotPolicy {
+    pub(crate) interval_slots: u64,
+    pub(crate) keep: usize,
+}
+
+pub(crate) struct Keeper {
+    archive: Arc<Archive>,
+    environments: BTreeMap<EnvironmentId, Kept>,
+    roots: Roots,
+    snapshots: SnapshotStore,
+    policy: SnapshotPolicy,
+    job: Option<(u64, JoinHandle<Result<(), (BTreeMap<EnvironmentId, Delta>, anyhow::Error)>>)>,
+    /// Told after each snapshot which slots the log may forget.
+    on_snapshot: Box<dyn Fn(u64) + Send>,
+    indexed: u64,
+}
+
+impl Keeper {
+    pub(crate) fn new(
+        archive: Arc<Archive>,
+        snapshots: SnapshotStore,
+        policy: SnapshotPolicy,
+        roots: Roots,
+        on_snapshot: Box<dyn Fn(u64) + Send>,
+    ) -> Result<Self> {
+        let indexed = archive.history.indexed_slot()?.unwrap_or(0);
+        Ok(Self {
+            archive,
+            environments: BTreeMap::new(),
+            roots,
+            snapshots,
+            policy,
+            job: None,
+            on_snapshot,
+            indexed,
+        })
+    }
+
+    /// Takes on an environment whose state after `slot` is in `db`.
+    pub(crate) fn adopt(&mut self, environment: Arc<dyn Environment>, db: MemoryDb, slot: u64) {
+        let id = environment.id();
+        environment.gate().executed_slot.store(slot, Relaxed);
+        self.publish_root(&environment, &db, slot);
+        let kept = Kept { environment, db, pending: BTreeMap::new(), delta: Delta::new() };
+        self.environments.insert(id, kept);
+    }
+
+    fn publish_root(&self, environment: &Arc<dyn Environment>, db: &MemoryDb, slot: u64) {
+        environment.gate().root_slot.store(slot, Relaxed);
+        let root = Root {
+            slot,
+            root: db.root(),
+            leaves: db.len(),
+            memory_bytes: db.memory_bytes(),
+        };
+        self.roots.lock().insert(environment.id(), root);
+    }
+
+    /// Takes the next slot.
+    pub(crate) fn keep(&mut self, slot: KeptSlot) -> Result<()> {
+        let number = slot.header.slot;
+        let mut batch = HistoryBatch::new(number);
+        archive::put_header(&mut batch, &slot.header, &slot.ticks);
+        for result in &slot.results {
+            archive::put_result(&mut batch, result);
+            super::exchange_index::put_result(&mut batch, result);
+            self.apply(result, &mut batch);
+        }
+        if number > self.indexed {
+            self.archive.history.commit(&batch, false)?;
+            self.indexed = number;
+        }
+        self.snapshot_if_due(&slot.header)
+    }
+
+    fn apply(&mut self, result: &SlotResult, batch: &mut HistoryBatch) {
+        let Some(kept) = self.environments.get_mut(&result.environment) else { return };
+        for (key, value) in result.writes.iter() {
+            let path = db::key_path(key);
+            kept.pending.insert(path, value.map(db::value_hash));
+            kept.delta.insert(path, (key.to_vec(), value.map(<[u8]>::to_vec)));
+        }
+        let slot = result.header.slot;
+        let interval = u64::from(kept.environment.spec().commit_interval_slots);
+        if slot.is_multiple_of(interval) {
+            let root = kept.db.apply(std::mem::take(&mut kept.pending).into_iter().collect());
+            archive::put_root(batch, result.environment, slot, &root);
+            let kept = &self.environments[&result.environment];
+            self.publish_root(&kept.environment, &kept.db, slot);
+        }
+    }
+
+    /// Whether every environment has its root at this slot: then a snapshot may be taken here.
+    fn at_roots(&self, slot: u64) -> bool {
+        self.environments.values().all(|kept| {
+            kept.environment.gate().halted().is_none()
+                && kept.environment.gate().root_slot.load(Relaxed) == slot
+        })
+    }
+
+    fn snapshot_if_due(&mut self, header: &SlotHeader) -> Result<()> {
+        if let Some((slot, job)) = self.job.take_if(|(_, job)| job.is_finished()) {
+            self.finish(slot, job)?;
+        }
+        let due = header.slot.is_multiple_of(self.policy.interval_slots);
+        if !due || self.job.is_some() || !self.at_roots(header.slot) {
+            return Ok(());
+        }
+        // History must not fall behind the log that is about to be pruned.
+        self.archive.history.sync()?;
+        let deltas = self.take_deltas();
+        let roots = self.environments.iter().map(|(id, k)| (*id, k.db.root())).collect();
+        let (snapshots, keep) = (self.snapshots.clone(), self.policy.keep);
+        let header = header.clone();
+        let slot = header.slot;
+        let job = std::thread::Builder::new().name("snapshot".into()).spawn(move || {
+            write_snapshot(&snapshots, &header, &roots, &deltas, keep)
+                .map_err(|error| (deltas, error))
+        })?;
+        self.job = Some((slot, job));
+        Ok(())
+    }
+
+    fn take_deltas(&mut self) -> BTreeMap<EnvironmentId, Delta> {
+        let take = |(id, kept): (&EnvironmentId, &mut Kept)| (*id, std::mem::take(&mut kept.delta));
+        self.environments.iter_mut().map(take).collect()
+    }
+
+    fn finish(
+        &mut self,
+        slot: u64,
+        job: JoinHandle<Result<(), (BTreeMap<EnvironmentId, Delta>, anyhow::Error)>>,
+    ) -> Result<()> {
+        match job.join() {
+            Ok(Ok(())) => (self.on_snapshot)(slot),
+            Ok(Err((deltas, error))) => {
+                // The node goes on; the log is not pruned, and the next snapshot has it all.
+                tracing::warn!(slot, "no snapshot: {error:#}");
+                for (id, old) in deltas {
+                    if let Some(kept) = self.environments.get_mut(&id) {
+                        let newer = std::mem::replace(&mut kept.delta, old);
+                        kept.delta.extend(newer);
+                    }
+                }
+            }
+            Err(_) => anyhow::bail!("the snapshot thread panicked"),
+        }
+        Ok(())
+    }
+
+    /// The snapshot of a new network: its genesis state.
+    pub(crate) fn snapshot_genesis(&mut self, deltas: BTreeMap<EnvironmentId, Delta>) -> Result<()> {
+        let roots = self.environments.iter().map(|(id, k)| (*id, k.db.root())).collect();
+        let header = SlotHeader::default();
+        write_snapshot(&self.snapshots, &header, &roots, &deltas, self.policy.keep)
+    }
+
+    /// Makes everything durable, at the end of a run.
+    pub(crate) fn close(&mut self) -> Result<()> {
+        if let Some((slot, job)) = self.job.take() {
+            self.finish(slot, job)?;
+        }
+        Ok(self.archive.history.sync()?)
+    }
+}
+
+/// A write set in path order.
+pub(crate) fn delta_of(writes: &atoll_state::WriteSet) -> Delta {
+    let entry = |(key, value): (&[u8], Option<&[u8]>)| {
+        (db::key_path(key), (key.to_vec(), value.map(<[u8]>::to_vec)))
+    };
+    writes.iter().map(entry).collect()
+}
+
+fn write_snapshot(
+    store: &SnapshotStore,
+    header: &SlotHeader,
+    roots: &BTreeMap<EnvironmentId, B256>,
+    deltas: &BTreeMap<EnvironmentId, Delta>,
+    keep: usize,
+) -> Result<()> {
+    let previous = store.slots()?.into_iter().rfind(|slot| *slot < header.slot);
+    let previous = previous.map(|slot| store.snapshot(slot)).transpose()?;
+    let builder = store.begin(header.slot)?;
+    let mut files = Vec::new();
+    for (id, delta) in deltas {
+        let root = roots.get(id).copied().unwrap_or_default();
+        let mut out = builder.environment(id.0, root.0, &header.to_bytes())?;
+        let old = previous.as_ref().map(|snapshot| snapshot.reader(id.0)).transpose()?;
+        let changes = delta.iter().map(|(path, (key, value))| (*path, key, value.as_ref()));
+        atoll_storage::snapshot::merge(old, changes, db::key_path, &mut out)?;
+        files.push(out.finish()?);
+    }
+    builder.publish(&files)?;
+    store.retain(keep)?;
+    Ok(())
+}
+
+/// The header in a snapshot's files: where the chain stood.
+pub(crate) fn snapshot_header(meta: &[u8]) -> Result<SlotHeader> {
+    SlotHeader::from_bytes(meta).context("the snapshot's header does not decode")
+}
