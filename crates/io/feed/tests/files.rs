@@ -157,9 +157,8 @@ fn a_file_cut_short_ends_with_damage() {
 #[test]
 fn a_wrong_checksum_is_damage() {
     // Where each format keeps a checksum, counted from its end.
-    let packs: [(fn(&[u8]) -> Vec<u8>, usize); 3] = [(gzip, 8), (xz, 12), (zstd, 1)];
-    for (pack, from_end) in packs {
-        let mut bytes = pack(LOBSTER.as_bytes());
+    let text = LOBSTER.as_bytes();
+    for (mut bytes, from_end) in [(gzip(text), 8), (xz(text), 12), (zstd(text), 1)] {
         let at = bytes.len() - from_end;
         bytes[at] ^= 1;
         let mut feed = open("x", bytes).expect("its lines are sound");
