@@ -131,7 +131,8 @@ impl Empty for EvmVm<atoll_state::Resident> {
 
 #[test]
 fn a_wrong_spec_is_told_by_key_and_expectation() {
-    let cases: [(&str, fn(&mut EvmSpec)); 14] = [
+    type Change = fn(&mut EvmSpec);
+    let cases: [(&str, Change); 14] = [
         ("chain_id", |s| s.chain_id = 0),
         ("chain_id", |s| s.chain_id = u64::MAX),
         ("symbol", |s| s.symbol.clear()),

@@ -15,7 +15,7 @@ fn a_transfer_moves_value_pays_the_tip_and_burns_the_base_fee() {
     for (nonce, kind) in [0, 1, 2].into_iter().enumerate() {
         let draft = Draft { kind, nonce: nonce as u64, value, gas: 21_000, ..Draft::default() };
         let bytes = draft.sign(&key("a"));
-        let receipts = chain.block(&[bytes.clone()]);
+        let receipts = chain.block(std::slice::from_ref(&bytes));
         assert_eq!(receipts[0].code, 0);
         let receipt = payload(&receipts[0]);
         assert_eq!(receipt.status, Status::Success);

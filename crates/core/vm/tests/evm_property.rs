@@ -1,5 +1,5 @@
-//! Random blocks, cut into ranges at random: the cut changes nothing, and every range runs from
-//! its witness alone.
+//! Random blocks and random code: cutting a block into ranges changes nothing, and every range runs
+//! from its witness alone.
 
 mod evm_common;
 
@@ -59,7 +59,7 @@ fn sorted(chain: &mut Chain) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(60))]
     #[test]
     fn ranges_are_functions_of_their_witness(
         blocks in prop::collection::vec(prop::collection::vec(op(), 0..8), 1..5)
@@ -88,5 +88,28 @@ proptest! {
             prop_assert_eq!(receipts, in_pieces);
         }
         prop_assert_eq!(sorted(&mut whole), sorted(&mut cut));
+    }
+
+    #[test]
+    fn any_code_runs_from_its_witness(
+        code in prop::collection::vec(prop_oneof![
+            Just(0x5f), Just(0x60), Just(0x35), Just(0x5b), 0u8..=255, 0x30u8..=0x5f, 0xf0u8..=0xff
+        ], 1..80),
+        input in prop::collection::vec(any::<u8>(), 0..64),
+        create in any::<bool>(),
+    ) {
+        let mut spec = spec();
+        if code[0] != 0xef {
+            spec.genesis[3].code = code.clone().into();
+        }
+        let mut chain = Chain::new(spec);
+        let (to, input) = match create {
+            true => (None, code),
+            false => (Some(Address::repeat_byte(0x51)), input),
+        };
+        let draft = Draft { to, input, gas: 200_000, value: U256::from(7), ..Draft::default() };
+        let bytes = [0, 1].map(|nonce| Draft { nonce, ..draft.clone() }.sign(&key("a")));
+        let receipts = chain.block(&bytes);
+        prop_assert!(receipts.iter().all(|receipt| !receipt.payload.is_empty()));
     }
 }

@@ -105,10 +105,11 @@ pub(super) fn commit<S: Source>(tables: &mut EvmTables<S>, state: EvmState) -> O
         if after != before {
             tables.accounts.set(&key, after);
         }
-        if code_hash != before.code_hash && code_hash != KECCAK_EMPTY {
-            if let Some(code) = account.info.code {
-                tables.code.set(&CodeKey(code_hash), Code(code));
-            }
+        if code_hash != before.code_hash
+            && code_hash != KECCAK_EMPTY
+            && let Some(code) = account.info.code
+        {
+            tables.code.set(&CodeKey(code_hash), Code(code));
         }
         let changed = account.storage.iter().filter(|(_, slot)| slot.is_changed());
         let mut changed: Vec<_> = changed.map(|(at, slot)| (*at, slot.present_value)).collect();
