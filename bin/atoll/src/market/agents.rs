@@ -11,7 +11,7 @@ use rand::{Rng, SeedableRng};
 
 /// Buy or sell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub(crate) enum Side {
     /// Buys.
     Bid,
     /// Sells.
@@ -20,7 +20,7 @@ pub enum Side {
 
 /// How long an order works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Rests until cancelled.
     Limit,
     /// Rests or is refused.
@@ -31,7 +31,7 @@ pub enum Kind {
 
 /// What an agent wants next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Intent {
+pub(crate) enum Intent {
     /// A new order.
     Place {
         /// Buy or sell.
@@ -49,13 +49,13 @@ pub enum Intent {
 
 /// A market as the agents see it.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct View {
+pub(crate) struct View {
     /// Best bid, in ticks.
-    pub best_bid: Option<u64>,
+    pub(crate) best_bid: Option<u64>,
     /// Best ask, in ticks.
-    pub best_ask: Option<u64>,
+    pub(crate) best_ask: Option<u64>,
     /// Oracle price, in ticks.
-    pub oracle: u64,
+    pub(crate) oracle: u64,
 }
 
 /// What kind of trader an agent is.
@@ -69,18 +69,18 @@ enum Style {
 
 /// Rates of the arrival process, per second.
 #[derive(Clone, Copy, Debug)]
-pub struct Arrivals {
+pub(crate) struct Arrivals {
     /// Arrivals that nothing provokes.
-    pub base_per_s: f64,
+    pub(crate) base_per_s: f64,
     /// Arrivals that one arrival provokes on average; below 1, or the process explodes.
-    pub branching: f64,
+    pub(crate) branching: f64,
     /// How fast excitement fades, per second.
-    pub decay_per_s: f64,
+    pub(crate) decay_per_s: f64,
 }
 
 impl Arrivals {
     /// A process with this mean rate, of which `branching` is provoked.
-    pub fn with_mean(rate_per_s: f64, branching: f64) -> Self {
+    pub(crate) fn with_mean(rate_per_s: f64, branching: f64) -> Self {
         Self { base_per_s: rate_per_s * (1.0 - branching), branching, decay_per_s: 20.0 }
     }
 }
@@ -112,20 +112,20 @@ impl Hawkes {
 
 /// How orders are sized and spread in one market.
 #[derive(Clone, Copy, Debug)]
-pub struct Scale {
+pub(crate) struct Scale {
     /// A usual order, in lots.
-    pub lot: u64,
+    pub(crate) lot: u64,
     /// The maker's half-spread, in ticks.
-    pub half_spread: u64,
+    pub(crate) half_spread: u64,
     /// Standard deviation of the oracle price's step, in ticks.
-    pub volatility: f64,
+    pub(crate) volatility: f64,
     /// The price the oracle is drawn back to, in ticks.
-    pub anchor: u64,
+    pub(crate) anchor: u64,
 }
 
 /// The crowd in one market.
 #[derive(Debug)]
-pub struct Crowd {
+pub(crate) struct Crowd {
     rng: SmallRng,
     arrivals: Hawkes,
     styles: Vec<Style>,
@@ -137,16 +137,16 @@ pub struct Crowd {
 
 /// One arrival: who acts, when, and what they want.
 #[derive(Clone, Copy, Debug)]
-pub struct Arrival {
+pub(crate) struct Arrival {
     /// Seconds since the previous arrival.
-    pub after_s: f64,
+    pub(crate) after_s: f64,
     /// The agent's number.
-    pub agent: usize,
+    pub(crate) agent: usize,
 }
 
 impl Crowd {
     /// `agents` traders with this seed; of ten, four make, two take, two follow, two are noise.
-    pub fn new(seed: u64, agents: usize, arrivals: Arrivals, scale: Scale) -> Self {
+    pub(crate) fn new(seed: u64, agents: usize, arrivals: Arrivals, scale: Scale) -> Self {
         let styles = (0..agents)
             .map(|i| match i % 10 {
                 0..=3 => Style::Maker,
@@ -166,7 +166,7 @@ impl Crowd {
     }
 
     /// The next arrival.
-    pub fn next_arrival(&mut self) -> Arrival {
+    pub(crate) fn next_arrival(&mut self) -> Arrival {
         let after_s = self.arrivals.next(&mut self.rng);
         // Makers act most: they refresh quotes far more often than anyone trades.
         let mut agent = self.rng.random_range(0..self.styles.len());
@@ -178,7 +178,7 @@ impl Crowd {
     }
 
     /// Moves the oracle price by one step: a mean-reverting random walk.
-    pub fn next_oracle(&mut self) -> u64 {
+    pub(crate) fn next_oracle(&mut self) -> u64 {
         let noise = (0..6).map(|_| self.rng.random::<f64>() - 0.5).sum::<f64>() * 1.4;
         let pull = (self.scale.anchor as f64 - self.oracle) * 0.0005;
         let step = noise * self.scale.volatility + pull;
@@ -188,7 +188,7 @@ impl Crowd {
     }
 
     /// What an agent wants, given the market and how many of its orders rest.
-    pub fn decide(&mut self, agent: usize, view: &View, resting: usize) -> Intent {
+    pub(crate) fn decide(&mut self, agent: usize, view: &View, resting: usize) -> Intent {
         let side = if self.rng.random_bool(0.5) { Side::Bid } else { Side::Ask };
         let size = self.size();
         let spread = self.scale.half_spread.max(1);

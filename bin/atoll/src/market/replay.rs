@@ -1,9 +1,9 @@
 //! Drives the book with a recorded market.
 //!
 //! The recording becomes a market of its own, whose ticks and lots are the recording's, with a few
-//! synthetic participants. A command that names an order waits until everything sent before has
-//! been answered; commands that do not depend on one another are in flight together. What the
-//! venue's matching did is told back to the order flow, so that nothing is applied twice.
+//! synthetic participants. Orders are named by client ids, so commands need not wait for answers:
+//! up to a bound they are in flight together, and the venue takes them in the order of sending.
+//! What its matching did is told back to the order flow, so that nothing is applied twice.
 
 use super::{Trader, Venue};
 use crate::cli::Speed;
@@ -11,16 +11,16 @@ use crate::node::driver::Outcome;
 use crate::summary::ReplaySummary;
 use anyhow::{Context, Result, bail};
 use atoll_exchange::{
-    AssetSpec, CancelReason, Command, Event, ExchangeSpec, Limits, MarketId, MarketSpec,
-    OrderId, OrderRequest, OrderSelector, Product, Rules, SelfTrade, Side, Tif, Wallet,
+    AssetSpec, CancelReason, ClientId, Command, Event, ExchangeSpec, Limits, MarketId, MarketSpec,
+    OrderRequest, OrderSelector, Product, Rules, SelfTrade, Side, Tif, Wallet,
 };
 use atoll_executor::spec::Ordering;
 use atoll_executor::{EnvironmentSpec, VmSpec};
 use atoll_feed::{Action, Feed, FlowCommand, FlowConfig, Options, OrderFlow, OrderKind};
-use atoll_types::EnvironmentId;
+use atoll_types::{EnvironmentId, RejectCode};
 use atoll_types::crypto::SigningKey;
 use atoll_vm::exchange::{ExchangeReceipt, ExchangeVmSpec, GenesisBalance, Status};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::time::Duration;
 use tokio::sync::oneshot::Receiver;
@@ -110,6 +110,15 @@ struct InFlight {
     answer: Receiver<Outcome>,
 }
 
+/// The order flow's number of an order as the client id on the wire, and back.
+fn wire_id(client_id: u64) -> ClientId {
+    u128::from(client_id).to_be_bytes()
+}
+
+fn flow_id(client_id: ClientId) -> u64 {
+    u128::from_be_bytes(client_id) as u64
+}
+
 /// A replay under way.
 pub(crate) struct Replay {
     venue: Venue,
@@ -117,10 +126,7 @@ pub(crate) struct Replay {
     flow: OrderFlow,
     traders: Vec<Trader>,
     oracle: Trader,
-    /// The venue's number of each resting order, and back.
-    orders: HashMap<u64, OrderId>,
-    clients: HashMap<OrderId, u64>,
-    in_flight: Vec<InFlight>,
+    in_flight: VecDeque<InFlight>,
     commands: u64,
     refused: BTreeMap<String, u64>,
 }
@@ -137,9 +143,7 @@ impl Replay {
             flow,
             traders,
             oracle: Trader::new(SigningKey::from_label("oracle")),
-            orders: HashMap::new(),
-            clients: HashMap::new(),
-            in_flight: Vec::new(),
+            in_flight: VecDeque::new(),
             commands: 0,
             refused: BTreeMap::new(),
         }
@@ -192,9 +196,9 @@ impl Replay {
     }
 
     async fn send(&mut self, command: FlowCommand) {
-        let depends = matches!(command.action, Action::Modify { .. } | Action::Cancel { .. });
-        if self.in_flight.len() >= IN_FLIGHT_MAX || (depends && !self.in_flight.is_empty()) {
-            self.settle().await;
+        self.take_ready();
+        if self.in_flight.len() >= IN_FLIGHT_MAX {
+            self.take_one().await;
         }
         let market = MarketId(0);
         let (actor, client_id, command) = match command.action {
@@ -206,23 +210,17 @@ impl Replay {
                 return;
             }
             Action::Place { actor, client_id, side, price, size, kind } => {
-                let order = request(market, side, price, size, kind);
+                let order = request(client_id, side, price, size, kind);
                 (actor, Some(client_id), Command::Place(order))
             }
             Action::Modify { actor, client_id, new_client_id, side, price, size, kind } => {
-                let Some(target) = self.orders.get(&client_id) else {
-                    self.flow.on_gone(new_client_id);
-                    return self.refuse("modify_of_gone_order");
-                };
-                let target = OrderSelector::Order(*target);
-                let order = request(market, side, price, size, kind);
+                let target = OrderSelector::Client(wire_id(client_id));
+                let order = request(new_client_id, side, price, size, kind);
                 (actor, Some(new_client_id), Command::Modify { target, order })
             }
             Action::Cancel { actor, client_id } => {
-                let Some(target) = self.orders.get(&client_id) else {
-                    return self.refuse("cancel_of_gone_order");
-                };
-                (actor, None, Command::Cancel(OrderSelector::Order(*target)))
+                let target = OrderSelector::Client(wire_id(client_id));
+                (actor, None, Command::Cancel(target))
             }
         };
         self.commands += 1;
@@ -230,18 +228,16 @@ impl Replay {
             let trader = &mut self.traders[actor as usize];
             match self.venue.send(trader, market, &command) {
                 Ok(answer) => {
-                    self.in_flight.push(InFlight { client_id, answer });
+                    self.in_flight.push_back(InFlight { client_id, answer });
                     return;
                 }
                 // The node asks to slow down: a recording can wait.
-                Err(reject) if reject.code == atoll_types::RejectCode::Busy => {
+                Err(reject) if reject.code == RejectCode::Busy => {
                     self.settle().await;
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
                 Err(reject) => {
-                    if let Some(client_id) = client_id {
-                        self.flow.on_gone(client_id);
-                    }
+                    client_id.iter().for_each(|id| self.flow.on_gone(*id));
                     return self.refuse(reject.code.label());
                 }
             }
@@ -252,30 +248,45 @@ impl Replay {
         *self.refused.entry(why.to_string()).or_default() += 1;
     }
 
-    /// Waits for every answer, in order, and tells the order flow what happened.
+    /// Waits for every answer, in order.
     async fn settle(&mut self) {
-        for InFlight { client_id, answer } in std::mem::take(&mut self.in_flight) {
-            let receipt = match answer.await {
-                Ok(Ok((_, Some(receipt)))) => receipt,
-                Ok(Ok((_, None))) => continue,
-                Ok(Err(reject)) => {
-                    self.refuse(reject.code.label());
-                    client_id.iter().for_each(|id| self.flow.on_gone(*id));
-                    continue;
-                }
-                Err(_) => continue,
-            };
-            match ExchangeReceipt::of(&receipt) {
-                Ok(receipt) => self.learn(client_id, &receipt),
-                Err(reject) => {
-                    self.refuse(reject.code.label());
-                    client_id.iter().for_each(|id| self.flow.on_gone(*id));
-                }
-            }
+        while !self.in_flight.is_empty() {
+            self.take_one().await;
         }
     }
 
-    fn learn(&mut self, client_id: Option<u64>, receipt: &ExchangeReceipt) {
+    async fn take_one(&mut self) {
+        let Some(InFlight { client_id, answer }) = self.in_flight.pop_front() else { return };
+        if let Ok(outcome) = answer.await {
+            self.learn(client_id, outcome);
+        }
+    }
+
+    /// Takes the answers that are there.
+    fn take_ready(&mut self) {
+        while let Some(front) = self.in_flight.front_mut() {
+            let Ok(outcome) = front.answer.try_recv() else { return };
+            let client_id = front.client_id;
+            self.in_flight.pop_front();
+            self.learn(client_id, outcome);
+        }
+    }
+
+    /// Tells the order flow what the venue did.
+    fn learn(&mut self, client_id: Option<u64>, outcome: Outcome) {
+        let receipt = match outcome {
+            Ok((_, Some(receipt))) => ExchangeReceipt::of(&receipt),
+            Ok((_, None)) => return,
+            Err(reject) => Err(reject),
+        };
+        let receipt = match receipt {
+            Ok(receipt) => receipt,
+            Err(reject) => {
+                self.refuse(reject.code.label());
+                client_id.iter().for_each(|id| self.flow.on_gone(*id));
+                return;
+            }
+        };
         for status in &receipt.statuses {
             if let Status::Rejected { code, .. } = status {
                 self.refuse(code.label());
@@ -284,40 +295,24 @@ impl Replay {
         }
         for event in &receipt.events {
             match event {
-                Event::Accepted(order) => {
-                    if let Some(client_id) = client_id {
-                        self.orders.insert(client_id, order.order);
-                        self.clients.insert(order.order, client_id);
-                    }
-                }
                 Event::Filled(fill) => {
                     for party in [&fill.maker, &fill.taker] {
-                        let Some(client_id) = self.clients.get(&party.order).copied() else {
-                            continue;
-                        };
-                        self.flow.on_fill(client_id, fill.size);
-                        if party.remaining == 0 {
-                            self.forget(party.order, client_id);
+                        if let Some(client_id) = party.client_id {
+                            self.flow.on_fill(flow_id(client_id), fill.size);
                         }
                     }
                 }
                 Event::Cancelled { order, reason } => {
-                    let Some(client_id) = self.clients.get(&order.order).copied() else { continue };
-                    let asked = [CancelReason::Requested, CancelReason::Modified];
-                    if !asked.contains(reason) && *reason != CancelReason::Immediate {
+                    use CancelReason::{Immediate, Modified, Requested};
+                    let expected = matches!(reason, Requested | Modified | Immediate);
+                    if let (false, Some(client_id)) = (expected, order.client_id) {
                         self.refuse("ended_by_the_venue");
-                        self.flow.on_gone(client_id);
+                        self.flow.on_gone(flow_id(client_id));
                     }
-                    self.forget(order.order, client_id);
                 }
                 _ => {}
             }
         }
-    }
-
-    fn forget(&mut self, order: OrderId, client_id: u64) {
-        self.clients.remove(&order);
-        self.orders.remove(&client_id);
     }
 
     fn summary(&self, complete: bool) -> ReplaySummary {
@@ -339,10 +334,10 @@ impl Replay {
         }
         ReplaySummary {
             file: String::new(),
-            format: format!("{:?}", self.feed.format()),
+            format: self.feed.format().to_string(),
             lines: read.lines,
             events: read.events,
-            damaged: read.damaged.iter().map(|(k, n)| (format!("{k:?}"), *n)).collect(),
+            damaged: read.damaged.iter().map(|(k, n)| (k.code().to_string(), *n)).collect(),
             commands: self.commands,
             complete,
             not_reproduced,
@@ -351,14 +346,14 @@ impl Replay {
 }
 
 fn request(
-    market: MarketId,
+    client_id: u64,
     side: atoll_feed::Side,
     price: u64,
     size: u64,
     kind: OrderKind,
 ) -> OrderRequest {
     OrderRequest {
-        market,
+        market: MarketId(0),
         side: match side {
             atoll_feed::Side::Bid => Side::Buy,
             atoll_feed::Side::Ask => Side::Sell,
@@ -371,6 +366,6 @@ fn request(
             OrderKind::Ioc => Tif::Ioc,
         },
         reduce_only: false,
-        client_id: None,
+        client_id: Some(wire_id(client_id)),
     }
 }

@@ -71,5 +71,18 @@ impl MetricsPort for NodeMetrics {
                 root.leaves
             );
         }
+        let _ = writeln!(
+            out,
+            "# HELP atoll_state_trie_bytes Memory of the state's trie.\n\
+             # TYPE atoll_state_trie_bytes gauge\n# UNIT atoll_state_trie_bytes bytes"
+        );
+        for (id, root) in &roots {
+            let _ = writeln!(
+                out,
+                "atoll_state_trie_bytes{{environment=\"{}\"}} {}",
+                name(*id),
+                root.memory_bytes
+            );
+        }
     }
 }
