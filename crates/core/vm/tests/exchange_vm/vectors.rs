@@ -348,8 +348,7 @@ fn actions_of_the_sdk_are_decoded_to_the_units_of_the_venue() {
         let checked = common::check(&spec, &vector.transaction().to_bytes()).unwrap();
         assert_eq!(checked.signer, address(ADDRESS), "{name}");
         let Action::Commands(steps) = checked.transaction.action else { panic!("{name}") };
-        let all: Vec<_> =
-            steps.iter().map(|step| (step.target_market, step.command)).collect();
+        let all: Vec<_> = steps.iter().map(|step| (step.target_market, step.command)).collect();
         (checked.lane, all)
     };
     let one = 1u128.to_be_bytes();
@@ -466,10 +465,9 @@ fn atoll_messages_are_typed_data_that_name_network_and_environment() {
 }
 
 #[test]
-fn an_order_of_the_sdk_trades() {
+fn an_unknown_signer_is_named() {
     let mut venue = Venue::new(true);
     let vector = VECTORS.iter().find(|vector| vector.name == "order_cloid").unwrap();
-    // The SDK's key has no account here.
     let refused = venue.send(&vector.transaction()).unwrap_err();
     assert_eq!(refused.code, RejectCode::UnknownAccount);
     assert!(refused.message.to_lowercase().contains(ADDRESS), "{}", refused.message);

@@ -1,0 +1,194 @@
+//! Any range runs again from its witness alone, to the same receipts, writes and reads.
+
+use crate::common::{IDENTITY, START_MS, context, execute, key, marks, order, spec, wire};
+use atoll_exchange::{MarketId, OrderId, OrderRequest, OrderSelector, Side, Tif, Wallet};
+use atoll_state::{ReadSet, Resident, Source, Witnessed, WriteSet, object};
+use atoll_types::Encode;
+use atoll_vm::exchange::sign::{sign_action, sign_message, sign_oracle};
+use atoll_vm::exchange::{AtollMessage, ExchangeVm, ExchangeVmSpec, build};
+use atoll_vm::{Receipt, Vm};
+use proptest::prelude::*;
+
+#[derive(Clone, Debug)]
+enum Op {
+    Order { who: u8, market: u8, side: bool, offset: u64, size: u64, tif: u8, client: u8 },
+    Cancel { who: u8, market: u8, order: u64, client: Option<u8> },
+    Modify { who: u8, market: u8, client: u8, offset: u64 },
+    Approve { who: u8, agent: u8, revoke: bool },
+    Money { who: u8, amount: u64, transfer: bool },
+    Oracle { eth: u64 },
+    Tick,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let (who, market) = (0..6u8, 0..3u8);
+    prop_oneof![
+        6 => (who.clone(), market.clone(), any::<bool>(), 0..20u64, 1..40u64, 0..3u8, 0..6u8)
+            .prop_map(|(who, market, side, offset, size, tif, client)| {
+                Op::Order { who, market, side, offset, size, tif, client }
+            }),
+        3 => (who.clone(), market.clone(), 0..60u64, prop::option::of(0..6u8))
+            .prop_map(|(who, market, order, client)| Op::Cancel { who, market, order, client }),
+        2 => (who.clone(), market, 0..6u8, 0..20u64)
+            .prop_map(|(who, market, client, offset)| Op::Modify { who, market, client, offset }),
+        2 => (who.clone(), 0..3u8, any::<bool>())
+            .prop_map(|(who, agent, revoke)| Op::Approve { who, agent, revoke }),
+        1 => (who, 1..2_000_000u64, any::<bool>())
+            .prop_map(|(who, amount, transfer)| Op::Money { who, amount, transfer }),
+        1 => (199_000..201_000u64).prop_map(|eth| Op::Oracle { eth }),
+        1 => Just(Op::Tick),
+    ]
+}
+
+const NAMES: [&str; 6] = ["alice", "bob", "carol", "agent 0", "agent 1", "stranger"];
+
+/// One step: a tick, or the bytes of a transaction.
+#[derive(Clone, Debug)]
+enum Step {
+    Tick(u64),
+    Transaction(Vec<u8>),
+}
+
+fn requested(market: u8, side: bool, offset: u64, size: u64, tif: u8) -> OrderRequest {
+    let side = if side { Side::Buy } else { Side::Sell };
+    let tif = [Tif::Gtc, Tif::Ioc, Tif::PostOnly][usize::from(tif)];
+    let middle = [199_990, 59_990, 299_990][usize::from(market)];
+    let market = MarketId(u16::from(market));
+    OrderRequest { market, size: size * 100, ..order(side, middle + offset, size, tif) }
+}
+
+fn steps(spec: &ExchangeVmSpec, ops: &[Op], nonce: &mut u64) -> Vec<Step> {
+    let asset = |market: u8| [0, 1, 10_000][usize::from(market)];
+    let mut step = |op: &Op| {
+        *nonce += 1;
+        let act = |who: u8, action| sign_action(&key(NAMES[usize::from(who)]), action, *nonce);
+        let transaction = match *op {
+            Op::Tick => return Step::Tick(*nonce * 1000),
+            Op::Order { who, market, side, offset, size, tif, client } => {
+                let client_id = (client > 2).then_some([client; 16]);
+                let request = requested(market, side, offset, size, tif);
+                let request = OrderRequest { client_id, ..request };
+                act(who, build::orders(&[wire(spec, &request), wire(spec, &request)]))
+            }
+            Op::Cancel { who, market, client: Some(client), .. } => {
+                act(who, build::cancels_by_client_id(&[(asset(market), [client; 16])]))
+            }
+            Op::Cancel { who, market, order, .. } => {
+                let orders: Vec<_> =
+                    (0..3).map(|slot| (asset(market), OrderId(order << 12 | slot))).collect();
+                act(who, build::cancels(&orders))
+            }
+            Op::Modify { who, market, client, offset } => {
+                let request = requested(market, true, offset, 10, 0);
+                let target = OrderSelector::Client([client; 16]);
+                act(who, build::modify(&target, &wire(spec, &request)))
+            }
+            Op::Approve { who, agent, revoke } => {
+                let message = AtollMessage::ApproveAgent {
+                    agent: key(&format!("agent {agent}")).address(),
+                    name: format!("{}", agent % 2),
+                    valid_until_ms: if revoke { 0 } else { *nonce + 20 },
+                };
+                sign_message(&key(NAMES[usize::from(who)]), &IDENTITY, 4242, &message, *nonce)
+            }
+            Op::Money { who, amount, transfer } => {
+                let (to, amount) = (key("bob").address(), u128::from(amount));
+                let (asset, wallet) = ("USDC".into(), Wallet::Collateral);
+                let message = match transfer {
+                    true => AtollMessage::Transfer { to, asset, wallet, amount },
+                    false => AtollMessage::Move { to: Wallet::Spot, amount },
+                };
+                sign_message(&key(NAMES[usize::from(who)]), &IDENTITY, 4242, &message, *nonce)
+            }
+            Op::Oracle { eth } => {
+                sign_oracle(&key("oracle"), &IDENTITY, *nonce, &marks(eth, 60_000))
+            }
+        };
+        Step::Transaction(transaction.to_bytes())
+    };
+    ops.iter().map(&mut step).collect()
+}
+
+fn run<S: Source>(
+    vm: &mut ExchangeVm<S>,
+    spec: &ExchangeVmSpec,
+    tick_us: u64,
+    steps: &[Step],
+) -> (Vec<Receipt>, u64) {
+    let (mut receipts, mut now) = (Vec::new(), tick_us);
+    vm.resume(&context(), Some(tick_us));
+    for step in steps {
+        match step {
+            Step::Tick(time_us) => {
+                now = *time_us;
+                vm.open_tick(now);
+            }
+            Step::Transaction(bytes) => receipts.push(execute(vm, spec, bytes)),
+        }
+    }
+    (receipts, now)
+}
+
+fn sealed<S: Source>(vm: &mut ExchangeVm<S>) -> (WriteSet, ReadSet) {
+    let (mut writes, mut reads) = (WriteSet::default(), ReadSet::default());
+    object::seal(vm, &mut writes, Some(&mut reads));
+    object::begin(vm);
+    (writes, reads)
+}
+
+fn alone(spec: &ExchangeVmSpec, reads: &ReadSet, out: Option<usize>) -> ExchangeVm<Witnessed> {
+    let mut vm = ExchangeVm::new(IDENTITY, spec.clone(), 99);
+    for (i, (key, value)) in reads.iter().enumerate() {
+        if Some(i) != out {
+            object::load(&mut vm, key, value).unwrap();
+        }
+    }
+    object::begin(&mut vm);
+    vm
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn ranges_run_again_from_their_witness(
+        dev: bool,
+        ranges in prop::collection::vec(prop::collection::vec(op(), 1..14), 1..5),
+        picked: prop::sample::Index,
+    ) {
+        let spec = spec(dev);
+        let mut full = ExchangeVm::<Resident>::new(IDENTITY, spec.clone(), 1);
+        object::begin(&mut full);
+        full.genesis();
+        full.open_slot(&context());
+        let oracle = sign_oracle(&key("oracle"), &IDENTITY, START_MS, &marks(200_000, 60_000));
+        execute(&mut full, &spec, &oracle.to_bytes());
+        let mut now = START_MS * 1000;
+        full.open_tick(now);
+        sealed(&mut full);
+        let mut nonce = START_MS;
+        for ops in &ranges {
+            let steps = steps(&spec, ops, &mut nonce);
+            let (receipts, then) = run(&mut full, &spec, now, &steps);
+            let (writes, reads) = sealed(&mut full);
+            prop_assert!(full.audit().iter().all(|asset| asset.conserved));
+
+            let mut witnessed = alone(&spec, &reads, None);
+            let again = run(&mut witnessed, &spec, now, &steps);
+            prop_assert_eq!(object::fault(&mut witnessed), None);
+            prop_assert_eq!(&again.0, &receipts);
+            let (writes_again, reads_again) = sealed(&mut witnessed);
+            prop_assert_eq!(&writes_again, &writes);
+            prop_assert_eq!(&reads_again, &reads);
+
+            // Without any one object that was read, the run notices and does not panic.
+            if !reads.is_empty() {
+                let out = picked.index(reads.len());
+                let mut without = alone(&spec, &reads, Some(out));
+                run(&mut without, &spec, now, &steps);
+                prop_assert!(object::fault(&mut without).is_some(), "object {}", out);
+            }
+            now = then;
+        }
+    }
+}
