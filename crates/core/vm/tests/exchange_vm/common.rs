@@ -15,14 +15,14 @@ use atoll_vm::exchange::{
 use atoll_vm::{Identity, Receipt, SlotContext, Vm};
 
 /// Time of the first tick, in milliseconds.
-pub const START_MS: u64 = 1_700_000_000_000;
-pub const CHAIN_ID: u64 = 4242;
-pub const ETH: MarketId = MarketId(0);
-pub const BTC: MarketId = MarketId(1);
-pub const IDENTITY: Identity =
+pub(crate) const START_MS: u64 = 1_700_000_000_000;
+pub(crate) const CHAIN_ID: u64 = 4242;
+pub(crate) const ETH: MarketId = MarketId(0);
+pub(crate) const BTC: MarketId = MarketId(1);
+pub(crate) const IDENTITY: Identity =
     Identity { network: NetworkId(B256::repeat_byte(7)), environment: EnvironmentId(3) };
 
-pub fn key(name: &str) -> SigningKey {
+pub(crate) fn key(name: &str) -> SigningKey {
     SigningKey::from_label(name)
 }
 
@@ -44,7 +44,7 @@ fn market(name: &str, product: Product, (price_decimals, tick): (u8, u64), lot: 
 }
 
 /// A venue that takes actions of master keys (`dev`) or only those of agents.
-pub fn spec(dev: bool) -> ExchangeVmSpec {
+pub(crate) fn spec(dev: bool) -> ExchangeVmSpec {
     let perpetual = Product::Perpetual {
         initial_margin_ppm: 50_000,
         maintenance_margin_ppm: 25_000,
@@ -82,19 +82,19 @@ pub fn spec(dev: bool) -> ExchangeVmSpec {
     }
 }
 
-pub fn context() -> SlotContext {
+pub(crate) fn context() -> SlotContext {
     SlotContext { slot: 1, time_us: START_MS * 1000, parent: B256::ZERO }
 }
 
 /// A venue past its first tick, with marks of 2000 (ETH) and 30000 (BTC).
-pub struct Venue {
-    pub spec: ExchangeVmSpec,
-    pub vm: ExchangeVm<Resident>,
-    pub nonce: u64,
+pub(crate) struct Venue {
+    pub(crate) spec: ExchangeVmSpec,
+    pub(crate) vm: ExchangeVm<Resident>,
+    pub(crate) nonce: u64,
 }
 
 impl Venue {
-    pub fn new(dev: bool) -> Self {
+    pub(crate) fn new(dev: bool) -> Self {
         let spec = spec(dev);
         let mut vm = ExchangeVm::new(IDENTITY, spec.clone(), 1);
         object::begin(&mut vm);
@@ -110,12 +110,12 @@ impl Venue {
         venue
     }
 
-    pub fn check(&self, bytes: &[u8]) -> Result<Checked, Reject> {
+    pub(crate) fn check(&self, bytes: &[u8]) -> Result<Checked, Reject> {
         check(&self.spec, bytes)
     }
 
     /// Through check, admission and execution; admission and execution must agree.
-    pub fn submit(&mut self, bytes: &[u8]) -> Result<ExchangeReceipt, Reject> {
+    pub(crate) fn submit(&mut self, bytes: &[u8]) -> Result<ExchangeReceipt, Reject> {
         let checked = self.check(bytes)?;
         let admitted = self.vm.precheck(&checked);
         let done = ExchangeReceipt::of(&self.vm.execute(&checked));
@@ -136,50 +136,57 @@ impl Venue {
         }
     }
 
-    pub fn send(&mut self, transaction: &ExchangeTransaction) -> Result<ExchangeReceipt, Reject> {
+    pub(crate) fn send(
+        &mut self,
+        transaction: &ExchangeTransaction,
+    ) -> Result<ExchangeReceipt, Reject> {
         self.submit(&transaction.to_bytes())
     }
 
-    pub fn next_nonce(&mut self) -> u64 {
+    pub(crate) fn next_nonce(&mut self) -> u64 {
         self.nonce += 1;
         self.nonce
     }
 
     /// Signs an action with a fresh nonce and submits it.
-    pub fn act(&mut self, signer: &str, action: Vec<u8>) -> Result<ExchangeReceipt, Reject> {
+    pub(crate) fn act(&mut self, signer: &str, action: Vec<u8>) -> Result<ExchangeReceipt, Reject> {
         let nonce = self.next_nonce();
         self.send(&sign_action(&key(signer), action, nonce))
     }
 
     /// Places one order; gives its status.
-    pub fn place(&mut self, signer: &str, order: OrderRequest) -> Status {
+    pub(crate) fn place(&mut self, signer: &str, order: OrderRequest) -> Status {
         let action = build::orders(&[wire(&self.spec, &order)]);
         self.act(signer, action).unwrap().statuses.remove(0)
     }
 }
 
-pub type Checked = atoll_vm::Checked<atoll_vm::exchange::SignedAction>;
+pub(crate) type Checked = atoll_vm::Checked<atoll_vm::exchange::SignedAction>;
 
-pub fn check(spec: &ExchangeVmSpec, bytes: &[u8]) -> Result<Checked, Reject> {
+pub(crate) fn check(spec: &ExchangeVmSpec, bytes: &[u8]) -> Result<Checked, Reject> {
     <ExchangeVm<Resident> as Vm<Resident>>::check(&IDENTITY, spec, bytes)
 }
 
-pub fn execute<S: Source>(vm: &mut ExchangeVm<S>, spec: &ExchangeVmSpec, bytes: &[u8]) -> Receipt {
+pub(crate) fn execute<S: Source>(
+    vm: &mut ExchangeVm<S>,
+    spec: &ExchangeVmSpec,
+    bytes: &[u8],
+) -> Receipt {
     match check(spec, bytes) {
         Ok(checked) => vm.execute(&checked),
         Err(reject) => Receipt { code: reject.code.number(), ..Receipt::default() },
     }
 }
 
-pub fn marks(eth: u64, btc: u64) -> OraclePrices {
+pub(crate) fn marks(eth: u64, btc: u64) -> OraclePrices {
     OraclePrices { prices: vec![(ETH, eth), (BTC, btc)] }
 }
 
-pub fn wire(spec: &ExchangeVmSpec, order: &OrderRequest) -> build::OrderWire {
+pub(crate) fn wire(spec: &ExchangeVmSpec, order: &OrderRequest) -> build::OrderWire {
     build::OrderWire::of(&spec.exchange, order).unwrap()
 }
 
-pub fn order(side: Side, price: u64, size: u64, tif: Tif) -> OrderRequest {
+pub(crate) fn order(side: Side, price: u64, size: u64, tif: Tif) -> OrderRequest {
     let (market, reduce_only, client_id) = (ETH, false, None);
     OrderRequest { market, side, price, size, tif, reduce_only, client_id }
 }

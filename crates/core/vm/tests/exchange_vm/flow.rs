@@ -80,7 +80,7 @@ fn a_batch_goes_on_past_refused_orders() {
 #[test]
 fn cancels_name_their_market() {
     let mut venue = Venue::new(true);
-    let mut place = |venue: &mut Venue, client_id| {
+    let place = |venue: &mut Venue, client_id| {
         let bid = OrderRequest { client_id, ..order(Side::Buy, 199_000, 10, Tif::Gtc) };
         resting(&venue.place("alice", bid))
     };
