@@ -11,7 +11,6 @@ use crate::summary::{AssetSummary, EnvironmentSummary, ReplaySummary, Summary};
 use crate::{node, specs};
 use anyhow::{Context, Result};
 use atoll_executor::{EnvironmentSpec, VmSpec};
-use atoll_feed::Feed;
 use atoll_rpc::{Config, EvmEnvironment, Gateway, Ports};
 use atoll_types::EnvironmentId;
 use atoll_types::crypto::SigningKey;
@@ -38,7 +37,7 @@ struct Plan {
     specs: Vec<EnvironmentSpec>,
     name: String,
     data_dir: PathBuf,
-    feed: Option<Feed>,
+    recording: Option<replay::Recording>,
 }
 
 fn plan(args: &DevArgs) -> Result<Plan> {
@@ -46,22 +45,22 @@ fn plan(args: &DevArgs) -> Result<Plan> {
     let root = PathBuf::from(".atoll");
     let Some(file) = &args.replay else {
         let data_dir = args.data_dir.clone().unwrap_or(root);
-        return Ok(Plan { specs, name: "dev".into(), data_dir, feed: None });
+        return Ok(Plan { specs, name: "dev".into(), data_dir, recording: None });
     };
-    let (feed, spec) = replay::open(file)
-        .with_context(|| format!("cannot replay {}", file.display()))?;
+    let recording =
+        replay::open(file).with_context(|| format!("cannot replay {}", file.display()))?;
     // The recording's market takes the exchange's place; the other environments stay.
     specs.retain(|spec| !matches!(spec.vm, VmSpec::Exchange(_)) && spec.id != EnvironmentId(1));
-    specs.insert(0, spec);
+    specs.insert(0, recording.spec.clone());
     let stem = file.file_name().map(|name| name.to_string_lossy().to_string()).unwrap_or_default();
     let stem = stem.split('.').next().unwrap_or("market").to_string();
     let data_dir = args.data_dir.clone().unwrap_or_else(|| root.join(format!("replay-{stem}")));
-    Ok(Plan { specs, name: format!("dev-replay-{stem}"), data_dir, feed: Some(feed) })
+    Ok(Plan { specs, name: format!("dev-replay-{stem}"), data_dir, recording: Some(recording) })
 }
 
 async fn run_async(args: &DevArgs) -> Result<()> {
     let began = Instant::now();
-    let Plan { specs, name, data_dir, feed } = plan(args)?;
+    let Plan { specs, name, data_dir, recording } = plan(args)?;
     let network = specs::network(&name, &specs);
     let stats = Arc::new(Stats::new());
 
@@ -136,9 +135,9 @@ async fn run_async(args: &DevArgs) -> Result<()> {
     println!("{}", guide(&shared, &address.to_string()));
 
     let events = Arc::new(AtomicU64::new(0));
-    let market = start_market(args, &shared, feed, &stopped, &events);
+    let market = start_market(args, &shared, recording, &stopped, &events);
     let screen = Screen::new(args.json);
-    let replay = wait(args, &shared, &screen, market, &events, start_slot).await;
+    let replay = wait(args, &shared, &screen, market, &events, start_slot, &stop).await;
     let seconds = began.elapsed().as_secs_f64();
     let _ = stop.send(true);
     let _ = tokio::time::timeout(Duration::from_secs(5), serving).await;
@@ -222,20 +221,20 @@ type Market = tokio::task::JoinHandle<Option<ReplaySummary>>;
 fn start_market(
     args: &DevArgs,
     shared: &Arc<Shared>,
-    feed: Option<Feed>,
+    recording: Option<replay::Recording>,
     stopped: &watch::Receiver<bool>,
     events: &Arc<AtomicU64>,
 ) -> Option<Market> {
     let mut market = None;
-    let mut feed = feed;
+    let mut recording = recording;
     for hosted in &shared.environments {
         match hosted {
             Hosted::Exchange(live) => {
                 let venue = Venue { shared: shared.clone(), live: live.clone() };
                 let (stopped, seed, rate) = (stopped.clone(), args.seed, args.rate);
-                if let Some(feed) = feed.take() {
+                if let Some(recording) = recording.take() {
                     let (speed, events) = (args.speed, events.clone());
-                    let replay = replay::Replay::new(venue, feed);
+                    let replay = replay::Replay::new(venue, recording);
                     market = Some(tokio::spawn(async move {
                         let progress = |n| events.store(n, Relaxed);
                         Some(replay.run(speed, stopped, progress).await)
@@ -261,6 +260,7 @@ async fn wait(
     market: Option<Market>,
     events: &AtomicU64,
     start_slot: u64,
+    stop: &watch::Sender<bool>,
 ) -> Option<ReplaySummary> {
     let began = Instant::now();
     let mut market = market;
@@ -281,13 +281,10 @@ async fn wait(
             return market?.await.ok().flatten();
         }
         if ended {
-            // A replay is told to stop and says how far it got.
+            // A replay stops at its next event and says how far it got.
+            let _ = stop.send(true);
             return match market.take() {
-                Some(market) => {
-                    screen.note("stopping the replay before its end");
-                    market.abort();
-                    None
-                }
+                Some(market) => market.await.ok().flatten(),
                 None => None,
             };
         }

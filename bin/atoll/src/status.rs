@@ -60,13 +60,6 @@ impl Screen {
         state.lines = text.lines().count();
     }
 
-    /// Says something once.
-    pub(crate) fn note(&self, text: &str) {
-        if !self.quiet {
-            println!("atoll: {text}");
-        }
-    }
-
     /// Leaves the last picture where it is.
     pub(crate) fn close(&self) {
         if let Ok(mut state) = self.state.lock() {

@@ -28,16 +28,40 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// Commands in flight.
-const IN_FLIGHT_MAX: usize = 512;
+const IN_FLIGHT_MAX: usize = 256;
 /// Collateral of each participant: enough that margin never shapes a recorded flow.
 const COLLATERAL: i128 = 1 << 88;
+
+/// A recording, opened, with the spec of an exchange that trades it.
+pub(crate) struct Recording {
+    feed: Feed,
+    pub(crate) spec: EnvironmentSpec,
+    first_price: Option<u64>,
+}
 
 fn label(actor: u32) -> String {
     format!("replay-{actor}")
 }
 
+/// The first price that the recording's oracle has.
+fn first_price(path: &Path) -> Result<Option<u64>> {
+    let feed = Feed::open(path, &Options::default())?;
+    let mut flow = OrderFlow::new(flow_config());
+    let mut commands = Vec::new();
+    for event in feed {
+        flow.apply(&event, &mut commands);
+        for command in commands.drain(..) {
+            if let Action::Oracle { price } = command.action {
+                return Ok(Some(price));
+            }
+        }
+    }
+    Ok(None)
+}
+
 /// Opens a recording and makes the spec of an exchange that trades it.
-pub(crate) fn open(path: &Path) -> Result<(Feed, EnvironmentSpec)> {
+pub(crate) fn open(path: &Path) -> Result<Recording> {
+    let first_price = first_price(path)?;
     let feed = Feed::open(path, &Options::default())?;
     let instrument = feed.instrument();
     let decimals = u32::from(instrument.price_decimals) + u32::from(instrument.size_decimals);
@@ -58,7 +82,7 @@ pub(crate) fn open(path: &Path) -> Result<(Feed, EnvironmentSpec)> {
         price_max: (1 << 40) - 1,
         order_size_max: (1 << 39) - 1,
         notional_min: unit.min(1),
-        price_band_ppm: u32::MAX,
+        price_band_ppm: 100_000_000,
         maker_fee_ppm: 0,
         taker_fee_ppm: 0,
     };
@@ -97,11 +121,12 @@ pub(crate) fn open(path: &Path) -> Result<(Feed, EnvironmentSpec)> {
         ordering: Ordering::Arrival,
         vm: VmSpec::Exchange(vm),
     };
-    Ok((feed, spec))
+    Ok(Recording { feed, spec, first_price })
 }
 
 fn flow_config() -> FlowConfig {
-    FlowConfig { participants_per_group: 32, ..FlowConfig::default() }
+    // A fill is told only when its answer comes: the flow waits longer for it than that takes.
+    FlowConfig { participants_per_group: 32, grace_events: 512, ..FlowConfig::default() }
 }
 
 struct InFlight {
@@ -122,6 +147,7 @@ fn flow_id(client_id: ClientId) -> u64 {
 /// A replay under way.
 pub(crate) struct Replay {
     venue: Venue,
+    first_price: Option<u64>,
     feed: Feed,
     flow: OrderFlow,
     traders: Vec<Trader>,
@@ -132,13 +158,15 @@ pub(crate) struct Replay {
 }
 
 impl Replay {
-    pub(crate) fn new(venue: Venue, feed: Feed) -> Self {
+    pub(crate) fn new(venue: Venue, recording: Recording) -> Self {
+        let Recording { feed, first_price, .. } = recording;
         let flow = OrderFlow::new(flow_config());
         let traders = (0..flow.participants())
             .map(|actor| Trader::new(SigningKey::from_label(&label(actor))))
             .collect();
         Self {
             venue,
+            first_price,
             feed,
             flow,
             traders,
@@ -156,6 +184,7 @@ impl Replay {
         mut stop: watch::Receiver<bool>,
         progress: impl Fn(u64),
     ) -> ReplaySummary {
+        self.set_first_mark().await;
         let begin = Instant::now();
         let mut first_ns = None;
         let mut last_ns = 0;
@@ -193,6 +222,24 @@ impl Replay {
         }
         self.settle().await;
         self.summary(complete)
+    }
+
+    /// A venue takes no orders without a mark; the recording's market had one before its first
+    /// line. The oracle's first price takes effect at the first tick of the next slot.
+    async fn set_first_mark(&mut self) {
+        let Some(price) = self.first_price else { return };
+        for _ in 0..50 {
+            if self.venue.live.machine.read().vm().venue().peek_prices(MarketId(0)).mark > 0 {
+                return;
+            }
+            let _ = self.venue.oracle(&mut self.oracle, vec![(MarketId(0), price)]);
+            tokio::time::sleep(Duration::from_millis(120)).await;
+            // Does nothing but make a tick.
+            let nothing = Command::CancelAll { market: None };
+            if let Ok(answer) = self.venue.send(&mut self.traders[0], MarketId(0), &nothing) {
+                let _ = answer.await;
+            }
+        }
     }
 
     async fn send(&mut self, command: FlowCommand) {

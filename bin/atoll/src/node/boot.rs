@@ -198,6 +198,11 @@ impl Node {
             open_ticks: replayed.open_ticks,
         };
         let threads = driver.start()?;
+        // The first slot opens at once; nothing is admitted before.
+        let opened = |hosted: &Hosted| hosted.environment().gate().opened.load(Relaxed);
+        while !shared.environments.iter().all(opened) {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
         Ok(Self { shared, threads, _data_dir: data_dir })
     }
 

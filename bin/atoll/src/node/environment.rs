@@ -12,7 +12,7 @@ use atoll_vm::exchange::{Action, ExchangeVm, SignedAction};
 use atoll_vm::{AssetAudit, Checked, Identity, Receipt, Vm};
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// A checked transaction of any VM.
 #[derive(Clone, Debug)]
@@ -117,6 +117,9 @@ impl Hosted for EvmVm<Resident> {
 /// Whether an environment admits transactions, and why not.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
+    /// Whether a slot was opened since the start: before that the state has no time to hold nonces
+    /// against.
+    pub(crate) opened: AtomicBool,
     /// The last slot executed.
     pub(crate) executed_slot: AtomicU64,
     /// Inputs and transactions executed since this process started.
@@ -346,6 +349,7 @@ impl Runner {
         let own = opening.inputs.iter().filter(|t| t.environment == self.environment.id());
         let inputs: Vec<AnyPrepared> = own.map(|t| self.environment.prepare(&t.bytes)).collect();
         let receipts = self.guard(|environment| environment.open_slot(opening, &inputs));
+        self.environment.gate().opened.store(true, Relaxed);
         if let (Some(observer), false) = (&self.observer, receipts.is_empty()) {
             observer.executed(opening.time_us, &receipts);
         }
