@@ -128,8 +128,8 @@ impl<'a> Fields<'a> {
         let mut reader = MsgpackReader::new(bytes);
         let mut fields: Vec<(&str, &[u8])> = Vec::new();
         reader.entries(|key, reader| {
-            let known = fields.iter().any(|(other, _)| *other == key);
-            if known || fields.len() >= KEYS_MAX as usize {
+            // A key given twice is taken once, and so refused by `finish`.
+            if fields.len() >= KEYS_MAX as usize {
                 return Ok(false);
             }
             fields.push((key, reader.skip()?));

@@ -112,7 +112,7 @@ impl AtollMessage {
                         amount,
                     }),
                 },
-                None => Step::refused(RejectCode::UnknownMarket, "there is no such asset"),
+                None => Step::refused(RejectCode::Unsupported, "this venue has no such asset"),
             },
             Self::Move { to, amount } => Step {
                 target_market: None,

@@ -67,7 +67,7 @@ pub(super) fn decode(rules: &Rules, kind: &str, mut fields: Fields<'_>) -> Resul
                 Some(asset) => {
                     transfer(rules, asset, Wallet::Spot, to, amount).map_err(malformed)?
                 }
-                None => one(Step::refused(RejectCode::UnknownMarket, "there is no such token")),
+                None => one(Step::refused(RejectCode::Unsupported, "this venue has no such token")),
             };
         }
         "usdClassTransfer" => {

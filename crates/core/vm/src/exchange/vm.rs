@@ -212,7 +212,7 @@ impl<S: Source> ExchangeVm<S> {
         kept.0.retain(|other| *other != agent);
         if kept.0.len() >= self.spec.agents_per_account_max as usize {
             let message = "the account has as many agents as it may; revoke one first";
-            return refuse(RejectCode::TooManyOrders, message);
+            return refuse(RejectCode::NotAllowed, message);
         }
         kept.0.push(agent);
         for dropped in list.0.drain(..).filter(|old| !kept.0.contains(old)) {

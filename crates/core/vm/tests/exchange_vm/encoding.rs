@@ -108,6 +108,12 @@ fn specs_round_trip_and_invalid_ones_name_the_key() {
     assert_eq!(broken(|s| s.genesis[1].amount = 1 << 96), "genesis[1].amount");
     assert_eq!(broken(|s| s.genesis[2].asset.0 = 2), "genesis[2].asset");
     assert_eq!(broken(|s| s.genesis[0].asset.0 = 1), "genesis[0].wallet");
+    let first_spot = |s: &mut ExchangeVmSpec| {
+        let mut exchange = s.exchange.spec().clone();
+        exchange.markets.swap(0, 2);
+        s.exchange = atoll_exchange::Rules::new(exchange).unwrap();
+    };
+    assert_eq!(broken(first_spot), "exchange.markets");
     assert_eq!(broken(|s| s.genesis[0].address = Address::ZERO), "genesis[0].address");
 }
 

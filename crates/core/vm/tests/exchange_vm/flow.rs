@@ -156,7 +156,7 @@ fn leverage_money_and_noop() {
         (transfer("USDC", u128::MAX), RejectCode::Overflow),
         (transfer("USDC", 0), RejectCode::Overflow),
         (transfer("UBTC", 1), RejectCode::Unsupported),
-        (transfer("DOGE", 1), RejectCode::UnknownMarket),
+        (transfer("DOGE", 1), RejectCode::Unsupported),
     ] {
         assert_eq!(code(&send(&mut venue, message)), expected);
     }

@@ -81,6 +81,10 @@ fn replays() {
         let prices = sign_oracle(&key(signer), identity, START_MS + 9, &marks(1, 1));
         refused(&mut venue, &prices.to_bytes(), RejectCode::NotAllowed);
     }
+    let mut twice = marks(1, 1);
+    twice.prices[1].0 = twice.prices[0].0;
+    let prices = sign_oracle(&key("oracle"), &IDENTITY, START_MS + 9, &twice);
+    refused(&mut venue, &prices.to_bytes(), RejectCode::Malformed);
 }
 
 #[test]
@@ -126,7 +130,15 @@ fn malformed_and_oversized() {
         changed[at..at + replace.len()].copy_from_slice(with.as_bytes());
         changed
     };
+    let twice = action(&|w| {
+        w.map(3).string("type").string("order").string("orders").array(1).map(7);
+        w.string("a").unsigned(0).string("a").unsigned(1).string("b").bool(true);
+        w.string("p").string("1990").string("s").string("0.001").string("r").bool(false);
+        w.string("t").map(1).string("limit").map(1).string("tif").string("Gtc");
+        w.string("grouping").string("na")
+    });
     let malformed = [
+        twice,
         vec![],
         vec![0xc1],
         action(&|w| w.map(0)),

@@ -85,7 +85,7 @@ fn agents_are_replaced_by_name_revoked_and_bounded() {
     assert_eq!(names(&venue), [of("one", ""), of("three", "maker")]);
     assert_eq!(approve(&mut venue, "alice", "four", "taker", LATER), Status::Success);
     let full = approve(&mut venue, "alice", "five", "more", LATER);
-    assert_eq!(code(&full), RejectCode::TooManyOrders);
+    assert_eq!(code(&full), RejectCode::NotAllowed);
     // One approval that ends both: the name's key and the key's name.
     assert_eq!(approve(&mut venue, "alice", "three", "", LATER), Status::Success);
     assert_eq!(names(&venue), [of("four", "taker"), of("three", "")]);

@@ -3,9 +3,11 @@
 use crate::common::{IDENTITY, START_MS, context, execute, key, marks, order, spec, wire};
 use atoll_exchange::{MarketId, OrderId, OrderRequest, OrderSelector, Side, Tif, Wallet};
 use atoll_state::{ReadSet, Resident, Source, Witnessed, WriteSet, object};
-use atoll_types::Encode;
+use atoll_types::{Encode, RejectCode};
 use atoll_vm::exchange::sign::{sign_action, sign_message, sign_oracle};
-use atoll_vm::exchange::{AtollMessage, ExchangeVm, ExchangeVmSpec, build};
+use atoll_vm::exchange::{
+    AtollMessage, ExchangeReceipt, ExchangeVm, ExchangeVmSpec, Status, build,
+};
 use atoll_vm::{Receipt, Vm};
 use proptest::prelude::*;
 
@@ -109,24 +111,15 @@ fn steps(spec: &ExchangeVmSpec, ops: &[Op], nonce: &mut u64) -> Vec<Step> {
     ops.iter().map(&mut step).collect()
 }
 
-fn run<S: Source>(
-    vm: &mut ExchangeVm<S>,
-    spec: &ExchangeVmSpec,
-    tick_us: u64,
-    steps: &[Step],
-) -> (Vec<Receipt>, u64) {
-    let (mut receipts, mut now) = (Vec::new(), tick_us);
-    vm.resume(&context(), Some(tick_us));
+fn run<S: Source>(vm: &mut ExchangeVm<S>, spec: &ExchangeVmSpec, steps: &[Step]) -> Vec<Receipt> {
+    let mut receipts = Vec::new();
     for step in steps {
         match step {
-            Step::Tick(time_us) => {
-                now = *time_us;
-                vm.open_tick(now);
-            }
+            Step::Tick(time_us) => vm.open_tick(*time_us),
             Step::Transaction(bytes) => receipts.push(execute(vm, spec, bytes)),
         }
     }
-    (receipts, now)
+    receipts
 }
 
 fn sealed<S: Source>(vm: &mut ExchangeVm<S>) -> (WriteSet, ReadSet) {
@@ -147,6 +140,82 @@ fn alone(spec: &ExchangeVmSpec, reads: &ReadSet, out: Option<usize>) -> Exchange
     vm
 }
 
+/// Runs steps on the full state, then on their witness, then on one that leaves an object out.
+/// Gives the receipts.
+fn again(
+    full: &mut ExchangeVm<Resident>,
+    spec: &ExchangeVmSpec,
+    tick_us: u64,
+    steps: &[Step],
+    picked: Option<prop::sample::Index>,
+) -> Vec<Receipt> {
+    let receipts = run(full, spec, steps);
+    let (writes, reads) = sealed(full);
+    assert!(full.audit().iter().all(|asset| asset.conserved));
+
+    let mut witnessed = alone(spec, &reads, None);
+    witnessed.resume(&context(), Some(tick_us));
+    assert_eq!(run(&mut witnessed, spec, steps), receipts);
+    assert_eq!(object::fault(&mut witnessed), None);
+    let (writes_again, reads_again) = sealed(&mut witnessed);
+    assert_eq!(writes_again, writes);
+    assert_eq!(reads_again, reads);
+
+    // Without any one object that was read, the run notices and does not panic.
+    let outs = match picked {
+        Some(picked) if !reads.is_empty() => vec![picked.index(reads.len())],
+        _ => (0..reads.len()).collect(),
+    };
+    for out in outs {
+        let mut without = alone(spec, &reads, Some(out));
+        without.resume(&context(), Some(tick_us));
+        run(&mut without, spec, steps);
+        assert!(object::fault(&mut without).is_some(), "object {out}");
+    }
+    receipts
+}
+
+fn opened(spec: &ExchangeVmSpec) -> ExchangeVm<Resident> {
+    let mut full = ExchangeVm::<Resident>::new(IDENTITY, spec.clone(), 1);
+    object::begin(&mut full);
+    full.genesis();
+    full.open_slot(&context());
+    let oracle = sign_oracle(&key("oracle"), &IDENTITY, START_MS, &marks(200_000, 60_000));
+    execute(&mut full, spec, &oracle.to_bytes());
+    full.open_tick(START_MS * 1000);
+    sealed(&mut full);
+    full
+}
+
+#[test]
+fn what_only_an_earlier_range_touched_is_in_the_witness() {
+    let spec = spec(true);
+    let mut full = opened(&spec);
+    let mut nonce = START_MS;
+    let start = START_MS * 1000;
+    let mut range = |full: &mut ExchangeVm<Resident>, tick_us: u64, ops: &[Op]| {
+        let steps = steps(&spec, ops, &mut nonce);
+        again(full, &spec, tick_us, &steps, None)
+    };
+    let order = Op::Order { who: 0, market: 0, side: true, offset: 0, size: 5, tif: 0, client: 4 };
+    let approve = Op::Approve { who: 0, agent: 0, revoke: false };
+    range(&mut full, start, &[order, approve]);
+    // A cancel and a modification that name another market than the order's.
+    let wrong = Op::Cancel { who: 0, market: 1, order: 0, client: Some(4) };
+    let receipts = range(&mut full, start, &[wrong]);
+    let done = ExchangeReceipt::of(&receipts[0]).unwrap();
+    assert!(matches!(done.statuses[0], Status::Rejected { code: RejectCode::UnknownOrder, .. }));
+    range(&mut full, start, &[Op::Modify { who: 0, market: 1, client: 4, offset: 1 }]);
+    // An agent whose validity ended in an earlier range.
+    let by_agent = Op::Cancel { who: 3, market: 0, order: 0, client: Some(4) };
+    let mut ticks = vec![Op::Tick; 30];
+    ticks.push(by_agent.clone());
+    assert_eq!(range(&mut full, start, &ticks)[0].code, RejectCode::NotAllowed.number());
+    let later = full.now_ms() * 1000;
+    let receipts = range(&mut full, later, &[by_agent]);
+    assert_eq!(receipts[0].code, RejectCode::NotAllowed.number());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
@@ -157,38 +226,16 @@ proptest! {
         picked: prop::sample::Index,
     ) {
         let spec = spec(dev);
-        let mut full = ExchangeVm::<Resident>::new(IDENTITY, spec.clone(), 1);
-        object::begin(&mut full);
-        full.genesis();
-        full.open_slot(&context());
-        let oracle = sign_oracle(&key("oracle"), &IDENTITY, START_MS, &marks(200_000, 60_000));
-        execute(&mut full, &spec, &oracle.to_bytes());
-        let mut now = START_MS * 1000;
-        full.open_tick(now);
-        sealed(&mut full);
+        let (mut full, mut now) = (opened(&spec), START_MS * 1000);
         let mut nonce = START_MS;
         for ops in &ranges {
             let steps = steps(&spec, ops, &mut nonce);
-            let (receipts, then) = run(&mut full, &spec, now, &steps);
-            let (writes, reads) = sealed(&mut full);
-            prop_assert!(full.audit().iter().all(|asset| asset.conserved));
-
-            let mut witnessed = alone(&spec, &reads, None);
-            let again = run(&mut witnessed, &spec, now, &steps);
-            prop_assert_eq!(object::fault(&mut witnessed), None);
-            prop_assert_eq!(&again.0, &receipts);
-            let (writes_again, reads_again) = sealed(&mut witnessed);
-            prop_assert_eq!(&writes_again, &writes);
-            prop_assert_eq!(&reads_again, &reads);
-
-            // Without any one object that was read, the run notices and does not panic.
-            if !reads.is_empty() {
-                let out = picked.index(reads.len());
-                let mut without = alone(&spec, &reads, Some(out));
-                run(&mut without, &spec, now, &steps);
-                prop_assert!(object::fault(&mut without).is_some(), "object {}", out);
-            }
-            now = then;
+            again(&mut full, &spec, now, &steps, Some(picked.clone()));
+            let ticks = steps.iter().filter_map(|step| match step {
+                Step::Tick(time_us) => Some(*time_us),
+                Step::Transaction(_) => None,
+            });
+            now = ticks.last().unwrap_or(now);
         }
     }
 }
