@@ -7,8 +7,9 @@
 //! stands at the shallowest depth at which its path is unique, an empty subtree is 32 zero bytes.
 //! The shape depends on the contents alone, never on the history; deletions compact upward.
 //!
-//! Memory: 64 bytes a leaf and 72 an internal node (one fewer than leaves where keys are hashes),
-//! plus at most one unfilled chunk of each. Freed slots are used again and never returned.
+//! Memory: 64 bytes a leaf and 72 an internal node. Hashed keys need 1.44 (1/ln 2) internal nodes a
+//! leaf, so 168 bytes a key, plus at most one unfilled chunk of each. Freed slots are used again
+//! and never returned.
 //!
 //! Recursion goes as deep as the trie, at most 256 levels, whatever the keys.
 //!
