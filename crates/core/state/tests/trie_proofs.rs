@@ -149,6 +149,34 @@ proptest! {
         }
     }
 
+    /// Descents that fit together badly or well, with as many siblings as anyone could want.
+    #[test]
+    fn ill_shaped_proofs_never_panic(
+        ends in prop::collection::btree_set((0u8..32, 0u16..8, any::<bool>()), 1..6),
+        siblings in 0usize..24,
+    ) {
+        let mut bytes = vec![ends.len() as u8];
+        for (bits, depth, leaf) in &ends {
+            if *leaf {
+                bytes.extend((depth | 0x8000).to_le_bytes());
+                bytes.extend([bits << 3; 32]);
+                bytes.extend([9; 32]);
+            } else {
+                bytes.extend(depth.to_le_bytes());
+                let path = u16::from(bits << 3) & !(0xff >> depth);
+                bytes.extend((*depth > 0).then_some(path as u8));
+            }
+        }
+        bytes.extend(vec![0x11; siblings * 32]);
+        let refused = VerifiedWitness::verify([0; 32], &bytes, &[]).unwrap_err();
+        let known = matches!(
+            refused,
+            ProofError::Codec(_) | ProofError::Order { .. } | ProofError::Root { .. }
+                | ProofError::Unused { .. }
+        );
+        prop_assert!(known, "{refused}");
+    }
+
     #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let _ = VerifiedWitness::verify([0; 32], &bytes, &[([0; 32], None)]);
@@ -257,8 +285,10 @@ fn a_proof_for_more_than_the_claims_is_refused() {
 fn malformed_shapes_have_their_own_errors() {
     let empty_below = |depth: u16, bits: &[u8]| [&depth.to_le_bytes(), bits].concat();
     let two = |a: Vec<u8>, b: Vec<u8>| [vec![2], a, b].concat();
-    // A prefix of the other; out of order; twice.
-    for (first, second) in [((1, 0), (2, 0)), ((1, 0x80), (1, 0)), ((1, 0), (1, 0))] {
+    // A prefix of the other (two ways); out of order; twice.
+    for (first, second) in
+        [((1, 0), (2, 0x40)), ((1, 0), (2, 0)), ((1, 0x80), (1, 0)), ((1, 0), (1, 0))]
+    {
         let bytes = two(empty_below(first.0, &[first.1]), empty_below(second.0, &[second.1]));
         assert_eq!(MultiProof::decode(&bytes), Err(ProofError::Order { index: 1 }));
     }
