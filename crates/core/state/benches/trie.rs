@@ -1,5 +1,7 @@
 //! Updates a second of thread time of the in-memory trie, root included, on one thread.
 
+#![allow(clippy::disallowed_types, reason = "a benchmark needs a clock")]
+
 use atoll_state::trie::Trie;
 use std::time::{Duration, Instant};
 

@@ -4,6 +4,7 @@
 //! comparison runs in a child process; where the child cannot have a ring, the test says so and
 //! passes.
 #![cfg(unix)]
+#![allow(clippy::disallowed_types, reason = "a test may be impatient")]
 
 use atoll_state::db::value_hash;
 use atoll_state::trie::{KeyPath, Operation, Trie};
@@ -70,7 +71,7 @@ fn mix(state: &mut u64) -> u64 {
 fn path(random: u64) -> KeyPath {
     let index = (random % 4_000) as u32;
     let hashed = atoll_state::db::key_path(&index.to_le_bytes());
-    if index % 8 != 0 {
+    if !index.is_multiple_of(8) {
         return hashed;
     }
     let mut near = [0x5a; 32];

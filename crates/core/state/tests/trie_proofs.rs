@@ -8,6 +8,8 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 type Twin = BTreeMap<KeyPath, [u8; 32]>;
+/// Keys that are read, and for some what is then written.
+type Touched = Vec<(KeyPath, Option<Option<[u8; 32]>>)>;
 
 fn path() -> impl Strategy<Value = KeyPath> {
     let near = (0usize..256, 0usize..256).prop_map(|(a, b)| {
@@ -20,7 +22,7 @@ fn path() -> impl Strategy<Value = KeyPath> {
 }
 
 /// A state, and writes (or mere reads) of keys in it and out of it.
-fn scene() -> impl Strategy<Value = (Twin, Vec<(KeyPath, Option<Option<[u8; 32]>>)>)> {
+fn scene() -> impl Strategy<Value = (Twin, Touched)> {
     let write = prop_oneof![
         Just(None),
         Just(Some(None)),
@@ -218,7 +220,7 @@ impl Invention {
                     _ => [0x91; 32],
                 };
                 self.siblings.push(sibling);
-                if self.choice() % 2 == 0 {
+                if self.choice().is_multiple_of(2) {
                     let left = self.subtree(path, depth + 1);
                     internal(left, sibling)
                 } else {

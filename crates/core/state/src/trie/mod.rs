@@ -127,10 +127,10 @@ impl Trie {
     /// Every node above a changed leaf is restructured and hashed once, however many operations
     /// lie below it, so large batches are cheaper by the operation.
     ///
-    /// Two operations on one path are a mistake of the caller: one of them wins, unspecified which.
+    /// Two operations on one path are a mistake of the caller: the greater value hash wins.
     pub fn update(&mut self, operations: &mut [Operation]) {
         if !operations.is_sorted_by(|a, b| a.0 < b.0) {
-            operations.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+            operations.sort_unstable();
         }
         debug_assert!(
             operations.is_sorted_by(|a, b| a.0 < b.0),
