@@ -251,7 +251,8 @@ fn market(at: usize, table: &MarketTable, assets: &[AssetSpec]) -> Result<Market
     };
     let (product, quote) = match table.product {
         ProductKey::Perpetual => {
-            let fraction = |name: &str, value: &Option<String>| ppm(&key(name), &need(name, value)?);
+            let fraction =
+                |name: &str, value: &Option<String>| ppm(&key(name), &need(name, value)?);
             let product = Product::Perpetual {
                 initial_margin_ppm: fraction("initial_margin", &table.initial_margin)?,
                 maintenance_margin_ppm: fraction("maintenance_margin", &table.maintenance_margin)?,
@@ -269,7 +270,8 @@ fn market(at: usize, table: &MarketTable, assets: &[AssetSpec]) -> Result<Market
     let quote = quote.unwrap_or(AssetId(0));
     let quote_decimals = u32::from(assets[usize::from(quote.0)].decimals);
     let maker = table.maker_fee.strip_prefix('-').unwrap_or(&table.maker_fee);
-    let maker_ppm: i32 = narrow(&key("maker_fee"), maker, u128::from(ppm(&key("maker_fee"), maker)?))?;
+    let maker_ppm: i32 =
+        narrow(&key("maker_fee"), maker, u128::from(ppm(&key("maker_fee"), maker)?))?;
     Ok(MarketSpec {
         name: table.name.clone(),
         product,
@@ -375,7 +377,12 @@ fn evm(table: &EvmTable, genesis: &[GenesisTable]) -> Result<EvmSpec> {
                 address,
                 balance,
                 nonce: entry.nonce.unwrap_or(0),
-                code: entry.code.as_deref().map(|c| hex("code", c)).transpose()?.unwrap_or_default(),
+                code: entry
+                    .code
+                    .as_deref()
+                    .map(|c| hex("code", c))
+                    .transpose()?
+                    .unwrap_or_default(),
                 storage: storage.clone(),
             });
         }
@@ -420,7 +427,9 @@ fn parse_inner(text: &str) -> Result<EnvironmentSpec> {
     let vm = match (file.vm, &file.exchange, &file.evm) {
         (Kind::Exchange, Some(table), None) => VmSpec::Exchange(exchange(table, &file.genesis)?),
         (Kind::Evm, None, Some(table)) => VmSpec::Evm(evm(table, &file.genesis)?),
-        (Kind::Exchange, ..) => bail!("vm is \"exchange\"; expected a table [exchange] and no other"),
+        (Kind::Exchange, ..) => {
+            bail!("vm is \"exchange\"; expected a table [exchange] and no other")
+        }
         (Kind::Evm, ..) => bail!("vm is \"evm\"; expected a table [evm] and no other"),
     };
     Ok(EnvironmentSpec {
@@ -477,7 +486,10 @@ pub(crate) fn load_all(folder: Option<&Path>) -> Result<Vec<EnvironmentSpec>> {
             if a.id == b.id || a.name == b.name {
                 bail!(
                     "{} (id {}) and {} (id {}) share an id or a name; both must be unique",
-                    a.name, a.id, b.name, b.id
+                    a.name,
+                    a.id,
+                    b.name,
+                    b.id
                 );
             }
         }

@@ -134,7 +134,8 @@ impl Summary {
         let _ = writeln!(out, "orders      {} ({:.0}/s)", self.orders, self.orders_per_s);
         let _ = writeln!(out, "fills       {} (volume {})", self.fills, volume.join(", "));
         let _ = writeln!(out, "rejects     {}", list(&self.rejects));
-        let _ = writeln!(out, "latency     p50 {} µs, p99 {} µs, p99.9 {} µs", l.p50, l.p99, l.p999);
+        let _ =
+            writeln!(out, "latency     p50 {} µs, p99 {} µs, p99.9 {} µs", l.p50, l.p99, l.p999);
         let _ = writeln!(
             out,
             "slots       {} in {:.1} s (head {}, finalised {}), {} ticks",

@@ -48,7 +48,10 @@ fn workspace() -> BTreeMap<String, Package> {
                 .filter(|d| d["kind"].is_null())
                 .map(|d| text(&d["name"]))
                 .collect();
-            (text(&package["name"]), Package { path: text(&package["manifest_path"]), dependencies })
+            (
+                text(&package["name"]),
+                Package { path: text(&package["manifest_path"]), dependencies },
+            )
         })
         .collect()
 }
@@ -61,8 +64,8 @@ fn forbidden(packages: &BTreeMap<String, Package>) -> Vec<String> {
         for dependency in &package.dependencies {
             let known = packages.contains_key(dependency);
             let fine = allowed.get(name.as_str()).is_some_and(|l| l.contains(&dependency.as_str()));
-            let impure = package.path.contains("crates/core/")
-                && NOT_IN_CORE.contains(&dependency.as_str());
+            let impure =
+                package.path.contains("crates/core/") && NOT_IN_CORE.contains(&dependency.as_str());
             if (known && !fine) || impure {
                 found.push(format!("{name} -> {dependency}"));
             }

@@ -2,9 +2,9 @@
 
 use super::agents::{Arrivals, Crowd, Intent, Kind, Scale, Side, View};
 use super::{Trader, Venue};
+use crate::node::Shared;
 use crate::node::driver::Wait;
 use crate::node::environment::Live;
-use crate::node::Shared;
 use alloy_rlp::Encodable;
 use atoll_exchange::{
     Command, MarketId, OrderRequest, OrderSelector, Product, Side as BookSide, Tif,
@@ -46,12 +46,7 @@ struct Market {
 }
 
 /// Trades until told to stop. `rate_per_s` is shared by the markets, the first getting most.
-pub(crate) async fn run(
-    venue: Venue,
-    seed: u64,
-    rate_per_s: u32,
-    mut stop: watch::Receiver<bool>,
-) {
+pub(crate) async fn run(venue: Venue, seed: u64, rate_per_s: u32, mut stop: watch::Receiver<bool>) {
     let mut markets = markets(&venue, seed, rate_per_s);
     let mut oracle = Trader::new(SigningKey::from_label("oracle"));
     let mut oracle_due = Instant::now();
@@ -126,7 +121,7 @@ fn act(venue: &Venue, market: &mut Market, agent: usize) {
     let trader = &mut market.traders[agent];
     let (view, resting) = {
         let machine = venue.live.machine.read();
-        let book = machine.vm().venue();
+        let book = machine.vm().exchange();
         let top = book.peek_top(market.id);
         let account = book.peek_account(&trader.key.address());
         let mut orders = account.map(|a| book.peek_orders(a, 64)).unwrap_or_default();

@@ -5,9 +5,9 @@ pub(crate) mod agents;
 pub(crate) mod builtin;
 pub(crate) mod replay;
 
+use crate::node::Shared;
 use crate::node::driver::{Outcome, Wait, now_us};
 use crate::node::environment::Live;
-use crate::node::Shared;
 use atoll_exchange::{Command, MarketId, Price};
 use atoll_state::Resident;
 use atoll_types::crypto::SigningKey;

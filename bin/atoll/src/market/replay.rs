@@ -17,8 +17,8 @@ use atoll_exchange::{
 use atoll_executor::spec::Ordering;
 use atoll_executor::{EnvironmentSpec, VmSpec};
 use atoll_feed::{Action, Feed, FlowCommand, FlowConfig, Options, OrderFlow, OrderKind};
-use atoll_types::{EnvironmentId, RejectCode};
 use atoll_types::crypto::SigningKey;
+use atoll_types::{EnvironmentId, RejectCode};
 use atoll_vm::exchange::{ExchangeReceipt, ExchangeVmSpec, GenesisBalance, Status};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -65,7 +65,9 @@ pub(crate) fn open(path: &Path) -> Result<Recording> {
     let feed = Feed::open(path, &Options::default())?;
     let instrument = feed.instrument();
     let decimals = u32::from(instrument.price_decimals) + u32::from(instrument.size_decimals);
-    let Ok(decimals) = u8::try_from(decimals) else { bail!("the recording's numbers are too fine") };
+    let Ok(decimals) = u8::try_from(decimals) else {
+        bail!("the recording's numbers are too fine")
+    };
     let symbol = |s: &str, or: &str| if s.is_empty() { or.to_string() } else { s.to_string() };
     let unit = 10u64.pow(u32::from(decimals));
     let market = MarketSpec {
@@ -91,7 +93,11 @@ pub(crate) fn open(path: &Path) -> Result<Recording> {
         collateral: atoll_exchange::AssetId(0),
         markets: vec![market],
         self_trade: SelfTrade::CancelMaker,
-        limits: Limits { orders_per_account: 4096, positions_per_account: 4, fills_per_command: 1000 },
+        limits: Limits {
+            orders_per_account: 4096,
+            positions_per_account: 4,
+            fills_per_command: 1000,
+        },
     };
     let participants = OrderFlow::new(flow_config()).participants();
     let genesis = (0..participants)
@@ -229,7 +235,7 @@ impl Replay {
     async fn set_first_mark(&mut self) {
         let Some(price) = self.first_price else { return };
         for _ in 0..50 {
-            if self.venue.live.machine.read().vm().venue().peek_prices(MarketId(0)).mark > 0 {
+            if self.venue.live.machine.read().vm().exchange().peek_prices(MarketId(0)).mark > 0 {
                 return;
             }
             let _ = self.venue.oracle(&mut self.oracle, vec![(MarketId(0), price)]);

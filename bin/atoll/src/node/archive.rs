@@ -184,9 +184,11 @@ impl Archive {
             let found = self.history.range(RECORDS, &start[..]..=&end[..], 1_000, false)?;
             let Some((last, _)) = found.last() else { break };
             start = [last.as_slice(), &[0]].concat();
-            slots.extend(found.iter().filter_map(|(key, _)| {
-                Some(u64::from_be_bytes(key.get(4..12)?.try_into().ok()?))
-            }));
+            slots.extend(
+                found.iter().filter_map(|(key, _)| {
+                    Some(u64::from_be_bytes(key.get(4..12)?.try_into().ok()?))
+                }),
+            );
         }
         Ok(slots)
     }

@@ -3,25 +3,21 @@
 use super::archive::Archive;
 use super::driver::{self, Driver, DriverMessage, Threads};
 use super::environment::{AnyPrepared, Item, Live, Observer, Place, Runner};
-use super::keeper::{self, KeptSlot, Keeper, SnapshotPolicy};
+use super::keeper::{self, Keeper, KeptSlot, SnapshotPolicy};
 use super::{Hosted, Shared};
 use crate::stats::Stats;
 use anyhow::{Context, Result, bail};
 use atoll_executor::EnvironmentSpec;
 use atoll_executor::spec::{Ordering as TickOrdering, VmSpec};
 use atoll_mempool::{Limits, Mempool, Queueing, RateLimit};
-use atoll_sequencer::{
-    LanePolicy, LogRecord, Recovery, Signatures, Solo, SoloConfig, Tip,
-};
+use atoll_sequencer::{LanePolicy, LogRecord, Recovery, Signatures, Solo, SoloConfig, Tip};
 use atoll_state::db::{self, MemoryDb, StateDb};
 use atoll_storage::{
     DataDir, Durability, History, HistoryOptions, Log, LogOptions, Snapshot, SnapshotStore,
 };
 use atoll_types::confirmation::running_hashes;
 use atoll_types::crypto::SigningKey;
-use atoll_types::{
-    Encode, EnvironmentId, NetworkId, SlotHeader, Tick, TickConfirmation,
-};
+use atoll_types::{Encode, EnvironmentId, NetworkId, SlotHeader, Tick, TickConfirmation};
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -76,7 +72,10 @@ pub(crate) fn genesis_state(hosted: &Hosted) -> (MemoryDb, atoll_state::WriteSet
 }
 
 /// Loads an environment's state from a snapshot and checks its root.
-pub(crate) fn load_snapshot(hosted: &Hosted, snapshot: &Snapshot) -> Result<(MemoryDb, SlotHeader)> {
+pub(crate) fn load_snapshot(
+    hosted: &Hosted,
+    snapshot: &Snapshot,
+) -> Result<(MemoryDb, SlotHeader)> {
     let environment = hosted.environment();
     let mut reader = snapshot.reader(environment.id().0)?;
     let mut leaves = Vec::with_capacity(usize::try_from(reader.records())?);

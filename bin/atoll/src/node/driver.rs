@@ -5,16 +5,14 @@
 
 use super::Shared;
 use super::environment::{AnyChecked, Item, Place, Runner, SlotResult};
-use super::keeper::{KeptSlot, Keeper};
+use super::keeper::{Keeper, KeptSlot};
 use crate::stats::Stats;
 use atoll_mempool::{Mempool, PendingTransaction};
-use atoll_sequencer::{
-    ClosedTick, LogRecord, Pending, Sequencer, SequencerEvent, Solo, Supply,
-};
+use atoll_sequencer::{ClosedTick, LogRecord, Pending, Sequencer, SequencerEvent, Solo, Supply};
 use atoll_storage::{Durability, Log, RecordRef, SyncHandle};
 use atoll_types::{
-    Confirmation, EnvironmentId, Reject, RejectCode, SlotHeader, SlotOpening,
-    TickConfirmation, Transaction,
+    Confirmation, EnvironmentId, Reject, RejectCode, SlotHeader, SlotOpening, TickConfirmation,
+    Transaction,
 };
 use atoll_vm::Receipt;
 use std::collections::{BTreeMap, HashMap};
@@ -294,10 +292,8 @@ impl Order {
             return;
         }
         let mut waiting = Waiting { checked, wait, received, reply: Some(reply) };
-        if wait == Wait::Admission {
-            if let Some(reply) = waiting.reply.take() {
-                let _ = reply.send(Ok((None, None)));
-            }
+        if let Some(reply) = waiting.reply.take_if(|_| wait == Wait::Admission) {
+            let _ = reply.send(Ok((None, None)));
         }
         self.waiting.insert(ticket, waiting);
     }
@@ -361,7 +357,9 @@ impl Order {
         if let Err(error) = self.log.append_batch(&records, self.durability) {
             // See the port's obligations: nothing after this may be let out.
             eprintln!("atoll: the slot log cannot be written: {error}");
-            eprintln!("atoll: stopping; what was confirmed is in the log. Free the disk and restart");
+            eprintln!(
+                "atoll: stopping; what was confirmed is in the log. Free the disk and restart"
+            );
             std::process::exit(74);
         }
     }
@@ -379,13 +377,11 @@ impl Order {
         {
             bytes += transaction.bytes.len() as u64;
             let waiting = self.waiting.remove(&at.ticket);
-            let place =
-                Place { tick: closed.tick.index, index: index as u32, running: at.running };
+            let place = Place { tick: closed.tick.index, index: index as u32, running: at.running };
             let Some(mut waiting) = waiting else { continue };
-            if waiting.wait == Wait::Confirmation {
-                if let Some(reply) = waiting.reply.take() {
-                    let _ = reply.send(Ok((closed.confirmation_of(index as u32), None)));
-                }
+            let confirms = waiting.wait == Wait::Confirmation;
+            if let Some(reply) = waiting.reply.take_if(|_| confirms) {
+                let _ = reply.send(Ok((closed.confirmation_of(index as u32), None)));
             }
             let item = Item {
                 bytes: transaction.bytes.clone(),
@@ -540,4 +536,3 @@ pub(crate) fn decode_record(payload: &[u8]) -> anyhow::Result<LogRecord> {
     use atoll_types::Decode;
     Ok(LogRecord::from_bytes(payload)?)
 }
-

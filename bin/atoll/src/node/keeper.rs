@@ -20,6 +20,9 @@ use std::thread::JoinHandle;
 /// Changed objects in path order: what a snapshot merges.
 type Delta = BTreeMap<KeyPath, (Vec<u8>, Option<Vec<u8>>)>;
 
+/// A snapshot being written; a failure gives the changes back.
+type SnapshotJob = JoinHandle<Result<(), (BTreeMap<EnvironmentId, Delta>, anyhow::Error)>>;
+
 /// A sealed slot, executed by every environment that is not halted.
 pub(crate) struct KeptSlot {
     pub(crate) header: SlotHeader,
@@ -60,7 +63,7 @@ pub(crate) struct Keeper {
     roots: Roots,
     snapshots: SnapshotStore,
     policy: SnapshotPolicy,
-    job: Option<(u64, JoinHandle<Result<(), (BTreeMap<EnvironmentId, Delta>, anyhow::Error)>>)>,
+    job: Option<(u64, SnapshotJob)>,
     /// Told after each snapshot which slots the log may forget.
     on_snapshot: Box<dyn Fn(u64) + Send>,
     indexed: u64,
@@ -98,12 +101,8 @@ impl Keeper {
 
     fn publish_root(&self, environment: &Arc<dyn Environment>, db: &MemoryDb, slot: u64) {
         environment.gate().root_slot.store(slot, Relaxed);
-        let root = Root {
-            slot,
-            root: db.root(),
-            leaves: db.len(),
-            memory_bytes: db.memory_bytes(),
-        };
+        let root =
+            Root { slot, root: db.root(), leaves: db.len(), memory_bytes: db.memory_bytes() };
         self.roots.lock().insert(environment.id(), root);
     }
 
@@ -177,11 +176,7 @@ impl Keeper {
         self.environments.iter_mut().map(take).collect()
     }
 
-    fn finish(
-        &mut self,
-        slot: u64,
-        job: JoinHandle<Result<(), (BTreeMap<EnvironmentId, Delta>, anyhow::Error)>>,
-    ) -> Result<()> {
+    fn finish(&mut self, slot: u64, job: SnapshotJob) -> Result<()> {
         match job.join() {
             Ok(Ok(())) => (self.on_snapshot)(slot),
             Ok(Err((deltas, error))) => {
@@ -200,7 +195,10 @@ impl Keeper {
     }
 
     /// The snapshot of a new network: its genesis state.
-    pub(crate) fn snapshot_genesis(&mut self, deltas: BTreeMap<EnvironmentId, Delta>) -> Result<()> {
+    pub(crate) fn snapshot_genesis(
+        &mut self,
+        deltas: BTreeMap<EnvironmentId, Delta>,
+    ) -> Result<()> {
         let roots = self.environments.iter().map(|(id, k)| (*id, k.db.root())).collect();
         let header = SlotHeader::default();
         write_snapshot(&self.snapshots, &header, &roots, &deltas, self.policy.keep)

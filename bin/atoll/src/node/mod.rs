@@ -18,10 +18,10 @@ pub(crate) use driver::{Outcome, Submission};
 
 use crate::stats::Stats;
 use archive::Archive;
+use atoll_state::Resident;
 use atoll_types::{Address, EnvironmentId, NetworkId, Reject, RejectCode, SlotHeader};
 use atoll_vm::evm::EvmVm;
 use atoll_vm::exchange::ExchangeVm;
-use atoll_state::Resident;
 use driver::{DriverMessage, Wait};
 use environment::{Environment, Live};
 use keeper::Roots;

@@ -125,9 +125,8 @@ fn nearest_state(
 ) -> Result<(MemoryDb, u64)> {
     let view = DataDirView::open(data_dir)?;
     let store = SnapshotStore::view(view.snapshot_dir(), network.0.0);
-    for at in store.slots()?.into_iter().rev().filter(|at| *at < slot) {
-        let snapshot = store.snapshot(at)?;
-        let (db, _) = load_snapshot(hosted, &snapshot)?;
+    if let Some(at) = store.slots()?.into_iter().rfind(|at| *at < slot) {
+        let (db, _) = load_snapshot(hosted, &store.snapshot(at)?)?;
         return Ok((db, at));
     }
     if slot > 0 && store.slots()?.is_empty() {

@@ -1,10 +1,12 @@
 //! The exchange state machine: books, margin, accounts and risk as a pure function
 //! `(state, command) → events`.
 #![cfg_attr(not(feature = "std"), no_std)]
+#![deny(clippy::float_arithmetic, clippy::disallowed_types, clippy::disallowed_methods)]
 
 extern crate alloc;
 
 pub mod audit;
+pub mod decimal;
 mod engine;
 mod field;
 mod math;

@@ -69,11 +69,8 @@ pub struct Batch {
 impl Batch {
     /// An environment's part of an opening; ticks follow with [`Batch::push_tick`].
     pub fn open(environment: EnvironmentId, opening: &SlotOpening) -> Self {
-        let context = SlotContext {
-            slot: opening.slot,
-            time_us: opening.time_us,
-            parent: opening.parent,
-        };
+        let context =
+            SlotContext { slot: opening.slot, time_us: opening.time_us, parent: opening.parent };
         let own = opening.inputs.iter().filter(|t| t.environment == environment);
         let steps = own.map(|t| Step::Input(t.bytes.clone())).collect();
         Self { environment, context, steps }

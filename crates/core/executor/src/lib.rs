@@ -4,6 +4,7 @@
 //! nothing but a witness). A [`Batch`] is what the order gave one environment in one slot;
 //! a [`Machine`] executes it; [`verify`](verify::verify) checks a [`Claim`] about any range of it.
 #![cfg_attr(not(feature = "std"), no_std)]
+#![deny(clippy::float_arithmetic, clippy::disallowed_types, clippy::disallowed_methods)]
 
 extern crate alloc;
 

@@ -4,11 +4,20 @@ use crate::batch::{Range, Step};
 use alloc::vec::Vec;
 use atoll_state::object::{self, ReadSet};
 use atoll_state::{MissingObject, Source, WriteSet};
-use atoll_types::{B256, Encode, EnvironmentId, Reject, Transaction, merkle_root};
+use atoll_types::{B256, Encode, Reject, Transaction, merkle_root};
 use atoll_vm::{Checked, Identity, Receipt, SlotContext, Vm};
 
+/// A transaction that failed its static check and was ordered all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Its hash.
+    pub hash: B256,
+    /// Why.
+    pub reject: Reject,
+}
+
 /// A transaction's static check: what the order holds may still be refused, with a receipt.
-pub type Prepared<T> = Result<Checked<T>, (B256, Reject)>;
+pub type Prepared<T> = Result<Checked<T>, Refused>;
 
 /// What a range of steps yielded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,18 +97,21 @@ impl<S: Source, V: Vm<S>> Machine<V, S> {
     }
 
     /// Executes a transaction of a tick.
-    pub fn execute(&mut self, prepared: &Prepared<V::Transaction>) -> Receipt {
+    pub fn execute(&mut self, prepared: Result<&Checked<V::Transaction>, &Refused>) -> Receipt {
         match prepared {
             Ok(checked) => self.vm.execute(checked),
-            Err((hash, reject)) => refusal(*hash, reject),
+            Err(refused) => refusal(refused),
         }
     }
 
     /// Executes an input of a slot's opening.
-    pub fn execute_input(&mut self, prepared: &Prepared<V::Transaction>) -> Receipt {
+    pub fn execute_input(
+        &mut self,
+        prepared: Result<&Checked<V::Transaction>, &Refused>,
+    ) -> Receipt {
         match prepared {
             Ok(checked) => self.vm.execute_input(checked),
-            Err((hash, reject)) => refusal(*hash, reject),
+            Err(refused) => refusal(refused),
         }
     }
 
@@ -123,12 +135,12 @@ impl<S: Source, V: Vm<S>> Machine<V, S> {
             match step {
                 Step::Input(bytes) => {
                     let prepared = self.prepare(spec, bytes);
-                    receipts.push(self.execute_input(&prepared));
+                    receipts.push(self.execute_input(prepared.as_ref()));
                 }
                 Step::Tick { time_us } => self.vm.open_tick(*time_us),
                 Step::Transaction(bytes) => {
                     let prepared = self.prepare(spec, bytes);
-                    receipts.push(self.execute(&prepared));
+                    receipts.push(self.execute(prepared.as_ref()));
                 }
             }
         }
@@ -142,15 +154,12 @@ pub fn prepare<V: Vm<S>, S: Source>(
     spec: &V::Spec,
     bytes: &[u8],
 ) -> Prepared<V::Transaction> {
-    V::check(identity, spec, bytes)
-        .map_err(|reject| (transaction_hash(identity.environment, bytes), reject))
+    V::check(identity, spec, bytes).map_err(|reject| Refused {
+        hash: Transaction::hash_parts(identity.environment, bytes),
+        reject,
+    })
 }
 
-/// The network's hash of a transaction.
-pub fn transaction_hash(environment: EnvironmentId, bytes: &[u8]) -> B256 {
-    Transaction::hash_parts(environment, bytes)
-}
-
-fn refusal(hash: B256, reject: &Reject) -> Receipt {
-    Receipt { hash, code: reject.code.number(), payload: Vec::new() }
+fn refusal(refused: &Refused) -> Receipt {
+    Receipt { hash: refused.hash, code: refused.reject.code.number(), payload: Vec::new() }
 }

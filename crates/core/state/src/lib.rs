@@ -1,6 +1,7 @@
 //! Authenticated state: the trie with NOMT roots, proofs, witnesses, typed objects and ordered
 //! sets.
 #![cfg_attr(not(feature = "std"), no_std)]
+#![deny(clippy::float_arithmetic, clippy::disallowed_types, clippy::disallowed_methods)]
 
 extern crate alloc;
 

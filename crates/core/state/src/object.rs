@@ -458,10 +458,8 @@ pub fn seal<S: Source>(
             let mut touched = core::mem::take(&mut table.touched);
             for at in &touched {
                 let entry = &mut table.slab[*at as usize];
-                if entry.written != SEALED {
-                    if let Some(reads) = &mut self.reads {
-                        reads.push_object(&entry.key, &entry.value, &absent);
-                    }
+                if let (true, Some(reads)) = (entry.written != SEALED, &mut self.reads) {
+                    reads.push_object(&entry.key, &entry.value, &absent);
                 }
                 entry.written = 0;
                 if S::COMPLETE && entry.value == absent {

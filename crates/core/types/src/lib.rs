@@ -4,6 +4,7 @@
 //! Everything here is pure, `no_std` and encoded canonically: one value has one encoding, every
 //! decoder is bounded by the length of its input, and integers are little-endian.
 #![cfg_attr(not(feature = "std"), no_std)]
+#![deny(clippy::float_arithmetic, clippy::disallowed_types, clippy::disallowed_methods)]
 
 extern crate alloc;
 

@@ -5,6 +5,7 @@
 //! ([`Vm::execute`]). It knows nothing of slots' storage, networks or threads, and reads nothing
 //! but its objects, its spec and the [`SlotContext`].
 #![cfg_attr(not(feature = "std"), no_std)]
+#![deny(clippy::float_arithmetic, clippy::disallowed_types, clippy::disallowed_methods)]
 
 extern crate alloc;
 

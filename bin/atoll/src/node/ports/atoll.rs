@@ -2,12 +2,12 @@
 
 use super::{blocking, internal, receipt_view};
 use crate::node::{Hosted, Shared, witness};
+use atoll_executor::spec::VmSpec;
+use atoll_executor::{Batch, Step};
 use atoll_rpc::port::{
     AtollPort, Chunks, EnvironmentInfo, EnvironmentStatus, Pending, PlacedReceipt, QueryError,
     RootView, SlotEnvironment, SlotId, SlotView, Status, TransactionView,
 };
-use atoll_executor::{Batch, Step};
-use atoll_executor::spec::VmSpec;
 use atoll_types::{B256, Confirmation, Encode, EnvironmentId};
 use atoll_vm::SlotContext;
 use std::ops::Range;
@@ -93,7 +93,8 @@ impl AtollAdapter {
                 located.slot
             ))
         };
-        let place = located.place.and_then(|at| record.places.get(at as usize)).ok_or_else(input)?;
+        let place =
+            located.place.and_then(|at| record.places.get(at as usize)).ok_or_else(input)?;
         let bytes = match record.range.steps.get(located.step as usize) {
             Some(Step::Transaction(bytes)) => bytes.clone(),
             _ => return Err(missing()),

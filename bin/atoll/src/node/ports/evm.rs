@@ -473,8 +473,7 @@ impl EvmPort for EvmAdapter {
         let inner = self.inner();
         Box::pin(blocking(move || {
             let found = inner.located(hash)?;
-            Ok(found
-                .and_then(|(_, b)| b.receipts.into_iter().find(|r| r.transaction_hash == hash)))
+            Ok(found.and_then(|(_, b)| b.receipts.into_iter().find(|r| r.transaction_hash == hash)))
         }))
     }
 

@@ -20,7 +20,8 @@ pub(crate) struct ExchangeObserver {
 impl ExchangeObserver {
     pub(crate) fn new(stats: Arc<Stats>, spec: &ExchangeVmSpec) -> Arc<Self> {
         let exchange = spec.exchange.spec();
-        let symbol = |id: atoll_exchange::AssetId| exchange.assets[usize::from(id.0)].symbol.clone();
+        let symbol =
+            |id: atoll_exchange::AssetId| exchange.assets[usize::from(id.0)].symbol.clone();
         let quote = |market: &atoll_exchange::MarketSpec| match market.product {
             atoll_exchange::Product::Spot { quote, .. } => symbol(quote),
             atoll_exchange::Product::Perpetual { .. } => symbol(exchange.collateral),

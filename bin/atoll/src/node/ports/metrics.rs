@@ -28,7 +28,8 @@ impl MetricsPort for NodeMetrics {
             let _ = writeln!(out, "# HELP atoll_{name} {help}\n# TYPE atoll_{name} counter");
             let _ = writeln!(out, "atoll_{name}_total {value}");
         }
-        let _ = writeln!(out, "# HELP atoll_rejects Refusals by code.\n# TYPE atoll_rejects counter");
+        let _ =
+            writeln!(out, "# HELP atoll_rejects Refusals by code.\n# TYPE atoll_rejects counter");
         for (code, n) in stats.rejects() {
             let _ = writeln!(out, "atoll_rejects_total{{code=\"{}\"}} {n}", code.label());
         }
@@ -38,8 +39,7 @@ impl MetricsPort for NodeMetrics {
             "# HELP atoll_latency_seconds Receipt to confirmation with execution, since start.\n\
              # TYPE atoll_latency_seconds gauge\n# UNIT atoll_latency_seconds seconds"
         );
-        for (quantile, us) in
-            [("0.5", latency.p50), ("0.99", latency.p99), ("0.999", latency.p999)]
+        for (quantile, us) in [("0.5", latency.p50), ("0.99", latency.p99), ("0.999", latency.p999)]
         {
             let seconds = us as f64 / 1e6;
             let _ = writeln!(out, "atoll_latency_seconds{{quantile=\"{quantile}\"}} {seconds}");
@@ -56,8 +56,7 @@ impl MetricsPort for NodeMetrics {
         );
         let name = |id| self.0.environment(id).map(|e| e.spec().name.clone()).unwrap_or_default();
         for (id, root) in &roots {
-            let _ =
-                writeln!(out, "atoll_root_slot{{environment=\"{}\"}} {}", name(*id), root.slot);
+            let _ = writeln!(out, "atoll_root_slot{{environment=\"{}\"}} {}", name(*id), root.slot);
         }
         let _ = writeln!(
             out,

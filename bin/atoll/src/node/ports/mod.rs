@@ -12,7 +12,7 @@ pub(crate) use metrics::NodeMetrics;
 use super::Shared;
 use super::driver;
 use atoll_rpc::port::{Accepted, Pending, QueryError, ReceiptView, Submit, Wait};
-use atoll_types::{EnvironmentId, Encode, Reject, RejectCode, Transaction};
+use atoll_types::{Encode, EnvironmentId, Reject, RejectCode, Transaction};
 use atoll_vm::Receipt;
 use atoll_vm::exchange::ExchangeReceipt;
 use std::sync::Arc;

@@ -49,11 +49,6 @@ impl<S: Source> ExchangeVm<S> {
         &self.exchange
     }
 
-    /// The exchange, for queries.
-    pub fn venue(&self) -> &atoll_exchange::Exchange<S> {
-        &self.exchange
-    }
-
     /// Time that nonces and expiries are held against: of the latest tick, or of the slot before
     /// its first tick, in milliseconds.
     pub fn now_ms(&self) -> u64 {
