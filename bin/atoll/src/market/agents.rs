@@ -81,7 +81,9 @@ pub(crate) struct Arrivals {
 impl Arrivals {
     /// A process with this mean rate, of which `branching` is provoked.
     pub(crate) fn with_mean(rate_per_s: f64, branching: f64) -> Self {
-        Self { base_per_s: rate_per_s * (1.0 - branching), branching, decay_per_s: 20.0 }
+        // A burst lasts a few gaps: excitement that fades slower averages out.
+        let decay_per_s = rate_per_s.max(1.0);
+        Self { base_per_s: rate_per_s * (1.0 - branching), branching, decay_per_s }
     }
 }
 

@@ -7,17 +7,14 @@ pub(crate) mod replay;
 
 use crate::node::Shared;
 use crate::node::driver::{Outcome, Wait, now_us};
-use crate::node::environment::Live;
+use crate::node::ports::LiveExchange;
 use atoll_exchange::{Command, MarketId, Price};
-use atoll_state::Resident;
 use atoll_types::crypto::SigningKey;
 use atoll_types::{Encode, Reject};
 use atoll_vm::exchange::build::{self, OrderWire};
-use atoll_vm::exchange::{ExchangeVm, OraclePrices, asset_of_market, sign};
+use atoll_vm::exchange::{OraclePrices, asset_of_market, sign};
 use std::sync::Arc;
 use tokio::sync::oneshot::Receiver;
-
-pub(crate) type LiveExchange = Arc<Live<ExchangeVm<Resident>>>;
 
 /// A trader: a key and its nonces.
 pub(crate) struct Trader {

@@ -113,7 +113,6 @@ impl Keeper {
         archive::put_header(&mut batch, &slot.header, &slot.ticks);
         for result in &slot.results {
             archive::put_result(&mut batch, result);
-            super::exchange_index::put_result(&mut batch, result);
             self.apply(result, &mut batch);
         }
         if number > self.indexed {

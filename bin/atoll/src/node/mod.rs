@@ -8,7 +8,6 @@ pub(crate) mod archive;
 mod boot;
 pub(crate) mod driver;
 pub(crate) mod environment;
-pub(crate) mod exchange_index;
 mod keeper;
 pub(crate) mod ports;
 pub(crate) mod witness;

@@ -1,70 +1,278 @@
-//! The Hyperliquid API on a running node.
+//! The Hyperliquid API on a running node: what its answers say.
+//!
+//! State comes from the environment's tables, peeked at; fills and orders that are gone come from
+//! what the observer keeps of the events, bounded, and refilled by recovery.
 
+mod book;
+mod observer;
+mod user;
+
+pub(crate) use observer::ExchangeObserver;
+
+use super::LiveExchange;
 use crate::node::Shared;
-use crate::node::environment::{Live, Observer, SlotResult};
-use crate::stats::Stats;
-use atoll_exchange::Event;
-use atoll_rpc::hyperliquid::Venue;
-use atoll_state::Resident;
-use atoll_types::EnvironmentId;
+use atoll_exchange::{Amount, MarketId, Product};
+use atoll_rpc::hyperliquid::{ActionParts, Subscription, Topic, Venue, VenueEvent};
+use atoll_rpc::port::{Pending, QueryError};
+use atoll_types::{Address, Decode, Encode, EnvironmentId, Reject, RejectCode};
 use atoll_vm::Receipt;
-use atoll_vm::exchange::{ExchangeReceipt, ExchangeVm, ExchangeVmSpec};
+use atoll_vm::exchange::build::{price_text, size_text};
+use atoll_vm::exchange::decimal::format_units;
+use atoll_vm::exchange::{ExchangeReceipt, ExchangeTransaction, Status};
+use serde_json::{Value, json};
 use std::sync::Arc;
-
-/// Counts what an exchange environment executes.
-pub(crate) struct ExchangeObserver {
-    stats: Arc<Stats>,
-    quotes: Vec<String>,
-}
-
-impl ExchangeObserver {
-    pub(crate) fn new(stats: Arc<Stats>, spec: &ExchangeVmSpec) -> Arc<Self> {
-        let exchange = spec.exchange.spec();
-        let symbol =
-            |id: atoll_exchange::AssetId| exchange.assets[usize::from(id.0)].symbol.clone();
-        let quote = |market: &atoll_exchange::MarketSpec| match market.product {
-            atoll_exchange::Product::Spot { quote, .. } => symbol(quote),
-            atoll_exchange::Product::Perpetual { .. } => symbol(exchange.collateral),
-        };
-        Arc::new(Self { stats, quotes: exchange.markets.iter().map(quote).collect() })
-    }
-}
-
-impl Observer for ExchangeObserver {
-    fn executed(&self, _: u64, receipts: &[Receipt]) {
-        for receipt in receipts {
-            let Ok(done) = ExchangeReceipt::of(receipt) else { continue };
-            Stats::add(&self.stats.orders, done.statuses.len() as u64);
-            for event in &done.events {
-                if let Event::Filled(fill) = event {
-                    Stats::add(&self.stats.fills, 1);
-                    let quote = &self.quotes[usize::from(fill.market.0)];
-                    self.stats.trade(quote, fill.notional.unsigned_abs());
-                }
-            }
-        }
-    }
-
-    fn sealed(&self, _: &SlotResult) {}
-}
+use tokio::sync::broadcast;
 
 /// The venue for the gateway.
 pub(crate) struct ExchangeAdapter {
-    live: Arc<Live<ExchangeVm<Resident>>>,
+    shared: Arc<Shared>,
+    live: LiveExchange,
+    observer: Arc<ExchangeObserver>,
+}
+
+fn invalid(sentence: impl Into<String>) -> QueryError {
+    QueryError::Invalid(sentence.into())
 }
 
 impl ExchangeAdapter {
     pub(crate) fn new(
-        _shared: Arc<Shared>,
-        live: Arc<Live<ExchangeVm<Resident>>>,
-        _observer: Arc<ExchangeObserver>,
+        shared: Arc<Shared>,
+        live: LiveExchange,
+        observer: Arc<ExchangeObserver>,
     ) -> Arc<Self> {
-        Arc::new(Self { live })
+        let machine = live.machine.read();
+        let accounts = machine.vm().exchange().state().accounts.local_iter();
+        observer.know(accounts.map(|(key, account)| (key.0, account.address)));
+        drop(machine);
+        let adapter = Arc::new(Self { shared, live, observer });
+        tokio::spawn(book::publish(adapter.clone()));
+        adapter
+    }
+
+    fn rules(&self) -> &atoll_exchange::Rules {
+        &self.live.vm_spec.exchange
+    }
+
+    /// A coin's market: by name, or by `@index` for spot as Hyperliquid writes it.
+    fn market(&self, coin: &str) -> Result<MarketId, QueryError> {
+        if let Some(market) = self.rules().market_named(coin) {
+            return Ok(market);
+        }
+        let spot = coin.strip_prefix('@').and_then(|index| index.parse::<u64>().ok());
+        let found =
+            spot.and_then(|i| atoll_vm::exchange::market_of_asset(self.rules(), 10_000 + i));
+        found.ok_or_else(|| {
+            let markets = &self.rules().spec().markets;
+            let known: Vec<_> = markets.iter().map(|market| market.name.as_str()).collect();
+            invalid(format!("no coin {coin}; there are {}", known.join(", ")))
+        })
+    }
+
+    fn coin(&self, market: MarketId) -> String {
+        self.rules().market_spec(market).map(|spec| spec.name.clone()).unwrap_or_default()
+    }
+
+    fn px(&self, market: MarketId, ticks: u64) -> String {
+        price_text(self.rules(), market, ticks).unwrap_or_default()
+    }
+
+    fn sz(&self, market: MarketId, lots: u64) -> String {
+        size_text(self.rules(), market, lots).unwrap_or_default()
+    }
+
+    /// An amount of the collateral asset.
+    fn usd(&self, amount: Amount) -> String {
+        let spec = self.rules().spec();
+        let decimals = spec.assets[usize::from(spec.collateral.0)].decimals;
+        let sign = if amount < 0 { "-" } else { "" };
+        format!("{sign}{}", format_units(amount.unsigned_abs(), decimals))
+    }
+
+    fn time_ms(&self) -> u64 {
+        self.shared.head.read().time_us / 1000
+    }
+
+    fn meta(&self) -> Value {
+        let perpetuals = self.rules().spec().markets.iter().filter_map(|market| {
+            let Product::Perpetual { initial_margin_ppm, .. } = market.product else { return None };
+            Some(json!({
+                "name": market.name,
+                "szDecimals": market.size_decimals,
+                "maxLeverage": 1_000_000 / initial_margin_ppm.max(1),
+                "marginTableId": 0,
+            }))
+        });
+        let universe: Vec<Value> = perpetuals.collect();
+        json!({ "universe": universe, "marginTables": [], "collateralToken": 0 })
+    }
+
+    fn spot_meta(&self) -> Value {
+        let spec = self.rules().spec();
+        let token = |(index, asset): (usize, &atoll_exchange::AssetSpec)| {
+            json!({
+                "name": asset.symbol,
+                "szDecimals": asset.decimals.min(8),
+                "weiDecimals": asset.decimals,
+                "index": index,
+                "tokenId": format!("0x{index:032x}"),
+                "isCanonical": true,
+                "evmContract": null,
+                "fullName": null,
+            })
+        };
+        let tokens: Vec<Value> = spec.assets.iter().enumerate().map(token).collect();
+        let mut universe = Vec::new();
+        for market in &spec.markets {
+            if let Product::Spot { base, quote } = market.product {
+                universe.push(json!({
+                    "name": market.name,
+                    "tokens": [base.0, quote.0],
+                    "index": universe.len(),
+                    "isCanonical": true,
+                }));
+            }
+        }
+        json!({ "tokens": tokens, "universe": universe })
+    }
+
+    fn address(request: &Value) -> Result<Address, QueryError> {
+        let text = request["user"].as_str().unwrap_or_default();
+        text.parse().map_err(|_| invalid("user must be an address of 40 hex digits with 0x"))
+    }
+
+    fn answer_info(&self, request: &Value) -> Result<Value, QueryError> {
+        let kind = request["type"].as_str().unwrap_or_default();
+        let coin = || self.market(request["coin"].as_str().unwrap_or_default());
+        Ok(match kind {
+            "meta" => self.meta(),
+            "spotMeta" => self.spot_meta(),
+            "metaAndAssetCtxs" => json!([self.meta(), self.contexts(true)]),
+            "spotMetaAndAssetCtxs" => json!([self.spot_meta(), self.contexts(false)]),
+            "perpDexs" => json!([null]),
+            "allMids" => self.mids(),
+            "l2Book" => self.l2_book(coin()?),
+            "recentTrades" => self.observer.trades(coin()?).into(),
+            "openOrders" => self.open_orders(&Self::address(request)?, false),
+            "frontendOpenOrders" => self.open_orders(&Self::address(request)?, true),
+            "orderStatus" => self.order_status(&Self::address(request)?, &request["oid"])?,
+            "userFills" => self.fills(&Self::address(request)?, 0, u64::MAX),
+            "userFillsByTime" => {
+                let start = request["startTime"].as_u64().unwrap_or(0);
+                let end = request["endTime"].as_u64().unwrap_or(u64::MAX);
+                self.fills(&Self::address(request)?, start, end)
+            }
+            "historicalOrders" => self.historical_orders(&Self::address(request)?),
+            "clearinghouseState" => self.clearinghouse(&Self::address(request)?),
+            "spotClearinghouseState" => self.spot_balances(&Self::address(request)?),
+            "userRole" => {
+                let known = self.live.machine.read();
+                let account = known.vm().account_of(&Self::address(request)?);
+                json!({ "role": if account.is_some() { "user" } else { "missing" } })
+            }
+            "extraAgents" => self.agents(&Self::address(request)?),
+            "exchangeStatus" => json!({ "time": self.time_ms(), "specialStatuses": null }),
+            _ => {
+                return Err(invalid(format!(
+                    "info requests of type \"{kind}\" are not answered here; there are meta, \
+                     spotMeta, metaAndAssetCtxs, allMids, l2Book, recentTrades, openOrders, \
+                     frontendOpenOrders, orderStatus, userFills, userFillsByTime, \
+                     historicalOrders, clearinghouseState, spotClearinghouseState, userRole, \
+                     extraAgents, exchangeStatus"
+                )));
+            }
+        })
     }
 }
 
 impl Venue for ExchangeAdapter {
     fn environment(&self) -> EnvironmentId {
         self.live.spec.id
+    }
+
+    fn info(&self, request: Value) -> Pending<'_, Result<Value, QueryError>> {
+        // Peeking takes microseconds: no detour over another thread.
+        Box::pin(async move { self.answer_info(&request) })
+    }
+
+    fn assemble(&self, parts: ActionParts) -> Result<Vec<u8>, Reject> {
+        let ActionParts { action, nonce, vault, expires_after, signature } = parts;
+        let transaction =
+            ExchangeTransaction::hyperliquid(action, nonce, vault, expires_after, signature)?;
+        Ok(transaction.to_bytes())
+    }
+
+    fn answer(&self, action: &str, receipt: &[u8]) -> Result<Value, Reject> {
+        #[derive(serde::Deserialize)]
+        struct Named<'a> {
+            #[serde(rename = "type", borrow)]
+            kind: std::borrow::Cow<'a, str>,
+        }
+        let undecodable = |what: &str| Reject::new(RejectCode::Malformed, what.to_string());
+        let named: Named<'_> =
+            serde_json::from_str(action).map_err(|_| undecodable("the action names no type"))?;
+        let receipt =
+            Receipt::from_bytes(receipt).map_err(|_| undecodable("the receipt does not decode"))?;
+        let done = ExchangeReceipt::of(&receipt)?;
+        let kind = match &*named.kind {
+            "order" | "modify" | "batchModify" => "order",
+            "cancel" | "cancelByCloid" => "cancel",
+            _ => {
+                if let Some(Status::Rejected { code, detail }) =
+                    done.statuses.iter().find(|s| matches!(s, Status::Rejected { .. }))
+                {
+                    return Err(Reject::new(*code, detail.clone()));
+                }
+                return Ok(json!({ "type": "default" }));
+            }
+        };
+        let markets = done.events.iter().find_map(|event| match event {
+            atoll_exchange::Event::Filled(fill) => Some(fill.market),
+            _ => None,
+        });
+        let statuses: Vec<Value> =
+            done.statuses.iter().map(|status| self.status(status, markets)).collect();
+        Ok(json!({ "type": kind, "data": { "statuses": statuses } }))
+    }
+
+    fn subscription(&self, request: &Value) -> Result<Subscription, QueryError> {
+        let coin = || -> Result<(MarketId, String), QueryError> {
+            let market = self.market(request["coin"].as_str().unwrap_or_default())?;
+            Ok((market, self.coin(market)))
+        };
+        let (topic, snapshot) = match request["type"].as_str().unwrap_or_default() {
+            "l2Book" => {
+                let (market, coin) = coin()?;
+                (Topic::L2Book(coin), Some(self.l2_book(market)))
+            }
+            "bbo" => {
+                let (market, coin) = coin()?;
+                (Topic::Bbo(coin), Some(self.bbo(market)))
+            }
+            "trades" => {
+                let (market, coin) = coin()?;
+                let recent = self.observer.trades(market);
+                (Topic::Trades(coin), (!recent.is_empty()).then(|| recent.into()))
+            }
+            "allMids" => (Topic::AllMids, Some(json!({ "mids": self.mids() }))),
+            "userFills" => {
+                let user = Self::address(request)?;
+                let fills = self.fills(&user, 0, u64::MAX);
+                let user_text = format!("{user:#x}");
+                let data = json!({ "isSnapshot": true, "user": user_text, "fills": fills });
+                (Topic::UserFills(user), Some(data))
+            }
+            "orderUpdates" => (Topic::OrderUpdates(Self::address(request)?), None),
+            other => {
+                return Err(invalid(format!(
+                    "there is no subscription \"{other}\"; there are l2Book, bbo, trades, \
+                     allMids, userFills, orderUpdates"
+                )));
+            }
+        };
+        Ok(Subscription { topic, snapshot })
+    }
+
+    fn events(&self) -> broadcast::Receiver<Arc<VenueEvent>> {
+        self.observer.events.subscribe()
     }
 }

@@ -11,11 +11,16 @@ pub(crate) use metrics::NodeMetrics;
 
 use super::Shared;
 use super::driver;
+use super::environment::Live;
 use atoll_rpc::port::{Accepted, Pending, QueryError, ReceiptView, Submit, Wait};
+use atoll_state::Resident;
 use atoll_types::{Encode, EnvironmentId, Reject, RejectCode, Transaction};
 use atoll_vm::Receipt;
-use atoll_vm::exchange::ExchangeReceipt;
+use atoll_vm::exchange::{ExchangeReceipt, ExchangeVm};
 use std::sync::Arc;
+
+/// An exchange environment of this node.
+pub(crate) type LiveExchange = Arc<Live<ExchangeVm<Resident>>>;
 
 /// The way in.
 pub(crate) struct SubmitAdapter(pub(crate) Arc<Shared>);
