@@ -4,8 +4,10 @@ ATOLL_URL names the gateway.
 """
 
 import os
+import sys
 import threading
 import time
+import traceback
 
 import eth_account
 from hyperliquid.exchange import Exchange
@@ -81,8 +83,7 @@ def main():
     ):
         info.subscribe(subscription, feed)
 
-    mid = float(eventually("a mark price", lambda: info.all_mids().get("BTC") or
-                           info.meta_and_asset_ctxs()[1][0].get("markPx")))
+    mid = float(eventually("a mark price", lambda: info.all_mids().get("BTC")))
     px = round(mid)
 
     # Place, read, modify, cancel.
@@ -91,6 +92,8 @@ def main():
     check("open order", [o["oid"] for o in info.open_orders(ALICE.address)] == [oid])
     book = info.l2_snapshot("BTC")
     check("the book shows it", float(book["levels"][0][0]["px"]) == px - 100, book)
+    eventually("ws l2Book", lambda: any(d["levels"][0] or d["levels"][1] for d in feed.of("l2Book")))
+    eventually("ws bbo", lambda: any(d["bbo"][0] for d in feed.of("bbo")))
     queried = info.query_order_by_oid(ALICE.address, oid)
     check("order status", queried["order"]["status"] == "open", queried)
     modified = alice.modify_order(oid, "BTC", True, 0.02, px - 50, {"limit": {"tif": "Gtc"}})
@@ -119,9 +122,7 @@ def main():
     [status] = statuses(bob.order("BTC", False, 0.3, px, {"limit": {"tif": "Ioc"}}))
 
     # The socket.
-    eventually("ws l2Book", lambda: any(d["levels"][0] or d["levels"][1] for d in feed.of("l2Book")))
     eventually("ws trades", lambda: any(float(t["sz"]) == 0.2 for d in feed.of("trades") for t in d))
-    eventually("ws bbo", lambda: feed.of("bbo"))
     eventually("ws userFills", lambda: any(float(f["sz"]) == 0.2 for d in feed.of("userFills") for f in d["fills"]))
     eventually("ws orderUpdates", lambda: any(u["status"] == "filled" for d in feed.of("orderUpdates") for u in d))
 
@@ -135,7 +136,7 @@ def main():
 
     refused("dust", alice.order("BTC", True, 0.00001, px - 1000, {"limit": {"tif": "Gtc"}}), "minimum")
     refused("off tick", alice.order("BTC", True, 0.01, px - 0.05, {"limit": {"tif": "Gtc"}}), "tick")
-    refused("margin", alice.order("BTC", True, 900, px - 10, {"limit": {"tif": "Gtc"}}), "margin")
+    refused("margin", alice.order("BTC", True, 900, px - 10, {"limit": {"tif": "Gtc"}}), "collateral")
     refused("would cross", alice.order("BTC", True, 0.01, px + 100, {"limit": {"tif": "Alo"}})
             if statuses(bob.order("BTC", False, 0.1, px + 50, {"limit": {"tif": "Gtc"}})) else None, "post")
     refused("unknown order", alice.cancel("BTC", 999_999_999), "order")
@@ -145,5 +146,12 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
-    os._exit(0)
+    code = 1
+    try:
+        main()
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
+    # The SDK's socket has threads of its own that would keep a failed run alive.
+    os._exit(code)

@@ -301,7 +301,7 @@ pub(crate) struct Item {
 
 /// Told of everything an environment executes, in order, on its thread.
 pub(crate) trait Observer: Send + Sync {
-    /// A tick, or the inputs of an opening, was executed.
+    /// A tick was executed. (Inputs of an opening show in the marks of the next tick.)
     fn executed(&self, time_us: u64, receipts: &[Receipt]);
     /// A slot was sealed.
     fn sealed(&self, result: &SlotResult);
@@ -350,9 +350,6 @@ impl Runner {
         let inputs: Vec<AnyPrepared> = own.map(|t| self.environment.prepare(&t.bytes)).collect();
         let receipts = self.guard(|environment| environment.open_slot(opening, &inputs));
         self.environment.gate().opened.store(true, Relaxed);
-        if let (Some(observer), false) = (&self.observer, receipts.is_empty()) {
-            observer.executed(opening.time_us, &receipts);
-        }
         self.batch = Some(Batch::open(self.environment.id(), opening));
         self.aliases = inputs.iter().map(alias).collect();
         self.receipts = receipts;
