@@ -182,7 +182,7 @@ impl<S: Source> Exchange<S> {
         }
         for ((book, price), (size, count)) in levels {
             let level = self.state.levels.peek(&LevelKey { book, price });
-            if !level.is_some_and(|level| (level.size, level.count) == (size, count)) {
+            if level.is_none_or(|level| (level.size, level.count) != (size, count)) {
                 wrong.push(format!("{book:?} at {price}: {level:?}, orders {size}/{count}"));
             }
         }

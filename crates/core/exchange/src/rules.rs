@@ -304,5 +304,5 @@ fn scaled(value: u128, up: u32, down: u32) -> Option<u128> {
         return value.checked_mul(10u128.checked_pow(up - down)?);
     }
     let divisor = 10u128.checked_pow(down - up)?;
-    (value % divisor == 0).then(|| value / divisor)
+    value.is_multiple_of(divisor).then(|| value / divisor)
 }

@@ -31,13 +31,13 @@ impl<S: Source> Engine<'_, S> {
         let rules = self.market(request.market)?;
         let prices = *self.state.prices.get(&MarketKey(request.market));
         check_form(rules, request, &prices)?;
-        if let Some(client_id) = request.client_id {
-            if self.state.clients.get(&ClientKey { account, client_id }).order.0 != 0 {
-                return Err(Refusal::new(
-                    RejectCode::DuplicateClientId,
-                    "an open order has this client id; use another one or cancel that order",
-                ));
-            }
+        if let Some(client_id) = request.client_id
+            && self.state.clients.get(&ClientKey { account, client_id }).order.0 != 0
+        {
+            return Err(Refusal::new(
+                RejectCode::DuplicateClientId,
+                "an open order has this client id; use another one or cancel that order",
+            ));
         }
         // An order that never rests takes no slot; its number is unique by the command's.
         let immediate = request.tif == Tif::Ioc;

@@ -7,22 +7,22 @@ use atoll_state::object::{self, ReadSet};
 use atoll_state::{Resident, Witnessed, WriteSet};
 use atoll_types::{Address, RejectCode};
 
-pub const USDC: AssetId = AssetId(0);
-pub const COIN: AssetId = AssetId(1);
-pub const BTC: MarketId = MarketId(0);
-pub const ETH: MarketId = MarketId(1);
-pub const SPOT: MarketId = MarketId(2);
+pub(crate) const USDC: AssetId = AssetId(0);
+pub(crate) const COIN: AssetId = AssetId(1);
+pub(crate) const BTC: MarketId = MarketId(0);
+pub(crate) const ETH: MarketId = MarketId(1);
+pub(crate) const SPOT: MarketId = MarketId(2);
 
 /// What the harness feeds.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Op {
+pub(crate) enum Op {
     Do(AccountId, Command),
     In(Input),
 }
 
-pub type Answer = (Result<Outcome, Refusal>, Vec<Event>);
+pub(crate) type Answer = (Result<Outcome, Refusal>, Vec<Event>);
 
-pub fn perpetual(name: &str) -> MarketSpec {
+pub(crate) fn perpetual(name: &str) -> MarketSpec {
     MarketSpec {
         name: name.into(),
         product: Product::Perpetual {
@@ -44,7 +44,7 @@ pub fn perpetual(name: &str) -> MarketSpec {
 }
 
 /// Two perpetuals and a spot market; a tick × lot of the perpetuals is one quote unit.
-pub fn spec() -> ExchangeSpec {
+pub(crate) fn spec() -> ExchangeSpec {
     ExchangeSpec {
         assets: vec![
             AssetSpec { symbol: "USDC".into(), decimals: 6 },
@@ -70,11 +70,11 @@ pub fn spec() -> ExchangeSpec {
     }
 }
 
-pub fn address(n: u32) -> Address {
+pub(crate) fn address(n: u32) -> Address {
     Address::left_padding_from(&(n + 1).to_be_bytes())
 }
 
-pub struct Harness {
+pub(crate) struct Harness {
     pub full: Exchange<Resident>,
     /// Leave each object out of each witness and see it noticed: quadratic, for small ranges.
     pub leave_out: bool,
@@ -84,13 +84,13 @@ pub struct Harness {
 }
 
 impl Harness {
-    pub fn new(spec: ExchangeSpec) -> Self {
+    pub(crate) fn new(spec: ExchangeSpec) -> Self {
         let full = Exchange::new(Rules::new(spec).unwrap(), 7);
         Self { full, leave_out: false, written: (0, 0), read: 0 }
     }
 
     /// `accounts` with a million dollars and ten thousand coins each, marks at 1000 ticks.
-    pub fn funded(spec: ExchangeSpec, accounts: u32) -> Self {
+    pub(crate) fn funded(spec: ExchangeSpec, accounts: u32) -> Self {
         let mut harness = Self::new(spec);
         let mut ops = Vec::new();
         for n in 0..accounts {
@@ -113,7 +113,7 @@ impl Harness {
     }
 
     /// Runs a range of commands, twice, and checks everything that must hold.
-    pub fn range(&mut self, ops: &[Op]) -> Vec<Answer> {
+    pub(crate) fn range(&mut self, ops: &[Op]) -> Vec<Answer> {
         object::begin(&mut self.full);
         let answers = run(&mut self.full, ops);
         let (mut writes, mut reads) = (WriteSet::default(), ReadSet::default());
@@ -164,17 +164,17 @@ impl Harness {
     }
 
     /// Runs one command.
-    pub fn one(&mut self, account: u32, command: Command) -> Answer {
+    pub(crate) fn one(&mut self, account: u32, command: Command) -> Answer {
         self.range(&[Op::Do(AccountId(account), command)]).remove(0)
     }
 
     /// Runs one input.
-    pub fn input(&mut self, input: Input) -> Answer {
+    pub(crate) fn input(&mut self, input: Input) -> Answer {
         self.range(&[Op::In(input)]).remove(0)
     }
 
     /// Places an order that must be accepted.
-    pub fn place(&mut self, account: u32, order: OrderRequest) -> Placed {
+    pub(crate) fn place(&mut self, account: u32, order: OrderRequest) -> Placed {
         match self.one(account, Command::Place(order)).0 {
             Ok(Outcome::Placed(placed)) => placed,
             other => panic!("{other:?}"),
@@ -182,17 +182,19 @@ impl Harness {
     }
 
     /// Runs a command that must be refused with this code and change nothing.
-    pub fn refused(&mut self, account: u32, command: Command, code: RejectCode) {
+    pub(crate) fn refused(&mut self, account: u32, command: Command, code: RejectCode) {
         let (answer, _) = self.one(account, command);
         assert_eq!(answer.map_err(|refusal| refusal.code), Err(code));
         assert_eq!(self.written.1, 1, "a refusal writes the count of commands and nothing else");
     }
 
     /// Moves marks: oracle and tick.
-    pub fn mark(&mut self, market: MarketId, price: Price) {
+    pub(crate) fn mark(&mut self, market: MarketId, price: Price) {
         let time_us = self.full.peek_global().time_us + 500;
         let ops = [Input::Oracle { market, price }, Input::Tick { time_us }];
-        self.range(&ops.map(Op::In)).into_iter().for_each(|answer| drop(answer.0.unwrap()));
+        self.range(&ops.map(Op::In)).into_iter().for_each(|answer| {
+            answer.0.unwrap();
+        });
     }
 }
 
@@ -209,14 +211,14 @@ fn run<S: atoll_state::Source>(exchange: &mut Exchange<S>, ops: &[Op]) -> Vec<An
     answers
 }
 
-pub fn order(market: MarketId, side: Side, price: Price, size: Size) -> OrderRequest {
+pub(crate) fn order(market: MarketId, side: Side, price: Price, size: Size) -> OrderRequest {
     OrderRequest { market, side, price, size, tif: Tif::Gtc, reduce_only: false, client_id: None }
 }
 
-pub fn buy(price: Price, size: Size) -> OrderRequest {
+pub(crate) fn buy(price: Price, size: Size) -> OrderRequest {
     order(BTC, Side::Buy, price, size)
 }
 
-pub fn sell(price: Price, size: Size) -> OrderRequest {
+pub(crate) fn sell(price: Price, size: Size) -> OrderRequest {
     order(BTC, Side::Sell, price, size)
 }

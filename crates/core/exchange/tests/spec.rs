@@ -1,0 +1,147 @@
+//! Specs: what is refused, by key, and the encoding that goes into the spec hash.
+
+mod common;
+
+use atoll_exchange::*;
+use atoll_types::{Decode, Encode, RejectCode, sha256};
+use common::*;
+
+#[test]
+fn a_spec_that_cannot_run_is_refused_by_key() {
+    type Change = fn(&mut ExchangeSpec);
+    let cases: &[(&str, Change)] = &[
+        ("assets", |s| s.assets.clear()),
+        ("assets[1].symbol", |s| s.assets[1].symbol = "USDC".into()),
+        ("assets[0].decimals", |s| s.assets[0].decimals = 19),
+        ("collateral", |s| s.collateral = AssetId(2)),
+        ("limits.orders_per_account", |s| s.limits.orders_per_account = 4097),
+        ("limits.positions_per_account", |s| s.limits.positions_per_account = 0),
+        ("limits.fills_per_command", |s| s.limits.fills_per_command = 0),
+        ("markets", |s| s.markets.clear()),
+        ("markets[1].name", |s| s.markets[1].name = "BTC".into()),
+        ("markets[0].name", |s| s.markets[0].name = "a b".into()),
+        ("markets[0].tick", |s| s.markets[0].tick = 0),
+        ("markets[0].lot", |s| s.markets[0].lot = 0),
+        // 10⁻⁷ dollars are no whole number of millionths.
+        ("markets[0].tick", |s| s.markets[0].price_decimals = 2),
+        ("markets[0].price_max", |s| s.markets[0].price_max = 1 << 40),
+        ("markets[0].price_max", |s| s.markets[0].tick = 1 << 30),
+        ("markets[0].order_size_max", |s| s.markets[0].order_size_max = 0),
+        ("markets[0].price_band_ppm", |s| s.markets[0].price_band_ppm = 0),
+        ("markets[0].taker_fee_ppm", |s| s.markets[0].taker_fee_ppm = 100_001),
+        ("markets[0].maker_fee_ppm", |s| s.markets[0].maker_fee_ppm = -351),
+        ("markets[2].maker_fee_ppm", |s| s.markets[2].maker_fee_ppm = -1),
+        ("markets[2].lot", |s| s.assets[1].decimals = 3),
+        ("markets[2].product.base", |s| {
+            s.markets[2].product = Product::Spot { base: AssetId(7), quote: USDC };
+        }),
+        ("markets[2].product.quote", |s| {
+            s.markets[2].product = Product::Spot { base: USDC, quote: USDC };
+        }),
+        ("markets[0].product.maintenance_margin_ppm", |s| {
+            s.markets[0].product = Product::Perpetual {
+                initial_margin_ppm: 50_000,
+                maintenance_margin_ppm: 50_000,
+                mark_band_ppm: 1,
+            };
+        }),
+    ];
+    assert_eq!(spec().validate(), Ok(()));
+    for (key, change) in cases {
+        let mut broken = spec();
+        change(&mut broken);
+        let error = broken.validate().expect_err(key);
+        assert_eq!(error.key, *key, "{error}");
+        assert!(Rules::from_bytes(&broken.to_bytes()).is_err());
+    }
+}
+
+#[test]
+fn the_edge_reads_decimals_into_ticks_and_lots() {
+    let market = &spec().markets[0];
+    assert_eq!(market.parse_price("100.5"), Ok(1005));
+    assert_eq!(market.parse_size("0.00010"), Ok(10));
+    let code = |result: Result<u64, Refusal>| result.unwrap_err().code;
+    assert_eq!(code(market.parse_price("100.55")), RejectCode::OffTick);
+    assert_eq!(code(market.parse_size("0.000001")), RejectCode::OffLot);
+    assert_eq!(code(market.parse_size("-1")), RejectCode::Malformed);
+    assert_eq!(code(market.parse_price("99999999999999999999")), RejectCode::Overflow);
+    let coarse = MarketSpec { tick: 5, ..market.clone() };
+    assert_eq!(coarse.parse_price("100.5"), Ok(201));
+    assert_eq!(code(coarse.parse_price("100.4")), RejectCode::OffTick);
+    assert_eq!(
+        (coarse.format_price(201), coarse.format_size(-10)),
+        ("100.5".into(), "-0.0001".into())
+    );
+}
+
+#[test]
+fn the_encodings_are_golden() {
+    let bytes = spec().to_bytes();
+    assert_eq!(ExchangeSpec::from_bytes(&bytes), Ok(spec()));
+    for cut in 0..bytes.len() {
+        assert!(ExchangeSpec::from_bytes(&bytes[..cut]).is_err());
+    }
+    let request = OrderRequest { client_id: Some([9; 16]), reduce_only: true, ..buy(1005, 300) };
+    let commands = [
+        Command::Place(request),
+        Command::Cancel(OrderSelector::Order(OrderId(5 << 12 | 3))),
+        Command::Cancel(OrderSelector::Client([8; 16])),
+        Command::CancelAll { market: None },
+        Command::CancelAll { market: Some(ETH) },
+        Command::Modify { target: OrderSelector::Order(OrderId(1 << 12)), order: request },
+        Command::Transfer { to: address(1), asset: COIN, wallet: Wallet::Spot, amount: 1 << 70 },
+        Command::Move { to: Wallet::Collateral, amount: 5 },
+        Command::SetLeverage { market: BTC, leverage: 7 },
+    ];
+    let credit = (address(0), USDC, Wallet::Collateral, 300);
+    let (address, asset, wallet, amount) = credit;
+    let inputs = [
+        Input::Credit { address, asset, wallet, amount },
+        Input::Debit { address, asset, wallet, amount },
+        Input::Oracle { market: ETH, price: 999 },
+        Input::Pause { market: BTC, paused: true },
+        Input::Tick { time_us: 1_700_000_000_000_000 },
+    ];
+    let mut all = bytes;
+    for command in &commands {
+        assert_eq!(Command::from_bytes(&command.to_bytes()).as_ref(), Ok(command));
+        command.encode(&mut all);
+    }
+    for input in &inputs {
+        assert_eq!(Input::from_bytes(&input.to_bytes()).as_ref(), Ok(input));
+        input.encode(&mut all);
+    }
+    assert_eq!(sha256(&[&all]).to_string(), GOLDEN_INPUTS);
+}
+
+/// A small history: its events, and every object of the state it leads to.
+#[test]
+fn the_state_is_golden() {
+    let mut h = Harness::funded(spec(), 3);
+    let mut events = Vec::new();
+    let mut keep = |answer: Answer| events.extend(answer.1);
+    for n in 0..20 {
+        let client_id = (n % 3 == 0).then_some([n as u8 + 1; 16]);
+        keep(h.one(0, Command::Place(OrderRequest { client_id, ..buy(990 - n % 4, 10 + n) })));
+        keep(h.one(1, Command::Place(sell(1000 + n % 4, 10 + n))));
+    }
+    keep(h.one(2, Command::Place(buy(1002, 140))));
+    keep(h.one(0, Command::Place(order(SPOT, Side::Sell, 500, 7000))));
+    keep(h.one(2, Command::Place(order(SPOT, Side::Buy, 500, 5000))));
+    keep(h.one(2, Command::SetLeverage { market: ETH, leverage: 3 }));
+    keep(h.one(0, Command::CancelAll { market: Some(BTC) }));
+    let mut bytes = Vec::new();
+    events.iter().for_each(|event| event.encode(&mut bytes));
+    let all = atoll_state::object::export(&mut h.full);
+    let mut objects: Vec<_> = all.iter().collect();
+    objects.sort();
+    for (key, value) in objects {
+        bytes.extend_from_slice(key);
+        bytes.extend_from_slice(value.unwrap());
+    }
+    assert_eq!(sha256(&[&bytes]).to_string(), GOLDEN_STATE);
+}
+
+const GOLDEN_INPUTS: &str = "0xe4a51290fe0a28739074ebf70d009518397c2dd90a9f5290e26d637ea7c58bf7";
+const GOLDEN_STATE: &str = "0x3b2fb9a30c95ee7cd7a65703c0f3698450af919feb3ec3ee1e7f237a44e0cdc6";
