@@ -256,10 +256,9 @@ impl ExchangeObserver {
 fn recent(kept: &mut Kept, account: AccountId) -> &mut Recent {
     if !kept.accounts.contains_key(&account) {
         kept.seen.push_back(account);
-        if kept.seen.len() > ACCOUNTS_KEPT {
-            if let Some(oldest) = kept.seen.pop_front() {
-                kept.accounts.remove(&oldest);
-            }
+        let full = kept.seen.len() > ACCOUNTS_KEPT;
+        if let Some(oldest) = kept.seen.pop_front_if(|_| full) {
+            kept.accounts.remove(&oldest);
         }
     }
     kept.accounts.entry(account).or_default()

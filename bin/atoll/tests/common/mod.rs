@@ -1,0 +1,125 @@
+//! A node of its own for a test, and a small HTTP client.
+#![allow(dead_code)] // each test binary uses its part
+
+use atoll_types::Encode;
+use atoll_types::crypto::SigningKey;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// The binary under test.
+pub(crate) fn atoll() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_atoll"))
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(args: &[&str], data_dir: &Path) -> Output {
+    atoll().args(args).arg("--data-dir").arg(data_dir).output().expect("the binary runs")
+}
+
+/// A running `atoll dev`.
+pub(crate) struct Node {
+    child: Child,
+    pub(crate) address: String,
+}
+
+impl Node {
+    /// Starts a node and waits until it listens.
+    pub(crate) fn start(data_dir: &Path, args: &[&str]) -> Self {
+        let mut child = atoll()
+            .arg("dev")
+            .args(["--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(data_dir)
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("the binary starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("stdout")).lines();
+        let address = loop {
+            let line = lines.next().expect("the node says where it listens").expect("utf-8");
+            if let Some((_, rest)) = line.split_once("gateway on http://") {
+                break rest.trim().to_string();
+            }
+        };
+        // Keep reading, so that the node never waits for a full pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, address }
+    }
+
+    /// SIGKILL, and wait until it is gone.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("the node runs");
+        self.child.wait().expect("the node ends");
+    }
+
+    /// GET; the status and the JSON.
+    pub(crate) fn get(&self, path: &str) -> (u16, Value) {
+        http(&self.address, "GET", path, "").expect("the gateway answers")
+    }
+
+    /// POST of JSON; the status and the JSON.
+    pub(crate) fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        http(&self.address, "POST", path, &body.to_string()).expect("the gateway answers")
+    }
+
+    /// Submits a transaction; none if the node went away meanwhile.
+    pub(crate) fn submit(&self, environment: &str, bytes: &[u8]) -> Option<(u16, Value)> {
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let body = json!({ "environment": environment, "bytes": format!("0x{hex}") });
+        http(&self.address, "POST", "/atoll/transactions", &body.to_string())
+    }
+
+    /// Asks again until the answer is there.
+    pub(crate) fn eventually(&self, path: &str) -> Value {
+        let end = Instant::now() + Duration::from_secs(10);
+        loop {
+            let (status, value) = self.get(path);
+            if status == 200 {
+                return value;
+            }
+            assert!(Instant::now() < end, "{path}: {status} {value}");
+            std::thread::sleep(Duration::from_millis(30));
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One HTTP request on a connection of its own.
+pub(crate) fn http(address: &str, method: &str, path: &str, body: &str) -> Option<(u16, Value)> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).ok()?;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some((status, serde_json::from_str(body).unwrap_or(Value::Null)))
+}
+
+/// Milliseconds since the Unix epoch.
+pub(crate) fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.expect("the clock is past 1970").as_millis() as u64
+}
+
+/// A signed action that does nothing but use its nonce.
+pub(crate) fn noop(key: &SigningKey, nonce: u64) -> Vec<u8> {
+    use atoll_vm::exchange::{build, sign};
+    sign::sign_action(key, build::noop(), nonce).to_bytes()
+}
