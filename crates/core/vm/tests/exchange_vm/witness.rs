@@ -230,12 +230,12 @@ proptest! {
         let mut nonce = START_MS;
         for ops in &ranges {
             let steps = steps(&spec, ops, &mut nonce);
-            again(&mut full, &spec, now, &steps, Some(picked.clone()));
-            let ticks = steps.iter().filter_map(|step| match step {
+            again(&mut full, &spec, now, &steps, Some(picked));
+            let mut ticks = steps.iter().filter_map(|step| match step {
                 Step::Tick(time_us) => Some(*time_us),
                 Step::Transaction(_) => None,
             });
-            now = ticks.last().unwrap_or(now);
+            now = ticks.next_back().unwrap_or(now);
         }
     }
 }
