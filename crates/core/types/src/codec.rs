@@ -229,7 +229,7 @@ mod tests {
             assert_eq!(Reader::new(&out).varint128(), Ok(value));
         }
         assert_eq!(Reader::new(&[0x80, 0]).varint(), Err(CodecError::Invalid("varint")));
-        assert_eq!(Reader::new(&[0xff; 19]).varint128().is_err(), true);
+        assert!(Reader::new(&[0xff; 19]).varint128().is_err());
         assert_eq!(Reader::new(&[0x80]).varint(), Err(CodecError::Truncated { missing: 1 }));
     }
 
