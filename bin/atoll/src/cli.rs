@@ -35,6 +35,9 @@ pub(crate) enum Command {
     /// code that a challenger or a proof guest runs: no database, nothing but spec, batch and
     /// witness.
     Verify(VerifyArgs),
+    /// Measure this machine
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Check environment spec files and print what they define
     Spec(SpecArgs),
 }
@@ -125,6 +128,37 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["slot", "commands", "save"])]
     pub(crate) claim: Option<PathBuf>,
     /// Print the result as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// The exchange core on one thread, margin checks and object tracking included
+    Exchange(BenchArgs),
+    /// Authenticated state: object updates per second with root
+    State(StateArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct BenchArgs {
+    /// Commands to run
+    #[arg(long, default_value_t = 1_000_000, value_name = "N")]
+    pub(crate) commands: u64,
+    /// Print one JSON object on the last line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StateArgs {
+    /// Keys in the state; may be given several times
+    #[arg(long, default_values_t = [1_000_000, 5_000_000], value_name = "N")]
+    pub(crate) keys: Vec<u64>,
+    /// Updates per commit
+    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    pub(crate) batch: u64,
+    /// Print one JSON object on the last line
     #[arg(long)]
     pub(crate) json: bool,
 }

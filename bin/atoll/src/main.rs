@@ -1,5 +1,6 @@
 //! Atoll: one binary that boots, runs, verifies and measures a network of execution environments.
 
+mod bench;
 mod cli;
 mod dev;
 mod market;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Dev(args) => dev::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::Bench(command) => bench::run(command),
         Command::Spec(args) => spec(args),
     };
     match result {
