@@ -4,10 +4,10 @@
 //! * equity = collateral + Σ (value(size) − cost);
 //! * exposure = max(|size + bids|, |size − asks|), the worst that open orders can lead to (orders
 //!   that only reduce can lead to nothing and are not in `bids` and `asks`);
-//! * initial requirement = Σ value(exposure) × initial fraction, plus
-//!   max(0, bid notional − value(bids)) plus max(0, value(asks) − ask notional), plus
-//!   maker fee × (bid notional + ask notional). The second line is what resting orders would lose against the mark if they filled (gains and
-//!   losses of one side's orders are netted), the third what filling them costs;
+//! * initial requirement = Σ value(exposure) × initial fraction, plus what resting orders would
+//!   lose against the mark if they filled, max(0, bid notional − value(bids)) and
+//!   max(0, value(asks) − ask notional) (gains and losses of one side's orders are netted), plus
+//!   what filling them costs, maker fee × (bid notional + ask notional);
 //! * maintenance requirement = Σ value(|size|) × maintenance fraction.
 //!
 //! An order that can enlarge exposure is accepted only if equity covers the initial requirement as

@@ -352,3 +352,19 @@ fn a_level_of_100_000_orders_is_not_rewritten() {
     h.place(30, OrderRequest { tif: Tif::Ioc, ..sell(990, 20) });
     assert!(h.read < 40, "taking two orders read {} objects", h.read);
 }
+
+#[test]
+fn an_idle_slot_is_given_to_another_market() {
+    let mut limited = spec();
+    limited.limits.positions_per_account = 1;
+    let mut h = Harness::funded(limited, 2);
+    h.leave_out = true;
+    let eth = order(ETH, Side::Buy, 990, 10);
+    h.place(0, buy(990, 10));
+    h.refused(0, Command::Place(eth), RejectCode::TooManyPositions);
+    h.one(0, Command::CancelAll { market: None }).0.unwrap();
+    h.place(0, eth);
+    let markets: Vec<_> = h.full.peek_positions(AccountId(0)).iter().map(|v| v.market).collect();
+    assert_eq!(markets, [ETH]);
+    h.refused(0, Command::Place(buy(990, 10)), RejectCode::TooManyPositions);
+}

@@ -147,7 +147,9 @@ impl<S: Source> Engine<'_, S> {
         }
     }
 
-    /// What a taker on `side` could trade at once, by the totals of the levels it crosses.
+    /// What a taker on `side` could trade at once, by the totals of the levels it crosses; at most
+    /// as many levels as the command may have steps (what lies behind them counts as resting at
+    /// the limit, which asks for more, never for less).
     pub(crate) fn plan(
         &mut self,
         rules: &crate::rules::MarketRules,

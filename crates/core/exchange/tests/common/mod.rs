@@ -2,6 +2,8 @@
 //! again on nothing but its witness, and money is counted after each.
 #![allow(dead_code, missing_docs)]
 
+pub(crate) mod twin;
+
 use atoll_exchange::*;
 use atoll_state::object::{self, ReadSet};
 use atoll_state::{Resident, Witnessed, WriteSet};
@@ -74,6 +76,25 @@ pub(crate) fn address(n: u32) -> Address {
     Address::left_padding_from(&(n + 1).to_be_bytes())
 }
 
+/// A million dollars twice and ten thousand coins each; marks at 1000 ticks.
+pub(crate) fn funding(accounts: u32) -> Vec<Op> {
+    let mut ops = Vec::new();
+    for n in 0..accounts {
+        for (asset, wallet, amount) in [
+            (USDC, Wallet::Collateral, 1_000_000_000_000),
+            (USDC, Wallet::Spot, 1_000_000_000_000),
+            (COIN, Wallet::Spot, 1_000_000_000_000),
+        ] {
+            ops.push(Op::In(Input::Credit { address: address(n), asset, wallet, amount }));
+        }
+    }
+    for market in [BTC, ETH] {
+        ops.push(Op::In(Input::Oracle { market, price: 1000 }));
+    }
+    ops.push(Op::In(Input::Tick { time_us: 1 }));
+    ops
+}
+
 pub(crate) struct Harness {
     pub full: Exchange<Resident>,
     /// Leave each object out of each witness and see it noticed: quadratic, for small ranges.
@@ -92,20 +113,7 @@ impl Harness {
     /// `accounts` with a million dollars and ten thousand coins each, marks at 1000 ticks.
     pub(crate) fn funded(spec: ExchangeSpec, accounts: u32) -> Self {
         let mut harness = Self::new(spec);
-        let mut ops = Vec::new();
-        for n in 0..accounts {
-            for (asset, wallet, amount) in [
-                (USDC, Wallet::Collateral, 1_000_000_000_000),
-                (USDC, Wallet::Spot, 1_000_000_000_000),
-                (COIN, Wallet::Spot, 1_000_000_000_000),
-            ] {
-                ops.push(Op::In(Input::Credit { address: address(n), asset, wallet, amount }));
-            }
-        }
-        for market in [BTC, ETH] {
-            ops.push(Op::In(Input::Oracle { market, price: 1000 }));
-        }
-        ops.push(Op::In(Input::Tick { time_us: 1 }));
+        let ops = funding(accounts);
         for answer in harness.range(&ops) {
             answer.0.unwrap();
         }

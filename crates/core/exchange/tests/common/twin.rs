@@ -1,0 +1,646 @@
+//! The naive twin: one list of orders in order of arrival, every sum taken anew from it, every
+//! rule word by word. Assumes what [`super::spec`] says: one quote unit per tick and lot, account
+//! numbers from 0, two perpetuals and a spot market of 10,000 base units a lot.
+
+use super::*;
+
+const LOT_UNITS: i128 = 10_000;
+
+#[derive(Clone, Default)]
+struct Owner {
+    collateral: i128,
+    spot: [i128; 2],
+    /// Size, cost and leverage by market.
+    positions: [(i64, i128, u8); 2],
+}
+
+#[derive(Clone, Default)]
+struct Venue {
+    mark: u64,
+    oracle: u64,
+    next_oracle: u64,
+    last: u64,
+    trades: u64,
+    paused: bool,
+}
+
+#[derive(Clone)]
+pub(crate) struct Twin {
+    spec: ExchangeSpec,
+    commands: u64,
+    time_us: u64,
+    owners: Vec<Owner>,
+    venues: Vec<Venue>,
+    /// Open orders in order of arrival.
+    pub orders: Vec<Order>,
+    events: Vec<Event>,
+}
+
+type Reply = Result<Outcome, RejectCode>;
+
+fn ceil(product: i128) -> i128 {
+    (product + 999_999).div_euclid(1_000_000)
+}
+
+fn value(price: u64, size: i128) -> i128 {
+    i128::from(price) * size
+}
+
+impl Twin {
+    pub(crate) fn new(spec: ExchangeSpec) -> Self {
+        Self {
+            spec,
+            commands: 0,
+            time_us: 0,
+            owners: Vec::new(),
+            venues: vec![Venue::default(); 3],
+            orders: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    pub(crate) fn run(&mut self, op: &Op) -> (Reply, Vec<Event>) {
+        self.commands += 1;
+        let before = self.clone();
+        let reply = match op {
+            Op::Do(account, command) => self.execute(*account, command),
+            Op::In(input) => self.apply(input),
+        };
+        let events = std::mem::take(&mut self.events);
+        if reply.is_err() {
+            *self = before;
+            return (reply, Vec::new());
+        }
+        (reply, events)
+    }
+
+    fn execute(&mut self, account: AccountId, command: &Command) -> Reply {
+        let at = account.0 as usize;
+        if at >= self.owners.len() {
+            return Err(RejectCode::UnknownAccount);
+        }
+        match command {
+            Command::Place(request) => self.place(account, request).map(Outcome::Placed),
+            Command::Cancel(target) => {
+                self.cancel(account, target, CancelReason::Requested)?;
+                Ok(Outcome::Cancelled(1))
+            }
+            Command::CancelAll { market } => {
+                if market.is_some_and(|m| m.0 > 2) {
+                    return Err(RejectCode::UnknownMarket);
+                }
+                let mut mine: Vec<Order> = self.orders.clone();
+                mine.retain(|o| o.account == account && market.is_none_or(|m| m == o.market));
+                mine.sort_by_key(|o| o.order.slot());
+                for order in &mine {
+                    self.drop_order(order, CancelReason::Requested);
+                }
+                Ok(Outcome::Cancelled(mine.len() as u32))
+            }
+            Command::Modify { target, order } => {
+                let old = self.cancel(account, target, CancelReason::Modified)?;
+                let placed = self.place(account, order)?;
+                self.events.push(Event::Modified { old: old.order, new: placed.order });
+                Ok(Outcome::Placed(placed))
+            }
+            Command::Transfer { to, asset, wallet, amount } => {
+                self.check_money(*asset, *wallet, *amount)?;
+                let to = (0..self.owners.len()).find(|n| address(*n as u32) == *to);
+                let to = to.ok_or(RejectCode::UnknownAccount)?;
+                self.give(at, *asset, *wallet, -amount, BalanceCause::Transfer)?;
+                self.give(to, *asset, *wallet, *amount, BalanceCause::Transfer)
+            }
+            Command::Move { to, amount } => {
+                self.check_money(USDC, *to, *amount)?;
+                let from = if *to == Wallet::Spot { Wallet::Collateral } else { Wallet::Spot };
+                self.give(at, USDC, from, -amount, BalanceCause::Move)?;
+                self.give(at, USDC, *to, *amount, BalanceCause::Move)
+            }
+            Command::SetLeverage { market, leverage } => {
+                let old = match usize::from(market.0) {
+                    0 | 1 => self.owners[at].positions[usize::from(market.0)].2,
+                    2 => return Err(RejectCode::Unsupported),
+                    _ => return Err(RejectCode::UnknownMarket),
+                };
+                if !(1..=20).contains(leverage) {
+                    return Err(RejectCode::InsufficientMargin);
+                }
+                self.owners[at].positions[usize::from(market.0)].2 = *leverage;
+                let (bids, asks, ..) = self.open(account, *market);
+                let flat = self.owners[at].positions[usize::from(market.0)].0 == 0;
+                let tightens = old == 0 || *leverage < old;
+                let (equity, initial, _) = self.margin(at, None);
+                if tightens && !(flat && bids == 0 && asks == 0) && equity < initial {
+                    return Err(RejectCode::InsufficientMargin);
+                }
+                let (market, leverage) = (*market, *leverage);
+                self.events.push(Event::LeverageSet { account, market, leverage });
+                Ok(Outcome::Done)
+            }
+        }
+    }
+
+    fn apply(&mut self, input: &Input) -> Reply {
+        match input {
+            Input::Credit { address: who, asset, wallet, amount } => {
+                self.check_money(*asset, *wallet, *amount)?;
+                let known = (0..self.owners.len()).find(|n| address(*n as u32) == *who);
+                let at = known.unwrap_or_else(|| {
+                    self.owners.push(Owner::default());
+                    let account = AccountId(self.owners.len() as u32 - 1);
+                    self.events.push(Event::AccountOpened { account, address: *who });
+                    account.0 as usize
+                });
+                self.give(at, *asset, *wallet, *amount, BalanceCause::Credit)
+            }
+            Input::Debit { address: who, asset, wallet, amount } => {
+                self.check_money(*asset, *wallet, *amount)?;
+                let known = (0..self.owners.len()).find(|n| address(*n as u32) == *who);
+                let at = known.ok_or(RejectCode::UnknownAccount)?;
+                self.give(at, *asset, *wallet, -amount, BalanceCause::Debit)
+            }
+            Input::Oracle { market, price } => {
+                match (market.0, *price) {
+                    (2, _) => return Err(RejectCode::Unsupported),
+                    (3.., _) => return Err(RejectCode::UnknownMarket),
+                    (_, 0) => return Err(RejectCode::OffTick),
+                    (_, price) => self.venues[usize::from(market.0)].next_oracle = price,
+                }
+                Ok(Outcome::Done)
+            }
+            Input::Pause { market, paused } => {
+                let venue = self.venues.get_mut(usize::from(market.0));
+                venue.ok_or(RejectCode::UnknownMarket)?.paused = *paused;
+                self.events.push(Event::Paused { market: *market, paused: *paused });
+                Ok(Outcome::Done)
+            }
+            Input::Tick { time_us } => {
+                self.time_us = self.time_us.max(*time_us);
+                for n in 0..3u16 {
+                    let market = MarketId(n);
+                    let (bid, ask) = (self.best(market, Side::Buy), self.best(market, Side::Sell));
+                    let venue = &mut self.venues[usize::from(n)];
+                    let before = (venue.mark, venue.oracle);
+                    if venue.next_oracle != 0 {
+                        venue.oracle = std::mem::take(&mut venue.next_oracle);
+                    }
+                    let last = (venue.last != 0).then_some(venue.last);
+                    let middle = |other: u64| {
+                        let mut three = [bid, ask, last].map(|p| p.unwrap_or(other));
+                        three.sort();
+                        three[1]
+                    };
+                    venue.mark = if n < 2 {
+                        let band = venue.oracle / 100;
+                        middle(venue.oracle).clamp(venue.oracle - band, venue.oracle + band)
+                    } else {
+                        match (bid, ask, last) {
+                            (_, _, Some(last)) => middle(last),
+                            (Some(bid), Some(ask), None) => (bid + ask) / 2,
+                            _ => 0,
+                        }
+                    };
+                    let (mark, oracle) = (venue.mark, venue.oracle);
+                    if (mark, oracle) != before {
+                        self.events.push(Event::MarkChanged { market, mark, oracle });
+                    }
+                }
+                Ok(Outcome::Done)
+            }
+        }
+    }
+
+    fn check_money(&self, asset: AssetId, wallet: Wallet, amount: i128) -> Result<(), RejectCode> {
+        match () {
+            () if asset.0 > 1 => Err(RejectCode::Unsupported),
+            () if wallet == Wallet::Collateral && asset != USDC => Err(RejectCode::Unsupported),
+            () if amount <= 0 || amount > 1 << 96 => Err(RejectCode::Overflow),
+            () => Ok(()),
+        }
+    }
+
+    fn give(
+        &mut self,
+        at: usize,
+        asset: AssetId,
+        wallet: Wallet,
+        change: i128,
+        cause: BalanceCause,
+    ) -> Reply {
+        if change < 0 {
+            match wallet {
+                Wallet::Spot if self.free(at, asset) < -change => {
+                    return Err(RejectCode::InsufficientBalance);
+                }
+                Wallet::Spot => {}
+                Wallet::Collateral => {
+                    let (equity, initial, _) = self.margin(at, None);
+                    let collateral = self.owners[at].collateral;
+                    if collateral < -change {
+                        return Err(RejectCode::InsufficientBalance);
+                    }
+                    if equity - initial < -change {
+                        return Err(RejectCode::InsufficientMargin);
+                    }
+                }
+            }
+        }
+        let owner = &mut self.owners[at];
+        let purse = match wallet {
+            Wallet::Collateral => &mut owner.collateral,
+            Wallet::Spot => &mut owner.spot[usize::from(asset.0)],
+        };
+        *purse += change;
+        let (account, balance) = (AccountId(at as u32), *purse);
+        let event = Event::BalanceChanged { account, asset, wallet, change, balance, cause };
+        self.events.push(event);
+        Ok(Outcome::Done)
+    }
+
+    /// Spot balance less what orders hold.
+    fn free(&self, at: usize, asset: AssetId) -> i128 {
+        let mine = self.orders.iter().filter(|o| o.account.0 as usize == at && o.market == SPOT);
+        let held = mine.map(|o| match (o.side, asset) {
+            (Side::Buy, USDC) => value(o.price, o.remaining.into()),
+            (Side::Sell, COIN) => LOT_UNITS * i128::from(o.remaining),
+            _ => 0,
+        });
+        self.owners[at].spot[usize::from(asset.0)] - held.sum::<i128>()
+    }
+
+    fn best(&self, market: MarketId, side: Side) -> Option<u64> {
+        let there = self.orders.iter().filter(|o| o.market == market && o.side == side);
+        let prices = there.map(|o| o.price);
+        if side == Side::Buy { prices.max() } else { prices.min() }
+    }
+
+    /// Bids, asks and their notionals that can enlarge a position.
+    fn open(&self, account: AccountId, market: MarketId) -> (i128, i128, i128, i128) {
+        let mut sums = (0, 0, 0, 0);
+        for o in self.orders.iter().filter(|o| o.account == account && o.market == market) {
+            let (size, notional) = (i128::from(o.remaining), value(o.price, o.remaining.into()));
+            match (o.reduce_only, o.side) {
+                (true, _) => {}
+                (_, Side::Buy) => sums = (sums.0 + size, sums.1, sums.2 + notional, sums.3),
+                (_, Side::Sell) => sums = (sums.0, sums.1 + size, sums.2, sums.3 + notional),
+            }
+        }
+        sums
+    }
+
+    /// Equity, initial and maintenance requirement; with one market as it would be.
+    #[allow(clippy::type_complexity)]
+    fn margin(
+        &self,
+        at: usize,
+        trial: Option<(MarketId, i64, i128, (i128, i128, i128, i128))>,
+    ) -> (i128, i128, i128) {
+        let (mut equity, mut initial, mut reserves, mut maintenance) =
+            (self.owners[at].collateral, 0, 0, 0);
+        for market in [BTC, ETH] {
+            let n = usize::from(market.0);
+            let mut it = (
+                self.owners[at].positions[n].0,
+                self.owners[at].positions[n].1,
+                self.open(AccountId(at as u32), market),
+            );
+            if let Some((_, size, cost, open)) = trial.filter(|trial| trial.0 == market) {
+                it = (size, cost, open);
+            }
+            let (size, cost, (bids, asks, bid_notional, ask_notional)) = it;
+            let mark = self.venues[n].mark;
+            let size = i128::from(size);
+            equity += value(mark, size) - cost;
+            let leverage = i128::from(self.owners[at].positions[n].2);
+            let fraction =
+                if leverage == 0 { 50_000 } else { (1_000_000 + leverage - 1) / leverage };
+            let worst = (size + bids).abs().max((size - asks).abs());
+            initial += value(mark, worst) * fraction.max(50_000);
+            reserves += (bid_notional - value(mark, bids)).max(0);
+            reserves += (value(mark, asks) - ask_notional).max(0);
+            let fee = i128::from(self.spec.markets[n].maker_fee_ppm.max(0));
+            initial += (bid_notional + ask_notional) * fee;
+            maintenance += value(mark, size.abs()) * 25_000;
+        }
+        (equity, ceil(initial) + reserves, ceil(maintenance))
+    }
+
+    fn cancel(
+        &mut self,
+        account: AccountId,
+        target: &OrderSelector,
+        reason: CancelReason,
+    ) -> Result<Order, RejectCode> {
+        let is = |o: &&Order| {
+            o.account == account
+                && match target {
+                    OrderSelector::Order(order) => o.order == *order,
+                    OrderSelector::Client(client) => o.client_id == Some(*client),
+                }
+        };
+        let order = *self.orders.iter().find(is).ok_or(RejectCode::UnknownOrder)?;
+        self.drop_order(&order, reason);
+        Ok(order)
+    }
+
+    fn drop_order(&mut self, order: &Order, reason: CancelReason) {
+        self.orders.retain(|o| o.order != order.order);
+        self.events.push(Event::Cancelled { order: *order, reason });
+    }
+
+    /// What a taker meets, best price first, then oldest.
+    fn queue(&self, order: &Order) -> Vec<Order> {
+        let meets = |o: &&Order| {
+            o.market == order.market
+                && o.side != order.side
+                && match order.side {
+                    Side::Buy => o.price <= order.price,
+                    Side::Sell => o.price >= order.price,
+                }
+        };
+        let mut queue: Vec<Order> = self.orders.iter().filter(meets).copied().collect();
+        queue.sort_by_key(|o| if order.side == Side::Buy { o.price } else { u64::MAX - o.price });
+        queue
+    }
+
+    fn place(&mut self, account: AccountId, r: &OrderRequest) -> Result<Placed, RejectCode> {
+        let n = usize::from(r.market.0);
+        let rules = self.spec.markets.get(n).ok_or(RejectCode::UnknownMarket)?.clone();
+        let perpetual = n < 2;
+        let mark = self.venues[n].mark;
+        let off = u128::from(mark.abs_diff(r.price)) * 1_000_000 > u128::from(mark) * 200_000;
+        let notional = value(r.price, r.size.into());
+        let mine = || self.orders.iter().filter(|o| o.account == account);
+        let slot = (0..).find(|slot| mine().all(|o| o.order.slot() != *slot)).unwrap();
+        let limits = self.spec.limits;
+        let mut order = Order {
+            order: OrderId(self.commands << 12 | u64::from(slot)),
+            account,
+            market: r.market,
+            side: r.side,
+            price: r.price,
+            size: r.size,
+            remaining: r.size,
+            tif: r.tif,
+            reduce_only: r.reduce_only,
+            client_id: r.client_id,
+            time_us: self.time_us,
+        };
+        let ioc = r.tif == Tif::Ioc;
+        if ioc {
+            order.order = OrderId(self.commands << 12);
+        }
+        let queue = self.queue(&order);
+        let own_first = queue.first().is_some_and(|o| o.account == account);
+        for (wrong, code) in [
+            (r.price == 0, RejectCode::OffTick),
+            (r.size == 0, RejectCode::OffLot),
+            (r.price > rules.price_max, RejectCode::Overflow),
+            (r.size > rules.order_size_max, RejectCode::Overflow),
+            (r.reduce_only && !perpetual, RejectCode::Unsupported),
+            (self.venues[n].paused, RejectCode::MarketPaused),
+            (perpetual && mark == 0, RejectCode::NoMark),
+            (mark != 0 && off, RejectCode::PriceBand),
+            (notional < rules.notional_min.into() && !r.reduce_only, RejectCode::Dust),
+            (
+                r.client_id.is_some() && mine().any(|o| o.client_id == r.client_id),
+                RejectCode::DuplicateClientId,
+            ),
+            (!ioc && slot >= limits.orders_per_account, RejectCode::TooManyOrders),
+            (ioc && queue.is_empty(), RejectCode::NoLiquidity),
+            (r.tif == Tif::PostOnly && !queue.is_empty(), RejectCode::WouldCross),
+            (own_first && self.spec.self_trade == SelfTrade::CancelTaker, RejectCode::SelfTrade),
+        ] {
+            if wrong {
+                return Err(code);
+            }
+        }
+        if r.reduce_only {
+            let most = self.reducible(&order);
+            if most == 0 {
+                return Err(RejectCode::NotReducing);
+            }
+            order.size = order.size.min(most);
+            order.remaining = order.size;
+        }
+        // What it would trade at once if every order it meets were real; as many levels are
+        // looked at as a command may have steps.
+        let (mut left, mut pays) = (order.remaining, 0);
+        let mut prices: Vec<u64> = queue.iter().map(|o| o.price).collect();
+        prices.dedup();
+        prices.truncate(limits.fills_per_command as usize);
+        for o in queue.iter().filter(|o| prices.contains(&o.price)) {
+            let take = left.min(o.remaining);
+            pays += value(o.price, take.into());
+            left -= take;
+        }
+        let rest = if ioc { 0 } else { left };
+        let filled = order.remaining - left;
+        if perpetual {
+            if !self.covered(&order, filled, pays, rest) {
+                return Err(RejectCode::InsufficientMargin);
+            }
+        } else if !self.affords(&order, pays, rest) {
+            return Err(RejectCode::InsufficientBalance);
+        }
+        self.events.push(Event::Accepted(order));
+        let (size, mut spent, mut stopped) = (order.remaining, 0, None);
+        let mut steps = 0;
+        while let Some(maker) = self.queue(&order).first().copied() {
+            if order.remaining == 0 {
+                break;
+            }
+            if steps == limits.fills_per_command {
+                stopped = Some(CancelReason::TooManyFills);
+                break;
+            }
+            steps += 1;
+            let skip = if maker.account == account {
+                if self.spec.self_trade == SelfTrade::CancelTaker {
+                    stopped = Some(CancelReason::SelfTrade);
+                    break;
+                }
+                Some(CancelReason::SelfTrade)
+            } else if maker.reduce_only && self.reducible(&maker) == 0 {
+                Some(CancelReason::ReduceOnly)
+            } else {
+                None
+            };
+            if let Some(reason) = skip {
+                self.drop_order(&maker, reason);
+                let worst = value(order.price, order.remaining.into());
+                let goes_on = if perpetual {
+                    self.covered(&order, order.remaining, worst, 0)
+                } else {
+                    self.affords(&order, worst, 0)
+                };
+                if !goes_on {
+                    stopped = Some(CancelReason::Margin);
+                    break;
+                }
+                continue;
+            }
+            spent += self.trade(&mut order, &maker);
+        }
+        if steps == limits.fills_per_command && order.remaining > 0 {
+            stopped = stopped.or(Some(CancelReason::TooManyFills));
+        }
+        let stopped = stopped.or(ioc.then_some(CancelReason::Immediate));
+        let mut resting = 0;
+        match stopped {
+            _ if order.remaining == 0 => {}
+            Some(reason) => self.events.push(Event::Cancelled { order, reason }),
+            None => {
+                self.orders.push(order);
+                self.events.push(Event::Rested(order));
+                resting = order.remaining;
+            }
+        }
+        let filled = size - order.remaining;
+        Ok(Placed { order: order.order, filled, notional: spent, resting })
+    }
+
+    fn reducible(&self, order: &Order) -> u64 {
+        let at = order.account.0 as usize;
+        let size = self.owners[at].positions[usize::from(order.market.0)].0;
+        let against = if order.side == Side::Buy { -size } else { size };
+        against.max(0) as u64
+    }
+
+    fn affords(&self, order: &Order, pays: i128, rest: u64) -> bool {
+        let at = order.account.0 as usize;
+        match order.side {
+            Side::Buy => self.free(at, USDC) >= pays + value(order.price, rest.into()),
+            Side::Sell => self.free(at, COIN) >= LOT_UNITS * i128::from(order.remaining),
+        }
+    }
+
+    fn covered(&self, order: &Order, filled: u64, pays: i128, rest: u64) -> bool {
+        let (at, n) = (order.account.0 as usize, usize::from(order.market.0));
+        let (size, cost, _) = self.owners[at].positions[n];
+        let mark = self.venues[n].mark;
+        let sign = if order.side == Side::Buy { 1 } else { -1 };
+        let mut open = self.open(order.account, order.market);
+        let same_side = if sign == 1 { open.0 } else { open.1 };
+        let reduces = order.reduce_only
+            || same_side + i128::from(order.remaining) <= i128::from(self.reducible(order));
+        if !order.reduce_only {
+            let (rest, notional) = (i128::from(rest), value(order.price, rest.into()));
+            match order.side {
+                Side::Buy => open = (open.0 + rest, open.1, open.2 + notional, open.3),
+                Side::Sell => open = (open.0, open.1 + rest, open.2, open.3 + notional),
+            }
+        }
+        let after = size + sign as i64 * filled as i64;
+        let trial = Some((order.market, after, cost + sign * pays, open));
+        let (equity, initial, maintenance) = self.margin(at, trial);
+        let fee = ceil(pays * i128::from(self.spec.markets[n].taker_fee_ppm));
+        let rest_loss =
+            (sign * (value(order.price, rest.into()) - value(mark, rest.into()))).max(0);
+        if !reduces {
+            return equity >= initial + fee;
+        }
+        let loss = sign * (pays - value(mark, filled.into()));
+        let freed = value(mark, i128::from(filled) + i128::from(rest)) * 25_000 / 1_000_000;
+        loss + rest_loss + fee <= freed || equity >= maintenance + rest_loss + fee
+    }
+
+    fn trade(&mut self, taker: &mut Order, maker: &Order) -> i128 {
+        let n = usize::from(maker.market.0);
+        let cap = if maker.reduce_only { self.reducible(maker) } else { u64::MAX };
+        let size = taker.remaining.min(maker.remaining).min(cap);
+        let notional = value(maker.price, size.into());
+        taker.remaining -= size;
+        let found = self.orders.iter_mut().find(|o| o.order == maker.order).unwrap();
+        found.remaining -= size;
+        let maker_left = found.remaining;
+        self.orders.retain(|o| o.remaining > 0);
+        let rules = &self.spec.markets[n];
+        let (maker_ppm, taker_ppm) =
+            (i128::from(rules.maker_fee_ppm), i128::from(rules.taker_fee_ppm));
+        // Floored towards the fund when it pays, up when it is paid.
+        let fee = |ppm: i128, base: i128| {
+            if ppm < 0 { -(base * -ppm / 1_000_000) } else { ceil(base * ppm) }
+        };
+        let mut party = |order: &Order, remaining: u64, ppm: i128| {
+            let owner = &mut self.owners[order.account.0 as usize];
+            let mut party = Party {
+                account: order.account,
+                order: order.order,
+                client_id: order.client_id,
+                size: order.size,
+                remaining,
+                fee: 0,
+                fee_asset: USDC,
+                closed_pnl: 0,
+                start_position: 0,
+            };
+            let buys = order.side == Side::Buy;
+            if n == 2 {
+                let units = LOT_UNITS * i128::from(size);
+                let got = if buys { units } else { notional };
+                party.fee_asset = if buys { COIN } else { USDC };
+                party.fee = fee(ppm, got);
+                owner.spot[0] += if buys { -notional } else { notional - party.fee };
+                owner.spot[1] += if buys { units - party.fee } else { -units };
+                return party;
+            }
+            let (held, cost, _) = &mut owner.positions[n];
+            party.start_position = *held;
+            let sign: i64 = if buys { 1 } else { -1 };
+            let closes = (-sign * *held).max(0).min(size as i64);
+            let released =
+                if closes == 0 { 0 } else { *cost * i128::from(closes) / i128::from(held.abs()) };
+            let opened = value(maker.price, i128::from(size) - i128::from(closes));
+            let closed = value(maker.price, closes.into());
+            party.closed_pnl = if closes == 0 { 0 } else { -released - i128::from(sign) * closed };
+            *cost += i128::from(sign) * opened - released;
+            *held += sign * size as i64;
+            party.fee = fee(ppm, notional);
+            owner.collateral += party.closed_pnl - party.fee;
+            party
+        };
+        let maker_party = party(maker, maker_left, maker_ppm);
+        let taker_party = party(taker, taker.remaining, taker_ppm);
+        let venue = &mut self.venues[n];
+        venue.last = maker.price;
+        venue.trades += 1;
+        self.events.push(Event::Filled(Fill {
+            market: maker.market,
+            trade: venue.trades,
+            taker_side: taker.side,
+            price: maker.price,
+            size,
+            notional,
+            maker: maker_party,
+            taker: taker_party,
+        }));
+        notional
+    }
+
+    /// Open size by price, best first.
+    pub(crate) fn levels(&self, market: MarketId, side: Side) -> Vec<LevelView> {
+        let mut views: Vec<LevelView> = Vec::new();
+        let mut orders = self.orders.clone();
+        orders.retain(|o| o.market == market && o.side == side);
+        orders.sort_by_key(|o| if side == Side::Sell { o.price } else { u64::MAX - o.price });
+        for o in orders {
+            match views.last_mut().filter(|view| view.price == o.price) {
+                Some(view) => {
+                    view.size += u128::from(o.remaining);
+                    view.count += 1;
+                }
+                None => {
+                    let size = o.remaining.into();
+                    views.push(LevelView { price: o.price, size, count: 1 });
+                }
+            }
+        }
+        views
+    }
+
+    /// Equity, initial and maintenance requirement of an account.
+    pub(crate) fn account(&self, at: usize) -> (i128, i128, i128) {
+        self.margin(at, None)
+    }
+}

@@ -1,0 +1,177 @@
+//! Random histories against the naive twin: the same answers, the same events, the same books and
+//! margins, on full state and on every range's witness alone.
+
+mod common;
+
+use atoll_exchange::*;
+use common::twin::Twin;
+use common::*;
+use proptest::prelude::*;
+
+/// A command whose targets are chosen when it runs.
+#[derive(Clone, Debug)]
+enum Plan {
+    Place(u32, OrderRequest),
+    Cancel(u32, usize),
+    CancelClient(u32, u8),
+    CancelAll(u32, Option<MarketId>),
+    Modify(u32, usize, OrderRequest),
+    Input(Input),
+    Other(u32, Command),
+}
+
+const ACCOUNTS: u32 = 4;
+
+fn market() -> impl Strategy<Value = MarketId> {
+    prop_oneof![5 => Just(BTC), 2 => Just(ETH), 3 => Just(SPOT)]
+}
+
+fn request() -> impl Strategy<Value = OrderRequest> {
+    let price = prop_oneof![40 => 994..1007u64, 6 => 850..1150u64, 1 => Just(0), 1 => 700..2000u64];
+    // A thousand dollars' worth, or enough to run out of margin or of coins.
+    let size = prop_oneof![
+        30 => 1..40u64, 1 => Just(0), 8 => 1..9_000_000_000u64, 8 => 1..60_000_000u64
+    ];
+    let tif = prop_oneof![6 => Just(Tif::Gtc), 2 => Just(Tif::Ioc), 2 => Just(Tif::PostOnly)];
+    let client_id = prop::option::weighted(0.2, (0..9u8).prop_map(|n| [n; 16]));
+    let side = prop_oneof![Just(Side::Buy), Just(Side::Sell)];
+    (market(), side, price, size, tif, prop::bool::weighted(0.12), client_id).prop_map(
+        |(market, side, price, size, tif, reduce_only, client_id)| OrderRequest {
+            market,
+            side,
+            price,
+            size,
+            tif,
+            reduce_only,
+            client_id,
+        },
+    )
+}
+
+fn other() -> impl Strategy<Value = Command> {
+    let wallet = prop_oneof![Just(Wallet::Collateral), Just(Wallet::Spot)];
+    let asset = prop_oneof![4 => Just(USDC), 2 => Just(COIN), 1 => Just(AssetId(7))];
+    let amount = prop_oneof![0..1000i128, 0..1_500_000_000_000i128, Just(-3)];
+    prop_oneof![
+        (0..ACCOUNTS + 1, asset, wallet.clone(), amount.clone()).prop_map(
+            |(to, asset, wallet, amount)| {
+                Command::Transfer { to: address(to), asset, wallet, amount }
+            }
+        ),
+        (wallet, amount).prop_map(|(to, amount)| Command::Move { to, amount }),
+        (market(), 0..22u8)
+            .prop_map(|(market, leverage)| Command::SetLeverage { market, leverage }),
+    ]
+}
+
+fn input() -> impl Strategy<Value = Input> {
+    let amount = prop_oneof![0..1000i128, 0..1_500_000_000_000i128];
+    prop_oneof![
+        6 => (0..9000u64).prop_map(|time_us| Input::Tick { time_us }),
+        5 => (market(), prop_oneof![950..1050u64, 900..1100u64])
+            .prop_map(|(market, price)| Input::Oracle { market, price }),
+        1 => (market(), prop::bool::weighted(0.15))
+            .prop_map(|(market, paused)| Input::Pause { market, paused }),
+        1 => (0..ACCOUNTS, amount.clone()).prop_map(|(n, amount)| Input::Credit {
+            address: address(n), asset: USDC, wallet: Wallet::Collateral, amount,
+        }),
+        2 => (0..ACCOUNTS + 1, amount).prop_map(|(n, amount)| Input::Debit {
+            address: address(n), asset: USDC, wallet: Wallet::Collateral, amount,
+        }),
+    ]
+}
+
+fn plan() -> impl Strategy<Value = Plan> {
+    let who = || 0..ACCOUNTS;
+    prop_oneof![
+        50 => (who(), request()).prop_map(|(who, order)| Plan::Place(who, order)),
+        12 => (who(), any::<usize>()).prop_map(|(who, nth)| Plan::Cancel(who, nth)),
+        3 => (who(), 0..6u8).prop_map(|(who, id)| Plan::CancelClient(who, id)),
+        2 => (who(), prop::option::of(market())).prop_map(|(who, m)| Plan::CancelAll(who, m)),
+        10 => (who(), any::<usize>(), request())
+            .prop_map(|(who, nth, order)| Plan::Modify(who, nth, order)),
+        12 => input().prop_map(Plan::Input),
+        5 => (0..ACCOUNTS + 1, other()).prop_map(|(who, command)| Plan::Other(who, command)),
+    ]
+}
+
+fn concrete(plan: &Plan, twin: &Twin) -> Op {
+    // Mostly the account's own orders, now and then somebody else's.
+    let nth = |who: u32, nth: usize| {
+        let open = &twin.orders;
+        let own: Vec<_> = open.iter().filter(|o| o.account.0 == who || nth % 16 == 0).collect();
+        own.get(nth % own.len().max(1)).map_or(OrderId(1 << 12), |o| o.order)
+    };
+    let (who, command) = match *plan {
+        Plan::Place(who, order) => (who, Command::Place(order)),
+        Plan::Cancel(who, n) => (who, Command::Cancel(OrderSelector::Order(nth(who, n)))),
+        Plan::CancelClient(who, id) => (who, Command::Cancel(OrderSelector::Client([id; 16]))),
+        Plan::CancelAll(who, market) => (who, Command::CancelAll { market }),
+        Plan::Modify(who, n, order) => {
+            (who, Command::Modify { target: OrderSelector::Order(nth(who, n)), order })
+        }
+        Plan::Input(input) => return Op::In(input),
+        Plan::Other(who, command) => (who, command),
+    };
+    Op::Do(AccountId(who), command)
+}
+
+/// A spec whose limits are met often.
+fn tight(policy: SelfTrade, fills: u32, orders: u32) -> ExchangeSpec {
+    let limits =
+        Limits { orders_per_account: orders, fills_per_command: fills, ..Limits::default() };
+    ExchangeSpec { self_trade: policy, limits, ..spec() }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 120,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+    #[test]
+    fn the_engine_does_what_the_rules_say(
+        ranges in prop::collection::vec(prop::collection::vec(plan(), 1..60), 1..15),
+        maker in any::<bool>(),
+        fills in prop_oneof![Just(3u32), Just(1000)],
+        orders in prop_oneof![Just(9u32), Just(1024)],
+        leave_out in prop::bool::weighted(0.1),
+    ) {
+        let policy = if maker { SelfTrade::CancelMaker } else { SelfTrade::CancelTaker };
+        let spec = tight(policy, fills, orders);
+        let mut harness = Harness::new(spec.clone());
+        let mut twin = Twin::new(spec);
+        let funding = funding(ACCOUNTS);
+        let mut history: Vec<Vec<Op>> = vec![funding];
+        for plans in std::iter::once(&Vec::new()).chain(&ranges) {
+            let mut expected = Vec::new();
+            let ops: Vec<Op> = if let Some(ops) = history.pop() {
+                expected.extend(ops.iter().map(|op| twin.run(op)));
+                ops
+            } else {
+                plans.iter().map(|plan| {
+                    let op = concrete(plan, &twin);
+                    expected.push(twin.run(&op));
+                    op
+                }).collect()
+            };
+            harness.leave_out = leave_out;
+            let answers = harness.range(&ops);
+            for ((op, (answer, events)), (reply, told)) in ops.iter().zip(answers).zip(expected) {
+                prop_assert_eq!(&answer.map_err(|refusal| refusal.code), &reply, "{:?}", op);
+                prop_assert_eq!(&events, &told, "{:?}", op);
+            }
+            for market in [BTC, ETH, SPOT] {
+                for side in [Side::Buy, Side::Sell] {
+                    let levels = harness.full.peek_levels(market, side, 1000);
+                    prop_assert_eq!(levels, twin.levels(market, side));
+                }
+            }
+            for n in 0..ACCOUNTS {
+                let margin = harness.full.peek_margin(AccountId(n));
+                let found = (margin.equity(), margin.initial(), margin.maintenance());
+                prop_assert_eq!(found, twin.account(n as usize));
+            }
+        }
+    }
+}
