@@ -99,7 +99,8 @@ fn concrete(plan: &Plan, twin: &Twin) -> Op {
     // Mostly the account's own orders, now and then somebody else's.
     let nth = |who: u32, nth: usize| {
         let open = &twin.orders;
-        let own: Vec<_> = open.iter().filter(|o| o.account.0 == who || nth % 16 == 0).collect();
+        let own: Vec<_> =
+            open.iter().filter(|o| o.account.0 == who || nth.is_multiple_of(16)).collect();
         own.get(nth % own.len().max(1)).map_or(OrderId(1 << 12), |o| o.order)
     };
     let (who, command) = match *plan {
