@@ -85,12 +85,9 @@ impl Maker {
 
     fn command(&mut self, steps: &mut Vec<Step>, account: AccountId, command: Command) {
         let rests = !matches!(command, Command::Place(OrderRequest { tif: Tif::Ioc, .. }));
-        if let Ok(Outcome::Placed(placed)) =
-            self.exchange.execute(account, &command, &mut self.events)
-        {
-            if rests {
-                self.live.push((account, placed.order));
-            }
+        match self.exchange.execute(account, &command, &mut self.events) {
+            Ok(Outcome::Placed(placed)) if rests => self.live.push((account, placed.order)),
+            _ => {}
         }
         self.events.clear();
         steps.push(Step::Command(account, command));
