@@ -2,7 +2,9 @@
 
 use crate::exchange::Exchange;
 use crate::ids::{AccountId, Amount, AssetId, MarketId, Side, Size};
-use crate::objects::{BookId, ChunkKey, LevelKey, OrderPage, OrderRef, Position, PositionGroup};
+use crate::objects::{
+    BookId, ChunkKey, LevelKey, OrderChunk, OrderPage, OrderRef, Position, PositionGroup,
+};
 use crate::rules::ProductRules;
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -116,6 +118,7 @@ impl<S: Source> Exchange<S> {
                     .push(format!("reserves of {account} in {market}: {position:?}, {expected:?}"));
             }
         }
+        self.check_links(&mut wrong);
         self.check_tops(&mut wrong);
         wrong
     }
@@ -187,6 +190,34 @@ impl<S: Source> Exchange<S> {
             }
         }
         reserved
+    }
+
+    /// Whether each level's chunks are linked both ways, in order, and are all there are.
+    fn check_links(&self, wrong: &mut Vec<String>) {
+        let mut linked = 0;
+        for (key, level) in self.state.levels.local_iter() {
+            let LevelKey { book, price } = *key;
+            let (mut before, mut next) = (0, level.head);
+            while let Some(chunk) = next.checked_sub(1) {
+                let found = self.state.chunks.peek(&ChunkKey { book, price, chunk });
+                let fits = |found: &&OrderChunk| {
+                    !found.is_empty() && found.prev == before && (before == 0 || before < next)
+                };
+                let Some(found) = found.filter(fits) else {
+                    wrong.push(format!("{key:?}: chunk {chunk} after {before} is {found:?}"));
+                    break;
+                };
+                linked += 1;
+                (before, next) = (next, found.next);
+            }
+            if before != level.tail {
+                wrong.push(format!("{key:?} ends at {before}: {level:?}"));
+            }
+        }
+        let all = self.state.chunks.local_iter().count();
+        if linked != all {
+            wrong.push(format!("{linked} chunks are linked, there are {all}"));
+        }
     }
 
     fn check_tops(&self, wrong: &mut Vec<String>) {

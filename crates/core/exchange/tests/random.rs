@@ -176,3 +176,60 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 40,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+    /// One level, many chunks: orders come at its end, leave anywhere, and are taken at its front.
+    #[test]
+    fn a_deep_level_is_a_queue(
+        ranges in prop::collection::vec(
+            prop::collection::vec((0..20u8, any::<prop::sample::Index>()), 1..80), 1..8,
+        ),
+        bias in 8..17u8,
+    ) {
+        let mut harness = Harness::funded(spec(), 3);
+        let mut queue: Vec<OrderId> = Vec::new();
+        // Numbers of commands so far; each place below is one command, as is each funding step.
+        let mut commands = harness.full.peek_global().commands;
+        let mut slots = std::collections::BTreeSet::new();
+        for range in &ranges {
+            let mut ops = Vec::new();
+            for (kind, index) in range {
+                commands += 1;
+                let maker = AccountId(0);
+                ops.push(if *kind < bias || queue.is_empty() {
+                    let slot = (0..).find(|slot| !slots.contains(slot)).unwrap();
+                    slots.insert(slot);
+                    queue.push(OrderId(commands << 12 | slot));
+                    Op::Do(maker, Command::Place(buy(990, 10)))
+                } else if *kind == 19 {
+                    let taken = queue.len().min(3);
+                    let taker = OrderRequest { tif: Tif::Ioc, ..sell(990, 10 * taken as u64) };
+                    for order in queue.drain(..taken) {
+                        slots.remove(&(order.0 & 4095));
+                    }
+                    Op::Do(AccountId(1), Command::Place(taker))
+                } else {
+                    // Mostly from the end, so that last chunks empty as well as first ones.
+                    let at = match kind % 3 {
+                        0 => index.index(queue.len()),
+                        _ => queue.len() - 1,
+                    };
+                    let order = queue.remove(at);
+                    slots.remove(&(order.0 & 4095));
+                    Op::Do(maker, Command::Cancel(OrderSelector::Order(order)))
+                });
+            }
+            for (answer, _) in harness.range(&ops) {
+                prop_assert!(answer.is_ok(), "{answer:?}");
+            }
+            let found = harness.full.peek_queue(BTC, Side::Buy, 990, usize::MAX);
+            let found: Vec<OrderId> = found.into_iter().map(|(_, order, _)| order).collect();
+            prop_assert_eq!(&found, &queue);
+        }
+    }
+}

@@ -368,3 +368,23 @@ fn an_idle_slot_is_given_to_another_market() {
     assert_eq!(markets, [ETH]);
     h.refused(0, Command::Place(buy(990, 10)), RejectCode::TooManyPositions);
 }
+
+#[test]
+fn a_reduce_only_order_may_not_give_away_what_maintenance_needs() {
+    let mut h = Harness::funded(spec(), 2);
+    h.leave_out = true;
+    h.place(0, sell(1000, 1_000_000_000));
+    h.place(1, buy(1000, 1_000_000_000));
+    let free = h.full.peek_margin(AccountId(1)).withdrawable();
+    let debit =
+        Input::Debit { address: address(1), asset: USDC, wallet: Wallet::Collateral, amount: free };
+    h.input(debit).0.unwrap();
+    // Equity is 5 % of the value. Half of the position rests at 10 % below the mark: it would
+    // lose 5 % of the value, more than the maintenance margin it frees.
+    let reduce = |price, size| OrderRequest { reduce_only: true, ..sell(price, size) };
+    let code = RejectCode::InsufficientMargin;
+    h.refused(1, Command::Place(reduce(900, 500_000_000)), code);
+    h.refused(1, Command::Place(sell(900, 500_000_000)), code);
+    // At 2 % below it frees more than it loses.
+    h.place(1, reduce(980, 500_000_000));
+}
