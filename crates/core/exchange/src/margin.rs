@@ -25,7 +25,7 @@
 
 use crate::ids::{Amount, MarketId, PPM, Price};
 use crate::math::per_million_up;
-use crate::objects::{Account, Position, PositionGroup};
+use crate::objects::{Position, PositionGroup};
 use crate::rules::{MarketRules, ProductRules, Rules};
 
 /// An account's margin at the marks of the latest tick.
@@ -106,34 +106,40 @@ pub(crate) fn initial_fraction(market_ppm: u32, leverage: u8) -> u32 {
     if leverage == 0 { market_ppm } else { market_ppm.max(PPM.div_ceil(u32::from(leverage))) }
 }
 
-/// The margin of an account. `replace` puts a position in the place of a slot's own: what would
-/// be if.
-#[inline]
-pub(crate) fn margin_of(
-    rules: &Rules,
-    account: &Account,
-    mut group: impl FnMut(u8) -> PositionGroup,
-    mut mark: impl FnMut(MarketId) -> Price,
-    replace: Option<(u32, &MarketRules, &Position)>,
-) -> Margin {
-    let mut margin = Margin { collateral: account.collateral, ..Margin::default() };
-    let replaced = replace.map(|(slot, ..)| slot as usize);
-    let markets = account.markets();
-    for (index, chunk) in markets.chunks(PositionGroup::SLOTS as usize).enumerate() {
-        let positions = group(index as u8);
-        for (place, (market, position)) in chunk.iter().zip(&positions.0).enumerate() {
-            let slot = index * PositionGroup::SLOTS as usize + place;
+/// Adds up an account's margin, group by group.
+///
+/// `replace` puts a position in the place of a slot's own: what would be if.
+pub(crate) struct MarginSum<'a> {
+    pub(crate) margin: Margin,
+    rules: &'a Rules,
+    replaced: Option<u32>,
+}
+
+impl<'a> MarginSum<'a> {
+    #[inline]
+    pub(crate) fn new(rules: &'a Rules, collateral: Amount, replaced: Option<u32>) -> Self {
+        let margin = Margin { collateral, ..Margin::default() };
+        Self { margin, rules, replaced }
+    }
+
+    /// Adds a group; `markets` are those of its slots.
+    #[inline]
+    pub(crate) fn group(
+        &mut self,
+        group: u32,
+        markets: &[MarketId],
+        positions: &PositionGroup,
+        mut mark: impl FnMut(MarketId) -> Price,
+    ) {
+        let first = group * PositionGroup::SLOTS;
+        for (slot, (market, position)) in (first..).zip(markets.iter().zip(&positions.0)) {
             let idle = position.size == 0 && position.bids == 0 && position.asks == 0;
-            if idle || Some(slot) == replaced {
+            if idle || Some(slot) == self.replaced {
                 continue;
             }
-            if let Some(rules) = rules.market(*market) {
-                margin.add(rules, position, mark(*market));
+            if let Some(rules) = self.rules.market(*market) {
+                self.margin.add(rules, position, mark(*market));
             }
         }
     }
-    if let Some((_, rules, position)) = replace {
-        margin.add(rules, position, mark(rules.market));
-    }
-    margin
 }

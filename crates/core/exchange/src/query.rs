@@ -3,11 +3,11 @@
 use crate::event::Order;
 use crate::exchange::Exchange;
 use crate::ids::{AccountId, Amount, AssetId, ClientId, MarketId, OrderId, Price, Side, Size};
-use crate::margin::{Margin, margin_of};
+use crate::margin::{Margin, MarginSum};
 use crate::objects::{
-    Account, AccountKey, AddressKey, BalanceKey, BookId, BookTop, ChunkKey, ClientKey, Global,
-    GlobalKey, GroupKey, LevelKey, MarketKey, MarketPrices, OrderPage, OrderPageKey, OrderRef,
-    Position, PositionGroup, SpotBalance,
+    Account, AccountKey, AddressKey, BalanceKey, BookId, BookTop, ChunkKey, ClientKey, Directory,
+    DirectoryKey, Global, GlobalKey, GroupKey, LevelKey, MarketKey, MarketPrices, OrderPage,
+    OrderPageKey, OrderRef, Position, PositionGroup, SpotBalance,
 };
 use alloc::vec::Vec;
 use atoll_state::ordered::PageKey;
@@ -117,10 +117,11 @@ impl<S: Source> Exchange<S> {
 
     /// The open orders of an account, in order of slots, at most `most`.
     pub fn peek_orders(&self, account: AccountId, most: usize) -> Vec<Order> {
-        let Some(directory) = self.state.directories.peek(&AccountKey(account)) else {
-            return Vec::new();
-        };
-        let pages = directory.pages();
+        let limit = self.rules.spec().limits.orders_per_account;
+        let pages = (0..Directory::stretches(limit)).flat_map(|stretch| {
+            let found = self.state.directories.peek(&DirectoryKey { account, stretch });
+            found.into_iter().flat_map(move |directory| directory.pages(stretch))
+        });
         let pages =
             pages.filter_map(|page| self.state.orders.peek(&OrderPageKey { account, page }));
         pages.flat_map(OrderPage::iter).take(most).map(|o| self.told(account, o)).collect()
@@ -149,9 +150,13 @@ impl<S: Source> Exchange<S> {
     /// An account's margin at the current marks.
     pub fn peek_margin(&self, account: AccountId) -> Margin {
         let Some(owner) = self.peek_owner(account) else { return Margin::default() };
-        let group = |group| self.peek_group(account, group);
-        let mark = |market| self.peek_prices(market).mark;
-        margin_of(&self.rules, owner, group, mark, None)
+        let mut sum = MarginSum::new(&self.rules, owner.collateral, None);
+        let groups = owner.markets().chunks(PositionGroup::SLOTS as usize);
+        for (group, markets) in (0u8..).zip(groups) {
+            let found = self.peek_group(account, group);
+            sum.group(group.into(), markets, &found, |market| self.peek_prices(market).mark);
+        }
+        sum.margin
     }
 
     fn peek_group(&self, account: AccountId, group: u8) -> PositionGroup {

@@ -144,4 +144,4 @@ fn the_state_is_golden() {
 }
 
 const GOLDEN_INPUTS: &str = "0xe4a51290fe0a28739074ebf70d009518397c2dd90a9f5290e26d637ea7c58bf7";
-const GOLDEN_STATE: &str = "0x3b2fb9a30c95ee7cd7a65703c0f3698450af919feb3ec3ee1e7f237a44e0cdc6";
+const GOLDEN_STATE: &str = "0xe2d8879d6e3504f4fed57ac81f67860c324a69bfe4a5c0d6ee6873fc4dff4487";

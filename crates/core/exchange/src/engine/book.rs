@@ -74,7 +74,7 @@ impl<S: Source> Engine<'_, S> {
         let found = chunks.at(chunk);
         let place = found.first()?;
         let order = *found.get(place)?;
-        let sequence = number << 4 | place as u64;
+        let sequence = number << 3 | place as u64;
         Some(Resting { market, side, price, sequence, order, level, chunk })
     }
 
@@ -97,7 +97,7 @@ impl<S: Source> Engine<'_, S> {
 
     /// Takes part of an order out of its level.
     pub(crate) fn shrink(&mut self, resting: &Resting, by: Size) {
-        let place = (resting.sequence & 15) as usize;
+        let place = (resting.sequence & 7) as usize;
         let order = self.state.chunks.at_mut(resting.chunk).get_mut(place);
         order.size = super::less::<S>(order.size, by);
         let level = self.state.levels.at_mut(resting.level);

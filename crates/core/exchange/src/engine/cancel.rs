@@ -4,7 +4,7 @@ use super::{Engine, invariant};
 use crate::command::{OrderRequest, OrderSelector};
 use crate::event::{CancelReason, Event, Placed, Refusal};
 use crate::ids::{AccountId, MarketId};
-use crate::objects::{AccountKey, OrderPageKey, OrderRef};
+use crate::objects::{Directory, DirectoryKey, OrderPageKey, OrderRef};
 use atoll_state::{Source, object};
 
 impl<S: Source> Engine<'_, S> {
@@ -38,12 +38,15 @@ impl<S: Source> Engine<'_, S> {
             self.market(market)?;
         }
         let mut count = 0;
-        let directory = *self.state.directories.get(&AccountKey(account));
-        for page in directory.pages() {
-            let orders = *self.state.orders.get(&OrderPageKey { account, page });
-            for listed in orders.iter().filter(|o| market.is_none_or(|m| m == o.market)) {
-                self.cancel_listed(account, listed, CancelReason::Requested);
-                count += 1;
+        for stretch in 0..Directory::stretches(self.rules.spec().limits.orders_per_account) {
+            let key = DirectoryKey { account, stretch };
+            let directory = *self.state.directories.get(&key);
+            for page in directory.pages(stretch) {
+                let orders = *self.state.orders.get(&OrderPageKey { account, page });
+                for listed in orders.iter().filter(|o| market.is_none_or(|m| m == o.market)) {
+                    self.cancel_listed(account, listed, CancelReason::Requested);
+                    count += 1;
+                }
             }
         }
         Ok(count)

@@ -4,7 +4,7 @@ use super::Engine;
 use crate::command::OrderSelector;
 use crate::event::{Order, Refusal};
 use crate::ids::{AccountId, OrderId, Size};
-use crate::objects::{AccountKey, ClientKey, ClientOrder, OrderPage, OrderRef};
+use crate::objects::{ClientKey, ClientOrder, Directory, DirectoryKey, OrderPage, OrderRef};
 use atoll_state::Source;
 use atoll_types::RejectCode;
 
@@ -20,12 +20,16 @@ impl<S: Source> Engine<'_, S> {
             RejectCode::TooManyOrders,
             "the account has as many open orders as it may; cancel one first",
         );
-        let directory = self.state.directories.get(&AccountKey(account));
-        let page = directory.free_page().ok_or(full)?;
-        let (key, _) = OrderPage::of(account, page * OrderPage::SLOTS);
-        let place = self.state.orders.get(&key).free().unwrap_or(0) as u32;
-        let slot = page * OrderPage::SLOTS + place;
-        if slot < self.rules.spec().limits.orders_per_account { Ok(slot) } else { Err(full) }
+        let limit = self.rules.spec().limits.orders_per_account;
+        for stretch in 0..Directory::stretches(limit) {
+            let directory = self.state.directories.get(&DirectoryKey { account, stretch });
+            let Some(page) = directory.free_page(stretch) else { continue };
+            let (key, _) = OrderPage::of(account, page * OrderPage::SLOTS);
+            let place = self.state.orders.get(&key).free().unwrap_or(0) as u32;
+            let slot = page * OrderPage::SLOTS + place;
+            return if slot < limit { Ok(slot) } else { Err(full) };
+        }
+        Err(full)
     }
 
     /// Finds an open order of an account.
@@ -80,7 +84,7 @@ impl<S: Source> Engine<'_, S> {
 
     fn mark(&mut self, account: AccountId, page: u32, now: (bool, bool)) {
         let directories = &mut self.state.directories;
-        let handle = directories.handle(&AccountKey(account));
+        let handle = directories.handle(&DirectoryKey { account, stretch: (page / 64) as u8 });
         if directories.at(handle).get(page) != now {
             directories.at_mut(handle).set(page, now.0, now.1);
         }

@@ -20,7 +20,8 @@ pub(crate) use place::Incoming;
 
 use crate::event::{Event, Refusal};
 use crate::ids::{AccountId, MarketId};
-use crate::objects::State;
+use crate::margin::{Margin, MarginSum};
+use crate::objects::{AccountKey, GroupKey, MarketKey, Position, PositionGroup, State};
 use crate::rules::{MarketRules, Rules};
 use alloc::vec::Vec;
 use atoll_state::Source;
@@ -46,22 +47,27 @@ impl<'a, S: Source> Engine<'a, S> {
         self.rules.market(market).ok_or(unknown)
     }
 
-    /// Cross-margin of an account at the current marks; `replace` as in [`crate::margin`].
+    /// Margin of an account at the current marks; `replace` puts a position in the place of a
+    /// slot's own.
     pub(crate) fn margin(
         &mut self,
         account: AccountId,
-        replace: Option<(u32, &MarketRules, &crate::objects::Position)>,
-    ) -> crate::margin::Margin {
-        use crate::objects::{AccountKey, GroupKey, MarketKey};
+        replace: Option<(u32, &MarketRules, &Position)>,
+    ) -> Margin {
         let State { accounts, positions, prices, .. } = &mut *self.state;
         let owner = accounts.get(&AccountKey(account));
-        crate::margin::margin_of(
-            self.rules,
-            owner,
-            |group| *positions.get(&GroupKey { account, group }),
-            |market| prices.get(&MarketKey(market)).mark,
-            replace,
-        )
+        let mut mark = |market| prices.get(&MarketKey(market)).mark;
+        let replaced = replace.map(|(slot, ..)| slot);
+        let mut sum = MarginSum::new(self.rules, owner.collateral, replaced);
+        let groups = owner.markets().chunks(PositionGroup::SLOTS as usize);
+        for (group, markets) in (0u8..).zip(groups) {
+            let found = positions.get(&GroupKey { account, group });
+            sum.group(group.into(), markets, found, &mut mark);
+        }
+        if let Some((_, rules, position)) = replace {
+            sum.margin.add(rules, position, mark(rules.market));
+        }
+        sum.margin
     }
 }
 

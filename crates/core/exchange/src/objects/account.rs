@@ -92,12 +92,15 @@ impl Key for AccountKey {
 }
 
 /// An account: its collateral, and the markets that its position slots are for.
+///
+/// In memory the fields lie in the order given: what every order reads is in the first line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct Account {
-    /// Its owner.
-    pub address: Address,
     /// Collateral, settled: unrealised profit is not in it.
     pub collateral: Amount,
+    /// Its owner.
+    pub address: Address,
     /// Position slots in use.
     slots: u8,
     /// The market of each slot. A slot outlives its position and is given to another market only

@@ -74,7 +74,7 @@ pub struct ChunkKey {
     pub book: BookId,
     /// Price in ticks.
     pub price: Price,
-    /// Sequence ≫ 4.
+    /// Sequence ≫ 3.
     pub chunk: u64,
 }
 record!(ChunkKey { book, price, chunk });
@@ -84,7 +84,7 @@ impl ChunkKey {
     /// The chunk and the place in it of an order.
     #[inline]
     pub fn of(book: BookId, price: Price, sequence: u64) -> (Self, usize) {
-        (Self { book, price, chunk: sequence >> 4 }, (sequence & 15) as usize)
+        (Self { book, price, chunk: sequence >> 3 }, (sequence & 7) as usize)
     }
 }
 
@@ -101,16 +101,16 @@ pub struct RestingOrder {
     pub reduce_only: bool,
 }
 
-/// Up to 16 resting orders of one price, oldest first.
+/// Up to 8 resting orders of one price, oldest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OrderChunk {
     /// Which places are taken.
-    taken: u16,
+    taken: u8,
     /// The chunk before, plus one.
     pub prev: u64,
     /// The chunk after, plus one.
     pub next: u64,
-    orders: [RestingOrder; 16],
+    orders: [RestingOrder; 8],
 }
 
 impl OrderChunk {
@@ -134,7 +134,7 @@ impl OrderChunk {
 
     /// The orders with their places, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &RestingOrder)> {
-        (0..16).filter_map(|place| self.get(place).map(|order| (place, order)))
+        (0..8).filter_map(|place| self.get(place).map(|order| (place, order)))
     }
 
     pub(crate) fn put(&mut self, place: usize, order: RestingOrder) {
@@ -154,7 +154,7 @@ impl OrderChunk {
 
 impl Encode for OrderChunk {
     fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.taken.to_le_bytes());
+        out.push(self.taken);
         self.prev.put(out);
         self.next.put(out);
         for (_, order) in self.iter() {
@@ -168,10 +168,10 @@ impl Encode for OrderChunk {
 
 impl Decode for OrderChunk {
     fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        let mut chunk = Self { taken: r.u16()?, ..Self::default() };
+        let mut chunk = Self { taken: r.u8()?, ..Self::default() };
         chunk.prev = Field::get(r)?;
         chunk.next = Field::get(r)?;
-        for place in 0..16 {
+        for place in 0..8 {
             if chunk.taken >> place & 1 == 1 {
                 let order = Field::get(r)?;
                 let packed: u64 = Field::get(r)?;

@@ -1,6 +1,5 @@
 //! An account's open orders: where in the books they are.
 
-use super::account::AccountKey;
 use crate::field::{Field, record};
 use crate::ids::{AccountId, ClientId, MarketId, OrderId, Price, Side, Size, Tif};
 use crate::spec::ORDERS_BOUND;
@@ -8,76 +7,67 @@ use alloc::vec::Vec;
 use atoll_state::{Key, Object};
 use atoll_types::codec::{CodecError, Decode, Encode, Reader};
 
-/// Pages an account's directory can have.
-pub(crate) const PAGES: u32 = ORDERS_BOUND / OrderPage::SLOTS;
-const WORDS: usize = PAGES as usize / 64;
+/// Directory slots that one [`Directory`] object tells of.
+pub(crate) const SLOTS: u32 = 64 * OrderPage::SLOTS;
 
-/// Which pages of an account's directory hold orders, and which have no free slot. Rewritten only
-/// when a page becomes empty or full or stops being so.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Directory {
-    used: [u64; WORDS],
-    full: [u64; WORDS],
+/// Finds a stretch of an account's directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DirectoryKey {
+    /// Whose.
+    pub account: AccountId,
+    /// Page ≫ 6.
+    pub stretch: u8,
+}
+record!(DirectoryKey { account, stretch });
+impl Key for DirectoryKey {
+    #[inline]
+    fn dense(&self) -> Option<u32> {
+        // Beyond 256 open orders an account's stretches are found by hash.
+        (self.stretch == 0).then_some(self.account.0)
+    }
 }
 
+/// Which of 64 neighbouring pages of an account's directory hold orders, and which have no free
+/// slot. Rewritten only when a page becomes empty or full or stops being so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Directory {
+    used: u64,
+    full: u64,
+}
+record!(Directory { used, full });
+
 impl Directory {
+    /// Stretches that hold so many slots.
+    pub fn stretches(slots: u32) -> u8 {
+        slots.min(ORDERS_BOUND).div_ceil(SLOTS) as u8
+    }
+
     /// The lowest page with a free slot.
-    pub fn free_page(&self) -> Option<u32> {
-        let word = self.full.iter().position(|word| *word != u64::MAX)?;
-        Some(word as u32 * 64 + self.full[word].trailing_ones())
+    pub fn free_page(&self, stretch: u8) -> Option<u32> {
+        (self.full != u64::MAX).then(|| u32::from(stretch) * 64 + self.full.trailing_ones())
     }
 
     /// The pages that hold orders, in order.
-    pub fn pages(&self) -> impl Iterator<Item = u32> + use<> {
-        let used = self.used;
-        (0..PAGES).filter(move |page| used[*page as usize / 64] >> (page % 64) & 1 == 1)
+    pub fn pages(&self, stretch: u8) -> impl Iterator<Item = u32> + use<> {
+        let (used, first) = (self.used, u32::from(stretch) * 64);
+        (0..64).filter(move |bit| used >> bit & 1 == 1).map(move |bit| first + bit)
     }
 
     pub(crate) fn get(&self, page: u32) -> (bool, bool) {
-        let bit = |words: &[u64; WORDS]| words[page as usize / 64] >> (page % 64) & 1 == 1;
-        (bit(&self.used), bit(&self.full))
+        (self.used >> (page % 64) & 1 == 1, self.full >> (page % 64) & 1 == 1)
     }
 
     pub(crate) fn set(&mut self, page: u32, used: bool, full: bool) {
-        let at = page as usize / 64;
         let mask = 1u64 << (page % 64);
-        self.used[at] = self.used[at] & !mask | if used { mask } else { 0 };
-        self.full[at] = self.full[at] & !mask | if full { mask } else { 0 };
-    }
-}
-
-impl Encode for Directory {
-    fn encode(&self, out: &mut Vec<u8>) {
-        let words = || self.used.iter().chain(&self.full);
-        let mask = words().enumerate().fold(0, |m, (i, w)| m | u16::from(*w != 0) << i);
-        out.extend_from_slice(&mask.to_le_bytes());
-        for word in words().filter(|word| **word != 0) {
-            out.extend_from_slice(&word.to_le_bytes());
-        }
-    }
-}
-
-impl Decode for Directory {
-    fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        let mask = r.u16()?;
-        let mut directory = Self::default();
-        let words = directory.used.iter_mut().chain(&mut directory.full);
-        for (i, word) in words.enumerate() {
-            if mask >> i & 1 == 1 {
-                *word = r.u64()?;
-                if *word == 0 {
-                    return Err(CodecError::Invalid("directory word"));
-                }
-            }
-        }
-        Ok(directory)
+        self.used = self.used & !mask | if used { mask } else { 0 };
+        self.full = self.full & !mask | if full { mask } else { 0 };
     }
 }
 
 impl Object for Directory {
     const TAG: u8 = 8;
     const NAME: &'static str = "order directory";
-    type Key = AccountKey;
+    type Key = DirectoryKey;
 }
 
 /// Finds a page of an account's order directory.
@@ -85,7 +75,7 @@ impl Object for Directory {
 pub struct OrderPageKey {
     /// Whose.
     pub account: AccountId,
-    /// Slot ≫ 3.
+    /// Slot ≫ 2.
     pub page: u32,
 }
 record!(OrderPageKey { account, page });
@@ -149,7 +139,8 @@ pub struct OrderPage {
 
 impl OrderPage {
     /// Slots in a page.
-    pub const SLOTS: u32 = 8;
+    pub const SLOTS: u32 = 4;
+    const FULL: u8 = (1 << Self::SLOTS) - 1;
 
     /// Page and place of a directory slot.
     #[inline]
@@ -171,13 +162,13 @@ impl OrderPage {
     /// The lowest free place.
     #[inline]
     pub fn free(&self) -> Option<usize> {
-        (self.taken != u8::MAX).then(|| self.taken.trailing_ones() as usize)
+        (self.taken != Self::FULL).then(|| self.taken.trailing_ones() as usize)
     }
 
     /// Whether no order is left, and whether no slot is.
     #[inline]
     pub fn used_and_full(&self) -> (bool, bool) {
-        (self.taken != 0, self.taken == u8::MAX)
+        (self.taken != 0, self.taken == Self::FULL)
     }
 
     pub(crate) fn put(&mut self, place: usize, order: OrderRef) {
@@ -201,6 +192,9 @@ impl Encode for OrderPage {
 impl Decode for OrderPage {
     fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
         let mut page = Self { taken: r.u8()?, ..Self::default() };
+        if page.taken > Self::FULL {
+            return Err(CodecError::Invalid("order page mask"));
+        }
         for place in 0..Self::SLOTS as usize {
             if page.taken >> place & 1 == 1 {
                 page.refs[place] = Field::get(r)?;

@@ -10,16 +10,17 @@
 //! | 5 | [`PositionGroup`]: 4 positions | account, group |
 //! | 6 | [`SpotBalance`] | account, asset |
 //! | 7 | [`Ledger`] | asset |
-//! | 8 | [`Directory`]: which slots are taken | account |
-//! | 9 | [`OrderPage`]: 8 open orders | account, slot ≫ 3 |
+//! | 8 | [`Directory`]: which of 64 order pages are taken | account, page ≫ 6 |
+//! | 9 | [`OrderPage`]: 4 open orders | account, slot ≫ 2 |
 //! | 10 | [`ClientOrder`] | account, client id |
 //! | 11 | [`BookTop`]: best prices, last trade, open interest | market |
 //! | 12 | [`MarketPrices`]: mark and oracle | market |
 //! | 13 | [`Level`] | market, side, price |
-//! | 14 | [`OrderChunk`]: 16 resting orders | market, side, price, sequence ≫ 4 |
+//! | 14 | [`OrderChunk`]: 8 resting orders | market, side, price, sequence ≫ 3 |
 //!
-//! An order page holds 8 references and a position group 4 positions (not 16 and 8): they are the
-//! largest objects that a place rewrites, and their size is what the trie has to hash.
+//! An order page holds 4 references, a position group 4 positions and an order chunk 8 orders: the
+//! largest objects that a place rewrites. Their size is what a first write copies, what a seal
+//! encodes and what the trie hashes, and most accounts and levels have few orders.
 
 mod account;
 mod book;
@@ -31,7 +32,9 @@ pub use account::{
     LedgerKey, Position, PositionGroup, SpotBalance,
 };
 pub use book::{BookId, ChunkKey, Level, LevelKey, OrderChunk, RestingOrder};
-pub use directory::{ClientKey, ClientOrder, Directory, OrderPage, OrderPageKey, OrderRef};
+pub use directory::{
+    ClientKey, ClientOrder, Directory, DirectoryKey, OrderPage, OrderPageKey, OrderRef,
+};
 pub use market::{BookTop, MarketKey, MarketPrices};
 
 use atoll_state::{Page, Source, Table, TableVisitor, Tables};
