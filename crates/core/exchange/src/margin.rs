@@ -83,20 +83,23 @@ impl Margin {
         let value = rules.value(mark, position.size);
         self.unrealised += value - position.cost;
         self.notional += value.abs();
-        self.maintenance_ppm += value.abs() * Amount::from(maintenance_margin_ppm);
+        let lots = position.size.unsigned_abs();
+        self.maintenance_ppm += rules.weighted(mark, lots, maintenance_margin_ppm);
         let fraction = initial_fraction(initial_margin_ppm, position.leverage);
         if position.bids == 0 && position.asks == 0 {
-            self.initial_ppm += value.abs() * Amount::from(fraction);
+            self.initial_ppm += rules.weighted(mark, lots, fraction);
             return;
         }
-        let bids = rules.notional(mark, position.bids);
-        let asks = rules.notional(mark, position.asks);
-        let exposure = (value + bids).abs().max((value - asks).abs());
-        self.initial_ppm += exposure * Amount::from(fraction);
-        self.reserves += (position.bid_notional - bids).max(0);
-        self.reserves += (asks - position.ask_notional).max(0);
-        let fee = Amount::from(rules.maker_fee_ppm.max(0));
-        self.initial_ppm += (position.bid_notional + position.ask_notional) * fee;
+        let (longest, shortest) =
+            (position.size + position.bids as i64, position.size - position.asks as i64);
+        let exposure = longest.unsigned_abs().max(shortest.unsigned_abs());
+        self.initial_ppm += rules.weighted(mark, exposure, fraction);
+        self.reserves += (position.bid_notional - rules.notional(mark, position.bids)).max(0);
+        self.reserves += (rules.notional(mark, position.asks) - position.ask_notional).max(0);
+        if rules.maker_fee_ppm > 0 {
+            let fee = Amount::from(rules.maker_fee_ppm);
+            self.initial_ppm += (position.bid_notional + position.ask_notional) * fee;
+        }
     }
 }
 

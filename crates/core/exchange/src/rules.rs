@@ -74,18 +74,30 @@ impl MarketRules {
         }
     }
 
+    /// What a lot costs at `price`, in quote units: below 2⁴⁸ by the spec.
+    #[inline]
+    fn lot_cost(&self, price: Price) -> i64 {
+        (price * self.multiplier) as i64
+    }
+
     /// The exact value of `size` at `price`, in quote units. Both are inside the bounds of
     /// [`crate::spec`], so it is below 2⁸⁸.
     #[inline]
     pub fn notional(&self, price: Price, size: Size) -> Amount {
-        // price × multiplier is below 2⁴⁸ by the spec.
-        Amount::from(price * self.multiplier) * Amount::from(size)
+        self.value(price, size as i64)
     }
 
     /// The signed value of a position at `price`, in quote units.
     #[inline]
     pub fn value(&self, price: Price, size: i64) -> Amount {
-        Amount::from(price * self.multiplier) * Amount::from(size)
+        // Of two signed 64-bit factors, so that the compiler sees that nothing can overflow.
+        Amount::from(self.lot_cost(price)) * Amount::from(size)
+    }
+
+    /// `value × ppm`, for sizes below 2⁴²: their product with parts per million is below 2⁶².
+    #[inline]
+    pub(crate) fn weighted(&self, price: Price, size: Size, ppm: u32) -> Amount {
+        Amount::from(self.lot_cost(price)) * Amount::from((size * u64::from(ppm)) as i64)
     }
 }
 

@@ -117,6 +117,11 @@ fn concrete(plan: &Plan, twin: &Twin) -> Op {
     Op::Do(AccountId(who), command)
 }
 
+/// How many cases to run: more by `PROPTEST_CASES`.
+fn cases(usual: u32) -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(usual)
+}
+
 /// A spec whose limits are met often.
 fn tight(policy: SelfTrade, fills: u32, orders: u32) -> ExchangeSpec {
     let limits =
@@ -126,7 +131,7 @@ fn tight(policy: SelfTrade, fills: u32, orders: u32) -> ExchangeSpec {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 120,
+        cases: cases(120),
         failure_persistence: None,
         ..ProptestConfig::default()
     })]

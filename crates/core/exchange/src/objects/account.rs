@@ -103,8 +103,8 @@ pub struct Account {
     pub address: Address,
     /// Position slots in use.
     slots: u8,
-    /// The market of each slot. A slot outlives its position and is given to another market only
-    /// when there is no fresh one: quoting in and out of a market rewrites no list.
+    /// The market of each slot. A slot outlives its position until another market needs it:
+    /// quoting in and out of a market rewrites no list.
     markets: [MarketId; POSITIONS_BOUND as usize],
 }
 

@@ -32,16 +32,19 @@ impl<S: Source> Engine<'_, S> {
         if let Some(slot) = owner.slot(market) {
             return Ok((slot, false));
         }
+        // An idle slot first: an account has no more slots than markets it was in at once, which
+        // is what every margin check walks over.
         let slots = owner.markets().len() as u32;
+        if let Some(idle) = (0..slots).find(|slot| self.position(account, *slot).is_idle()) {
+            return Ok((idle, true));
+        }
         if slots < self.rules.spec().limits.positions_per_account {
             return Ok((slots, true));
         }
-        let idle = (0..slots).find(|slot| self.position(account, *slot).is_idle());
-        let full = Refusal::new(
+        Err(Refusal::new(
             RejectCode::TooManyPositions,
             "the account is in as many markets as it may; close a position first",
-        );
-        Ok((idle.ok_or(full)?, true))
+        ))
     }
 
     pub(super) fn admit_perpetual(
