@@ -145,6 +145,7 @@ impl Node {
         let runner = |hosted: &Hosted| {
             let environment = hosted.environment();
             let observer = config.observers.get(&environment.id()).cloned();
+            observer.iter().for_each(|observer| observer.restored(hosted));
             Runner::new(environment, observer)
         };
         let mut runners: Vec<Runner> = hosted.iter().map(runner).collect();

@@ -94,6 +94,7 @@ impl Keeper {
     pub(crate) fn adopt(&mut self, environment: Arc<dyn Environment>, db: MemoryDb, slot: u64) {
         let id = environment.id();
         environment.gate().executed_slot.store(slot, Relaxed);
+        environment.gate().indexed_slot.store(self.indexed, Relaxed);
         self.publish_root(&environment, &db, slot);
         let kept = Kept { environment, db, pending: BTreeMap::new(), delta: Delta::new() };
         self.environments.insert(id, kept);
@@ -118,6 +119,8 @@ impl Keeper {
         if number > self.indexed {
             self.archive.history.commit(&batch, false)?;
             self.indexed = number;
+            let gates = self.environments.values().map(|kept| kept.environment.gate());
+            gates.for_each(|gate| gate.indexed_slot.store(number, Relaxed));
         }
         self.snapshot_if_due(&slot.header)
     }
