@@ -100,6 +100,7 @@ async fn run_async(args: &DevArgs) -> Result<()> {
         },
         snapshot_interval_slots: args.snapshot_interval,
         keep_log: args.keep_log,
+        accept_log_damage: args.accept_log_damage,
         key: SigningKey::from_label("sequencer"),
         observers,
         stats: stats.clone(),

@@ -15,6 +15,8 @@ use atoll_vm::Receipt;
 const HEADERS: Table = Table::new("headers");
 /// environment, slot → record; only of slots that hold something for the environment.
 const RECORDS: Table = Table::new("records");
+/// environment → the last slot of which its part is here.
+const PARTS: Table = Table::new("parts");
 /// environment, slot → state root.
 const ROOTS: Table = Table::new("roots");
 /// transaction hash (the network's, and an EVM's own) → place.
@@ -147,6 +149,14 @@ impl Archive {
         self.value(RECORDS, &environment_slot(environment, slot))
     }
 
+    /// The last slot of which an environment's part is here; 0 for none.
+    pub(crate) fn indexed_part(&self, environment: EnvironmentId) -> anyhow::Result<u64> {
+        Ok(match self.history.get(PARTS, &environment.0.to_be_bytes())? {
+            Some(bytes) => Reader::new(&bytes).u64()?,
+            None => 0,
+        })
+    }
+
     pub(crate) fn tick(&self, slot: u64, tick: u32) -> anyhow::Result<Option<TickConfirmation>> {
         self.value(TICKS, &[&slot.to_be_bytes()[..], &tick.to_be_bytes()].concat())
     }
@@ -247,6 +257,8 @@ pub(crate) fn put_header(
 
 /// Adds one environment's part of a slot.
 pub(crate) fn put_result(batch: &mut HistoryBatch, result: &SlotResult) {
+    let slot = result.header.slot;
+    batch.put(PARTS, result.environment.0.to_be_bytes(), slot.to_le_bytes());
     for (key, value) in &result.index {
         batch.put(INDEX, environment_key(result.environment, key), value.clone());
     }
@@ -258,7 +270,6 @@ pub(crate) fn put_result(batch: &mut HistoryBatch, result: &SlotResult) {
         receipts: result.receipts.clone(),
         places: result.places.clone(),
     };
-    let slot = result.header.slot;
     let key = environment_slot(result.environment, slot);
     batch.put(RECORDS, key, record.to_bytes());
     let inputs = result.receipts.len() - result.places.len();

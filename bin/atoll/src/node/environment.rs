@@ -3,6 +3,7 @@
 
 use atoll_executor::machine::{Prepared, Refused, prepare};
 use atoll_executor::{Batch, EnvironmentSpec, Machine, Step, VmSpec};
+use atoll_rpc::port::QueryError;
 use atoll_state::{Resident, WriteSet};
 use atoll_types::{
     Address, B256, EnvironmentId, Lane, NetworkId, Reject, RejectCode, SlotHeader, SlotOpening,
@@ -139,6 +140,18 @@ impl Gate {
 
     pub(crate) fn halted(&self) -> Option<String> {
         self.halted.lock().clone()
+    }
+
+    /// Whether the state in memory may be asked: in a halted environment a command broke off in
+    /// the middle of it.
+    pub(crate) fn readable(&self) -> Result<(), QueryError> {
+        match self.halted() {
+            Some(why) => Err(QueryError::Busy(format!(
+                "the environment is halted at its last good root: {why}; it resumes when its \
+                 program is corrected and the node restarted"
+            ))),
+            None => Ok(()),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use super::environment::{Environment, SlotResult};
 use anyhow::{Context, Result};
 use atoll_state::db::{self, MemoryDb, StateDb};
 use atoll_state::trie::KeyPath;
-use atoll_storage::{HistoryBatch, SnapshotStore};
+use atoll_storage::{HistoryBatch, SnapshotStore, SyncHandle};
 use atoll_types::{B256, Decode, Encode, EnvironmentId, SlotHeader, TickConfirmation};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -44,6 +44,8 @@ pub(crate) type Roots = Arc<Mutex<BTreeMap<EnvironmentId, Root>>>;
 
 struct Kept {
     environment: Arc<dyn Environment>,
+    /// The last slot of which history has this environment's part: behind the others after a halt.
+    indexed: u64,
     db: MemoryDb,
     /// Changes since the last root: later ones replace earlier ones.
     pending: BTreeMap<KeyPath, Option<[u8; 32]>>,
@@ -59,6 +61,7 @@ pub(crate) struct SnapshotPolicy {
 
 pub(crate) struct Keeper {
     archive: Arc<Archive>,
+    log: SyncHandle,
     environments: BTreeMap<EnvironmentId, Kept>,
     roots: Roots,
     snapshots: SnapshotStore,
@@ -72,6 +75,7 @@ pub(crate) struct Keeper {
 impl Keeper {
     pub(crate) fn new(
         archive: Arc<Archive>,
+        log: SyncHandle,
         snapshots: SnapshotStore,
         policy: SnapshotPolicy,
         roots: Roots,
@@ -80,6 +84,7 @@ impl Keeper {
         let indexed = archive.history.indexed_slot()?.unwrap_or(0);
         Ok(Self {
             archive,
+            log,
             environments: BTreeMap::new(),
             roots,
             snapshots,
@@ -91,13 +96,20 @@ impl Keeper {
     }
 
     /// Takes on an environment whose state after `slot` is in `db`.
-    pub(crate) fn adopt(&mut self, environment: Arc<dyn Environment>, db: MemoryDb, slot: u64) {
+    pub(crate) fn adopt(
+        &mut self,
+        environment: Arc<dyn Environment>,
+        db: MemoryDb,
+        slot: u64,
+    ) -> Result<()> {
         let id = environment.id();
         environment.gate().executed_slot.store(slot, Relaxed);
-        environment.gate().indexed_slot.store(self.indexed, Relaxed);
+        let indexed = self.archive.indexed_part(id)?;
+        environment.gate().indexed_slot.store(indexed, Relaxed);
         self.publish_root(&environment, &db, slot);
-        let kept = Kept { environment, db, pending: BTreeMap::new(), delta: Delta::new() };
-        self.environments.insert(id, kept);
+        let (pending, delta) = (BTreeMap::new(), Delta::new());
+        self.environments.insert(id, Kept { environment, indexed, db, pending, delta });
+        Ok(())
     }
 
     fn publish_root(&self, environment: &Arc<dyn Environment>, db: &MemoryDb, slot: u64) {
@@ -110,23 +122,33 @@ impl Keeper {
     /// Takes the next slot.
     pub(crate) fn keep(&mut self, slot: KeptSlot) -> Result<()> {
         let number = slot.header.slot;
-        let mut batch = HistoryBatch::new(number);
-        archive::put_header(&mut batch, &slot.header, &slot.ticks);
+        // An environment that was halted brings its part of a slot that is there already.
+        let mut batch = HistoryBatch::new(number.max(self.indexed));
+        if number > self.indexed {
+            archive::put_header(&mut batch, &slot.header, &slot.ticks);
+        }
         for result in &slot.results {
-            archive::put_result(&mut batch, result);
             self.apply(result, &mut batch);
         }
-        if number > self.indexed {
+        if !batch.puts.is_empty() {
             self.archive.history.commit(&batch, false)?;
-            self.indexed = number;
-            let gates = self.environments.values().map(|kept| kept.environment.gate());
-            gates.for_each(|gate| gate.indexed_slot.store(number, Relaxed));
+            self.indexed = batch.slot;
+        }
+        for result in &slot.results {
+            if let Some(kept) = self.environments.get_mut(&result.environment) {
+                kept.indexed = kept.indexed.max(number);
+                kept.environment.gate().indexed_slot.store(kept.indexed, Relaxed);
+            }
         }
         self.snapshot_if_due(&slot.header)
     }
 
     fn apply(&mut self, result: &SlotResult, batch: &mut HistoryBatch) {
         let Some(kept) = self.environments.get_mut(&result.environment) else { return };
+        let fresh = result.header.slot > kept.indexed;
+        if fresh {
+            archive::put_result(batch, result);
+        }
         for (key, value) in result.writes.iter() {
             let path = db::key_path(key);
             kept.pending.insert(path, value.map(db::value_hash));
@@ -136,7 +158,9 @@ impl Keeper {
         let interval = u64::from(kept.environment.spec().commit_interval_slots);
         if slot.is_multiple_of(interval) {
             let root = kept.db.apply(std::mem::take(&mut kept.pending).into_iter().collect());
-            archive::put_root(batch, result.environment, slot, &root);
+            if fresh {
+                archive::put_root(batch, result.environment, slot, &root);
+            }
             let kept = &self.environments[&result.environment];
             self.publish_root(&kept.environment, &kept.db, slot);
         }
@@ -158,7 +182,9 @@ impl Keeper {
         if !due || self.job.is_some() || !self.at_roots(header.slot) {
             return Ok(());
         }
-        // History must not fall behind the log that is about to be pruned.
+        // Neither a snapshot nor history may be ahead of the log, and history must not fall behind
+        // the log that is about to be pruned.
+        self.log.sync()?;
         self.archive.history.sync()?;
         let deltas = self.take_deltas();
         let roots = self.environments.iter().map(|(id, k)| (*id, k.db.root())).collect();

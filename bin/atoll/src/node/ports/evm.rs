@@ -295,6 +295,7 @@ impl Inner {
 
     /// Only the state at the head is kept; older states can be regenerated as witnesses.
     fn at_head(&self, block: BlockId) -> Result<(), QueryError> {
+        self.live.gate.readable()?;
         let head = self.latest();
         let near = |number: u64| number <= head && number + 1 >= head;
         match block {
@@ -356,7 +357,6 @@ fn call_request(request: port::CallRequest) -> evm::CallRequest {
         max_priority_fee_per_gas: request.max_priority_fee_per_gas,
         value: request.value,
         input: request.data,
-        nonce: request.nonce,
         access_list: request.access_list.into_iter().map(list).collect(),
     }
 }

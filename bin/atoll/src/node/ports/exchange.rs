@@ -159,6 +159,7 @@ impl ExchangeAdapter {
     }
 
     fn answer_info(&self, request: &Value) -> Result<Value, QueryError> {
+        self.live.gate.readable()?;
         let kind = request["type"].as_str().unwrap_or_default();
         let coin = || self.market(request["coin"].as_str().unwrap_or_default());
         Ok(match kind {
@@ -267,6 +268,7 @@ impl Venue for ExchangeAdapter {
     }
 
     fn subscription(&self, request: &Value) -> Result<Subscription, QueryError> {
+        self.live.gate.readable()?;
         let coin = || -> Result<(MarketId, String), QueryError> {
             let market = self.market(request["coin"].as_str().unwrap_or_default())?;
             Ok((market, self.coin(market)))
