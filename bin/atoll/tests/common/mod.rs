@@ -113,8 +113,18 @@ fn until(path: &str, ask: impl Fn() -> (u16, Value), wanted: impl Fn(&Value) -> 
     }
 }
 
-/// One HTTP request on a connection of its own.
+/// One HTTP request on a connection of its own, answered with JSON.
 pub(crate) fn http(address: &str, method: &str, path: &str, body: &str) -> Option<(u16, Value)> {
+    let (status, body) = exchange(address, method, path, body)?;
+    Some((status, serde_json::from_str(&body).unwrap_or(Value::Null)))
+}
+
+/// GET of plain text.
+pub(crate) fn text(address: &str, path: &str) -> String {
+    exchange(address, "GET", path, "").expect("the gateway answers").1
+}
+
+fn exchange(address: &str, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
     let request = format!(
@@ -128,7 +138,7 @@ pub(crate) fn http(address: &str, method: &str, path: &str, body: &str) -> Optio
     let answer = String::from_utf8_lossy(&answer).into_owned();
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    Some((status, serde_json::from_str(body).unwrap_or(Value::Null)))
+    Some((status, body.to_string()))
 }
 
 /// Milliseconds since the Unix epoch.

@@ -364,7 +364,9 @@ impl core::fmt::Display for Refusal {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self.have_need {
             None => f.write_str(self.message),
-            Some((have, need)) => write!(f, "{} (have {have}, need {need})", self.message),
+            Some((have, need)) => {
+                write!(f, "{} (have {have}, need {need} of the smallest unit)", self.message)
+            }
         }
     }
 }

@@ -209,7 +209,8 @@ fn trader(
 fn unknown(signer: &Address) -> Reject {
     let message = alloc::format!(
         "the signature recovers to {signer}, which has no account here and is no approved agent: \
-         deposit first, or check key, chain and what was signed",
+         deposit first, or check the key and what was signed, and for which network, environment \
+         and chain",
     );
     Reject::new(RejectCode::UnknownAccount, message)
 }
