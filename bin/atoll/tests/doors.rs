@@ -616,6 +616,16 @@ fn the_evm_refuses_as_ethereum_nodes_do() {
     still_trades(&world);
 }
 
+#[test]
+fn every_code_is_documented() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/API.md");
+    let table = std::fs::read_to_string(path).unwrap();
+    for code in atoll_types::RejectCode::ALL {
+        let row = format!("| {} | `{}` |", code.number(), code.label());
+        assert!(table.contains(&row), "docs/API.md has no row {row}");
+    }
+}
+
 /// After all that: an order rests, the chain goes on, refusals were counted, money is conserved.
 fn still_trades(world: &World) {
     assert_eq!(world.send(Door::Exchange, &order(world, |_| {})), None);
