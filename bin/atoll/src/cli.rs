@@ -140,6 +140,8 @@ pub(crate) struct VerifyArgs {
 pub(crate) enum BenchCommand {
     /// The exchange core on one thread, margin checks and object tracking included
     Exchange(BenchArgs),
+    /// Signed orders over loopback HTTP and WebSocket through a whole node
+    E2e(E2eArgs),
     /// Authenticated state: object updates per second with root
     State(StateArgs),
 }
@@ -168,6 +170,52 @@ pub(crate) struct StateArgs {
 }
 
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  atoll bench e2e                             5,000 orders/s on each door for ten seconds
+  atoll bench e2e --rate max                  the highest rate that each door sustains
+  atoll bench e2e --rate 2000 --for 30s --json")]
+pub(crate) struct E2eArgs {
+    /// Orders per second offered, or max: steps upward to the highest rate that is sustained
+    #[arg(long, default_value = "5000", value_name = "N", value_parser = parse_rate)]
+    pub(crate) rate: Rate,
+    /// How long to offer them on each door; with --rate max the length of a step, 3 s at most
+    #[arg(long = "for", default_value = "10s", value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) run_for: Duration,
+    /// Connections
+    #[arg(long, default_value_t = 32, value_name = "N",
+        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1024))]
+    pub(crate) connections: usize,
+    /// Only one door [default: both]
+    #[arg(long, value_enum, value_name = "DOOR")]
+    pub(crate) door: Option<Door>,
+    /// Folder for the network, removed in the end [default: the system's temporary folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Print one JSON object on the last line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How fast orders are offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rate {
+    /// So many a second.
+    PerSecond(u32),
+    /// As many as are answered in time.
+    Max,
+}
+
+/// A door that takes orders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Door {
+    /// `POST /exchange` on connections that are kept; one request at a time on each
+    Http,
+    /// `/ws` with `post`; requests are answered beside one another
+    #[value(name = "websocket")]
+    WebSocket,
+}
+
+#[derive(Debug, Clone, Args)]
 pub(crate) struct SpecArgs {
     /// Spec files; the two built in when none is given
     #[arg(value_name = "FILE")]
@@ -181,6 +229,14 @@ fn parse_speed(text: &str) -> Result<Speed, String> {
     match text.strip_suffix('x').and_then(|n| n.parse::<f64>().ok()) {
         Some(times) if times > 0.0 && times.is_finite() => Ok(Speed::Times(times)),
         _ => Err("expected a multiple like 1x, 10x, 0.5x, or max".into()),
+    }
+}
+
+fn parse_rate(text: &str) -> Result<Rate, String> {
+    match (text, text.parse()) {
+        ("max", _) => Ok(Rate::Max),
+        (_, Ok(rate @ 1..=1_000_000)) => Ok(Rate::PerSecond(rate)),
+        _ => Err("expected a number of orders per second up to 1000000, or max".into()),
     }
 }
 
@@ -216,6 +272,9 @@ mod tests {
         assert_eq!(parse_speed("10x"), Ok(Speed::Times(10.0)));
         assert_eq!(parse_speed("max"), Ok(Speed::Max));
         assert!(parse_speed("0x").is_err() && parse_speed("fast").is_err());
+        assert_eq!(parse_rate("5000"), Ok(Rate::PerSecond(5_000)));
+        assert_eq!(parse_rate("max"), Ok(Rate::Max));
+        assert!(parse_rate("0").is_err() && parse_rate("fast").is_err());
         assert_eq!(parse_duration("1.5m"), Ok(Duration::from_secs(90)));
         assert!(parse_duration("-1s").is_err() && parse_duration("10").is_err());
         assert_eq!(parse_range("3..9"), Ok((3, 9)));

@@ -17,7 +17,8 @@ use atoll_types::crypto::SigningKey;
 use atoll_vm::Identity;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -59,10 +60,36 @@ fn plan(args: &DevArgs) -> Result<Plan> {
     Ok(Plan { specs, name: format!("dev-replay-{stem}"), data_dir, recording: Some(recording) })
 }
 
-async fn run_async(args: &DevArgs) -> Result<()> {
-    let began = Instant::now();
-    let Plan { specs, name, data_dir, recording } = plan(args)?;
-    let network = specs::network(&name, &specs);
+/// A running network: the node and its gateway.
+pub(crate) struct Network {
+    pub(crate) node: Node,
+    pub(crate) shared: Arc<Shared>,
+    /// Where the gateway listens.
+    pub(crate) address: SocketAddr,
+    /// The last slot before this run.
+    pub(crate) start_slot: u64,
+    stop: watch::Sender<bool>,
+    pub(crate) stopped: watch::Receiver<bool>,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl Network {
+    /// Stops the gateway and whoever watches `stopped`; the node goes on.
+    pub(crate) async fn close(self) -> Node {
+        let _ = self.stop.send(true);
+        let _ = tokio::time::timeout(Duration::from_secs(5), self.serving).await;
+        self.node
+    }
+}
+
+/// Boots node and gateway.
+pub(crate) async fn boot(
+    args: &DevArgs,
+    specs: Vec<EnvironmentSpec>,
+    name: &str,
+    data_dir: &Path,
+) -> Result<Network> {
+    let network = specs::network(name, &specs);
     let stats = Arc::new(Stats::new());
 
     let mut observers: BTreeMap<EnvironmentId, Arc<dyn node::environment::Observer>> =
@@ -93,7 +120,7 @@ async fn run_async(args: &DevArgs) -> Result<()> {
     let config = NodeConfig {
         network,
         specs,
-        data_dir: data_dir.clone(),
+        data_dir: data_dir.to_path_buf(),
         reset: args.reset,
         durability: match args.durability {
             Durability::Written => atoll_storage::Durability::Written,
@@ -112,7 +139,7 @@ async fn run_async(args: &DevArgs) -> Result<()> {
     stats.reset();
     let start_slot = shared.head.read().slot;
 
-    let ports = ports(&shared, &data_dir, &exchange_observers, &heads);
+    let ports = ports(&shared, data_dir, &exchange_observers, &heads);
     let gateway_config = Config {
         listen: args.listen,
         client_version: format!("atoll/{}", env!("CARGO_PKG_VERSION")),
@@ -125,6 +152,15 @@ async fn run_async(args: &DevArgs) -> Result<()> {
     let serving = tokio::spawn(gateway.serve(async move {
         let _ = gateway_stop.wait_for(|stop| *stop).await;
     }));
+    Ok(Network { node, shared, address, start_slot, stop, stopped, serving })
+}
+
+async fn run_async(args: &DevArgs) -> Result<()> {
+    let began = Instant::now();
+    let Plan { specs, name, data_dir, recording } = plan(args)?;
+    let network = boot(args, specs, &name, &data_dir).await?;
+    let (shared, address) = (network.shared.clone(), network.address);
+    let start_slot = network.start_slot;
     let resumed = match start_slot {
         0 => "a new network".to_string(),
         slot => format!("going on after slot {slot}"),
@@ -137,12 +173,11 @@ async fn run_async(args: &DevArgs) -> Result<()> {
     println!("{}", guide(&shared, &address.to_string()));
 
     let progress = Arc::new(Mutex::new(Progress::default()));
-    let market = start_market(args, &shared, recording, &stopped, &progress);
+    let market = start_market(args, &shared, recording, &network.stopped, &progress);
     let screen = Screen::new(args.json);
-    let replay = wait(args, &shared, &screen, market, &progress, start_slot, &stop).await;
+    let replay = wait(args, &shared, &screen, market, &progress, start_slot, &network.stop).await;
     let seconds = began.elapsed().as_secs_f64();
-    let _ = stop.send(true);
-    let _ = tokio::time::timeout(Duration::from_secs(5), serving).await;
+    let node = network.close().await;
     screen.close();
     let mut summary = tokio::task::block_in_place(|| finish(node, seconds))?;
     if let (Some(file), Some(mut replayed)) = (&args.replay, replay) {
@@ -188,7 +223,7 @@ fn guide(shared: &Shared, address: &str) -> String {
 
 fn ports(
     shared: &Arc<Shared>,
-    data_dir: &std::path::Path,
+    data_dir: &Path,
     observers: &BTreeMap<EnvironmentId, Arc<ExchangeObserver>>,
     heads: &BTreeMap<EnvironmentId, broadcast::Sender<Arc<atoll_rpc::port::EvmHead>>>,
 ) -> Ports {
@@ -221,9 +256,11 @@ fn ports(
     }
 }
 
-type Market = tokio::task::JoinHandle<Option<ReplaySummary>>;
+/// Whoever drives the exchanges; there is something to wait for when it is a replay.
+pub(crate) type Market = tokio::task::JoinHandle<Option<ReplaySummary>>;
 
-fn start_market(
+/// Starts the recording, or the built-in agents; with a rate of 0 only the oracle speaks.
+pub(crate) fn start_market(
     args: &DevArgs,
     shared: &Arc<Shared>,
     recording: Option<replay::Recording>,

@@ -1,5 +1,6 @@
 //! `atoll bench`: measures this machine. Figures are medians over runs; compare ratios, not days.
 
+mod e2e;
 mod exchange;
 mod state;
 
@@ -10,6 +11,7 @@ use anyhow::Result;
 pub(crate) fn run(command: &BenchCommand) -> Result<()> {
     match command {
         BenchCommand::Exchange(args) => exchange::run(args),
+        BenchCommand::E2e(args) => e2e::run(args),
         BenchCommand::State(args) => state::run(args),
     }
 }

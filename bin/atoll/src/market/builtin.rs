@@ -7,7 +7,7 @@ use crate::node::driver::Wait;
 use crate::node::environment::Live;
 use alloy_rlp::Encodable;
 use atoll_exchange::{
-    Command, MarketId, OrderRequest, OrderSelector, Product, Side as BookSide, Tif,
+    Command, MarketId, MarketSpec, OrderRequest, OrderSelector, Product, Side as BookSide, Tif,
 };
 use atoll_state::Resident;
 use atoll_types::crypto::SigningKey;
@@ -90,22 +90,27 @@ pub(crate) async fn run(venue: Venue, seed: u64, rate_per_s: u32, mut stop: watc
     }
 }
 
+/// How orders are sized and spread in a market, and where its oracle starts.
+pub(crate) fn scale(spec: &MarketSpec) -> Scale {
+    let unit = 10u64.pow(u32::from(spec.price_decimals)) / spec.tick.max(1);
+    let anchor = (anchor(&spec.name) * unit).clamp(1_000, spec.price_max / 4);
+    // A usual order is worth some 2,000 quote units.
+    let per_lot =
+        anchor as f64 / unit as f64 * spec.lot as f64 / 10f64.powi(i32::from(spec.size_decimals));
+    Scale {
+        lot: ((2_000.0 / per_lot) as u64).clamp(1, spec.order_size_max / 100),
+        half_spread: (anchor / 20_000).max(2),
+        volatility: anchor as f64 / 40_000.0,
+        anchor,
+    }
+}
+
 fn markets(venue: &Venue, seed: u64, rate_per_s: u32) -> Vec<Market> {
     let specs = &venue.live.vm_spec.exchange.spec().markets;
     let weight = |i: usize| 1.0 / (1 << i.min(4)) as f64;
     let total: f64 = (0..specs.len()).map(weight).sum();
-    let market = |(i, spec): (usize, &atoll_exchange::MarketSpec)| {
-        let unit = 10u64.pow(u32::from(spec.price_decimals)) / spec.tick.max(1);
-        let anchor = (anchor(&spec.name) * unit).clamp(1_000, spec.price_max / 4);
-        // A usual order is worth some 2,000 quote units.
-        let per_lot = anchor as f64 / unit as f64 * spec.lot as f64
-            / 10f64.powi(i32::from(spec.size_decimals));
-        let scale = Scale {
-            lot: ((2_000.0 / per_lot) as u64).clamp(1, spec.order_size_max / 100),
-            half_spread: (anchor / 20_000).max(2),
-            volatility: anchor as f64 / 40_000.0,
-            anchor,
-        };
+    let market = |(i, spec): (usize, &MarketSpec)| {
+        let scale = scale(spec);
         let rate = (f64::from(rate_per_s) * weight(i) / total).max(0.1);
         let traders = (0..AGENTS_PER_MARKET).map(|agent| {
             let number = (i * AGENTS_PER_MARKET + agent) % AGENTS;
@@ -116,7 +121,7 @@ fn markets(venue: &Venue, seed: u64, rate_per_s: u32) -> Vec<Market> {
             id: MarketId(i as u16),
             crowd: Crowd::new(seed.wrapping_add(i as u64), AGENTS_PER_MARKET, arrivals, scale),
             traders: traders.collect(),
-            oracle: anchor,
+            oracle: scale.anchor,
             due: match rate_per_s {
                 // Nobody trades; the oracle speaks all the same.
                 0 => Instant::now() + Duration::from_secs(u64::from(u32::MAX)),

@@ -1,0 +1,215 @@
+//! Signed orders over loopback HTTP and WebSocket through a whole node.
+//!
+//! A network is booted in this process, as `atoll dev --rate 0` does it, on a temporary folder.
+//! Orders are signed beforehand and offered open loop; the answer that a client waits for says
+//! that the order is ordered, logged, confirmed and executed. The generator and the node share
+//! the machine, and the report says how much of it each took.
+
+mod client;
+mod flow;
+mod ramp;
+mod wire;
+
+use crate::cli::{Cli, Command, DevArgs, E2eArgs, Rate};
+use crate::dev;
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use client::{Offer, Request};
+use flow::{Flow, Signed};
+use hdrhistogram::Histogram;
+use serde_json::{Value, json};
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use wire::Door;
+
+/// How fast the book is filled before anything is measured, orders per second.
+const OPENING_RATE: u32 = 2_000;
+/// How long the oracle may take to speak.
+const PRICES_WITHIN: Duration = Duration::from_secs(20);
+
+/// A folder that is removed in the end.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Runs the benchmark.
+pub(crate) fn run(args: &E2eArgs) -> Result<()> {
+    atoll_rpc::raise_open_files_limit();
+    let parent = args.dir.clone().unwrap_or_else(std::env::temp_dir);
+    let folder = Folder(parent.join(format!("atoll-bench-e2e-{}", std::process::id())));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let report = runtime.block_on(measure(args, &folder))?;
+    if args.json {
+        println!("{report}");
+    }
+    Ok(())
+}
+
+/// What `atoll dev --rate 0` is started with.
+fn dev_args() -> Result<DevArgs> {
+    let line = ["atoll", "dev", "--rate", "0", "--listen", "127.0.0.1:0", "--reset"];
+    match Cli::try_parse_from(line)?.command {
+        Command::Dev(args) => Ok(args),
+        _ => bail!("the command line says dev"),
+    }
+}
+
+async fn measure(args: &E2eArgs, folder: &Folder) -> Result<Value> {
+    let dev_args = dev_args()?;
+    let mut specs = crate::specs::load_all(None)?;
+    specs.iter_mut().for_each(flow::fund);
+    let network = dev::boot(&dev_args, specs, "bench", &folder.0).await?;
+    let _ = dev::start_market(&dev_args, &network.shared, None, &network.stopped, &<_>::default());
+    let address = network.address;
+    let mut flow = Flow::new(&network)?;
+    let end = Instant::now() + PRICES_WITHIN;
+    while !flow.priced() {
+        if Instant::now() > end {
+            bail!("the oracle has not spoken within {} s", PRICES_WITHIN.as_secs());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // The generator is a thread that waits for sockets: none of the runtime's.
+    let options = args.clone();
+    let work = move || -> Result<Value> {
+        open_market(&mut flow, address, &options)?;
+        let doors = options.door.map_or(vec![Door::Http, Door::WebSocket], |door| vec![door]);
+        let mut results = serde_json::Map::new();
+        for door in doors {
+            let result = match options.rate {
+                Rate::PerSecond(rate) => {
+                    let offer = step(&mut flow, door, address, &options, rate, options.run_for)?;
+                    println!("{}", line(door, &offer));
+                    describe(&offer)
+                }
+                Rate::Max => ramp::run(&mut flow, door, address, &options)?,
+            };
+            results.insert(door.name().to_string(), result);
+        }
+        Ok(Value::Object(results))
+    };
+    let doors = tokio::task::spawn_blocking(work).await.context("the generator panicked")??;
+    let node = network.close().await;
+    tokio::task::block_in_place(|| node.stop())?;
+    Ok(json!({
+        "bench": "e2e",
+        "rate": match args.rate {
+            Rate::PerSecond(rate) => json!(rate),
+            Rate::Max => json!("max"),
+        },
+        "connections": args.connections,
+        "accounts": flow::ACCOUNTS,
+        "cores": std::thread::available_parallelism().map_or(0, usize::from),
+        "doors": doors,
+    }))
+}
+
+/// Fills the book.
+fn open_market(flow: &mut Flow, address: SocketAddr, args: &E2eArgs) -> Result<()> {
+    eprintln!("signing and posting {} orders that rest …", flow::RESTING);
+    let opening = flow.opening()?;
+    let requests = requests(Door::Http, address, &opening);
+    let rate = f64::from(OPENING_RATE);
+    let offer = client::offer(Door::Http, address, args.connections, &requests, rate)?;
+    if offer.accepted < offer.offered {
+        bail!(
+            "of {} orders that open the market only {} rest: {:?}",
+            offer.offered,
+            offer.accepted,
+            offer.refused
+        );
+    }
+    Ok(())
+}
+
+fn requests(door: Door, address: SocketAddr, signed: &[Signed]) -> Vec<Request> {
+    let request = |(id, Signed { account, payload, .. }): (usize, &Signed)| Request {
+        account: *account,
+        bytes: door.request(address, id, payload),
+    };
+    signed.iter().enumerate().map(request).collect()
+}
+
+/// Signs orders, then offers them at a rate for a time.
+fn step(
+    flow: &mut Flow,
+    door: Door,
+    address: SocketAddr,
+    args: &E2eArgs,
+    rate: u32,
+    time: Duration,
+) -> Result<Offer> {
+    let count = (f64::from(rate) * time.as_secs_f64()).ceil().max(1.0) as usize;
+    eprintln!("{}: signing {count} orders …", door.name());
+    let signed = flow.take(count)?;
+    let requests = requests(door, address, &signed);
+    let offer = client::offer(door, address, args.connections, &requests, f64::from(rate))?;
+    let lost: HashSet<_> = offer.failed.iter().filter_map(|at| signed[*at].rests).collect();
+    flow.forget(&lost);
+    Ok(offer)
+}
+
+fn quantile(histogram: &Histogram<u64>, quantile: f64) -> u64 {
+    match histogram.is_empty() {
+        true => 0,
+        false => histogram.value_at_quantile(quantile),
+    }
+}
+
+/// One line for people.
+fn line(door: Door, offer: &Offer) -> String {
+    let latency = |q| quantile(&offer.latency_us, q);
+    format!(
+        "{:>9}: {:.0} orders/s offered, {:.0} answered, {:.2} % accepted; p50 {} µs, p99 {} µs, \
+         p99.9 {} µs; sent late by {} µs (p99); {:.2} + {:.2} cores (generator + node){}",
+        door.name(),
+        offer.offered as f64 / offer.send_s,
+        offer.answered_per_s(),
+        100.0 * offer.accepted as f64 / offer.offered as f64,
+        latency(0.5),
+        latency(0.99),
+        latency(0.999),
+        quantile(&offer.lag_us, 0.99),
+        offer.generator_s / offer.answer_s,
+        offer.node_s / offer.answer_s,
+        match offer.refused.is_empty() && offer.unanswered == 0 {
+            true => String::new(),
+            false => format!("; refused {:?}, unanswered {}", offer.refused, offer.unanswered),
+        }
+    )
+}
+
+/// One object for programs.
+fn describe(offer: &Offer) -> Value {
+    let (latency, lag) = (&offer.latency_us, &offer.lag_us);
+    json!({
+        "offered": offer.offered,
+        "offered_per_s": offer.offered as f64 / offer.send_s,
+        "answered": offer.answered(),
+        "answered_per_s": offer.answered_per_s(),
+        "accepted": offer.accepted,
+        "refused": offer.refused,
+        "unanswered": offer.unanswered,
+        "latency_us": {
+            "p50": quantile(latency, 0.5),
+            "p99": quantile(latency, 0.99),
+            "p999": quantile(latency, 0.999),
+            "max": latency.max(),
+        },
+        "late_us": {
+            "p50": quantile(lag, 0.5),
+            "p99": quantile(lag, 0.99),
+            "max": lag.max(),
+        },
+        "cores": {
+            "generator": offer.generator_s / offer.answer_s,
+            "node": offer.node_s / offer.answer_s,
+        },
+    })
+}

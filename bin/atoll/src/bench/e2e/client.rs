@@ -1,0 +1,344 @@
+//! An open-loop client: it sends by the clock, whether answers come or not.
+//!
+//! Send times are those of a Poisson process, fixed before the first is sent. A latency begins at
+//! the scheduled time, so an order that had to wait (for a connection, for the sender) shows that
+//! wait: nothing is hidden by a sender that slows down with what it measures. One thread, no
+//! runtime: it polls its sockets and writes what is due.
+
+use super::wire::{self, Door, Message};
+use anyhow::{Context, Result, bail};
+use hdrhistogram::Histogram;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::time::{ClockId, clock_gettime};
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+/// How long after the last send answers are waited for.
+const GRACE: Duration = Duration::from_secs(5);
+/// Longest wait in one poll.
+const POLL_MAX: Duration = Duration::from_millis(100);
+const READ_BYTES: usize = 64 * 1024;
+
+/// A request, ready to be written.
+pub(super) struct Request {
+    /// Which account sends it: over WebSockets, one account keeps to one connection.
+    pub(super) account: usize,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// What came of an offer.
+pub(super) struct Offer {
+    pub(super) offered: usize,
+    pub(super) accepted: usize,
+    pub(super) refused: BTreeMap<String, usize>,
+    /// Requests that were refused or never answered.
+    pub(super) failed: Vec<usize>,
+    pub(super) unanswered: usize,
+    /// From the first scheduled send to the last one.
+    pub(super) send_s: f64,
+    /// From the first scheduled send to the last answer.
+    pub(super) answer_s: f64,
+    /// From scheduled send to answer.
+    pub(super) latency_us: Histogram<u64>,
+    /// From scheduled send to write.
+    pub(super) lag_us: Histogram<u64>,
+    /// Processor time of this thread, seconds.
+    pub(super) generator_s: f64,
+    /// Processor time of the rest of the process meanwhile.
+    pub(super) node_s: f64,
+}
+
+impl Offer {
+    pub(super) fn answered(&self) -> usize {
+        self.offered - self.unanswered
+    }
+
+    pub(super) fn answered_per_s(&self) -> f64 {
+        self.answered() as f64 / self.answer_s.max(f64::EPSILON)
+    }
+}
+
+struct Connection {
+    stream: TcpStream,
+    out: Vec<u8>,
+    input: Vec<u8>,
+    /// Where the input that is not read yet begins.
+    read: usize,
+    /// Over HTTP: the request that is being answered.
+    current: Option<usize>,
+}
+
+impl Connection {
+    fn open(door: Door, address: SocketAddr) -> Result<Self> {
+        let mut stream =
+            TcpStream::connect(address).with_context(|| format!("cannot connect to {address}"))?;
+        stream.set_nodelay(true)?;
+        let mut input = Vec::new();
+        if door == Door::WebSocket {
+            stream.write_all(&wire::handshake(address))?;
+            let mut buffer = [0; 1024];
+            let end = loop {
+                if let Some(end) = wire::head_end(&input) {
+                    break end;
+                }
+                let n = stream.read(&mut buffer)?;
+                if n == 0 {
+                    bail!("the node closed the connection during the WebSocket handshake");
+                }
+                input.extend_from_slice(&buffer[..n]);
+            };
+            if !input.starts_with(b"HTTP/1.1 101") {
+                bail!("no WebSocket: {}", String::from_utf8_lossy(&input));
+            }
+            input.drain(..end);
+        }
+        stream.set_nonblocking(true)?;
+        Ok(Self { stream, out: Vec::new(), input, read: 0, current: None })
+    }
+
+    /// Writes what the socket takes.
+    fn flush(&mut self) -> Result<()> {
+        while !self.out.is_empty() {
+            match self.stream.write(&self.out) {
+                Ok(n) => drop(self.out.drain(..n)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error).context("the node closed a connection"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what there is.
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<()> {
+        self.input.drain(..std::mem::take(&mut self.read));
+        loop {
+            match self.stream.read(buffer) {
+                Ok(0) => bail!("the node closed a connection"),
+                Ok(n) => {
+                    self.input.extend_from_slice(&buffer[..n]);
+                    if n < buffer.len() {
+                        return Ok(());
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error).context("cannot read from the node"),
+            }
+        }
+    }
+}
+
+fn cpu_s(clock: ClockId) -> f64 {
+    let time = clock_gettime(clock);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn histogram() -> Result<Histogram<u64>> {
+    Ok(Histogram::new_with_bounds(1, 600_000_000, 3)?)
+}
+
+/// When to send each request: exponential gaps with this mean rate.
+fn schedule(count: usize, rate_per_s: f64) -> Vec<Duration> {
+    let mut rng = SmallRng::seed_from_u64(2);
+    let mut at = 0.0;
+    let next = |_| {
+        at += -(1.0 - rng.random::<f64>()).ln() / rate_per_s;
+        Duration::from_secs_f64(at)
+    };
+    (0..count).map(next).collect()
+}
+
+struct Client {
+    door: Door,
+    connections: Vec<Connection>,
+    /// Connections without a request, over HTTP.
+    free: Vec<usize>,
+    due: Vec<Duration>,
+    done: Vec<bool>,
+    begin: Instant,
+    offer: Offer,
+}
+
+/// Offers the requests at this rate and waits for their answers.
+pub(super) fn offer(
+    door: Door,
+    address: SocketAddr,
+    connections: usize,
+    requests: &[Request],
+    rate_per_s: f64,
+) -> Result<Offer> {
+    let open = |_| Connection::open(door, address);
+    let connections = (0..connections).map(open).collect::<Result<Vec<_>>>()?;
+    let due = schedule(requests.len(), rate_per_s);
+    let send_s = due.last().map_or(0.0, Duration::as_secs_f64);
+    let client = Client {
+        door,
+        free: (0..connections.len()).collect(),
+        connections,
+        due,
+        done: vec![false; requests.len()],
+        begin: Instant::now() + Duration::from_millis(10),
+        offer: Offer {
+            offered: requests.len(),
+            accepted: 0,
+            refused: BTreeMap::new(),
+            failed: Vec::new(),
+            unanswered: requests.len(),
+            send_s,
+            answer_s: send_s,
+            latency_us: histogram()?,
+            lag_us: histogram()?,
+            generator_s: 0.0,
+            node_s: 0.0,
+        },
+    };
+    client.run(requests)
+}
+
+impl Client {
+    fn run(mut self, requests: &[Request]) -> Result<Offer> {
+        let (own, all) = (cpu_s(ClockId::ThreadCPUTime), cpu_s(ClockId::ProcessCPUTime));
+        let end = self.due.last().copied().unwrap_or_default() + GRACE;
+        let mut buffer = vec![0; READ_BYTES];
+        let mut next = 0;
+        while self.offer.unanswered > 0 {
+            let mut now = self.now();
+            let mut wait = POLL_MAX;
+            while let (Some(request), Some(due)) = (requests.get(next), self.due.get(next)) {
+                if *due > now {
+                    now = self.now();
+                    if *due > now {
+                        wait = wait.min(*due - now);
+                        break;
+                    }
+                }
+                if !self.send(next, request, now)? {
+                    // Every connection is waiting for an answer: so does the request.
+                    break;
+                }
+                next += 1;
+            }
+            if now > end {
+                break;
+            }
+            for connection in &mut self.connections {
+                connection.flush()?;
+            }
+            self.receive(wait, &mut buffer)?;
+        }
+        let own = cpu_s(ClockId::ThreadCPUTime) - own;
+        self.offer.generator_s = own;
+        self.offer.node_s = cpu_s(ClockId::ProcessCPUTime) - all - own;
+        let lost = self.done.iter().enumerate().filter(|(_, done)| !**done);
+        self.offer.failed.extend(lost.map(|(request, _)| request));
+        Ok(self.offer)
+    }
+
+    /// Time since the beginning; zero before it.
+    fn now(&self) -> Duration {
+        Instant::now().saturating_duration_since(self.begin)
+    }
+
+    /// Puts a request on its way; false if no connection is free for it.
+    fn send(&mut self, number: usize, request: &Request, now: Duration) -> Result<bool> {
+        let at = match self.door {
+            Door::Http => match self.free.pop() {
+                Some(at) => at,
+                None => return Ok(false),
+            },
+            Door::WebSocket => request.account % self.connections.len(),
+        };
+        let connection = &mut self.connections[at];
+        connection.out.extend_from_slice(&request.bytes);
+        if self.door == Door::Http {
+            connection.current = Some(number);
+            connection.flush()?;
+        }
+        let lag = now.saturating_sub(self.due[number]);
+        self.offer.lag_us.saturating_record(micros(lag));
+        Ok(true)
+    }
+
+    /// Waits for something to read, or room to write, and takes the answers.
+    fn receive(&mut self, wait: Duration, buffer: &mut [u8]) -> Result<()> {
+        let interest = |connection: &Connection| match connection.out.is_empty() {
+            true => PollFlags::IN,
+            false => PollFlags::IN | PollFlags::OUT,
+        };
+        let mut fds: Vec<PollFd<'_>> =
+            self.connections.iter().map(|c| PollFd::new(&c.stream, interest(c))).collect();
+        let timeout = Timespec {
+            tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: wait.subsec_nanos().into(),
+        };
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(()),
+            Ok(_) => {}
+            Err(error) => return Err(error).context("cannot wait for answers"),
+        }
+        let ready = |(at, fd): (usize, &PollFd<'_>)| {
+            fd.revents().intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR).then_some(at)
+        };
+        let ready: Vec<usize> = fds.iter().enumerate().filter_map(ready).collect();
+        for at in ready {
+            self.connections[at].fill(buffer)?;
+            self.answers(at)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the whole answers that a connection has received.
+    fn answers(&mut self, at: usize) -> Result<()> {
+        let now = self.now();
+        let connection = &mut self.connections[at];
+        while let Some((message, length)) =
+            self.door.next_message(&connection.input[connection.read..])?
+        {
+            connection.read += length;
+            match message {
+                Message::Answer(answer) => {
+                    let number = match self.door {
+                        Door::Http => connection.current.take(),
+                        Door::WebSocket => wire::id_of(answer),
+                    };
+                    let number = number.filter(|number| self.done.get(*number) == Some(&false));
+                    let number = number.with_context(|| {
+                        let text = String::from_utf8_lossy(answer);
+                        format!("an answer to nothing that was asked: {text}")
+                    })?;
+                    self.done[number] = true;
+                    let offer = &mut self.offer;
+                    offer.unanswered -= 1;
+                    offer.answer_s = offer.answer_s.max(now.as_secs_f64());
+                    let latency = now.saturating_sub(self.due[number]);
+                    offer.latency_us.saturating_record(micros(latency));
+                    match wire::refusal(answer) {
+                        None => offer.accepted += 1,
+                        Some(reason) => {
+                            *offer.refused.entry(reason).or_default() += 1;
+                            offer.failed.push(number);
+                        }
+                    }
+                    if self.door == Door::Http {
+                        self.free.push(at);
+                    }
+                }
+                Message::Ping(payload) => {
+                    let pong = wire::pong(payload);
+                    connection.out.extend_from_slice(&pong);
+                }
+                Message::Other => {}
+            }
+        }
+        Ok(())
+    }
+}
