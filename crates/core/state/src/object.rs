@@ -378,6 +378,11 @@ impl WriteSet {
         self.spans.is_empty()
     }
 
+    /// Bytes of all keys and values.
+    pub fn byte_count(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Each changed key with its new value, `None` where it became absent.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
         self.spans.iter().map(|(key, value, end)| {

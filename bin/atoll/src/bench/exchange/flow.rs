@@ -1,0 +1,283 @@
+//! The flow of the exchange benchmark, made by a dry run on the engine itself, so that cancels name
+//! orders that are open.
+//!
+//! * Of every 20 commands, in random order, 9 place an order that rests, 9 cancel one and 2 cross.
+//! * Each of 10,000 accounts is in 1 to 20 markets (all there are, if fewer), has a position in
+//!   each, and trades in those alone.
+//! * Orders rest 150 to 2,000 ticks from the middle. Crossing orders are immediate-or-cancel and
+//!   smaller than what rests, against the account's position where it has grown large.
+//! * The books begin with [`DEPTH`] orders and what the crossing orders will take out of them:
+//!   with as many cancels as orders placed, nothing else puts it back.
+//! * Before every 1,000 commands oracle prices and marks move, in all markets.
+
+use anyhow::{Context, Result};
+use atoll_exchange::{
+    AccountId, AssetId, AssetSpec, Command, Event, Exchange, ExchangeSpec, Input, Limits, MarketId,
+    MarketSpec, OrderId, OrderRequest, OrderSelector, Outcome, Product, Rules, SelfTrade, Side,
+    Tif, Wallet,
+};
+use atoll_state::{Resident, WriteSet, object};
+use atoll_types::Address;
+use rand::rngs::SmallRng;
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+use std::collections::HashMap;
+
+pub(super) const ACCOUNTS: u32 = 10_000;
+pub(super) const COMMANDS_PER_TICK: usize = 1_000;
+/// Orders that rest at least, over all books.
+pub(super) const DEPTH: u64 = 30_000;
+const POSITIONS_MAX: usize = 20;
+const POSITION_LOTS: u64 = 1_000;
+const POSITION_LOTS_MAX: i64 = 5_000;
+const MID: u64 = 600_000;
+/// Fifty thousand dollars each; twenty positions are worth twelve thousand.
+const COLLATERAL: i128 = 50_000_000_000;
+
+/// One step of the benchmark.
+pub(super) enum Step {
+    Command(AccountId, Command),
+    Input(Input),
+}
+
+/// What the benchmark runs.
+pub(super) struct Flow {
+    pub(super) rules: Rules,
+    /// Opens accounts, positions and books; not timed.
+    pub(super) set_up: Vec<Step>,
+    pub(super) timed: Vec<Step>,
+    /// Markets an account is in, and open positions an account has at the end: means.
+    pub(super) markets_mean: f64,
+    pub(super) positions_mean: f64,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Place,
+    Cancel,
+    Cross,
+}
+
+fn rules(markets: u16) -> Result<Rules> {
+    let market = |n: u16| MarketSpec {
+        name: format!("M{n}"),
+        product: Product::Perpetual {
+            initial_margin_ppm: 25_000,
+            maintenance_margin_ppm: 12_500,
+            mark_band_ppm: 5_000,
+        },
+        price_decimals: 1,
+        size_decimals: 5,
+        tick: 1,
+        lot: 1,
+        price_max: 100_000_000,
+        order_size_max: 100_000_000,
+        notional_min: 10_000_000,
+        price_band_ppm: 500_000,
+        maker_fee_ppm: 150,
+        taker_fee_ppm: 450,
+    };
+    let spec = ExchangeSpec {
+        assets: vec![AssetSpec { symbol: "USDC".into(), decimals: 6 }],
+        collateral: AssetId(0),
+        markets: (0..markets).map(market).collect(),
+        self_trade: SelfTrade::CancelTaker,
+        limits: Limits::default(),
+    };
+    Rules::new(spec).context("the benchmark's spec")
+}
+
+impl Flow {
+    pub(super) fn make(markets: u16, commands: u64) -> Result<Self> {
+        let rules = rules(markets)?;
+        let mut exchange = Exchange::new(rules.clone(), 1);
+        object::begin(&mut exchange);
+        let mut maker = Maker {
+            exchange,
+            rng: SmallRng::seed_from_u64(1),
+            events: Vec::new(),
+            open: OpenOrders::default(),
+            members: Vec::new(),
+            time_us: 1_700_000_000_000_000,
+            markets,
+            steps: Vec::new(),
+        };
+        maker.set_up(commands);
+        let set_up = std::mem::take(&mut maker.steps);
+        maker.trade(commands);
+        let accounts = f64::from(ACCOUNTS);
+        let in_markets: usize = maker.members.iter().map(Vec::len).sum();
+        let has = |n| maker.exchange.peek_positions(AccountId(n)).into_iter();
+        let open = (0..ACCOUNTS).flat_map(has).filter(|view| view.position.size != 0).count();
+        Ok(Self {
+            rules,
+            set_up,
+            timed: maker.steps,
+            markets_mean: in_markets as f64 / accounts,
+            positions_mean: open as f64 / accounts,
+        })
+    }
+}
+
+/// Orders that rest, to choose one from.
+#[derive(Default)]
+struct OpenOrders {
+    list: Vec<(AccountId, OrderId)>,
+    places: HashMap<OrderId, usize>,
+}
+
+impl OpenOrders {
+    fn add(&mut self, account: AccountId, order: OrderId) {
+        self.places.insert(order, self.list.len());
+        self.list.push((account, order));
+    }
+
+    fn remove(&mut self, order: OrderId) {
+        let Some(place) = self.places.remove(&order) else { return };
+        self.list.swap_remove(place);
+        if let Some((_, moved)) = self.list.get(place) {
+            self.places.insert(*moved, place);
+        }
+    }
+}
+
+struct Maker {
+    exchange: Exchange<Resident>,
+    rng: SmallRng,
+    events: Vec<Event>,
+    open: OpenOrders,
+    /// The markets of each account.
+    members: Vec<Vec<u16>>,
+    time_us: u64,
+    markets: u16,
+    steps: Vec<Step>,
+}
+
+impl Maker {
+    fn input(&mut self, input: Input) {
+        // Inputs of the benchmark's own spec are valid.
+        let _ = self.exchange.apply(&input, &mut self.events);
+        self.events.clear();
+        self.steps.push(Step::Input(input));
+    }
+
+    fn command(&mut self, account: AccountId, command: Command) {
+        let outcome = self.exchange.execute(account, &command, &mut self.events);
+        for event in self.events.drain(..) {
+            match event {
+                Event::Filled(fill) if fill.maker.remaining == 0 => {
+                    self.open.remove(fill.maker.order);
+                }
+                Event::Cancelled { order, .. } => self.open.remove(order.order),
+                _ => {}
+            }
+        }
+        if let Ok(Outcome::Placed(placed)) = outcome
+            && placed.resting > 0
+        {
+            self.open.add(account, placed.order);
+        }
+        self.steps.push(Step::Command(account, command));
+    }
+
+    fn tick(&mut self) {
+        object::seal(&mut self.exchange, &mut WriteSet::default(), None);
+        object::begin(&mut self.exchange);
+        for market in 0..self.markets {
+            let price = MID + self.rng.random_range(0..200) - 100;
+            self.input(Input::Oracle { market: MarketId(market), price });
+        }
+        self.time_us += 100_000;
+        self.input(Input::Tick { time_us: self.time_us });
+    }
+
+    fn set_up(&mut self, commands: u64) {
+        for n in 0..ACCOUNTS {
+            let mut bytes = [0; 20];
+            bytes[16..].copy_from_slice(&(n + 1).to_be_bytes());
+            self.input(Input::Credit {
+                address: Address::from(bytes),
+                asset: AssetId(0),
+                wallet: Wallet::Collateral,
+                amount: COLLATERAL,
+            });
+        }
+        self.tick();
+        let mut all: Vec<u16> = (0..self.markets).collect();
+        for pair in 0..ACCOUNTS / 2 {
+            let (long, short) = (AccountId(pair * 2), AccountId(pair * 2 + 1));
+            let positions = self.rng.random_range(1..=POSITIONS_MAX).min(all.len());
+            let chosen = all.partial_shuffle(&mut self.rng, positions).0.to_vec();
+            for market in &chosen {
+                let order = |side, tif| order(*market, side, MID, POSITION_LOTS, tif);
+                self.command(short, order(Side::Sell, Tif::Gtc));
+                self.command(long, order(Side::Buy, Tif::Ioc));
+            }
+            self.members.extend([chosen.clone(), chosen]);
+        }
+        // A crossing order takes a quarter of a resting one, in the mean.
+        for _ in 0..DEPTH + commands / 10 / 4 {
+            self.place();
+        }
+    }
+
+    fn trade(&mut self, commands: u64) {
+        let mut kinds = [Kind::Place; 20];
+        kinds[9..18].fill(Kind::Cancel);
+        kinds[18..].fill(Kind::Cross);
+        for n in 0..commands as usize {
+            if n.is_multiple_of(COMMANDS_PER_TICK) {
+                self.tick();
+            }
+            if n.is_multiple_of(kinds.len()) {
+                kinds.shuffle(&mut self.rng);
+            }
+            match kinds[n % kinds.len()] {
+                Kind::Place => self.place(),
+                Kind::Cancel => self.cancel(),
+                Kind::Cross => self.cross(),
+            }
+        }
+    }
+
+    fn somebody(&mut self) -> (AccountId, u16, Side) {
+        let account = self.rng.random_range(0..ACCOUNTS);
+        let markets = &self.members[account as usize];
+        let market = markets[self.rng.random_range(0..markets.len())];
+        let side = if self.rng.random_bool(0.5) { Side::Buy } else { Side::Sell };
+        (AccountId(account), market, side)
+    }
+
+    fn place(&mut self) {
+        let (account, market, side) = self.somebody();
+        let away = self.rng.random_range(150..2_000);
+        let price = if side == Side::Buy { MID - away } else { MID + away };
+        let size = self.rng.random_range(100..2_000);
+        self.command(account, order(market, side, price, size, Tif::Gtc));
+    }
+
+    fn cancel(&mut self) {
+        let at = self.rng.random_range(0..self.open.list.len().max(1));
+        let (owner, target) = self.open.list.get(at).copied().unwrap_or_default();
+        self.command(owner, Command::Cancel(OrderSelector::Order(target)));
+    }
+
+    fn cross(&mut self) {
+        let (account, market, mut side) = self.somebody();
+        let views = self.exchange.peek_positions(account);
+        let held = views.iter().find(|view| view.market.0 == market);
+        let lots = held.map_or(0, |view| view.position.size);
+        if lots.abs() > POSITION_LOTS_MAX {
+            side = if lots > 0 { Side::Sell } else { Side::Buy };
+        }
+        let price = if side == Side::Buy { MID + 2_500 } else { MID - 2_500 };
+        let size = self.rng.random_range(50..475);
+        self.command(account, order(market, side, price, size, Tif::Ioc));
+    }
+}
+
+fn order(market: u16, side: Side, price: u64, size: u64, tif: Tif) -> Command {
+    let market = MarketId(market);
+    let (reduce_only, client_id) = (false, None);
+    Command::Place(OrderRequest { market, side, price, size, tif, reduce_only, client_id })
+}
