@@ -26,9 +26,6 @@ pub(crate) fn run(args: &StateArgs) -> Result<()> {
         return serve::run(args, name);
     }
     let wanted = |part| args.only.is_empty() || args.only.contains(&part);
-    let folder = Folder::new(args.dir.as_deref())?;
-    // Stores in processes of their own keep their files there too.
-    let args = StateArgs { dir: Some(folder.0.clone()), ..args.clone() };
     let mut report = serde_json::json!({ "bench": "state" });
     if wanted(StatePart::Updates) {
         if !cfg!(feature = "bench-peers") {
@@ -36,8 +33,12 @@ pub(crate) fn run(args: &StateArgs) -> Result<()> {
                 "only our own store: build with --features bench-peers to measure NOMT's beside it"
             );
         }
-        let sizes = args.keys.iter().map(|keys| updates::measure(&args, *keys));
-        report["updates"] = sizes.collect::<Result<Vec<_>>>()?.into();
+        let mut sizes = Vec::new();
+        for keys in &args.keys {
+            let folder = Folder::new(args.dir.as_deref())?;
+            sizes.push(updates::measure(args, &folder.0, *keys)?);
+        }
+        report["updates"] = sizes.into();
     }
     if wanted(StatePart::Snapshots) {
         let mut sizes = Vec::new();
@@ -49,7 +50,7 @@ pub(crate) fn run(args: &StateArgs) -> Result<()> {
     }
     if wanted(StatePart::RootLag) {
         let folder = Folder::new(args.dir.as_deref())?;
-        report["root_lag"] = root_lag::measure(&args, &folder.0)?;
+        report["root_lag"] = root_lag::measure(args, &folder.0)?;
         if args.root_lag < std::time::Duration::from_secs(600) {
             eprintln!("for the long run: atoll bench state --only root-lag --root-lag 10m");
         }

@@ -6,6 +6,7 @@
 
 pub(crate) mod archive;
 mod boot;
+mod changes;
 pub(crate) mod driver;
 pub(crate) mod environment;
 mod keeper;

@@ -6,6 +6,7 @@ use crate::cli::StateArgs;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,13 @@ const ROUNDS: u64 = 40;
 const ROUNDS_MIN: u64 = 5;
 /// With slow peers the rounds end after this long.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What every store is given to do.
+struct Work<'a> {
+    keys: u64,
+    batch: u64,
+    folder: &'a Path,
+}
 
 /// A store in a process of its own.
 struct Store {
@@ -29,7 +37,10 @@ struct Store {
 }
 
 impl Store {
-    fn start(name: &str, mut command: Command) -> Result<Self> {
+    /// Starts a program that serves a store, for so many keys, with a folder for its files.
+    fn start(name: &str, mut command: Command, work: &Work<'_>) -> Result<Self> {
+        command.args(["--keys", &work.keys.to_string(), "--batch", &work.batch.to_string()]);
+        command.arg("--dir").arg(work.folder);
         let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = spawned.with_context(|| format!("cannot start the store {name}"))?;
         let input = child.stdin.take().context("a pipe to the store")?;
@@ -89,39 +100,30 @@ impl Drop for Store {
     }
 }
 
-fn command(args: &StateArgs, name: &str, keys: u64) -> Result<Command> {
+/// This binary as the store of that name.
+fn own(name: &str) -> Result<Command> {
     let mut command = Command::new(std::env::current_exe().context("the path of this binary")?);
     command.args(["bench", "state", "--serve", name]);
-    command.args(["--keys", &keys.to_string(), "--batch", &args.batch.to_string()]);
-    if let Some(dir) = &args.dir {
-        command.arg("--dir").arg(dir);
-    }
     Ok(command)
 }
 
-/// A peer's program in place of a built-in store: it gets `--keys N --batch B`.
-fn program(args: &StateArgs, path: &std::path::Path, keys: u64) -> Command {
-    let mut command = Command::new(path);
-    command.args(["--keys", &keys.to_string(), "--batch", &args.batch.to_string()]);
-    command
-}
-
 /// Measures one size; the peers that fail are reported and left out.
-pub(super) fn measure(args: &StateArgs, keys: u64) -> Result<Value> {
+pub(super) fn measure(args: &StateArgs, folder: &Path, keys: u64) -> Result<Value> {
     progress(&format!("{keys} keys: building …"));
-    let mut stores = vec![Store::start(ATOLL, command(args, ATOLL, keys)?)?];
+    let work = Work { keys, batch: args.batch, folder };
+    let mut stores = vec![Store::start(ATOLL, own(ATOLL)?, &work)?];
     let mut failed = Vec::new();
     let mut peers: Vec<(String, Command)> = Vec::new();
     if cfg!(all(unix, feature = "bench-peers")) {
-        peers.push((super::NOMT.into(), command(args, super::NOMT, keys)?));
+        peers.push((super::NOMT.into(), own(super::NOMT)?));
     }
     for path in &args.peer {
         let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().to_string();
-        peers.push((name, program(args, path, keys)));
+        peers.push((name, Command::new(path)));
     }
     for (name, command) in peers {
         progress(&format!("{keys} keys: building {name} …"));
-        match Store::start(&name, command) {
+        match Store::start(&name, command, &work) {
             Ok(store) => stores.push(store),
             Err(error) => failed.push((name, format!("{error:#}"))),
         }
