@@ -7,7 +7,9 @@ const key = '0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d'
 const code = '0x60148060095f395ff35f54600101805f555f52602a60205fa160205ff3';
 
 async function main() {
-  const provider = new ethers.JsonRpcProvider(url, undefined, { pollingInterval: 100 });
+  // Blocks come every 100 ms; the answers that ethers keeps for 250 ms by itself would be stale.
+  const options = { pollingInterval: 100, cacheTimeout: -1 };
+  const provider = new ethers.JsonRpcProvider(url, undefined, options);
   const wallet = new ethers.Wallet(key, provider);
   assert.equal((await provider.getNetwork()).chainId, 3002n);
   const fees = await provider.getFeeData();

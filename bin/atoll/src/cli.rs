@@ -87,6 +87,10 @@ pub(crate) struct DevArgs {
     /// Keep the whole log instead of pruning it behind snapshots
     #[arg(long)]
     pub(crate) keep_log: bool,
+    /// After a loss of power with --durability written: go on before the damaged end of the log,
+    /// without what was confirmed behind it
+    #[arg(long)]
+    pub(crate) accept_log_damage: bool,
 }
 
 /// When a tick counts as logged.

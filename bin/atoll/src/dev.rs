@@ -6,7 +6,7 @@ use crate::node::ports::exchange::{ExchangeAdapter, ExchangeObserver};
 use crate::node::ports::{AtollAdapter, EvmAdapter, EvmObserver, NodeMetrics, SubmitAdapter};
 use crate::node::{Hosted, Node, NodeConfig, Shared};
 use crate::stats::Stats;
-use crate::status::Screen;
+use crate::status::{Progress, Screen};
 use crate::summary::{AssetSummary, EnvironmentSummary, ReplaySummary, Summary};
 use crate::{node, specs};
 use anyhow::{Context, Result};
@@ -15,10 +15,11 @@ use atoll_rpc::{Config, EvmEnvironment, Gateway, Ports};
 use atoll_types::EnvironmentId;
 use atoll_types::crypto::SigningKey;
 use atoll_vm::Identity;
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, watch};
 
@@ -100,6 +101,7 @@ async fn run_async(args: &DevArgs) -> Result<()> {
         },
         snapshot_interval_slots: args.snapshot_interval,
         keep_log: args.keep_log,
+        accept_log_damage: args.accept_log_damage,
         key: SigningKey::from_label("sequencer"),
         observers,
         stats: stats.clone(),
@@ -134,10 +136,10 @@ async fn run_async(args: &DevArgs) -> Result<()> {
     );
     println!("{}", guide(&shared, &address.to_string()));
 
-    let events = Arc::new(AtomicU64::new(0));
-    let market = start_market(args, &shared, recording, &stopped, &events);
+    let progress = Arc::new(Mutex::new(Progress::default()));
+    let market = start_market(args, &shared, recording, &stopped, &progress);
     let screen = Screen::new(args.json);
-    let replay = wait(args, &shared, &screen, market, &events, start_slot, &stop).await;
+    let replay = wait(args, &shared, &screen, market, &progress, start_slot, &stop).await;
     let seconds = began.elapsed().as_secs_f64();
     let _ = stop.send(true);
     let _ = tokio::time::timeout(Duration::from_secs(5), serving).await;
@@ -150,6 +152,9 @@ async fn run_async(args: &DevArgs) -> Result<()> {
     println!("{}", summary.text());
     if args.json {
         println!("{}", serde_json::to_string(&summary)?);
+    }
+    if let Some((name, why)) = summary.halted() {
+        anyhow::bail!("environment {name} is halted: {why}");
     }
     if !summary.conserved {
         anyhow::bail!("money is not conserved: see the summary");
@@ -223,7 +228,7 @@ fn start_market(
     shared: &Arc<Shared>,
     recording: Option<replay::Recording>,
     stopped: &watch::Receiver<bool>,
-    events: &Arc<AtomicU64>,
+    progress: &Arc<Mutex<Progress>>,
 ) -> Option<Market> {
     let mut market = None;
     let mut recording = recording;
@@ -233,11 +238,13 @@ fn start_market(
                 let venue = Venue { shared: shared.clone(), live: live.clone() };
                 let (stopped, seed, rate) = (stopped.clone(), args.seed, args.rate);
                 if let Some(recording) = recording.take() {
-                    let (speed, events) = (args.speed, events.clone());
+                    let (speed, progress) = (args.speed, progress.clone());
                     let replay = replay::Replay::new(venue, recording);
                     market = Some(tokio::spawn(async move {
-                        let progress = |n| events.store(n, Relaxed);
-                        Some(replay.run(speed, stopped, progress).await)
+                        let tell = |events, read| {
+                            *progress.lock() = Progress { events, share: Some(read) };
+                        };
+                        Some(replay.run(speed, stopped, tell).await)
                     }));
                 } else if builtin::can_trade(&venue) {
                     tokio::spawn(builtin::run(venue, seed, rate, stopped));
@@ -258,7 +265,7 @@ async fn wait(
     shared: &Shared,
     screen: &Screen,
     market: Option<Market>,
-    events: &AtomicU64,
+    progress: &Mutex<Progress>,
     start_slot: u64,
     stop: &watch::Sender<bool>,
 ) -> Option<ReplaySummary> {
@@ -268,15 +275,18 @@ async fn wait(
     let signal = shutdown_signal();
     tokio::pin!(signal);
     loop {
-        let ended = tokio::select! {
-            _ = tick.tick() => {
-                let slots = shared.head.read().slot - start_slot;
-                args.run_for.is_some_and(|time| began.elapsed() >= time)
-                    || args.slots.is_some_and(|n| slots >= n)
-            }
+        let interrupted = tokio::select! {
+            _ = tick.tick() => false,
             () = &mut signal => true,
         };
-        screen.show(shared, began.elapsed(), events.load(Relaxed));
+        let mut progress = *progress.lock();
+        let slots = shared.head.read().slot - start_slot;
+        let time = args.run_for.map(|time| began.elapsed().div_duration_f64(time));
+        let run = time.or(args.slots.map(|n| slots as f64 / n.max(1) as f64));
+        // Whichever end comes first.
+        progress.share = [progress.share, run].into_iter().flatten().reduce(f64::max);
+        screen.show(shared, began.elapsed(), progress);
+        let ended = interrupted || run.is_some_and(|share| share >= 1.0);
         if market.as_ref().is_some_and(|market| market.is_finished()) {
             return market?.await.ok().flatten();
         }
@@ -327,7 +337,9 @@ fn finish(node: Node, seconds: f64) -> Result<Summary> {
         let environment = hosted.environment();
         let root = roots.get(&environment.id()).copied().unwrap_or_default();
         let mut assets = BTreeMap::new();
-        for asset in environment.audit() {
+        let halted = environment.gate().halted();
+        // In a halted environment a command broke off in the middle: there is nothing to count.
+        for asset in if halted.is_some() { Vec::new() } else { environment.audit() } {
             summary.conserved &= asset.conserved;
             let entry =
                 AssetSummary { owed: asset.owed, held: asset.held, conserved: asset.conserved };
@@ -337,7 +349,7 @@ fn finish(node: Node, seconds: f64) -> Result<Summary> {
             kind: environment.spec().vm.kind(),
             root_slot: root.slot,
             state_root: root.root.to_string(),
-            halted: environment.gate().halted(),
+            halted,
             assets,
         };
         summary.environments.insert(environment.spec().name.clone(), entry);

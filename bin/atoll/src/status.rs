@@ -13,6 +13,21 @@ const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
 /// How often the screen is drawn.
 const SCREEN_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How far a run that ends by itself has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Progress {
+    /// Events replayed.
+    pub(crate) events: u64,
+    /// From 0 to 1; none for a run without an end.
+    pub(crate) share: Option<f64>,
+}
+
+impl Progress {
+    fn percent(self) -> Option<f64> {
+        self.share.map(|share| (share * 100.0).clamp(0.0, 100.0))
+    }
+}
+
 struct State {
     shown: Option<Instant>,
     lines: usize,
@@ -34,7 +49,7 @@ impl Screen {
     }
 
     /// Shows where the run stands, if it is time.
-    pub(crate) fn show(&self, shared: &Shared, elapsed: Duration, events: u64) {
+    pub(crate) fn show(&self, shared: &Shared, elapsed: Duration, progress: Progress) {
         let Ok(mut state) = self.state.lock() else { return };
         let interval = if self.terminal { SCREEN_INTERVAL } else { PLAIN_INTERVAL };
         let since = state.shown.map(|shown| shown.elapsed());
@@ -46,9 +61,9 @@ impl Screen {
             / since.unwrap_or(elapsed).as_secs_f64().max(1e-3);
         (state.orders, state.shown) = (orders, Some(Instant::now()));
         let text = if self.terminal {
-            screen(shared, elapsed, per_s, events)
+            screen(shared, elapsed, per_s, progress)
         } else {
-            line(shared, elapsed, per_s, events)
+            line(shared, elapsed, per_s, progress)
         };
         let mut out = std::io::stdout().lock();
         if self.terminal && state.lines > 0 {
@@ -68,7 +83,7 @@ impl Screen {
     }
 }
 
-fn line(shared: &Shared, elapsed: Duration, per_s: f64, events: u64) -> String {
+fn line(shared: &Shared, elapsed: Duration, per_s: f64, progress: Progress) -> String {
     let stats = &shared.stats;
     let latency = stats.latency_us();
     let mut text = format!(
@@ -81,13 +96,16 @@ fn line(shared: &Shared, elapsed: Duration, per_s: f64, events: u64) -> String {
         latency.p50,
         latency.p99,
     );
-    if events > 0 {
-        let _ = write!(text, "  replayed {events} events");
+    if progress.events > 0 {
+        let _ = write!(text, "  replayed {} events", progress.events);
+    }
+    if let Some(percent) = progress.percent() {
+        let _ = write!(text, "  {percent:.0} %");
     }
     text
 }
 
-fn screen(shared: &Shared, elapsed: Duration, per_s: f64, events: u64) -> String {
+fn screen(shared: &Shared, elapsed: Duration, per_s: f64, progress: Progress) -> String {
     let stats = &shared.stats;
     let latency = stats.latency_us();
     let mut text = String::new();
@@ -115,8 +133,13 @@ fn screen(shared: &Shared, elapsed: Duration, per_s: f64, events: u64) -> String
         stats.rejects().iter().map(|(code, n)| format!("{} {n}", code.label())).collect();
     let rejects = if rejects.is_empty() { "none".into() } else { rejects.join(", ") };
     let _ = writeln!(text, "  rejects  {rejects}");
-    if events > 0 {
-        let _ = writeln!(text, "  replay   {events} events");
+    if progress.events > 0 {
+        let _ = writeln!(text, "  replay   {} events", progress.events);
+    }
+    if let Some(percent) = progress.percent() {
+        let done = (percent / 2.5) as usize;
+        let bar = format!("{}{}", "█".repeat(done), "░".repeat(40 - done));
+        let _ = writeln!(text, "  progress {bar} {percent:.0} %");
     }
     let roots = shared.roots.lock().clone();
     for hosted in &shared.environments {

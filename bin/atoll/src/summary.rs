@@ -93,6 +93,12 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
+    /// An environment that is halted, and why.
+    pub(crate) fn halted(&self) -> Option<(&str, &str)> {
+        let found = self.environments.iter().find_map(|(n, e)| Some((n, e.halted.as_ref()?)));
+        found.map(|(name, why)| (name.as_str(), why.as_str()))
+    }
+
     /// Fills in what the counters know.
     pub(crate) fn of(stats: &Stats, seconds: f64, quote_decimals: &BTreeMap<String, u32>) -> Self {
         let orders = Stats::get(&stats.orders);

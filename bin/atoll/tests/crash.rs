@@ -85,3 +85,54 @@ fn nothing_confirmed_is_lost_and_nothing_final_changes() {
     let verified = run(&["verify", "--slot", &last.to_string()], &data);
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
 }
+
+/// Signed no-ops until a slot is well on its way, then SIGKILL: the end of the log is not synced.
+fn unsynced_tail(data: &std::path::Path) -> u64 {
+    let key = SigningKey::from_label("agent-59");
+    let mut node = Node::start(data, &["--rate", "0"]);
+    let slot = |node: &Node| node.get("/atoll/status").1["finalised_slot"].as_u64().unwrap();
+    let start = slot(&node);
+    while slot(&node) == start {}
+    let mut nonce = now_ms();
+    for _ in 0..12 {
+        nonce = now_ms().max(nonce + 1);
+        assert_eq!(node.submit("perps", &noop(&key, nonce)).unwrap().0, 200);
+    }
+    let finalised = slot(&node);
+    node.kill();
+    finalised
+}
+
+#[test]
+fn damage_that_a_loss_of_power_leaves_is_cut_only_on_demand() {
+    let folder = tempfile::tempdir().unwrap();
+    // A sync may come between the last orders and the kill; then there is no unsynced tail.
+    for attempt in 0..10 {
+        let data = folder.path().join(format!("data-{attempt}"));
+        let finalised = unsynced_tail(&data);
+        let mut logs: Vec<_> = std::fs::read_dir(data.join("log")).unwrap().flatten().collect();
+        logs.sort_by_key(std::fs::DirEntry::file_name);
+        let last = logs.last().unwrap().path();
+        let mut bytes = std::fs::read(&last).unwrap();
+        let at = bytes.len() - 1_500;
+        bytes[at] ^= 1;
+        std::fs::write(&last, bytes).unwrap();
+
+        let dev = ["dev", "--rate", "0", "--slots", "2", "--listen", "127.0.0.1:0", "--json"];
+        let refused = run(&dev, &data);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success(), "{said}");
+        if !said.contains("--accept-log-damage") {
+            assert!(said.contains("damaged"), "{said}");
+            continue;
+        }
+        let accepted = run(&[&dev[..], &["--accept-log-damage"]].concat(), &data);
+        let said = String::from_utf8_lossy(&accepted.stderr).into_owned();
+        assert!(accepted.status.success(), "{said}");
+        assert!(said.contains("what was confirmed behind it is lost"), "{said}");
+        let node = Node::start(&data, &["--rate", "0"]);
+        assert!(node.get("/atoll/status").1["finalised_slot"].as_u64().unwrap() >= finalised);
+        return;
+    }
+    panic!("no run left an unsynced tail");
+}

@@ -183,12 +183,13 @@ impl Replay {
         }
     }
 
-    /// Replays until the end or until told to stop; `progress` is told of every event.
+    /// Replays until the end or until told to stop; `progress` is told of every event
+    /// and of how much of the file was read, from 0 to 1.
     pub(crate) async fn run(
         mut self,
         speed: Speed,
         mut stop: watch::Receiver<bool>,
-        progress: impl Fn(u64),
+        progress: impl Fn(u64, f64),
     ) -> ReplaySummary {
         self.set_first_mark().await;
         let begin = Instant::now();
@@ -220,7 +221,7 @@ impl Replay {
             for command in commands.drain(..) {
                 self.send(command).await;
             }
-            progress(events);
+            progress(events, self.feed.progress());
         }
         self.flow.finish(last_ns, &mut commands);
         for command in std::mem::take(&mut commands) {

@@ -1,7 +1,7 @@
 //! What the node remembers for queries: headers, each environment's batches and receipts, roots,
 //! and where a transaction is. Rebuilt from the log after a crash.
 
-use super::environment::{Place, SlotResult};
+use super::environment::{IndexEntry, Place, SlotResult};
 use atoll_executor::Range;
 use atoll_executor::machine::receipts_root;
 use atoll_storage::{History, HistoryBatch, Table};
@@ -15,6 +15,8 @@ use atoll_vm::Receipt;
 const HEADERS: Table = Table::new("headers");
 /// environment, slot → record; only of slots that hold something for the environment.
 const RECORDS: Table = Table::new("records");
+/// environment → the last slot of which its part is here.
+const PARTS: Table = Table::new("parts");
 /// environment, slot → state root.
 const ROOTS: Table = Table::new("roots");
 /// transaction hash (the network's, and an EVM's own) → place.
@@ -23,8 +25,8 @@ const TRANSACTIONS: Table = Table::new("transactions");
 const TICKS: Table = Table::new("ticks");
 /// header hash → slot.
 const SLOTS_BY_HASH: Table = Table::new("slots_by_hash");
-/// environment, slot → what the VM's adapter notes of the slot.
-pub(crate) const VM_INDEX: Table = Table::new("vm");
+/// environment, key → what the VM's adapter keeps for its queries.
+const INDEX: Table = Table::new("index");
 
 /// One environment's part of a slot, as executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,20 +108,17 @@ impl Located {
     }
 }
 
-/// Key of [`VM_INDEX`].
-pub(crate) fn vm_key(environment: EnvironmentId, slot: u64) -> Vec<u8> {
-    environment_slot(environment, slot)
-}
-
 /// The history of a node.
 pub(crate) struct Archive {
     pub(crate) history: History,
 }
 
+fn environment_key(environment: EnvironmentId, key: &[u8]) -> Vec<u8> {
+    [&environment.0.to_be_bytes()[..], key].concat()
+}
+
 fn environment_slot(environment: EnvironmentId, slot: u64) -> Vec<u8> {
-    let mut key = environment.0.to_be_bytes().to_vec();
-    key.extend_from_slice(&slot.to_be_bytes());
-    key
+    environment_key(environment, &slot.to_be_bytes())
 }
 
 impl Archive {
@@ -148,6 +147,14 @@ impl Archive {
         slot: u64,
     ) -> anyhow::Result<Option<SlotRecord>> {
         self.value(RECORDS, &environment_slot(environment, slot))
+    }
+
+    /// The last slot of which an environment's part is here; 0 for none.
+    pub(crate) fn indexed_part(&self, environment: EnvironmentId) -> anyhow::Result<u64> {
+        Ok(match self.history.get(PARTS, &environment.0.to_be_bytes())? {
+            Some(bytes) => Reader::new(&bytes).u64()?,
+            None => 0,
+        })
     }
 
     pub(crate) fn tick(&self, slot: u64, tick: u32) -> anyhow::Result<Option<TickConfirmation>> {
@@ -193,6 +200,29 @@ impl Archive {
         Ok(slots)
     }
 
+    /// What a VM's adapter keeps under a key.
+    pub(crate) fn indexed(
+        &self,
+        environment: EnvironmentId,
+        key: &[u8],
+    ) -> anyhow::Result<Option<Vec<u8>>> {
+        Ok(self.history.get(INDEX, &environment_key(environment, key))?)
+    }
+
+    /// What a VM's adapter keeps from one key to another, both included.
+    pub(crate) fn index_range(
+        &self,
+        environment: EnvironmentId,
+        from: &[u8],
+        to: &[u8],
+        most: usize,
+        reverse: bool,
+    ) -> anyhow::Result<Vec<IndexEntry>> {
+        let (from, to) = (environment_key(environment, from), environment_key(environment, to));
+        let found = self.history.range(INDEX, &from[..]..=&to[..], most, reverse)?;
+        Ok(found.into_iter().map(|(key, value)| (key[4..].to_vec(), value)).collect())
+    }
+
     /// The latest roots, newest first.
     pub(crate) fn roots(
         &self,
@@ -227,9 +257,10 @@ pub(crate) fn put_header(
 
 /// Adds one environment's part of a slot.
 pub(crate) fn put_result(batch: &mut HistoryBatch, result: &SlotResult) {
-    if !result.note.is_empty() {
-        let key = vm_key(result.environment, result.header.slot);
-        batch.put(VM_INDEX, key, result.note.clone());
+    let slot = result.header.slot;
+    batch.put(PARTS, result.environment.0.to_be_bytes(), slot.to_le_bytes());
+    for (key, value) in &result.index {
+        batch.put(INDEX, environment_key(result.environment, key), value.clone());
     }
     if result.batch.steps.is_empty() {
         return;
@@ -239,7 +270,6 @@ pub(crate) fn put_result(batch: &mut HistoryBatch, result: &SlotResult) {
         receipts: result.receipts.clone(),
         places: result.places.clone(),
     };
-    let slot = result.header.slot;
     let key = environment_slot(result.environment, slot);
     batch.put(RECORDS, key, record.to_bytes());
     let inputs = result.receipts.len() - result.places.len();

@@ -14,6 +14,7 @@ use atoll_sequencer::{LanePolicy, LogRecord, Recovery, Signatures, Solo, SoloCon
 use atoll_state::db::{self, MemoryDb, StateDb};
 use atoll_storage::{
     DataDir, Durability, History, HistoryOptions, Log, LogOptions, Snapshot, SnapshotStore,
+    StorageError, UnsyncedDamage,
 };
 use atoll_types::confirmation::running_hashes;
 use atoll_types::crypto::SigningKey;
@@ -39,6 +40,8 @@ pub(crate) struct NodeConfig {
     pub(crate) durability: Durability,
     pub(crate) snapshot_interval_slots: u64,
     pub(crate) keep_log: bool,
+    /// Cut the log before damage in what a loss of power may have kept from the disk.
+    pub(crate) accept_log_damage: bool,
     pub(crate) key: SigningKey,
     /// Told of what each environment executes, while running and while recovering.
     pub(crate) observers: BTreeMap<EnvironmentId, Arc<dyn Observer>>,
@@ -113,13 +116,7 @@ impl Node {
             false => DataDir::open(&config.data_dir, network.0.0)?,
         };
         save_specs(&data_dir, &config.specs)?;
-        let log = Log::open(data_dir.log_dir(), LogOptions::default())?;
-        if let Some(cut) = log.cut() {
-            tracing::warn!(
-                file = %cut.file.display(), offset = cut.offset, bytes = cut.bytes,
-                "cut an unfinished write off the log ({}); nothing confirmed was in it", cut.reason
-            );
-        }
+        let log = open_log(&data_dir, config.accept_log_damage)?;
         // What was written before the crash is made durable before anything is said about it.
         log.sync_handle().sync()?;
         let history = History::open(data_dir.history_dir(), HistoryOptions::default())?;
@@ -138,13 +135,20 @@ impl Node {
         let on_snapshot = Box::new(move |slot| {
             let _ = prune.send(DriverMessage::Prune(slot));
         });
-        let mut keeper =
-            Keeper::new(archive.clone(), store.clone(), policy, roots.clone(), on_snapshot)?;
+        let mut keeper = Keeper::new(
+            archive.clone(),
+            log.sync_handle(),
+            store.clone(),
+            policy,
+            roots.clone(),
+            on_snapshot,
+        )?;
         let snapshot_header = restore(&store, &hosted, &mut keeper)?;
 
         let runner = |hosted: &Hosted| {
             let environment = hosted.environment();
             let observer = config.observers.get(&environment.id()).cloned();
+            observer.iter().for_each(|observer| observer.restored(hosted));
             Runner::new(environment, observer)
         };
         let mut runners: Vec<Runner> = hosted.iter().map(runner).collect();
@@ -212,6 +216,38 @@ impl Node {
     }
 }
 
+fn open_log(data_dir: &DataDir, accept_damage: bool) -> Result<Log> {
+    let unsynced_damage = match accept_damage {
+        true => UnsyncedDamage::Cut,
+        false => UnsyncedDamage::Refuse,
+    };
+    let options = LogOptions { unsynced_damage, ..LogOptions::default() };
+    let log = Log::open(data_dir.log_dir(), options).map_err(|error| {
+        let unsynced = matches!(error, StorageError::LogDamaged { synced: false, .. });
+        let error = anyhow::Error::from(error);
+        match unsynced {
+            true => error.context(
+                "the end of the log is damaged where it was not yet on disk, as a loss of power \
+                 leaves it; confirmations may have been given for what stands behind it. To go on \
+                 without that part, start once with --accept-log-damage",
+            ),
+            false => error,
+        }
+    })?;
+    match log.cut() {
+        Some(cut) if cut.records > 0 => tracing::warn!(
+            file = %cut.file.display(), offset = cut.offset, records = cut.records,
+            "cut the log before damage ({}): what was confirmed behind it is lost", cut.reason
+        ),
+        Some(cut) => tracing::warn!(
+            file = %cut.file.display(), offset = cut.offset, bytes = cut.bytes,
+            "cut an unfinished write off the log ({}); nothing confirmed was in it", cut.reason
+        ),
+        None => {}
+    }
+    Ok(log)
+}
+
 /// Copies of the specs: `atoll verify` needs no spec files.
 fn save_specs(data_dir: &DataDir, specs: &[EnvironmentSpec]) -> Result<()> {
     for spec in specs {
@@ -234,7 +270,7 @@ fn restore(store: &SnapshotStore, hosted: &[Hosted], keeper: &mut Keeper) -> Res
         Some(snapshot) => {
             for hosted in hosted {
                 let (db, at) = load_snapshot(hosted, &snapshot)?;
-                keeper.adopt(hosted.environment(), db, at.slot);
+                keeper.adopt(hosted.environment(), db, at.slot)?;
                 header = at;
             }
         }
@@ -248,7 +284,7 @@ fn restore(store: &SnapshotStore, hosted: &[Hosted], keeper: &mut Keeper) -> Res
                 let (db, writes) = genesis_state(hosted);
                 let environment = hosted.environment();
                 deltas.insert(environment.id(), keeper::delta_of(&writes));
-                keeper.adopt(environment, db, 0);
+                keeper.adopt(environment, db, 0)?;
             }
             keeper.snapshot_genesis(deltas)?;
         }

@@ -11,8 +11,8 @@ use atoll_mempool::{Mempool, PendingTransaction};
 use atoll_sequencer::{ClosedTick, LogRecord, Pending, Sequencer, SequencerEvent, Solo, Supply};
 use atoll_storage::{Durability, Log, RecordRef, SyncHandle};
 use atoll_types::{
-    Confirmation, EnvironmentId, Reject, RejectCode, SlotHeader, SlotOpening, TickConfirmation,
-    Transaction,
+    B256, Confirmation, EnvironmentId, Reject, RejectCode, SlotHeader, SlotOpening,
+    TickConfirmation, Transaction,
 };
 use atoll_vm::Receipt;
 use std::collections::{BTreeMap, HashMap};
@@ -60,6 +60,8 @@ pub(crate) enum DriverMessage {
     Durable(u64),
     /// A snapshot of this slot is complete.
     Prune(u64),
+    /// These were ordered without effect: they may be offered again.
+    Forget(Vec<B256>),
     Stop,
 }
 
@@ -156,11 +158,11 @@ impl Driver {
         for runner in self.runners {
             let (sender, receiver) = sync_channel(ENVIRONMENT_QUEUE);
             senders.insert(runner.environment().id(), sender);
-            let (stats, keeper) = (self.shared.stats.clone(), to_keeper.clone());
+            let (shared, keeper) = (self.shared.clone(), to_keeper.clone());
             let name = runner.environment().spec().name.clone();
             let thread = std::thread::Builder::new().name(name);
             environments.push(thread.spawn(move || {
-                run_environment(runner, &receiver, &keeper, &stats);
+                run_environment(runner, &receiver, &keeper, &shared);
             })?);
         }
         let keeper = self.keeper;
@@ -259,6 +261,9 @@ impl Order {
                         tracing::warn!("the log was not pruned: {error}");
                     }
                 }
+            }
+            DriverMessage::Forget(hashes) => {
+                hashes.iter().for_each(|hash| self.mailbox.mempool.forget(hash));
             }
             DriverMessage::Stop => {}
         }
@@ -422,7 +427,7 @@ fn run_environment(
     mut runner: Runner,
     messages: &Receiver<EnvironmentMessage>,
     keeper: &SyncSender<KeeperMessage>,
-    stats: &Stats,
+    shared: &Shared,
 ) {
     while let Ok(message) = messages.recv() {
         match message {
@@ -430,8 +435,15 @@ fn run_environment(
             EnvironmentMessage::Tick(closed, mut items, waiting) => {
                 let places: Vec<u32> = items.iter().map(|item| item.place.index).collect();
                 let receipts = runner.tick(closed.tick.time_us, &mut items);
-                let answered = answer(&closed, &places, receipts, waiting, stats);
-                stats.confirmed(answered.into_iter());
+                let refused = receipts.iter().filter(|receipt| receipt.rejection().is_some());
+                let refused: Vec<B256> = refused.map(|receipt| receipt.hash).collect();
+                if !refused.is_empty() {
+                    // Never waits: the driver may be waiting for this thread. A message that is
+                    // lost leaves a hash known for a while longer.
+                    let _ = shared.driver.try_send(DriverMessage::Forget(refused));
+                }
+                let answered = answer(&closed, &places, receipts, waiting, &shared.stats);
+                shared.stats.confirmed(answered.into_iter());
             }
             EnvironmentMessage::Seal(header) => {
                 let slot = header.slot;

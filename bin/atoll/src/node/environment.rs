@@ -3,6 +3,7 @@
 
 use atoll_executor::machine::{Prepared, Refused, prepare};
 use atoll_executor::{Batch, EnvironmentSpec, Machine, Step, VmSpec};
+use atoll_rpc::port::QueryError;
 use atoll_state::{Resident, WriteSet};
 use atoll_types::{
     Address, B256, EnvironmentId, Lane, NetworkId, Reject, RejectCode, SlotHeader, SlotOpening,
@@ -63,8 +64,8 @@ pub(crate) trait Hosted: Vm<Resident, Spec: Send + Sync> + Send + Sync + 'static
     /// Whether the state as it is now would refuse the transaction: a service to the sender, not
     /// a rule; the order decides.
     fn precheck(&self, checked: &Checked<Self::Transaction>) -> Result<(), Reject>;
-    /// What to keep of the slot just sealed, for queries.
-    fn note(&self) -> Vec<u8> {
+    /// What to keep of the slot just sealed that only the state knows.
+    fn index(&self, _slot: u64) -> Vec<IndexEntry> {
         Vec::new()
     }
 }
@@ -109,8 +110,8 @@ impl Hosted for EvmVm<Resident> {
     fn precheck(&self, checked: &Checked<Self::Transaction>) -> Result<(), Reject> {
         EvmVm::precheck(self, checked)
     }
-    fn note(&self) -> Vec<u8> {
-        super::ports::evm_note(self)
+    fn index(&self, slot: u64) -> Vec<IndexEntry> {
+        super::ports::evm_index(self, slot)
     }
 }
 
@@ -126,6 +127,8 @@ pub(crate) struct Gate {
     pub(crate) commands: AtomicU64,
     /// The last slot whose root is known.
     pub(crate) root_slot: AtomicU64,
+    /// The last slot that history has.
+    pub(crate) indexed_slot: AtomicU64,
     halted: Mutex<Option<String>>,
 }
 
@@ -137,6 +140,18 @@ impl Gate {
 
     pub(crate) fn halted(&self) -> Option<String> {
         self.halted.lock().clone()
+    }
+
+    /// Whether the state in memory may be asked: in a halted environment a command broke off in
+    /// the middle of it.
+    pub(crate) fn readable(&self) -> Result<(), QueryError> {
+        match self.halted() {
+            Some(why) => Err(QueryError::Busy(format!(
+                "the environment is halted at its last good root: {why}; it resumes when its \
+                 program is corrected and the node restarted"
+            ))),
+            None => Ok(()),
+        }
     }
 }
 
@@ -168,8 +183,8 @@ pub(crate) trait Environment: Send + Sync {
     fn open_slot(&self, opening: &SlotOpening, inputs: &[AnyPrepared]) -> Vec<Receipt>;
     fn run_tick(&self, time_us: u64, transactions: &[&AnyPrepared]) -> Vec<Receipt>;
     fn seal_slot(&self) -> WriteSet;
-    /// What the VM's adapter keeps of the slot just sealed.
-    fn note(&self) -> Vec<u8>;
+    /// What the state says of the slot just sealed that queries will want.
+    fn index(&self, slot: u64) -> Vec<IndexEntry>;
 }
 
 impl<V: Hosted> Live<V> {
@@ -259,10 +274,13 @@ impl<V: Hosted> Environment for Live<V> {
         self.machine.write().seal(None)
     }
 
-    fn note(&self) -> Vec<u8> {
-        self.machine.read().vm().note()
+    fn index(&self, slot: u64) -> Vec<IndexEntry> {
+        self.machine.read().vm().index(slot)
     }
 }
+
+/// A key, within its environment, and what history keeps under it.
+pub(crate) type IndexEntry = (Vec<u8>, Vec<u8>);
 
 /// One slot of one environment, executed: what the keeper indexes and commits.
 #[derive(Debug)]
@@ -275,8 +293,8 @@ pub(crate) struct SlotResult {
     pub(crate) aliases: Vec<Option<B256>>,
     /// Places of the transactions; inputs have none.
     pub(crate) places: Vec<Place>,
-    /// What the VM's adapter keeps of the slot; mostly empty.
-    pub(crate) note: Vec<u8>,
+    /// What history keeps of the slot for the VM's own queries.
+    pub(crate) index: Vec<IndexEntry>,
     pub(crate) writes: WriteSet,
 }
 
@@ -301,10 +319,12 @@ pub(crate) struct Item {
 
 /// Told of everything an environment executes, in order, on its thread.
 pub(crate) trait Observer: Send + Sync {
+    /// The environment has the state of a snapshot, or of genesis.
+    fn restored(&self, _: &super::Hosted) {}
     /// A tick was executed. (Inputs of an opening show in the marks of the next tick.)
     fn executed(&self, time_us: u64, receipts: &[Receipt]);
-    /// A slot was sealed.
-    fn sealed(&self, result: &SlotResult);
+    /// A slot was sealed: says what history is to keep of it. Slots up to `indexed` are there.
+    fn sealed(&self, result: &SlotResult, indexed: u64) -> Vec<IndexEntry>;
 }
 
 /// Runs one environment's part of the order, slot by slot. A panic inside the state transition
@@ -387,21 +407,22 @@ impl Runner {
             writes = Some(environment.seal_slot());
             Vec::new()
         });
-        let result = SlotResult {
+        let mut result = SlotResult {
             environment: self.environment.id(),
             header: header.clone(),
             batch,
             receipts: std::mem::take(&mut self.receipts),
             aliases: std::mem::take(&mut self.aliases),
             places: std::mem::take(&mut self.places),
-            note: self.environment.note(),
+            index: self.environment.index(header.slot),
             writes: writes?,
         };
         let gate = self.environment.gate();
         gate.commands.fetch_add(result.receipts.len() as u64, Relaxed);
         gate.executed_slot.store(header.slot, Relaxed);
         if let Some(observer) = &self.observer {
-            observer.sealed(&result);
+            let index = observer.sealed(&result, gate.indexed_slot.load(Relaxed));
+            result.index.extend(index);
         }
         Some(result)
     }

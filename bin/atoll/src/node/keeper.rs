@@ -9,7 +9,7 @@ use super::changes::Changes;
 use super::environment::{Environment, SlotResult};
 use anyhow::{Context, Result};
 use atoll_state::db::{self, MemoryDb, StateDb};
-use atoll_storage::{HistoryBatch, SnapshotStore};
+use atoll_storage::{HistoryBatch, SnapshotStore, SyncHandle};
 use atoll_types::{B256, Decode, Encode, EnvironmentId, SlotHeader, TickConfirmation};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -41,6 +41,8 @@ pub(crate) type Roots = Arc<Mutex<BTreeMap<EnvironmentId, Root>>>;
 
 struct Kept {
     environment: Arc<dyn Environment>,
+    /// The last slot of which history has this environment's part: behind the others after a halt.
+    indexed: u64,
     db: MemoryDb,
     changes: Changes,
 }
@@ -54,6 +56,7 @@ pub(crate) struct SnapshotPolicy {
 
 pub(crate) struct Keeper {
     archive: Arc<Archive>,
+    log: SyncHandle,
     environments: BTreeMap<EnvironmentId, Kept>,
     roots: Roots,
     snapshots: SnapshotStore,
@@ -67,6 +70,7 @@ pub(crate) struct Keeper {
 impl Keeper {
     pub(crate) fn new(
         archive: Arc<Archive>,
+        log: SyncHandle,
         snapshots: SnapshotStore,
         policy: SnapshotPolicy,
         roots: Roots,
@@ -75,6 +79,7 @@ impl Keeper {
         let indexed = archive.history.indexed_slot()?.unwrap_or(0);
         Ok(Self {
             archive,
+            log,
             environments: BTreeMap::new(),
             roots,
             snapshots,
@@ -86,12 +91,20 @@ impl Keeper {
     }
 
     /// Takes on an environment whose state after `slot` is in `db`.
-    pub(crate) fn adopt(&mut self, environment: Arc<dyn Environment>, db: MemoryDb, slot: u64) {
+    pub(crate) fn adopt(
+        &mut self,
+        environment: Arc<dyn Environment>,
+        db: MemoryDb,
+        slot: u64,
+    ) -> Result<()> {
         let id = environment.id();
         environment.gate().executed_slot.store(slot, Relaxed);
+        let indexed = self.archive.indexed_part(id)?;
+        environment.gate().indexed_slot.store(indexed, Relaxed);
         self.publish_root(&environment, &db, slot);
-        let kept = Kept { environment, db, changes: Changes::default() };
-        self.environments.insert(id, kept);
+        let changes = Changes::default();
+        self.environments.insert(id, Kept { environment, indexed, db, changes });
+        Ok(())
     }
 
     fn publish_root(&self, environment: &Arc<dyn Environment>, db: &MemoryDb, slot: u64) {
@@ -104,27 +117,41 @@ impl Keeper {
     /// Takes the next slot.
     pub(crate) fn keep(&mut self, slot: KeptSlot) -> Result<()> {
         let number = slot.header.slot;
-        let mut batch = HistoryBatch::new(number);
-        archive::put_header(&mut batch, &slot.header, &slot.ticks);
+        // An environment that was halted brings its part of a slot that is there already.
+        let mut batch = HistoryBatch::new(number.max(self.indexed));
+        if number > self.indexed {
+            archive::put_header(&mut batch, &slot.header, &slot.ticks);
+        }
         for result in &slot.results {
-            archive::put_result(&mut batch, result);
             self.apply(result, &mut batch);
         }
-        if number > self.indexed {
+        if !batch.puts.is_empty() {
             self.archive.history.commit(&batch, false)?;
-            self.indexed = number;
+            self.indexed = batch.slot;
+        }
+        for result in &slot.results {
+            if let Some(kept) = self.environments.get_mut(&result.environment) {
+                kept.indexed = kept.indexed.max(number);
+                kept.environment.gate().indexed_slot.store(kept.indexed, Relaxed);
+            }
         }
         self.snapshot_if_due(&slot.header)
     }
 
     fn apply(&mut self, result: &SlotResult, batch: &mut HistoryBatch) {
         let Some(kept) = self.environments.get_mut(&result.environment) else { return };
+        let fresh = result.header.slot > kept.indexed;
+        if fresh {
+            archive::put_result(batch, result);
+        }
         kept.changes.record(&result.writes);
         let slot = result.header.slot;
         let interval = u64::from(kept.environment.spec().commit_interval_slots);
         if slot.is_multiple_of(interval) {
             let root = kept.db.apply(kept.changes.operations());
-            archive::put_root(batch, result.environment, slot, &root);
+            if fresh {
+                archive::put_root(batch, result.environment, slot, &root);
+            }
             let kept = &self.environments[&result.environment];
             self.publish_root(&kept.environment, &kept.db, slot);
         }
@@ -146,7 +173,9 @@ impl Keeper {
         if !due || self.job.is_some() || !self.at_roots(header.slot) {
             return Ok(());
         }
-        // History must not fall behind the log that is about to be pruned.
+        // Neither a snapshot nor history may be ahead of the log, and history must not fall behind
+        // the log that is about to be pruned.
+        self.log.sync()?;
         self.archive.history.sync()?;
         let deltas = self.take_changes();
         let roots = self.environments.iter().map(|(id, k)| (*id, k.db.root())).collect();

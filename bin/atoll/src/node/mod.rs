@@ -11,6 +11,8 @@ pub(crate) mod driver;
 pub(crate) mod environment;
 mod keeper;
 pub(crate) mod ports;
+#[cfg(test)]
+mod tests;
 pub(crate) mod witness;
 
 pub(crate) use boot::{Node, NodeConfig, genesis_state};

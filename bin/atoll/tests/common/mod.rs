@@ -75,15 +75,22 @@ impl Node {
 
     /// Asks again until the answer is there.
     pub(crate) fn eventually(&self, path: &str) -> Value {
-        let end = Instant::now() + Duration::from_secs(10);
-        loop {
-            let (status, value) = self.get(path);
-            if status == 200 {
-                return value;
-            }
-            assert!(Instant::now() < end, "{path}: {status} {value}");
-            std::thread::sleep(Duration::from_millis(30));
-        }
+        self.eventually_get(path, |_| true)
+    }
+
+    /// Asks again until the answer is as wanted.
+    pub(crate) fn eventually_get(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        until(path, || self.get(path), wanted)
+    }
+
+    /// Asks again until the answer is as wanted.
+    pub(crate) fn eventually_post(
+        &self,
+        path: &str,
+        body: &Value,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Value {
+        until(path, || self.post(path, body), wanted)
     }
 }
 
@@ -91,6 +98,18 @@ impl Drop for Node {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+fn until(path: &str, ask: impl Fn() -> (u16, Value), wanted: impl Fn(&Value) -> bool) -> Value {
+    let end = Instant::now() + Duration::from_secs(10);
+    loop {
+        let (status, value) = ask();
+        if status == 200 && wanted(&value) {
+            return value;
+        }
+        assert!(Instant::now() < end, "{path}: {status} {value}");
+        std::thread::sleep(Duration::from_millis(30));
     }
 }
 

@@ -134,7 +134,8 @@ pub struct Tick {
     pub index: u32,
     /// When it closed, microseconds since the Unix epoch; monotone over the chain.
     pub time_us: u64,
-    /// The transactions in the order of execution (lanes are in ascending order).
+    /// The transactions in the order of execution. Of environments that order by lanes, lanes are
+    /// in ascending order.
     pub transactions: Vec<Transaction>,
 }
 

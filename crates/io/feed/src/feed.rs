@@ -9,7 +9,7 @@ use crate::error::FeedError;
 use crate::event::{Event, Format, Instrument};
 use crate::format::{Decoded, Decoder, FixedUnits, Units, day_from_name};
 use crate::report::{DamageReason, FeedReport};
-use crate::source::{Compression, Line, Lines, Origin};
+use crate::source::{Compression, Line, Lines, Opened, Origin, Position};
 
 /// Lines that the format is looked for in.
 const DETECT_LINES_MAX: usize = 32;
@@ -44,6 +44,7 @@ impl Default for Options {
 /// why. After the last event the report covers the whole file.
 pub struct Feed {
     lines: Lines,
+    position: Position,
     decoder: Decoder,
     units: FixedUnits,
     instrument: Instrument,
@@ -73,15 +74,15 @@ impl Feed {
 
     fn from_origin(path: &Path, origin: &Origin, options: &Options) -> Result<Self, FeedError> {
         let open = || {
-            let (compression, source) = origin
+            let Opened { compression, position, plain } = origin
                 .open()
                 .map_err(|source| FeedError::Open { path: path.to_path_buf(), source })?;
-            Ok::<_, FeedError>((compression, Lines::new(source, options.line_bytes_max)))
+            Ok::<_, FeedError>((compression, position, Lines::new(plain, options.line_bytes_max)))
         };
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let (compression, mut lines) = open()?;
+        let (compression, _, mut lines) = open()?;
         let mut decoder = detect(path, &name, &mut lines)?;
-        let (_, mut lines) = open()?;
+        let (_, _, mut lines) = open()?;
         let scan = Scan::run(&mut decoder, &mut lines, options);
         if scan.events == 0 {
             return Err(FeedError::NoEvents {
@@ -96,8 +97,9 @@ impl Feed {
             price_decimals: instrument.price_decimals,
             size_decimals: instrument.size_decimals,
         };
-        let (_, lines) = open()?;
-        Ok(Self { lines, decoder, units, instrument, compression, report: FeedReport::default() })
+        let (_, position, lines) = open()?;
+        let report = FeedReport::default();
+        Ok(Self { lines, position, decoder, units, instrument, compression, report })
     }
 
     /// What is traded, and the units of prices and sizes.
@@ -113,6 +115,11 @@ impl Feed {
     /// The recognised compression.
     pub fn compression(&self) -> Compression {
         self.compression
+    }
+
+    /// How much of the file was read, from 0 to 1: for a display of progress.
+    pub fn progress(&self) -> f64 {
+        self.position.fraction()
     }
 
     /// What was read so far.

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use lzma_rust2::XzReader;
 use ruzstd::decoding::FrameDecoder;
@@ -52,21 +53,66 @@ pub(crate) enum Origin {
     Bytes(Arc<[u8]>),
 }
 
+/// How much of a recording was read, before decompression.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Position {
+    read: Arc<AtomicU64>,
+    bytes: u64,
+}
+
+impl Position {
+    /// From 0 to 1.
+    pub(crate) fn fraction(&self) -> f64 {
+        self.read.load(Relaxed) as f64 / self.bytes.max(1) as f64
+    }
+}
+
+struct Counted {
+    source: Box<dyn Read + Send>,
+    read: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.source.read(buffer)?;
+        self.read.fetch_add(read as u64, Relaxed);
+        Ok(read)
+    }
+}
+
+/// A recording's plain bytes.
+pub(crate) struct Opened {
+    pub(crate) compression: Compression,
+    pub(crate) position: Position,
+    pub(crate) plain: Box<dyn BufRead + Send>,
+}
+
 impl Origin {
-    pub(crate) fn open(&self) -> io::Result<(Compression, Box<dyn BufRead + Send>)> {
-        let raw: Box<dyn Read + Send> = match self {
-            Self::File(path) => Box::new(File::open(path)?),
-            Self::Bytes(bytes) => Box::new(io::Cursor::new(Arc::clone(bytes))),
+    pub(crate) fn open(&self) -> io::Result<Opened> {
+        let (source, bytes): (Box<dyn Read + Send>, u64) = match self {
+            Self::File(path) => {
+                let file = File::open(path)?;
+                let bytes = file.metadata()?.len();
+                (Box::new(file), bytes)
+            }
+            Self::Bytes(bytes) => {
+                (Box::new(io::Cursor::new(Arc::clone(bytes))), bytes.len() as u64)
+            }
         };
+        let position = Position { read: Arc::default(), bytes };
+        let raw = Counted { source, read: position.read.clone() };
         let mut raw = BufReader::with_capacity(BUFFER_BYTES, raw);
         let compression = Compression::detect(raw.fill_buf()?);
         let plain: Box<dyn Read + Send> = match compression {
-            Compression::Plain => return Ok((compression, Box::new(raw))),
+            Compression::Plain => {
+                return Ok(Opened { compression, position, plain: Box::new(raw) });
+            }
             Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(raw)),
             Compression::Xz => Box::new(XzReader::new_mem_limit(raw, true, WINDOW_BYTES_MAX >> 10)),
             Compression::Zstd => Box::new(ZstdReader::new(raw)),
         };
-        Ok((compression, Box::new(BufReader::with_capacity(BUFFER_BYTES, plain))))
+        let plain = Box::new(BufReader::with_capacity(BUFFER_BYTES, plain));
+        Ok(Opened { compression, position, plain })
     }
 }
 

@@ -25,8 +25,8 @@ pub enum StorageError {
     },
     /// The data folder belongs to another network.
     #[error(
-        "data folder {} belongs to network {}, not to {}: start over with --reset, or name \
-         another folder with --data-dir",
+        "data folder {} belongs to network {}, not to {} (a network is its name and its specs to \
+         the letter): start over with --reset, or name another folder with --data-dir",
         path.display(),
         hex(found),
         hex(expected)

@@ -125,6 +125,7 @@ fn boot(folder: &Path, spec: &EnvironmentSpec) -> Result<Run> {
         durability: atoll_storage::Durability::Written,
         snapshot_interval_slots: SNAPSHOT_INTERVAL_SLOTS,
         keep_log: false,
+        accept_log_damage: false,
         key: SigningKey::from_label("sequencer"),
         observers: BTreeMap::from([(spec.id, observer)]),
         stats: stats.clone(),

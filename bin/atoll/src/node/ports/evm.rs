@@ -2,8 +2,8 @@
 
 use super::{blocking, internal};
 use crate::node::Shared;
-use crate::node::archive::{SlotRecord, VM_INDEX, vm_key};
-use crate::node::environment::{Live, Observer, SlotResult};
+use crate::node::archive::SlotRecord;
+use crate::node::environment::{IndexEntry, Live, Observer, SlotResult};
 use crate::stats::Stats;
 use alloy_primitives::{Bloom, BloomInput};
 use atoll_executor::Step;
@@ -44,34 +44,38 @@ impl Observer for EvmObserver {
         Stats::add(&self.stats.evm_transactions, executed as u64);
     }
 
-    fn sealed(&self, result: &SlotResult) {
+    fn sealed(&self, result: &SlotResult, _: u64) -> Vec<IndexEntry> {
         if self.heads.receiver_count() == 0 {
-            return;
+            return Vec::new();
         }
         let record = SlotRecord {
             range: result.batch.whole(),
             receipts: result.receipts.clone(),
             places: Vec::new(),
         };
-        let base_fee = note_base_fee(&result.note).unwrap_or(self.spec.base_fee.initial());
+        let noted = result.index.first().and_then(|(_, value)| noted_base_fee(value));
+        let base_fee = noted.unwrap_or(self.spec.base_fee.initial());
         let chain = Chain { spec: &self.spec, identity: self.identity };
         let block = chain.assemble(&result.header, Some(&record), base_fee, B256::ZERO);
         let logs = block.receipts.iter().flat_map(|receipt| receipt.logs.clone()).collect();
         let head = EvmHead { block: block.with(false), logs };
         let _ = self.heads.send(Arc::new(head));
+        Vec::new()
     }
 }
 
-/// What is kept of each block beside its batch: the base fee, where it changes.
-pub(crate) fn note(vm: &EvmVm<Resident>) -> Vec<u8> {
+/// What is kept of each block beside its batch: the base fee, where it changes, by slot.
+pub(crate) fn index(vm: &EvmVm<Resident>, slot: u64) -> Vec<IndexEntry> {
     match vm.spec().base_fee {
         BaseFee::Fixed(_) => Vec::new(),
-        BaseFee::Eip1559 { .. } => vm.block().base_fee.to_le_bytes().to_vec(),
+        BaseFee::Eip1559 { .. } => {
+            vec![(slot.to_be_bytes().to_vec(), vm.block().base_fee.to_le_bytes().to_vec())]
+        }
     }
 }
 
-fn note_base_fee(note: &[u8]) -> Option<u64> {
-    Some(u64::from_le_bytes(note.try_into().ok()?))
+fn noted_base_fee(value: &[u8]) -> Option<u64> {
+    Some(u64::from_le_bytes(value.try_into().ok()?))
 }
 
 /// A block with everything in it.
@@ -278,10 +282,10 @@ impl Inner {
         };
         let id = self.live.spec.id;
         let record = archive.record(id, number).map_err(internal)?;
-        let note = archive.history.get(VM_INDEX, &vm_key(id, number));
-        let note = note.map_err(|error| internal(error.into()))?;
+        let noted = archive.indexed(id, &number.to_be_bytes()).map_err(internal)?;
         let spec = &self.live.vm_spec;
-        let base_fee = note.as_deref().and_then(note_base_fee).unwrap_or(spec.base_fee.initial());
+        let noted = noted.as_deref().and_then(noted_base_fee);
+        let base_fee = noted.unwrap_or(spec.base_fee.initial());
         let interval = u64::from(self.live.spec.commit_interval_slots);
         let committed = number - number % interval;
         let root = archive.root(id, committed).map_err(internal)?.unwrap_or_default();
@@ -291,6 +295,7 @@ impl Inner {
 
     /// Only the state at the head is kept; older states can be regenerated as witnesses.
     fn at_head(&self, block: BlockId) -> Result<(), QueryError> {
+        self.live.gate.readable()?;
         let head = self.latest();
         let near = |number: u64| number <= head && number + 1 >= head;
         match block {
@@ -352,7 +357,6 @@ fn call_request(request: port::CallRequest) -> evm::CallRequest {
         max_priority_fee_per_gas: request.max_priority_fee_per_gas,
         value: request.value,
         input: request.data,
-        nonce: request.nonce,
         access_list: request.access_list.into_iter().map(list).collect(),
     }
 }

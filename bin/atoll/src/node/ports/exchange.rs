@@ -1,15 +1,17 @@
 //! The Hyperliquid API on a running node: what its answers say.
 //!
-//! State comes from the environment's tables, peeked at; fills and orders that are gone come from
-//! what the observer keeps of the events, bounded, and refilled by recovery.
+//! State comes from the environment's tables, peeked at; trades, fills and orders that are gone come
+//! from history, and what history does not have yet from the observer of the events.
 
 mod book;
 mod observer;
+mod records;
+mod shape;
 mod user;
 
 pub(crate) use observer::ExchangeObserver;
 
-use super::LiveExchange;
+use super::{LiveExchange, blocking, internal};
 use crate::node::Shared;
 use atoll_exchange::{Amount, MarketId, Product};
 use atoll_rpc::hyperliquid::{ActionParts, Subscription, Topic, Venue, VenueEvent};
@@ -17,13 +19,21 @@ use atoll_rpc::port::{Pending, QueryError};
 use atoll_types::{Address, Decode, Encode, EnvironmentId, Reject, RejectCode};
 use atoll_vm::Receipt;
 use atoll_vm::exchange::build::{price_text, size_text};
-use atoll_vm::exchange::decimal::format_units;
 use atoll_vm::exchange::{ExchangeReceipt, ExchangeTransaction, Status};
+use records::RecordView;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::broadcast;
 
+/// Trades in an answer.
+const TRADES_MAX: usize = 100;
+/// Fills in an answer, as Hyperliquid's.
+const FILLS_MAX: usize = 2_000;
+/// Orders that are gone in an answer, as Hyperliquid's.
+const ORDERS_MAX: usize = 2_000;
+
 /// The venue for the gateway.
+#[derive(Clone)]
 pub(crate) struct ExchangeAdapter {
     shared: Arc<Shared>,
     live: LiveExchange,
@@ -40,13 +50,23 @@ impl ExchangeAdapter {
         live: LiveExchange,
         observer: Arc<ExchangeObserver>,
     ) -> Arc<Self> {
-        let machine = live.machine.read();
-        let accounts = machine.vm().exchange().state().accounts.local_iter();
-        observer.know(accounts.map(|(key, account)| (key.0, account.address)));
-        drop(machine);
         let adapter = Arc::new(Self { shared, live, observer });
         tokio::spawn(book::publish(adapter.clone()));
         adapter
+    }
+
+    fn records(&self) -> RecordView<'_> {
+        RecordView {
+            records: &self.observer.records,
+            archive: &self.shared.archive,
+            environment: self.live.spec.id,
+        }
+    }
+
+    /// The latest trades of a market, newest first.
+    fn trades(&self, market: MarketId) -> Result<Value, QueryError> {
+        let trades = self.records().trades(market, TRADES_MAX).map_err(internal)?;
+        Ok(trades.iter().map(|record| shape::trade(self.rules(), record)).collect())
     }
 
     fn rules(&self) -> &atoll_exchange::Rules {
@@ -69,7 +89,7 @@ impl ExchangeAdapter {
     }
 
     fn coin(&self, market: MarketId) -> String {
-        self.rules().market_spec(market).map(|spec| spec.name.clone()).unwrap_or_default()
+        shape::coin(self.rules(), market)
     }
 
     fn px(&self, market: MarketId, ticks: u64) -> String {
@@ -83,9 +103,7 @@ impl ExchangeAdapter {
     /// An amount of the collateral asset.
     fn usd(&self, amount: Amount) -> String {
         let spec = self.rules().spec();
-        let decimals = spec.assets[usize::from(spec.collateral.0)].decimals;
-        let sign = if amount < 0 { "-" } else { "" };
-        format!("{sign}{}", format_units(amount.unsigned_abs(), decimals))
+        shape::money(amount, spec.assets[usize::from(spec.collateral.0)].decimals)
     }
 
     fn time_ms(&self) -> u64 {
@@ -141,6 +159,7 @@ impl ExchangeAdapter {
     }
 
     fn answer_info(&self, request: &Value) -> Result<Value, QueryError> {
+        self.live.gate.readable()?;
         let kind = request["type"].as_str().unwrap_or_default();
         let coin = || self.market(request["coin"].as_str().unwrap_or_default());
         Ok(match kind {
@@ -151,17 +170,17 @@ impl ExchangeAdapter {
             "perpDexs" => json!([null]),
             "allMids" => self.mids(),
             "l2Book" => self.l2_book(coin()?),
-            "recentTrades" => self.observer.trades(coin()?).into(),
+            "recentTrades" => self.trades(coin()?)?,
             "openOrders" => self.open_orders(&Self::address(request)?, false),
             "frontendOpenOrders" => self.open_orders(&Self::address(request)?, true),
             "orderStatus" => self.order_status(&Self::address(request)?, &request["oid"])?,
-            "userFills" => self.fills(&Self::address(request)?, 0, u64::MAX),
+            "userFills" => self.fills(&Self::address(request)?)?,
             "userFillsByTime" => {
                 let start = request["startTime"].as_u64().unwrap_or(0);
                 let end = request["endTime"].as_u64().unwrap_or(u64::MAX);
-                self.fills(&Self::address(request)?, start, end)
+                self.fills_by_time(&Self::address(request)?, start, end)?
             }
-            "historicalOrders" => self.historical_orders(&Self::address(request)?),
+            "historicalOrders" => self.historical_orders(&Self::address(request)?)?,
             "clearinghouseState" => self.clearinghouse(&Self::address(request)?),
             "spotClearinghouseState" => self.spot_balances(&Self::address(request)?),
             "userRole" => {
@@ -190,8 +209,22 @@ impl Venue for ExchangeAdapter {
     }
 
     fn info(&self, request: Value) -> Pending<'_, Result<Value, QueryError>> {
-        // Peeking takes microseconds: no detour over another thread.
-        Box::pin(async move { self.answer_info(&request) })
+        // Peeking at state takes microseconds; history may have to be read from disk.
+        let history = matches!(
+            request["type"].as_str(),
+            Some(
+                "recentTrades"
+                    | "orderStatus"
+                    | "userFills"
+                    | "userFillsByTime"
+                    | "historicalOrders"
+            )
+        );
+        if !history {
+            return Box::pin(async move { self.answer_info(&request) });
+        }
+        let adapter = self.clone();
+        Box::pin(blocking(move || adapter.answer_info(&request)))
     }
 
     fn assemble(&self, parts: ActionParts) -> Result<Vec<u8>, Reject> {
@@ -235,6 +268,7 @@ impl Venue for ExchangeAdapter {
     }
 
     fn subscription(&self, request: &Value) -> Result<Subscription, QueryError> {
+        self.live.gate.readable()?;
         let coin = || -> Result<(MarketId, String), QueryError> {
             let market = self.market(request["coin"].as_str().unwrap_or_default())?;
             Ok((market, self.coin(market)))
@@ -250,13 +284,14 @@ impl Venue for ExchangeAdapter {
             }
             "trades" => {
                 let (market, coin) = coin()?;
-                let recent = self.observer.trades(market);
-                (Topic::Trades(coin), (!recent.is_empty()).then(|| recent.into()))
+                let recent = self.trades(market)?;
+                let some = recent.as_array().is_some_and(|recent| !recent.is_empty());
+                (Topic::Trades(coin), some.then_some(recent))
             }
             "allMids" => (Topic::AllMids, Some(json!({ "mids": self.mids() }))),
             "userFills" => {
                 let user = Self::address(request)?;
-                let fills = self.fills(&user, 0, u64::MAX);
+                let fills = self.fills(&user)?;
                 let user_text = format!("{user:#x}");
                 let data = json!({ "isSnapshot": true, "user": user_text, "fills": fills });
                 (Topic::UserFills(user), Some(data))

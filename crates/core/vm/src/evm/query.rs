@@ -39,8 +39,6 @@ pub struct CallRequest {
     pub value: U256,
     /// Call data or init code.
     pub input: Bytes,
-    /// Nonce; the account's own where none is named.
-    pub nonce: Option<u64>,
     /// EIP-2930 access list.
     pub access_list: Vec<(Address, Vec<B256>)>,
 }
@@ -224,6 +222,8 @@ impl<S: Source> EvmVm<S> {
         let mut config = self.config.clone();
         config.tx_gas_limit_cap = Some(u64::MAX);
         config.disable_eip3607 = true;
+        // A call is a question about the state as it is; Ethereum's nodes do not ask for its nonce.
+        config.disable_nonce_check = true;
         let access_list = request.access_list.iter().map(|(address, storage_keys)| {
             AccessListItem { address: *address, storage_keys: storage_keys.clone() }
         });
@@ -236,7 +236,7 @@ impl<S: Source> EvmVm<S> {
             kind: request.to.map_or(TxKind::Create, TxKind::Call),
             value: request.value,
             data: request.input.clone(),
-            nonce: request.nonce.unwrap_or_else(|| self.nonce(request.from)),
+            nonce: self.nonce(request.from),
             chain_id: Some(self.spec.chain_id),
             access_list: AccessList(access_list.collect()),
             gas_priority_fee: tip,

@@ -73,6 +73,8 @@ pub(super) fn call(value: &Value, chain_id: u64) -> Result<CallRequest, String> 
             return Err(format!("{unsupported} is not supported in calls"));
         }
     }
+    // Tools send it; the state as it is knows better, and Ethereum's nodes do not look at it.
+    field(object, "nonce", quantity_u64)?;
     let request = CallRequest {
         from: field(object, "from", address)?,
         to: field(object, "to", address)?,
@@ -82,7 +84,6 @@ pub(super) fn call(value: &Value, chain_id: u64) -> Result<CallRequest, String> 
         max_priority_fee_per_gas: field(object, "maxPriorityFeePerGas", quantity_u128)?,
         value: field(object, "value", quantity)?.unwrap_or_default(),
         data: input.or(data).unwrap_or_default(),
-        nonce: field(object, "nonce", quantity_u64)?,
         access_list: field(object, "accessList", access_list)?.unwrap_or_default(),
     };
     let dynamic = request.max_fee_per_gas.is_some() || request.max_priority_fee_per_gas.is_some();

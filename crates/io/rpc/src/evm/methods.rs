@@ -7,6 +7,7 @@ use super::parse::{Params, address, bytes, hash, invalid, kind, quantity_u64, st
 use super::render;
 use crate::port::{BlockId, BlockTransactions, EvmPort, Wait};
 use alloy_primitives::{Bytes, keccak256};
+use atoll_types::Reject;
 use serde_json::{Value, json};
 
 type Answer = Result<Value, RpcError>;
@@ -101,7 +102,7 @@ pub(super) async fn call(context: &Context, method: &str, params: Option<Value>)
         }
         "eth_sendRawTransaction" => {
             let raw = params.required(0, bytes)?;
-            Ok(json!(submit(context, raw, Wait::Admission).await?))
+            Ok(json!(submit(context, raw).await?))
         }
         "eth_sendRawTransactionSync" => send_sync(context, &params).await,
         "eth_getTransactionByHash" => {
@@ -173,16 +174,22 @@ fn no_overrides(params: &Params, from: usize) -> Result<(), RpcError> {
 }
 
 /// Sends a transaction and returns its Ethereum hash.
-async fn submit(
-    context: &Context,
-    raw: Bytes,
-    wait: Wait,
-) -> Result<alloy_primitives::B256, RpcError> {
+///
+/// The sequencer executes as it orders, so this waits a millisecond for execution: a transaction
+/// that was ordered without effect (its nonce came too early) is an error here, not a hash that
+/// never gets a receipt.
+async fn submit(context: &Context, raw: Bytes) -> Result<alloy_primitives::B256, RpcError> {
     let hash = keccak256(&raw);
     let shared = &context.shared;
-    match shared.ports.submit.submit(context.environment.id, raw.to_vec(), wait).await {
-        Ok(_) => Ok(hash),
-        Err(reject) => {
+    let environment = context.environment.id;
+    let sent = shared.ports.submit.submit(environment, raw.to_vec(), Wait::Execution).await;
+    let refused = match sent {
+        Ok(accepted) => accepted.receipt.and_then(|r| Some(Reject::new(r.code?, r.message))),
+        Err(reject) => Some(reject),
+    };
+    match refused {
+        None => Ok(hash),
+        Some(reject) => {
             shared.metrics.reject(reject.code);
             Err(reject.into())
         }
@@ -202,7 +209,7 @@ async fn send_sync(context: &Context, params: &Params) -> Answer {
     let most_ms = u64::try_from(handler_ms).unwrap_or(u64::MAX);
     let wait_ms = if timeout_ms == 0 { most_ms } else { timeout_ms.min(most_ms) };
     let wait = std::time::Duration::from_millis(wait_ms);
-    let timed = tokio::time::timeout(wait, submit(context, raw, Wait::Execution)).await;
+    let timed = tokio::time::timeout(wait, submit(context, raw)).await;
     let Ok(sent) = timed else {
         let sentence = format!("the transaction was added but not executed within {wait_ms} ms");
         return Err(RpcError { data: Some(json!(hash)), ..RpcError::new(4, sentence) });

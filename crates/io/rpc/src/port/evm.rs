@@ -43,8 +43,6 @@ pub struct CallRequest {
     pub value: U256,
     /// Call data or init code.
     pub data: Bytes,
-    /// Nonce; the account's own when none is named.
-    pub nonce: Option<u64>,
     /// EIP-2930 access list.
     pub access_list: Vec<AccessListItem>,
 }

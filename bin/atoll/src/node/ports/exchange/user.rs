@@ -1,7 +1,8 @@
 //! What a user asks about: orders, fills, margin.
 
-use super::{ExchangeAdapter, invalid};
-use atoll_exchange::{ClientId, MarketId, Order, OrderId, Side, Tif};
+use super::records::EndedOrder;
+use super::{ExchangeAdapter, FILLS_MAX, ORDERS_MAX, internal, invalid, shape};
+use atoll_exchange::{ClientId, MarketId, Order, OrderId, OrderSelector, Side, Tif};
 use atoll_rpc::port::QueryError;
 use atoll_types::Address;
 use atoll_vm::exchange::Status;
@@ -122,63 +123,84 @@ impl ExchangeAdapter {
     }
 
     pub(super) fn order_status(&self, user: &Address, id: &Value) -> Result<Value, QueryError> {
-        let machine = self.live.machine.read();
-        let exchange = machine.vm().exchange();
-        let Some(account) = exchange.peek_account(user) else {
-            return Ok(json!({ "status": "unknownOid" }));
-        };
-        let (open, gone) = match (id.as_u64(), id.as_str()) {
-            (Some(oid), _) => {
-                let order = OrderId(oid);
-                (exchange.peek_order(account, order), self.observer.order(account, order))
-            }
+        let selector = match (id.as_u64(), id.as_str()) {
+            (Some(number), _) => OrderSelector::Order(OrderId(number)),
             (None, Some(text)) => {
                 let digits = text.strip_prefix("0x").filter(|digits| digits.len() == 32);
                 let value = digits.and_then(|digits| u128::from_str_radix(digits, 16).ok());
-                let id: ClientId = value
-                    .ok_or_else(|| invalid("a client id is 32 hex digits with 0x"))?
-                    .to_be_bytes();
-                let gone = self.observer.client_order(account, id);
-                (exchange.peek_client_order(account, id), gone)
+                let value = value.ok_or_else(|| invalid("a client id is 32 hex digits with 0x"))?;
+                OrderSelector::Client(value.to_be_bytes())
             }
             _ => return Err(invalid("oid must be an order's number or a client id")),
         };
+        let unknown = json!({ "status": "unknownOid" });
+        let machine = self.live.machine.read();
+        let exchange = machine.vm().exchange();
+        let Some(account) = exchange.peek_account(user) else { return Ok(unknown) };
+        let open = match selector {
+            OrderSelector::Order(order) => exchange.peek_order(account, order),
+            OrderSelector::Client(id) => exchange.peek_client_order(account, id),
+        };
         drop(machine);
-        let (order, status, time_us) = match (open, gone) {
-            (Some(order), _) => (order, "open", order.time_us),
-            (None, Some(gone)) => gone,
-            (None, None) => return Ok(json!({ "status": "unknownOid" })),
+        let found = match (open, selector) {
+            (Some(order), _) => Some(EndedOrder { order, status: "open", time_us: order.time_us }),
+            (None, OrderSelector::Order(order)) => {
+                self.records().order(account, order).map_err(internal)?
+            }
+            (None, OrderSelector::Client(id)) => {
+                self.records().client_order(account, id).map_err(internal)?
+            }
         };
-        Ok(json!({
-            "status": "order",
-            "order": {
-                "order": self.frontend_json(&order),
-                "status": status,
-                "statusTimestamp": time_us / 1000,
-            },
-        }))
+        Ok(match found {
+            Some(found) => json!({ "status": "order", "order": self.status_json(&found) }),
+            None => unknown,
+        })
     }
 
-    pub(super) fn historical_orders(&self, user: &Address) -> Value {
-        let account = self.live.machine.read().vm().account_of(user);
-        let orders = account.map(|account| self.observer.orders(account)).unwrap_or_default();
-        let json = |(order, status, time_us): &(Order, &'static str, u64)| {
-            json!({
-                "order": self.frontend_json(order),
-                "status": status,
-                "statusTimestamp": time_us / 1000,
-            })
-        };
-        orders.iter().map(json).collect::<Vec<_>>().into()
+    fn status_json(&self, found: &EndedOrder) -> Value {
+        json!({
+            "order": self.frontend_json(&found.order),
+            "status": found.status,
+            "statusTimestamp": found.time_us / 1000,
+        })
     }
 
-    pub(super) fn fills(&self, user: &Address, start_ms: u64, end_ms: u64) -> Value {
-        let account = self.live.machine.read().vm().account_of(user);
-        let fills = account.map(|account| self.observer.fills(account)).unwrap_or_default();
-        let inside = |fill: &&Value| {
-            fill["time"].as_u64().is_some_and(|time| (start_ms..=end_ms).contains(&time))
+    pub(super) fn historical_orders(&self, user: &Address) -> Result<Value, QueryError> {
+        let Some(account) = self.live.machine.read().vm().account_of(user) else {
+            return Ok(json!([]));
         };
-        fills.iter().filter(inside).cloned().collect::<Vec<_>>().into()
+        let orders = self.records().ended(account, ORDERS_MAX).map_err(internal)?;
+        Ok(orders.iter().map(|order| self.status_json(order)).collect())
+    }
+
+    /// The latest fills, newest first.
+    pub(super) fn fills(&self, user: &Address) -> Result<Value, QueryError> {
+        self.fills_in(user, (0, u64::MAX), true)
+    }
+
+    /// Fills from a time on, oldest first: the time of the last one is where to go on.
+    pub(super) fn fills_by_time(
+        &self,
+        user: &Address,
+        from_ms: u64,
+        to_ms: u64,
+    ) -> Result<Value, QueryError> {
+        let to_us = to_ms.saturating_mul(1000).saturating_add(999);
+        self.fills_in(user, (from_ms.saturating_mul(1000), to_us), false)
+    }
+
+    fn fills_in(
+        &self,
+        user: &Address,
+        times_us: (u64, u64),
+        newest_first: bool,
+    ) -> Result<Value, QueryError> {
+        let Some(account) = self.live.machine.read().vm().account_of(user) else {
+            return Ok(json!([]));
+        };
+        let fills = self.records().fills(account, times_us, FILLS_MAX, newest_first);
+        let fills = fills.map_err(internal)?;
+        Ok(fills.iter().map(|record| shape::fill(self.rules(), record, account)).collect())
     }
 
     pub(super) fn clearinghouse(&self, user: &Address) -> Value {
