@@ -205,7 +205,7 @@ impl Keeper {
                 tracing::warn!(slot, "no snapshot: {error:#}");
                 for (id, old) in deltas {
                     if let Some(kept) = self.environments.get_mut(&id) {
-                        kept.changes.restore(old);
+                        kept.changes.restore(&old);
                     }
                 }
             }

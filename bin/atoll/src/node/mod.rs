@@ -11,6 +11,7 @@ pub(crate) mod driver;
 pub(crate) mod environment;
 mod keeper;
 pub(crate) mod ports;
+mod replay;
 #[cfg(test)]
 mod tests;
 pub(crate) mod witness;
