@@ -49,7 +49,13 @@ expect "block holds it" "$(cast block "$block" --json | python3 -c "import json,
 expect "transaction" "$(cast tx "$hash" nonce)" 2
 
 refuse "stale nonce" "nonce too low" cast send --private-key $key --nonce 0 --value 1 $to
-refuse "wrong chain" "chain" cast send --private-key $key --chain 1 --value 1 $to --nonce 3 --gas-limit 21000 --gas-price 2000000000 --legacy
+# A transaction that comes before its predecessor says so, and may come again afterwards.
+early=$(cast mktx --private-key $key --nonce 4 --value 1 --gas-limit 21000 --gas-price 2000000000 --legacy $to)
+refuse "early nonce" "nonce too high" cast publish "$early"
+cast send --private-key $key --nonce 3 --value 1 $to >/dev/null
+cast publish "$early" >/dev/null && expect "the same again" "$(cast nonce $from)" 5
+refuse "replayed" "nonce too low|already known" cast publish "$early"
+refuse "wrong chain" "chain" cast send --private-key $key --chain 1 --value 1 $to --nonce 5 --gas-limit 21000 --gas-price 2000000000 --legacy
 refuse "more than there is" "insufficient funds" cast send --private-key $key --value 20000ether $to --gas-limit 21000
 refuse "garbage" "." cast publish 0x1234
 
