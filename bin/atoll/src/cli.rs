@@ -157,16 +157,50 @@ pub(crate) struct BenchArgs {
 }
 
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  atoll bench state                           everything, in a few minutes
+  atoll bench state --only root-lag --root-lag 10m
+  atoll bench state --keys 1000000 --only updates --json
+  cargo run --release --features bench-peers -- bench state --only updates")]
 pub(crate) struct StateArgs {
     /// Keys in the state; may be given several times
-    #[arg(long, default_values_t = [1_000_000, 5_000_000], value_name = "N")]
+    #[arg(long, default_values_t = [1_000_000, 5_000_000], value_name = "N",
+        value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     pub(crate) keys: Vec<u64>,
     /// Updates per commit
-    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    #[arg(long, default_value_t = 10_000, value_name = "N",
+        value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     pub(crate) batch: u64,
+    /// Measure only this; may be given several times [default: all]
+    #[arg(long, value_enum, value_name = "PART")]
+    pub(crate) only: Vec<StatePart>,
+    /// How long a node is put under full load to see how far roots lag behind execution
+    #[arg(long, default_value = "20s", value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) root_lag: Duration,
+    /// Folder for files, removed in the end [default: the system's temporary folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// A program that serves another store, measured in turns with ours (see docs/CLI.md); may be
+    /// given several times
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) peer: Vec<PathBuf>,
     /// Print one JSON object on the last line
     #[arg(long)]
     pub(crate) json: bool,
+    /// Be the store of this name, told what to do over standard input
+    #[arg(long, hide = true, value_name = "STORE")]
+    pub(crate) serve: Option<String>,
+}
+
+/// A part of `atoll bench state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StatePart {
+    /// Updates per second with root, memory per key, other stores beside ours
+    Updates,
+    /// Snapshots: writing, merging, restarting from them
+    Snapshots,
+    /// How far roots lag behind execution in a node under full load
+    RootLag,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -1,24 +1,23 @@
 //! Booting a node: data folder, snapshot, log, threads. After a crash this is the recovery.
 
 use super::archive::Archive;
-use super::driver::{self, Driver, DriverMessage, Threads};
-use super::environment::{AnyPrepared, Item, Live, Observer, Place, Runner};
-use super::keeper::{self, Keeper, KeptSlot, SnapshotPolicy};
-use super::{Hosted, Shared};
+use super::driver::{Driver, DriverMessage, Threads};
+use super::environment::{Live, Observer, Runner};
+use super::keeper::{self, Keeper, SnapshotPolicy};
+use super::{Hosted, Shared, replay};
 use crate::stats::Stats;
 use anyhow::{Context, Result, bail};
 use atoll_executor::EnvironmentSpec;
 use atoll_executor::spec::{Ordering as TickOrdering, VmSpec};
 use atoll_mempool::{Limits, Mempool, Queueing, RateLimit};
-use atoll_sequencer::{LanePolicy, LogRecord, Recovery, Signatures, Solo, SoloConfig, Tip};
+use atoll_sequencer::{LanePolicy, Solo, SoloConfig, Tip};
 use atoll_state::db::{self, MemoryDb, StateDb};
 use atoll_storage::{
     DataDir, Durability, History, HistoryOptions, Log, LogOptions, Snapshot, SnapshotStore,
     StorageError, UnsyncedDamage,
 };
-use atoll_types::confirmation::running_hashes;
 use atoll_types::crypto::SigningKey;
-use atoll_types::{Encode, EnvironmentId, NetworkId, SlotHeader, Tick, TickConfirmation};
+use atoll_types::{Encode, EnvironmentId, NetworkId, SlotHeader};
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -156,7 +155,7 @@ impl Node {
             0 => Tip::genesis(&network),
             _ => Tip::after(&snapshot_header),
         };
-        let replayed = replay(network, &log, tip, &mut runners, &mut keeper)?;
+        let replayed = replay::run(network, &log, tip, &mut runners, &mut keeper)?;
 
         let mut solo = SoloConfig::new(network, replayed.tip.term.max(1));
         for spec in &config.specs {
@@ -290,70 +289,4 @@ fn restore(store: &SnapshotStore, hosted: &[Hosted], keeper: &mut Keeper) -> Res
         }
     }
     Ok(header)
-}
-
-/// Where replaying the log has led.
-pub(crate) struct Replayed {
-    pub(crate) tip: Tip,
-    /// The last sealed header in the log.
-    pub(crate) head: Option<SlotHeader>,
-    /// Signed ticks of a slot that is still open.
-    pub(crate) open_ticks: Vec<TickConfirmation>,
-}
-
-/// Executes the log from the snapshot on, through the same code as a running node.
-fn replay(
-    network: NetworkId,
-    log: &Log,
-    tip: Tip,
-    runners: &mut [Runner],
-    keeper: &mut Keeper,
-) -> Result<Replayed> {
-    let mut recovery = Recovery::new(network, Signatures::Trust, tip);
-    let first = tip.slot + 1;
-    let mut reader = log.iter_from(first)?;
-    let mut head = None;
-    let mut ticks = Vec::new();
-    while let Some(record) = reader.next_record()? {
-        if record.slot < first {
-            continue;
-        }
-        let record = driver::decode_record(&record.payload)?;
-        recovery.push(&record)?;
-        match record {
-            LogRecord::Opened(opening) => {
-                ticks.clear();
-                runners.iter_mut().for_each(|runner| runner.open(&opening));
-            }
-            LogRecord::Tick(tick, confirmation) => {
-                for runner in &mut *runners {
-                    let mut items = items_of(&tick, &confirmation, runner);
-                    runner.tick(tick.time_us, &mut items);
-                }
-                ticks.push(confirmation);
-            }
-            LogRecord::Sealed(header) => {
-                let results = runners.iter_mut().filter_map(|runner| runner.seal(&header));
-                let results = results.collect();
-                let ticks = std::mem::take(&mut ticks);
-                keeper.keep(KeptSlot { header: header.clone(), ticks, results })?;
-                head = Some(header);
-            }
-        }
-    }
-    Ok(Replayed { tip: recovery.finish(), head, open_ticks: ticks })
-}
-
-/// A logged tick's transactions for one environment, prepared as admission had prepared them.
-fn items_of(tick: &Tick, confirmation: &TickConfirmation, runner: &Runner) -> Vec<Item> {
-    let environment = runner.environment();
-    let running = running_hashes(&confirmation.before, &tick.transactions);
-    let own = tick.transactions.iter().zip(running).enumerate();
-    own.filter(|(_, (transaction, _))| transaction.environment == environment.id())
-        .map(|(index, (transaction, running))| {
-            let prepared: AnyPrepared = environment.prepare(&transaction.bytes);
-            let place = Place { tick: tick.index, index: index as u32, running };
-            Item { bytes: transaction.bytes.clone(), prepared, place }
-        })
-        .collect()
 }

@@ -5,10 +5,10 @@
 //! snapshot merges what changed since the last one with that one's file, on yet another thread.
 
 use super::archive::{self, Archive};
+use super::changes::Changes;
 use super::environment::{Environment, SlotResult};
 use anyhow::{Context, Result};
 use atoll_state::db::{self, MemoryDb, StateDb};
-use atoll_state::trie::KeyPath;
 use atoll_storage::{HistoryBatch, SnapshotStore, SyncHandle};
 use atoll_types::{B256, Decode, Encode, EnvironmentId, SlotHeader, TickConfirmation};
 use parking_lot::Mutex;
@@ -17,11 +17,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 
-/// Changed objects in path order: what a snapshot merges.
-type Delta = BTreeMap<KeyPath, (Vec<u8>, Option<Vec<u8>>)>;
-
 /// A snapshot being written; a failure gives the changes back.
-type SnapshotJob = JoinHandle<Result<(), (BTreeMap<EnvironmentId, Delta>, anyhow::Error)>>;
+type SnapshotJob = JoinHandle<Result<(), (BTreeMap<EnvironmentId, Changes>, anyhow::Error)>>;
 
 /// A sealed slot, executed by every environment that is not halted.
 pub(crate) struct KeptSlot {
@@ -47,9 +44,7 @@ struct Kept {
     /// The last slot of which history has this environment's part: behind the others after a halt.
     indexed: u64,
     db: MemoryDb,
-    /// Changes since the last root: later ones replace earlier ones.
-    pending: BTreeMap<KeyPath, Option<[u8; 32]>>,
-    delta: Delta,
+    changes: Changes,
 }
 
 /// When snapshots are taken.
@@ -107,8 +102,8 @@ impl Keeper {
         let indexed = self.archive.indexed_part(id)?;
         environment.gate().indexed_slot.store(indexed, Relaxed);
         self.publish_root(&environment, &db, slot);
-        let (pending, delta) = (BTreeMap::new(), Delta::new());
-        self.environments.insert(id, Kept { environment, indexed, db, pending, delta });
+        let changes = Changes::default();
+        self.environments.insert(id, Kept { environment, indexed, db, changes });
         Ok(())
     }
 
@@ -149,15 +144,11 @@ impl Keeper {
         if fresh {
             archive::put_result(batch, result);
         }
-        for (key, value) in result.writes.iter() {
-            let path = db::key_path(key);
-            kept.pending.insert(path, value.map(db::value_hash));
-            kept.delta.insert(path, (key.to_vec(), value.map(<[u8]>::to_vec)));
-        }
+        kept.changes.record(&result.writes);
         let slot = result.header.slot;
         let interval = u64::from(kept.environment.spec().commit_interval_slots);
         if slot.is_multiple_of(interval) {
-            let root = kept.db.apply(std::mem::take(&mut kept.pending).into_iter().collect());
+            let root = kept.db.apply(kept.changes.operations());
             if fresh {
                 archive::put_root(batch, result.environment, slot, &root);
             }
@@ -186,7 +177,7 @@ impl Keeper {
         // the log that is about to be pruned.
         self.log.sync()?;
         self.archive.history.sync()?;
-        let deltas = self.take_deltas();
+        let deltas = self.take_changes();
         let roots = self.environments.iter().map(|(id, k)| (*id, k.db.root())).collect();
         let (snapshots, keep) = (self.snapshots.clone(), self.policy.keep);
         let header = header.clone();
@@ -199,8 +190,10 @@ impl Keeper {
         Ok(())
     }
 
-    fn take_deltas(&mut self) -> BTreeMap<EnvironmentId, Delta> {
-        let take = |(id, kept): (&EnvironmentId, &mut Kept)| (*id, std::mem::take(&mut kept.delta));
+    /// What the next snapshot merges. At a root: the trie has learned all of it.
+    fn take_changes(&mut self) -> BTreeMap<EnvironmentId, Changes> {
+        let take =
+            |(id, kept): (&EnvironmentId, &mut Kept)| (*id, std::mem::take(&mut kept.changes));
         self.environments.iter_mut().map(take).collect()
     }
 
@@ -212,8 +205,7 @@ impl Keeper {
                 tracing::warn!(slot, "no snapshot: {error:#}");
                 for (id, old) in deltas {
                     if let Some(kept) = self.environments.get_mut(&id) {
-                        let newer = std::mem::replace(&mut kept.delta, old);
-                        kept.delta.extend(newer);
+                        kept.changes.restore(&old);
                     }
                 }
             }
@@ -225,7 +217,7 @@ impl Keeper {
     /// The snapshot of a new network: its genesis state.
     pub(crate) fn snapshot_genesis(
         &mut self,
-        deltas: BTreeMap<EnvironmentId, Delta>,
+        deltas: BTreeMap<EnvironmentId, Changes>,
     ) -> Result<()> {
         let roots = self.environments.iter().map(|(id, k)| (*id, k.db.root())).collect();
         let header = SlotHeader::default();
@@ -241,19 +233,18 @@ impl Keeper {
     }
 }
 
-/// A write set in path order.
-pub(crate) fn delta_of(writes: &atoll_state::WriteSet) -> Delta {
-    let entry = |(key, value): (&[u8], Option<&[u8]>)| {
-        (db::key_path(key), (key.to_vec(), value.map(<[u8]>::to_vec)))
-    };
-    writes.iter().map(entry).collect()
+/// A write set as what a snapshot merges.
+pub(crate) fn delta_of(writes: &atoll_state::WriteSet) -> Changes {
+    let mut changes = Changes::default();
+    changes.record(writes);
+    changes
 }
 
 fn write_snapshot(
     store: &SnapshotStore,
     header: &SlotHeader,
     roots: &BTreeMap<EnvironmentId, B256>,
-    deltas: &BTreeMap<EnvironmentId, Delta>,
+    deltas: &BTreeMap<EnvironmentId, Changes>,
     keep: usize,
 ) -> Result<()> {
     let previous = store.slots()?.into_iter().rfind(|slot| *slot < header.slot);
@@ -264,8 +255,7 @@ fn write_snapshot(
         let root = roots.get(id).copied().unwrap_or_default();
         let mut out = builder.environment(id.0, root.0, &header.to_bytes())?;
         let old = previous.as_ref().map(|snapshot| snapshot.reader(id.0)).transpose()?;
-        let changes = delta.iter().map(|(path, (key, value))| (*path, key, value.as_ref()));
-        atoll_storage::snapshot::merge(old, changes, db::key_path, &mut out)?;
+        atoll_storage::snapshot::merge(old, delta.sorted(), db::key_path, &mut out)?;
         files.push(out.finish()?);
     }
     builder.publish(&files)?;

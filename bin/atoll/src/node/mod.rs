@@ -6,10 +6,12 @@
 
 pub(crate) mod archive;
 mod boot;
+mod changes;
 pub(crate) mod driver;
 pub(crate) mod environment;
 mod keeper;
 pub(crate) mod ports;
+mod replay;
 #[cfg(test)]
 mod tests;
 pub(crate) mod witness;
