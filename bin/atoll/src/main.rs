@@ -3,6 +3,8 @@
 mod bench;
 mod cli;
 mod dev;
+#[cfg(test)]
+mod fuzz;
 mod market;
 mod node;
 mod specs;

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The specs built into the binary: `atoll dev` needs no files.
-const BUILT_IN: [(&str, &str); 2] = [
+pub(crate) const BUILT_IN: [(&str, &str); 2] = [
     ("environments/perps.toml", include_str!("../../../environments/perps.toml")),
     ("environments/evm.toml", include_str!("../../../environments/evm.toml")),
 ];

@@ -16,6 +16,8 @@ mod replay;
 mod tests;
 pub(crate) mod witness;
 
+#[cfg(test)]
+pub(crate) use boot::host;
 pub(crate) use boot::{Node, NodeConfig, genesis_state};
 pub(crate) use driver::{Outcome, Submission};
 
