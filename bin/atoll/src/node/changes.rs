@@ -37,6 +37,9 @@ impl Change {
     }
 }
 
+/// A changed object's path, key and value; no value for one that is absent.
+pub(crate) type Changed<'a> = (KeyPath, &'a [u8], Option<&'a [u8]>);
+
 /// Changed objects by path.
 #[derive(Default)]
 pub(crate) struct Changes {
@@ -126,7 +129,7 @@ impl Changes {
     }
 
     /// Paths, keys and values in path order: what a snapshot merges.
-    pub(crate) fn sorted(&self) -> Vec<(KeyPath, &[u8], Option<&[u8]>)> {
+    pub(crate) fn sorted(&self) -> Vec<Changed<'_>> {
         let mut sorted = Vec::with_capacity(self.list.len());
         for change in &self.list {
             let (key, value) = self.parts(change);
@@ -150,9 +153,7 @@ mod tests {
     fn contents(changes: &Changes) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
         let sorted = changes.sorted();
         assert!(sorted.is_sorted_by(|a, b| a.0 < b.0));
-        let own = |(_, key, value): &(KeyPath, &[u8], Option<&[u8]>)| {
-            (key.to_vec(), value.map(<[u8]>::to_vec))
-        };
+        let own = |(_, key, value): &Changed<'_>| (key.to_vec(), value.map(<[u8]>::to_vec));
         let mut contents: Vec<_> = sorted.iter().map(own).collect();
         contents.sort();
         contents
