@@ -424,6 +424,14 @@ fn parse_inner(text: &str) -> Result<EnvironmentSpec> {
             bail!("{key} is {value}; expected 1 to {max}");
         }
     }
+    if file.root_lag_slots_max <= file.commit_interval_slots {
+        bail!(
+            "root_lag_slots_max is {}; expected more than commit_interval_slots ({}), which is how \
+             far behind a root is at best",
+            file.root_lag_slots_max,
+            file.commit_interval_slots
+        );
+    }
     let vm = match (file.vm, &file.exchange, &file.evm) {
         (Kind::Exchange, Some(table), None) => VmSpec::Exchange(exchange(table, &file.genesis)?),
         (Kind::Evm, None, Some(table)) => VmSpec::Evm(evm(table, &file.genesis)?),

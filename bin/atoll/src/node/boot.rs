@@ -3,6 +3,7 @@
 use super::archive::Archive;
 use super::driver::{Driver, DriverMessage, Threads};
 use super::environment::{Live, Observer, Runner};
+use super::historian::Historian;
 use super::keeper::{self, Keeper, SnapshotPolicy};
 use super::{Hosted, Shared, replay};
 use crate::stats::Stats;
@@ -134,14 +135,16 @@ impl Node {
         let on_snapshot = Box::new(move |slot| {
             let _ = prune.send(DriverMessage::Prune(slot));
         });
+        let (historian, historian_thread) =
+            Historian::start(archive.clone(), hosted.iter().map(Hosted::environment))?;
         let mut keeper = Keeper::new(
-            archive.clone(),
             log.sync_handle(),
+            historian.clone(),
             store.clone(),
             policy,
             roots.clone(),
             on_snapshot,
-        )?;
+        );
         let snapshot_header = restore(&store, &hosted, &mut keeper)?;
 
         let runner = |hosted: &Hosted| {
@@ -156,6 +159,9 @@ impl Node {
             _ => Tip::after(&snapshot_header),
         };
         let replayed = replay::run(network, &log, tip, &mut runners, &mut keeper)?;
+        // Who asks about the past finds it from the first moment on.
+        historian.sync()?;
+        drop(historian);
 
         let mut solo = SoloConfig::new(network, replayed.tip.term.max(1));
         for spec in &config.specs {
@@ -197,6 +203,7 @@ impl Node {
             mempool: Mempool::new(limits, queueing)?,
             runners,
             keeper,
+            historian: historian_thread,
             open_ticks: replayed.open_ticks,
         };
         let threads = driver.start()?;
@@ -269,7 +276,7 @@ fn restore(store: &SnapshotStore, hosted: &[Hosted], keeper: &mut Keeper) -> Res
         Some(snapshot) => {
             for hosted in hosted {
                 let (db, at) = load_snapshot(hosted, &snapshot)?;
-                keeper.adopt(hosted.environment(), db, at.slot)?;
+                keeper.adopt(hosted.environment(), db, at.slot);
                 header = at;
             }
         }
@@ -283,7 +290,7 @@ fn restore(store: &SnapshotStore, hosted: &[Hosted], keeper: &mut Keeper) -> Res
                 let (db, writes) = genesis_state(hosted);
                 let environment = hosted.environment();
                 deltas.insert(environment.id(), keeper::delta_of(&writes));
-                keeper.adopt(environment, db, 0)?;
+                keeper.adopt(environment, db, 0);
             }
             keeper.snapshot_genesis(deltas)?;
         }

@@ -91,6 +91,7 @@ pub(crate) struct Threads {
     driver: JoinHandle<()>,
     environments: Vec<JoinHandle<()>>,
     keeper: JoinHandle<()>,
+    historian: JoinHandle<()>,
     syncer: JoinHandle<()>,
 }
 
@@ -98,7 +99,7 @@ impl Threads {
     pub(crate) fn join(self) -> anyhow::Result<()> {
         let mut all = vec![self.driver];
         all.extend(self.environments);
-        all.extend([self.keeper, self.syncer]);
+        all.extend([self.keeper, self.historian, self.syncer]);
         for thread in all {
             let name = thread.thread().name().unwrap_or("?").to_string();
             thread.join().map_err(|_| anyhow::anyhow!("the {name} thread panicked"))?;
@@ -144,6 +145,7 @@ pub(crate) struct Driver {
     pub(crate) mempool: Mempool,
     pub(crate) runners: Vec<Runner>,
     pub(crate) keeper: Keeper,
+    pub(crate) historian: JoinHandle<()>,
     /// Signed ticks of a slot that the last process left open.
     pub(crate) open_ticks: Vec<TickConfirmation>,
 }
@@ -193,7 +195,7 @@ impl Driver {
         let driver = std::thread::Builder::new()
             .name("driver".into())
             .spawn(move || order.run(&messages))?;
-        Ok(Threads { driver, environments, keeper, syncer })
+        Ok(Threads { driver, environments, keeper, historian: self.historian, syncer })
     }
 }
 

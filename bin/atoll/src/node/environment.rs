@@ -1,6 +1,7 @@
 //! An environment in memory: its machine, behind a lock that queries share, and the gate that
 //! says whether it admits.
 
+use super::historian::LAG_SLOTS_MAX;
 use atoll_executor::machine::{Prepared, Refused, prepare};
 use atoll_executor::{Batch, EnvironmentSpec, Machine, Step, VmSpec};
 use atoll_rpc::port::QueryError;
@@ -232,15 +233,15 @@ impl<V: Hosted> Environment for Live<V> {
             return Err(Reject::new(RejectCode::Halted, message));
         }
         let executed = self.gate.executed_slot.load(Relaxed);
-        let lag = executed.saturating_sub(self.gate.root_slot.load(Relaxed));
-        let bound = self.spec.root_lag_slots_max + self.spec.commit_interval_slots;
-        if lag > u64::from(bound) {
+        let behind = |what: &str, reached: &AtomicU64, bound: u64| {
+            let lag = executed.saturating_sub(reached.load(Relaxed));
             let message = format!(
-                "the state root is {lag} slots behind, at most {bound} are allowed; try again in \
-                 a moment"
+                "{what} is {lag} slots behind, at most {bound} are allowed; try again in a moment"
             );
-            return Err(Reject::new(RejectCode::Busy, message));
-        }
+            if lag > bound { Err(Reject::new(RejectCode::Busy, message)) } else { Ok(()) }
+        };
+        behind("the state root", &self.gate.root_slot, self.spec.root_lag_slots_max.into())?;
+        behind("history", &self.gate.indexed_slot, LAG_SLOTS_MAX)?;
         let checked = V::check(&self.identity, &self.vm_spec, bytes)?;
         self.machine.read().vm().precheck(&checked)?;
         Ok(V::wrap(checked))

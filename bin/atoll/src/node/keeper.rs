@@ -1,15 +1,17 @@
-//! Keeps what executed slots leave behind: history, state roots, snapshots.
+//! Keeps what executed slots leave behind: state roots and snapshots; history goes on to the
+//! historian.
 //!
-//! Runs on a thread of its own, beside the environments; during recovery the same code runs inline.
-//! Slots arrive in order. A root is computed at each commit interval of its environment; a
-//! snapshot merges what changed since the last one with that one's file, on yet another thread.
+//! Runs on a thread of its own, beside the environments, during recovery too. Slots arrive in
+//! order. A root is computed at each commit interval of its environment; a snapshot merges what
+//! changed since the last one with that one's file, on yet another thread.
 
-use super::archive::{self, Archive};
 use super::changes::Changes;
 use super::environment::{Environment, SlotResult};
+use super::historian::{HistorianHandle, Past};
 use anyhow::{Context, Result};
+use atoll_state::WriteSet;
 use atoll_state::db::{self, MemoryDb, StateDb};
-use atoll_storage::{HistoryBatch, SnapshotStore, SyncHandle};
+use atoll_storage::{SnapshotStore, SyncHandle};
 use atoll_types::{B256, Decode, Encode, EnvironmentId, SlotHeader, TickConfirmation};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -41,8 +43,6 @@ pub(crate) type Roots = Arc<Mutex<BTreeMap<EnvironmentId, Root>>>;
 
 struct Kept {
     environment: Arc<dyn Environment>,
-    /// The last slot of which history has this environment's part: behind the others after a halt.
-    indexed: u64,
     db: MemoryDb,
     changes: Changes,
 }
@@ -55,8 +55,8 @@ pub(crate) struct SnapshotPolicy {
 }
 
 pub(crate) struct Keeper {
-    archive: Arc<Archive>,
     log: SyncHandle,
+    historian: HistorianHandle,
     environments: BTreeMap<EnvironmentId, Kept>,
     roots: Roots,
     snapshots: SnapshotStore,
@@ -64,47 +64,27 @@ pub(crate) struct Keeper {
     job: Option<(u64, SnapshotJob)>,
     /// Told after each snapshot which slots the log may forget.
     on_snapshot: Box<dyn Fn(u64) + Send>,
-    indexed: u64,
 }
 
 impl Keeper {
     pub(crate) fn new(
-        archive: Arc<Archive>,
         log: SyncHandle,
+        historian: HistorianHandle,
         snapshots: SnapshotStore,
         policy: SnapshotPolicy,
         roots: Roots,
         on_snapshot: Box<dyn Fn(u64) + Send>,
-    ) -> Result<Self> {
-        let indexed = archive.history.indexed_slot()?.unwrap_or(0);
-        Ok(Self {
-            archive,
-            log,
-            environments: BTreeMap::new(),
-            roots,
-            snapshots,
-            policy,
-            job: None,
-            on_snapshot,
-            indexed,
-        })
+    ) -> Self {
+        let environments = BTreeMap::new();
+        Self { log, historian, environments, roots, snapshots, policy, job: None, on_snapshot }
     }
 
     /// Takes on an environment whose state after `slot` is in `db`.
-    pub(crate) fn adopt(
-        &mut self,
-        environment: Arc<dyn Environment>,
-        db: MemoryDb,
-        slot: u64,
-    ) -> Result<()> {
-        let id = environment.id();
+    pub(crate) fn adopt(&mut self, environment: Arc<dyn Environment>, db: MemoryDb, slot: u64) {
         environment.gate().executed_slot.store(slot, Relaxed);
-        let indexed = self.archive.indexed_part(id)?;
-        environment.gate().indexed_slot.store(indexed, Relaxed);
         self.publish_root(&environment, &db, slot);
-        let changes = Changes::default();
-        self.environments.insert(id, Kept { environment, indexed, db, changes });
-        Ok(())
+        let id = environment.id();
+        self.environments.insert(id, Kept { environment, db, changes: Changes::default() });
     }
 
     fn publish_root(&self, environment: &Arc<dyn Environment>, db: &MemoryDb, slot: u64) {
@@ -116,45 +96,33 @@ impl Keeper {
 
     /// Takes the next slot.
     pub(crate) fn keep(&mut self, slot: KeptSlot) -> Result<()> {
-        let number = slot.header.slot;
-        // An environment that was halted brings its part of a slot that is there already.
-        let mut batch = HistoryBatch::new(number.max(self.indexed));
-        if number > self.indexed {
-            archive::put_header(&mut batch, &slot.header, &slot.ticks);
+        let KeptSlot { header, ticks, mut results } = slot;
+        let mut roots = Vec::new();
+        for result in &mut results {
+            let writes = std::mem::take(&mut result.writes);
+            roots.extend(self.apply(result.environment, &header, &writes));
         }
-        for result in &slot.results {
-            self.apply(result, &mut batch);
-        }
-        if !batch.puts.is_empty() {
-            self.archive.history.commit(&batch, false)?;
-            self.indexed = batch.slot;
-        }
-        for result in &slot.results {
-            if let Some(kept) = self.environments.get_mut(&result.environment) {
-                kept.indexed = kept.indexed.max(number);
-                kept.environment.gate().indexed_slot.store(kept.indexed, Relaxed);
-            }
-        }
-        self.snapshot_if_due(&slot.header)
+        self.historian.tell(Past { header: header.clone(), ticks, results, roots })?;
+        self.snapshot_if_due(&header)
     }
 
-    fn apply(&mut self, result: &SlotResult, batch: &mut HistoryBatch) {
-        let Some(kept) = self.environments.get_mut(&result.environment) else { return };
-        let fresh = result.header.slot > kept.indexed;
-        if fresh {
-            archive::put_result(batch, result);
-        }
-        kept.changes.record(&result.writes);
-        let slot = result.header.slot;
+    /// Takes in what an environment wrote; gives its root where the slot has one.
+    fn apply(
+        &mut self,
+        id: EnvironmentId,
+        header: &SlotHeader,
+        writes: &WriteSet,
+    ) -> Option<(EnvironmentId, B256)> {
+        let kept = self.environments.get_mut(&id)?;
+        kept.changes.record(writes);
         let interval = u64::from(kept.environment.spec().commit_interval_slots);
-        if slot.is_multiple_of(interval) {
-            let root = kept.db.apply(kept.changes.operations());
-            if fresh {
-                archive::put_root(batch, result.environment, slot, &root);
-            }
-            let kept = &self.environments[&result.environment];
-            self.publish_root(&kept.environment, &kept.db, slot);
+        if !header.slot.is_multiple_of(interval) {
+            return None;
         }
+        let root = kept.db.apply(kept.changes.operations());
+        let kept = &self.environments[&id];
+        self.publish_root(&kept.environment, &kept.db, header.slot);
+        Some((id, root))
     }
 
     /// Whether every environment has its root at this slot: then a snapshot may be taken here.
@@ -173,17 +141,18 @@ impl Keeper {
         if !due || self.job.is_some() || !self.at_roots(header.slot) {
             return Ok(());
         }
-        // Neither a snapshot nor history may be ahead of the log, and history must not fall behind
-        // the log that is about to be pruned.
-        self.log.sync()?;
-        self.archive.history.sync()?;
         let deltas = self.take_changes();
         let roots = self.environments.iter().map(|(id, k)| (*id, k.db.root())).collect();
         let (snapshots, keep) = (self.snapshots.clone(), self.policy.keep);
+        let (log, historian) = (self.log.clone(), self.historian.clone());
         let header = header.clone();
         let slot = header.slot;
         let job = std::thread::Builder::new().name("snapshot".into()).spawn(move || {
-            write_snapshot(&snapshots, &header, &roots, &deltas, keep)
+            // A snapshot must not be ahead of the log, nor history behind the log that is about to
+            // be pruned.
+            let synced = log.sync().map_err(Into::into).and_then(|_| historian.sync());
+            synced
+                .and_then(|()| write_snapshot(&snapshots, &header, &roots, &deltas, keep))
                 .map_err(|error| (deltas, error))
         })?;
         self.job = Some((slot, job));
@@ -229,12 +198,12 @@ impl Keeper {
         if let Some((slot, job)) = self.job.take() {
             self.finish(slot, job)?;
         }
-        Ok(self.archive.history.sync()?)
+        self.historian.sync()
     }
 }
 
 /// A write set as what a snapshot merges.
-pub(crate) fn delta_of(writes: &atoll_state::WriteSet) -> Changes {
+pub(crate) fn delta_of(writes: &WriteSet) -> Changes {
     let mut changes = Changes::default();
     changes.record(writes);
     changes

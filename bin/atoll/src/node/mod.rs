@@ -1,7 +1,8 @@
 //! The composition root: engines, environments, storage and threads put together.
 //!
 //! Threads: one *driver* orders, logs and hands out; one per environment executes; the *keeper*
-//! indexes, computes roots and takes snapshots; the *syncer* makes sealed slots durable. The
+//! computes roots and takes snapshots; the *historian* writes what queries ask for later; the
+//! *syncer* makes sealed slots durable. The
 //! gateway runs on tokio's threads, where admission (signatures) is checked.
 
 pub(crate) mod archive;
@@ -9,6 +10,7 @@ mod boot;
 mod changes;
 pub(crate) mod driver;
 pub(crate) mod environment;
+mod historian;
 mod keeper;
 pub(crate) mod ports;
 mod replay;

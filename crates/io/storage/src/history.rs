@@ -151,7 +151,10 @@ impl History {
             for (index, (table, _, _)) in batch.puts.iter().enumerate() {
                 tables.entry(*table).or_default().1.push(index);
             }
-            for (table, (deletes, puts)) in tables {
+            for (table, (deletes, mut puts)) in tables {
+                // Neighbours one after the other touch a page once. Of two for a key, the later
+                // one stays the later one.
+                puts.sort_by(|a, b| batch.puts[*a].1.cmp(&batch.puts[*b].1));
                 let mut table = transaction.open_table(table.definition())?;
                 for index in deletes {
                     table.remove(&batch.deletes[index].1[..])?;

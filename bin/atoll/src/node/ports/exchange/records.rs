@@ -4,15 +4,16 @@
 //! | key | value |
 //! | --- | --- |
 //! | 0, market, time, trade | fill |
-//! | 1, account, time, trade | fill |
-//! | 2, account, time, order | ended order |
-//! | 3, account, order | time it ended |
-//! | 4, account, client id | time it ended, order |
+//! | 1, account, time, trade | market of the fill |
+//! | 2, account, order | ended order |
+//! | 3, account, client id | order |
 //!
-//! Numbers in keys are big-endian, times microseconds of the tick.
+//! Numbers are big-endian, times microseconds of the tick. Numbers of orders rise with the order in
+//! which they were placed.
 
 use crate::node::archive::Archive;
 use crate::node::environment::IndexEntry;
+use anyhow::Context;
 use atoll_exchange::{AccountId, ClientId, Fill, MarketId, Order, OrderId, Party, Side};
 use atoll_types::{B256, CodecError, Decode, Encode, EnvironmentId, Reader};
 use parking_lot::Mutex;
@@ -109,23 +110,22 @@ pub(super) struct Records(Mutex<Latest>);
 
 impl Records {
     pub(super) fn fill(&self, record: &FillRecord) {
-        let value = record.to_bytes();
         let at = [&record.time_us.to_be_bytes()[..], &record.fill.trade.to_be_bytes()];
+        let market = record.fill.market.0;
         let open = &mut self.0.lock().open;
         for party in [&record.fill.maker, &record.fill.taker] {
-            open.insert(key(1, party.account.0, &at), value.clone());
+            open.insert(key(1, party.account.0, &at), market.to_be_bytes().to_vec());
         }
-        open.insert(key(0, record.fill.market.0, &at), value);
+        open.insert(key(0, market, &at), record.to_bytes());
     }
 
     pub(super) fn ended(&self, ended: &EndedOrder) {
         let Order { account, order, client_id, .. } = ended.order;
-        let (time, number) = (ended.time_us.to_be_bytes(), order.0.to_be_bytes());
+        let number = order.0.to_be_bytes();
         let open = &mut self.0.lock().open;
-        open.insert(key(2, account.0, &[&time, &number]), ended.to_bytes());
-        open.insert(key(3, account.0, &[&number]), time.to_vec());
+        open.insert(key(2, account.0, &[&number]), ended.to_bytes());
         if let Some(id) = client_id {
-            open.insert(key(4, account.0, &[&id]), [time, number].concat());
+            open.insert(key(3, account.0, &[&id]), number.to_vec());
         }
     }
 
@@ -154,23 +154,32 @@ pub(super) struct RecordView<'a> {
 impl RecordView<'_> {
     /// The latest trades of a market, newest first.
     pub(super) fn trades(&self, market: MarketId, most: usize) -> anyhow::Result<Vec<FillRecord>> {
-        self.range(key(0, market.0, &[]), 0, u64::MAX, most, true)
+        let found = self.range(&key(0, market.0, &[]), (0, u64::MAX), most, true)?;
+        found.iter().map(|(_, value)| decode(value)).collect()
     }
 
     /// Fills of an account from one time to another, both included.
     pub(super) fn fills(
         &self,
         account: AccountId,
-        (from_us, to_us): (u64, u64),
+        times_us: (u64, u64),
         most: usize,
         newest_first: bool,
     ) -> anyhow::Result<Vec<FillRecord>> {
-        self.range(key(1, account.0, &[]), from_us, to_us, most, newest_first)
+        let prefix = key(1, account.0, &[]);
+        let found = self.range(&prefix, times_us, most, newest_first)?;
+        let fill = |(at, market): &IndexEntry| {
+            let market = u16::from_be_bytes(market[..].try_into()?);
+            let value = self.get(&key(0, market, &[&at[prefix.len()..]]))?;
+            decode(&value.context("the index names a fill that is not there")?)
+        };
+        found.iter().map(fill).collect()
     }
 
-    /// The latest orders of an account that are gone, newest first.
+    /// The orders of an account that are gone, those placed last first.
     pub(super) fn ended(&self, account: AccountId, most: usize) -> anyhow::Result<Vec<EndedOrder>> {
-        self.range(key(2, account.0, &[]), 0, u64::MAX, most, true)
+        let found = self.range(&key(2, account.0, &[]), (0, u64::MAX), most, true)?;
+        found.iter().map(|(_, value)| decode(value)).collect()
     }
 
     /// An order that is gone.
@@ -179,9 +188,8 @@ impl RecordView<'_> {
         account: AccountId,
         order: OrderId,
     ) -> anyhow::Result<Option<EndedOrder>> {
-        let number = order.0.to_be_bytes();
-        let Some(time) = self.get(&key(3, account.0, &[&number]))? else { return Ok(None) };
-        self.get(&key(2, account.0, &[&time, &number]))?.map(|v| decode(&v)).transpose()
+        let found = self.get(&key(2, account.0, &[&order.0.to_be_bytes()]))?;
+        found.map(|value| decode(&value)).transpose()
     }
 
     /// The latest order with a client's identifier that is gone.
@@ -190,8 +198,8 @@ impl RecordView<'_> {
         account: AccountId,
         id: ClientId,
     ) -> anyhow::Result<Option<EndedOrder>> {
-        let Some(at) = self.get(&key(4, account.0, &[&id]))? else { return Ok(None) };
-        self.get(&key(2, account.0, &[&at]))?.map(|v| decode(&v)).transpose()
+        let Some(number) = self.get(&key(3, account.0, &[&id]))? else { return Ok(None) };
+        self.order(account, OrderId(u64::from_be_bytes(number[..].try_into()?)))
     }
 
     fn get(&self, key: &[u8]) -> anyhow::Result<Option<Vec<u8>>> {
@@ -205,33 +213,35 @@ impl RecordView<'_> {
         }
     }
 
-    fn range<T: Decode>(
+    /// Entries whose key goes on with a number in a range behind `prefix`.
+    fn range(
         &self,
-        prefix: Vec<u8>,
-        from_us: u64,
-        to_us: u64,
+        prefix: &[u8],
+        (from, to): (u64, u64),
         most: usize,
         newest_first: bool,
-    ) -> anyhow::Result<Vec<T>> {
-        let from = [&prefix[..], &from_us.to_be_bytes()].concat();
-        let to = [&prefix[..], &to_us.to_be_bytes(), &[0xff; 8]].concat();
+    ) -> anyhow::Result<Vec<IndexEntry>> {
+        if from > to {
+            return Ok(Vec::new());
+        }
+        let from = [prefix, &from.to_be_bytes()].concat();
+        let to = [prefix, &to.to_be_bytes(), &[0xff; 8]].concat();
         // The latest first: what moves into history meanwhile is then found twice, and never
         // missed.
         let mut found = Entries::new();
-        if from <= to {
-            let latest = self.records.0.lock();
-            let sealed = latest.sealed.iter().map(|(_, entries)| entries);
-            for entries in sealed.chain(std::iter::once(&latest.open)) {
-                let inside = entries.range(from.clone()..=to.clone());
-                found.extend(inside.map(|(key, value)| (key.clone(), value.clone())));
-            }
+        let latest = self.records.0.lock();
+        let sealed = latest.sealed.iter().map(|(_, entries)| entries);
+        for entries in sealed.chain(std::iter::once(&latest.open)) {
+            let inside = entries.range(from.clone()..=to.clone());
+            found.extend(inside.map(|(key, value)| (key.clone(), value.clone())));
         }
+        drop(latest);
         let old = self.archive.index_range(self.environment, &from, &to, most, newest_first)?;
         found.extend(old);
-        match newest_first {
-            true => found.into_values().rev().take(most).map(|v| decode(&v)).collect(),
-            false => found.into_values().take(most).map(|v| decode(&v)).collect(),
-        }
+        Ok(match newest_first {
+            true => found.into_iter().rev().take(most).collect(),
+            false => found.into_iter().take(most).collect(),
+        })
     }
 }
 
