@@ -312,9 +312,9 @@ mod tests {
             client_id: Some([7; 16]),
         };
         let pack = |json: &str| atoll_rpc::hyperliquid::to_msgpack(json).unwrap();
-        assert_eq!(pack(&order_json(&order)), build::orders(&[order.clone()]));
+        assert_eq!(pack(&order_json(&order)), build::orders(std::slice::from_ref(&order)));
         let plain = OrderWire { client_id: None, tif: Tif::Ioc, ..order };
-        assert_eq!(pack(&order_json(&plain)), build::orders(&[plain.clone()]));
+        assert_eq!(pack(&order_json(&plain)), build::orders(std::slice::from_ref(&plain)));
         let cancel = pack(&cancel_json(2, &[9; 16]));
         assert_eq!(cancel, build::cancels_by_client_id(&[(2, [9; 16])]));
     }
