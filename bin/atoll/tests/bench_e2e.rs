@@ -39,6 +39,8 @@ fn orders_go_through_both_doors() {
         let rate = |key: &str| door[key].as_f64().unwrap_or_else(|| panic!("{key} in {door}"));
         assert!((100.0..400.0).contains(&rate("offered_per_s")), "{door}");
         assert!(rate("answered_per_s") > 20.0, "{door}");
+        // The last answer comes after the last send.
+        assert!(rate("answered_per_s") < rate("offered_per_s"), "{door}");
         assert!(door["refused"].is_object(), "{door}");
         let latency = |key: &str| door["latency_us"][key].as_u64().unwrap();
         // Nothing is confirmed before it was sent, nor without a look at its signature.

@@ -27,6 +27,8 @@ use tokio::sync::oneshot;
 pub(crate) const RECORD_KIND: u8 = 1;
 /// Ticks that may wait for one environment: past that the order waits for execution.
 const ENVIRONMENT_QUEUE: usize = 1024;
+/// Longest sleep while a tick is gathered; a tick that takes longer is waited for listening.
+const GATHER_MAX: Duration = Duration::from_millis(1);
 /// Submissions taken in before the sequencer is polled again.
 const INTAKE_MAX: usize = 4096;
 
@@ -225,10 +227,18 @@ impl Order {
                 Some(deadline) => Duration::from_micros(deadline.saturating_sub(now_us())),
                 None => Duration::from_millis(100),
             };
-            let mut message = match messages.recv_timeout(wait) {
-                Ok(message) => Some(message),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => return,
+            let gathering = !self.waiting.is_empty() && wait <= GATHER_MAX;
+            let mut message = if gathering {
+                // A tick has begun and ends at its time whatever else arrives: sleeping until then
+                // spares every submitter the waking of this thread.
+                std::thread::sleep(wait);
+                messages.try_recv().ok()
+            } else {
+                match messages.recv_timeout(wait) {
+                    Ok(message) => Some(message),
+                    Err(RecvTimeoutError::Timeout) => None,
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
             };
             let mut taken = 0;
             while let Some(next) = message.take() {

@@ -194,7 +194,7 @@ pub(super) fn offer(
             failed: Vec::new(),
             unanswered: requests.len(),
             send_s,
-            answer_s: send_s,
+            answer_s: 0.0,
             latency_us: histogram()?,
             lag_us: histogram()?,
             generator_s: 0.0,
@@ -263,6 +263,7 @@ impl Client {
             connection.current = Some(number);
             connection.flush()?;
         }
+        debug_assert!(now >= self.due[number], "sent before its time");
         let lag = now.saturating_sub(self.due[number]);
         self.offer.lag_us.saturating_record(micros(lag));
         Ok(true)
@@ -340,5 +341,44 @@ impl Client {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    /// Answers every request with success, and says how many there were.
+    fn serve(listener: TcpListener) -> usize {
+        let clients = listener.incoming().take(4).map(|stream| {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                let (mut buffer, mut served) = ([0; 1024], 0);
+                while let Ok(1..) = stream.read(&mut buffer) {
+                    served += 1;
+                    let ok = b"HTTP/1.1 200 OK\r\ncontent-length: 15\r\n\r\n{\"status\":\"ok\"}";
+                    stream.write_all(ok).unwrap();
+                }
+                served
+            })
+        });
+        let clients: Vec<_> = clients.collect();
+        clients.into_iter().map(|client| client.join().unwrap()).sum()
+    }
+
+    #[test]
+    fn nothing_is_sent_before_its_time_and_everything_is_counted() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = std::thread::spawn(move || serve(listener));
+        let request = |id| Request { account: id, bytes: Door::Http.request(address, id, "{}") };
+        let requests: Vec<Request> = (0..1_500).map(request).collect();
+        let offer = offer(Door::Http, address, 4, &requests, 5_000.0).unwrap();
+        assert_eq!(server.join().unwrap(), 1_500);
+        assert_eq!((offer.accepted, offer.unanswered, offer.failed.len()), (1_500, 0, 0));
+        assert_eq!((offer.latency_us.len(), offer.lag_us.len()), (1_500, 1_500));
+        assert!(offer.answer_s > offer.send_s, "{} {}", offer.answer_s, offer.send_s);
+        assert!((0.2..0.4).contains(&offer.send_s), "{}", offer.send_s);
     }
 }

@@ -266,8 +266,11 @@ fn sign_all(keys: &[SigningKey], drafts: Vec<Draft>) -> Result<Vec<Signed>> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let chunk = drafts.len().div_ceil(threads).max(1);
     std::thread::scope(|scope| {
-        let work = |drafts| scope.spawn(move || sign_some(keys, drafts));
-        let signing: Vec<_> = drafts.chunks(chunk).map(work).collect();
+        let work = |drafts| {
+            let thread = std::thread::Builder::new().name("signer".into());
+            thread.spawn_scoped(scope, move || sign_some(keys, drafts))
+        };
+        let signing: Vec<_> = drafts.chunks(chunk).map(work).collect::<Result<_, _>>()?;
         let mut signed = Vec::with_capacity(drafts.len());
         for part in signing {
             signed.extend(part.join().map_err(|_| anyhow::anyhow!("signing panicked"))??);
@@ -309,9 +312,9 @@ mod tests {
             client_id: Some([7; 16]),
         };
         let pack = |json: &str| atoll_rpc::hyperliquid::to_msgpack(json).unwrap();
-        assert_eq!(pack(&order_json(&order)), build::orders(&[order.clone()]));
+        assert_eq!(pack(&order_json(&order)), build::orders(std::slice::from_ref(&order)));
         let plain = OrderWire { client_id: None, tif: Tif::Ioc, ..order };
-        assert_eq!(pack(&order_json(&plain)), build::orders(&[plain.clone()]));
+        assert_eq!(pack(&order_json(&plain)), build::orders(std::slice::from_ref(&plain)));
         let cancel = pack(&cancel_json(2, &[9; 16]));
         assert_eq!(cancel, build::cancels_by_client_id(&[(2, [9; 16])]));
     }

@@ -18,8 +18,10 @@ const RATE_MAX: u32 = 1_000_000;
 const REFINEMENTS: usize = 3;
 /// Longest step: an order flow that grows a queue shows it in seconds.
 const STEP_MAX: Duration = Duration::from_secs(3);
+/// A rate is too high when it fails so often: other load on the machine fails a step too.
+const TRIES: usize = 3;
 /// A step is good if 99 of 100 answers come within this time …
-const P99_US_MAX: u64 = 25_000;
+const P99_US_MAX: u64 = 50_000;
 /// … and this part of the orders is accepted.
 const ACCEPTED_MIN: f64 = 0.95;
 
@@ -44,10 +46,17 @@ pub(super) fn run(
     let mut refined = 0;
     let mut rate = FIRST_RATE;
     while rate <= RATE_MAX {
-        let offer = step(flow, door, address, args, rate, time)?;
+        let mut offer = step(flow, door, address, args, rate, time)?;
+        for tried in 1..=TRIES {
+            let good = is_good(&offer);
+            println!("{}{}", line(door, &offer), if good { "" } else { "  (too much)" });
+            steps.push(json!({ "rate": rate, "good": good, "result": describe(&offer) }));
+            if good || tried == TRIES {
+                break;
+            }
+            offer = step(flow, door, address, args, rate, time)?;
+        }
         let good = is_good(&offer);
-        println!("{}{}", line(door, &offer), if good { "" } else { "  (too much)" });
-        steps.push(json!({ "rate": rate, "good": good, "result": describe(&offer) }));
         match good {
             true => best = Some((rate, offer)),
             false => bad = Some(rate),

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -19,6 +20,8 @@ const POSTS_MAX: usize = 256;
 /// of its keys.
 #[derive(Deserialize)]
 struct Post<'a> {
+    #[serde(borrow)]
+    method: Cow<'a, str>,
     id: Value,
     #[serde(borrow)]
     request: PostRequest<'a>,
@@ -26,8 +29,8 @@ struct Post<'a> {
 
 #[derive(Deserialize)]
 struct PostRequest<'a> {
-    #[serde(rename = "type")]
-    kind: String,
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
     #[serde(borrow)]
     payload: &'a RawValue,
 }
@@ -101,18 +104,10 @@ impl Session {
     }
 
     /// Answers a request beside the others; the order of answers is that of completion.
-    async fn post(&self, text: &str) -> Result<(), Close> {
-        let Post { id, request: PostRequest { kind, payload } } = match serde_json::from_str(text) {
-            Ok(post) => post,
-            Err(error) => {
-                self.error(&format!(
-                    "expected {{\"id\", \"request\": {{\"type\", \"payload\"}}}}: {error}"
-                ));
-                return Ok(());
-            }
-        };
-        let body = payload.get().to_string();
-        let Ok(permit) = self.posts.clone().acquire_owned().await else { return Ok(()) };
+    async fn post(&self, post: Post<'_>) {
+        let Post { id, request: PostRequest { kind, payload }, .. } = post;
+        let (kind, body) = (kind.into_owned(), payload.get().to_string());
+        let Ok(permit) = self.posts.clone().acquire_owned().await else { return };
         let (shared, venue, outbox) =
             (self.shared.clone(), self.venue.clone(), self.outbox.clone());
         let work = async move {
@@ -134,7 +129,6 @@ impl Session {
             drop(permit);
         };
         tokio::spawn(work);
-        Ok(())
     }
 }
 
@@ -148,6 +142,16 @@ impl Drop for Session {
 
 impl crate::ws::Session for Session {
     async fn receive(&mut self, text: &str) -> Result<(), Close> {
+        // Orders come this way: they are read once.
+        let post = serde_json::from_str::<Post<'_>>(text);
+        let unread = match post {
+            Ok(post) if post.method == "post" => {
+                self.post(post).await;
+                return Ok(());
+            }
+            Ok(_) => None,
+            Err(error) => Some(error),
+        };
         let message: Value = match serde_json::from_str(text) {
             Ok(message) => message,
             Err(error) => {
@@ -161,7 +165,10 @@ impl crate::ws::Session for Session {
             }
             Some("subscribe") => self.subscribe(&message["subscription"]),
             Some("unsubscribe") => self.unsubscribe(&message["subscription"]),
-            Some("post") => self.post(text).await?,
+            Some("post") => self.error(&format!(
+                "expected {{\"id\", \"request\": {{\"type\", \"payload\"}}}}: {}",
+                unread.map_or(String::new(), |error| error.to_string())
+            )),
             _ => self.error("expected a method: subscribe, unsubscribe, post or ping"),
         }
         Ok(())
