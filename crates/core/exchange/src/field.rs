@@ -20,6 +20,10 @@ pub(crate) trait Field: Sized {
 /// Appends a varint in its shortest form.
 #[inline]
 pub(crate) fn put_u64(out: &mut Vec<u8>, mut value: u64) {
+    if value < 0x80 {
+        out.push(value as u8);
+        return;
+    }
     let mut bytes = [0u8; 10];
     let mut length = 0;
     while value >= 0x80 {
@@ -28,7 +32,10 @@ pub(crate) fn put_u64(out: &mut Vec<u8>, mut value: u64) {
         length += 1;
     }
     bytes[length] = value as u8;
-    out.extend_from_slice(&bytes[..=length]);
+    // A copy of constant length is two moves; one of the exact length is a call.
+    let end = out.len() + length + 1;
+    out.extend_from_slice(&bytes);
+    out.truncate(end);
 }
 
 impl Field for u64 {
