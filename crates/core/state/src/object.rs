@@ -30,8 +30,6 @@ pub const KEY_BYTES_MAX: u32 = 128;
 pub const VALUE_BYTES_MAX: u32 = 1 << 20;
 /// Dense keys below this bound are found by index instead of by hash.
 const DENSE_MAX: u32 = 1 << 24;
-/// A stamp no epoch reaches: this entry was sealed already.
-const SEALED: u32 = u32::MAX;
 
 /// The key of an object inside its table.
 pub trait Key: Copy + Eq + Hash + Debug + Encode + Decode {
@@ -88,6 +86,15 @@ pub struct MissingObject {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handle(u32);
 
+/// An object before a write.
+#[derive(Clone, Debug)]
+struct Undo<O> {
+    at: u32,
+    /// Its epoch of writing before that; older than the range at the range's first write.
+    written: u32,
+    value: O,
+}
+
 #[derive(Clone, Debug)]
 struct Entry<O: Object> {
     key: O::Key,
@@ -110,7 +117,9 @@ pub struct Table<O: Object, S: Source> {
     range: u32,
     save: u32,
     touched: Vec<u32>,
-    undo: Vec<(u32, O)>,
+    /// What was looked for in this range and was not there.
+    fresh: Vec<u32>,
+    undo: Vec<Undo<O>>,
     fault: Option<O::Key>,
     source: PhantomData<S>,
 }
@@ -134,6 +143,7 @@ impl<O: Object, S: Source> Table<O, S> {
             range: 1,
             save: 1,
             touched: Vec::new(),
+            fresh: Vec::new(),
             undo: Vec::new(),
             fault: None,
             source: PhantomData,
@@ -179,13 +189,19 @@ impl<O: Object, S: Source> Table<O, S> {
     pub fn handle(&mut self, key: &O::Key) -> Handle {
         match self.find(key) {
             Some(at) => Handle(at),
-            None => {
-                if !S::COMPLETE && self.fault.is_none() {
-                    self.fault = Some(*key);
-                }
-                Handle(self.insert(*key, O::default()))
-            }
+            None => self.absent(key),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn absent(&mut self, key: &O::Key) -> Handle {
+        if !S::COMPLETE && self.fault.is_none() {
+            self.fault = Some(*key);
+        }
+        let at = self.insert(*key);
+        self.fresh.push(at);
+        Handle(at)
     }
 
     /// Reads by handle.
@@ -201,10 +217,19 @@ impl<O: Object, S: Source> Table<O, S> {
         self.touch(handle.0);
         let entry = &mut self.slab[handle.0 as usize];
         if entry.written < self.save {
-            entry.written = self.save;
-            self.undo.push((handle.0, entry.value.clone()));
+            let written = core::mem::replace(&mut entry.written, self.save);
+            self.undo.push(Undo { at: handle.0, written, value: entry.value.clone() });
         }
         &mut entry.value
+    }
+
+    /// Asks the memory for an object that a command will touch: looked up ahead, several at once,
+    /// their latencies pass together. Records nothing and changes nothing.
+    #[inline]
+    pub fn warm(&self, key: &O::Key) {
+        if let Some(at) = self.find(key) {
+            core::hint::black_box(self.slab[at as usize].touched);
+        }
     }
 
     /// Reads without recording: for queries of a node, never for a state transition.
@@ -238,15 +263,17 @@ impl<O: Object, S: Source> Table<O, S> {
         self.index.find(hash, |at| self.slab[*at as usize].key == *key).copied()
     }
 
-    fn insert(&mut self, key: O::Key, value: O) -> u32 {
-        let entry = Entry { key, touched: 0, written: 0, value };
+    /// Adds an absent object.
+    fn insert(&mut self, key: O::Key) -> u32 {
         let at = match self.free.pop() {
             Some(at) => {
-                self.slab[at as usize] = entry;
+                // What was discarded is equal to its default.
+                let entry = &mut self.slab[at as usize];
+                (entry.key, entry.touched, entry.written) = (key, 0, 0);
                 at
             }
             None => {
-                self.slab.push(entry);
+                self.slab.push(Entry { key, touched: 0, written: 0, value: O::default() });
                 (self.slab.len() - 1) as u32
             }
         };
@@ -275,7 +302,9 @@ impl<O: Object, S: Source> Table<O, S> {
             }
         }
         self.free.push(at);
-        self.slab[at as usize].value = O::default();
+        if core::mem::needs_drop::<O>() {
+            self.slab[at as usize].value = O::default();
+        }
     }
 
     fn encoded_key(key: &O::Key) -> Vec<u8> {
@@ -313,6 +342,7 @@ pub fn begin<S: Source>(tables: &mut impl Tables<S>) {
             table.save += 1;
             table.range = table.save;
             table.touched.clear();
+            table.fresh.clear();
             table.undo.clear();
         }
     }
@@ -345,13 +375,12 @@ pub fn rollback<S: Source>(tables: &mut impl Tables<S>, point: Savepoint) {
         fn visit<O: Object>(&mut self, table: &mut Table<O, S>) {
             let keep = self.0.next().unwrap_or(0) as usize;
             while table.undo.len() > keep {
-                if let Some((at, value)) = table.undo.pop() {
+                if let Some(Undo { at, written, value }) = table.undo.pop() {
                     let entry = &mut table.slab[at as usize];
-                    entry.value = value;
-                    // The next write must keep a pre-image for the outer savepoint again.
-                    entry.written = 0;
+                    (entry.value, entry.written) = (value, written);
                 }
             }
+            // The next write must keep a pre-image for the outer savepoint again.
             table.save += 1;
         }
     }
@@ -445,35 +474,39 @@ pub fn seal<S: Source>(
     impl<S: Source> TableVisitor<S> for Seal<'_> {
         fn visit<O: Object>(&mut self, table: &mut Table<O, S>) {
             let absent = O::default();
-            let mut undo = core::mem::take(&mut table.undo);
-            for (at, before) in &undo {
-                let entry = &mut table.slab[*at as usize];
-                // Only the first pre-image of the range counts; later ones belong to savepoints.
-                if entry.written == SEALED {
-                    continue;
-                }
-                entry.written = SEALED;
+            let (range, mut undo) = (table.range, core::mem::take(&mut table.undo));
+            // Only the first pre-image of the range counts; later ones belong to savepoints.
+            for Undo { at, value: before, .. } in undo.iter().filter(|u| u.written < range) {
+                let entry = &table.slab[*at as usize];
                 if let Some(reads) = &mut self.reads {
                     reads.push_object(&entry.key, before, &absent);
                 }
                 if entry.value != *before {
                     self.writes.push_object(&entry.key, &entry.value, &absent);
                 }
-            }
-            let mut touched = core::mem::take(&mut table.touched);
-            for at in &touched {
-                let entry = &mut table.slab[*at as usize];
-                if let (true, Some(reads)) = (entry.written != SEALED, &mut self.reads) {
-                    reads.push_object(&entry.key, &entry.value, &absent);
-                }
-                entry.written = 0;
                 if S::COMPLETE && entry.value == absent {
                     table.discard(*at);
                 }
             }
+            if let Some(reads) = &mut self.reads {
+                for at in &table.touched {
+                    let entry = &table.slab[*at as usize];
+                    if entry.written < range {
+                        reads.push_object(&entry.key, &entry.value, &absent);
+                    }
+                }
+            }
+            let mut fresh = core::mem::take(&mut table.fresh);
+            for at in &fresh {
+                // What was written is dealt with above.
+                if S::COMPLETE && table.slab[*at as usize].written < range {
+                    table.discard(*at);
+                }
+            }
+            fresh.clear();
             undo.clear();
-            touched.clear();
-            (table.undo, table.touched) = (undo, touched);
+            table.touched.clear();
+            (table.undo, table.fresh) = (undo, fresh);
         }
     }
     tables.visit(&mut Seal { writes, reads });
@@ -548,7 +581,8 @@ pub fn load<S: Source>(
                     value
                 }
             };
-            table.insert(key, value);
+            let at = table.insert(key);
+            table.slab[at as usize].value = value;
             Ok(())
         }
     }
