@@ -18,21 +18,14 @@ pub(crate) trait Field: Sized {
 }
 
 /// Appends a varint in its shortest form.
-#[inline]
+///
+/// Below 2⁵⁶ without a branch, because nobody can predict the lengths: groups of 28, 14 and 7 bits
+/// move apart until each has a byte of its own.
+#[inline(always)]
 pub(crate) fn put_u64(out: &mut Vec<u8>, value: u64) {
-    if value < 0x80 {
-        out.push(value as u8);
-    } else if value < 1 << 56 {
-        put_spread(out, value);
-    } else {
-        put_varint128(out, value.into());
+    if value >> 56 != 0 {
+        return put_varint128(out, value.into());
     }
-}
-
-/// [`put_u64`] below 2⁵⁶, without a branch on the length: groups of 28, 14 and 7 bits move apart
-/// until each has a byte of its own.
-#[inline]
-fn put_spread(out: &mut Vec<u8>, value: u64) {
     let mut x = value;
     x = x & 0x0fff_ffff | (x & 0x00ff_ffff_f000_0000) << 4;
     x = x & 0x0000_3fff_0000_3fff | (x & 0x0fff_c000_0fff_c000) << 2;

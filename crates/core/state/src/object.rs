@@ -17,6 +17,7 @@
 //!
 //! Known limitation: handles are valid only inside the range in which they were taken.
 
+use crate::prefetch;
 use alloc::vec::Vec;
 use atoll_types::codec::{CodecError, Decode, Encode};
 use core::fmt::Debug;
@@ -30,6 +31,8 @@ pub const KEY_BYTES_MAX: u32 = 128;
 pub const VALUE_BYTES_MAX: u32 = 1 << 20;
 /// Dense keys below this bound are found by index instead of by hash.
 const DENSE_MAX: u32 = 1 << 24;
+/// How many objects ahead of the one that is encoded a seal asks the memory for.
+const SEAL_AHEAD: usize = 6;
 
 /// The key of an object inside its table.
 pub trait Key: Copy + Eq + Hash + Debug + Encode + Decode {
@@ -48,6 +51,13 @@ pub trait Object: Clone + Default + PartialEq + Debug + Encode + Decode {
     const NAME: &'static str;
     /// What finds it.
     type Key: Key;
+
+    /// Asks the memory for all of it; see [`crate::prefetch`]. Objects of more than a cache line
+    /// name their parts.
+    #[inline]
+    fn prefetch(&self) {
+        prefetch::line(self);
+    }
 }
 
 /// Where objects come from; chosen at compile time.
@@ -105,12 +115,33 @@ struct Entry<O: Object> {
     value: O,
 }
 
+/// Where the index finds an object.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    /// A part of the key's hash: tells nearly all others apart without a look at the object, so
+    /// that asking the memory for it does not wait for it.
+    tag: u32,
+    at: u32,
+}
+
+fn tag(hash: u64) -> u32 {
+    (hash >> 16) as u32
+}
+
+impl<O: Object> Entry<O> {
+    #[inline]
+    fn prefetch(&self) {
+        prefetch::line(&self.written);
+        self.value.prefetch();
+    }
+}
+
 /// All objects of one type.
 #[derive(Debug)]
 pub struct Table<O: Object, S: Source> {
     slab: Vec<Entry<O>>,
     free: Vec<u32>,
-    index: HashTable<u32>,
+    index: HashTable<Slot>,
     dense: Vec<u32>,
     hasher: foldhash::fast::FixedState,
     /// Epoch of the current range and of the latest savepoint in it.
@@ -223,12 +254,18 @@ impl<O: Object, S: Source> Table<O, S> {
         &mut entry.value
     }
 
-    /// Asks the memory for an object that a command will touch: looked up ahead, several at once,
-    /// their latencies pass together. Records nothing and changes nothing.
+    /// Asks the memory for an object that a command will touch; see [`crate::prefetch`]. Records
+    /// nothing and changes nothing.
     #[inline]
-    pub fn warm(&self, key: &O::Key) {
-        if let Some(at) = self.find(key) {
-            core::hint::black_box(self.slab[at as usize].touched);
+    pub fn prefetch(&self, key: &O::Key) {
+        let at = if let Some(number) = key.dense().filter(|number| *number < DENSE_MAX) {
+            self.dense.get(number as usize).and_then(|at| at.checked_sub(1))
+        } else {
+            let hash = self.hasher.hash_one(key);
+            self.index.find(hash, |slot| slot.tag == tag(hash)).map(|slot| slot.at)
+        };
+        if let Some(at) = at {
+            self.slab[at as usize].prefetch();
         }
     }
 
@@ -260,7 +297,8 @@ impl<O: Object, S: Source> Table<O, S> {
             return at.checked_sub(1);
         }
         let hash = self.hasher.hash_one(key);
-        self.index.find(hash, |at| self.slab[*at as usize].key == *key).copied()
+        let same = |slot: &Slot| slot.tag == tag(hash) && self.slab[slot.at as usize].key == *key;
+        self.index.find(hash, same).map(|slot| slot.at)
     }
 
     /// Adds an absent object.
@@ -285,7 +323,9 @@ impl<O: Object, S: Source> Table<O, S> {
         } else {
             let hash = self.hasher.hash_one(key);
             let (slab, hasher) = (&self.slab, &self.hasher);
-            self.index.insert_unique(hash, at, |other| hasher.hash_one(slab[*other as usize].key));
+            let slot = Slot { tag: tag(hash), at };
+            self.index
+                .insert_unique(hash, slot, |other| hasher.hash_one(slab[other.at as usize].key));
         }
         at
     }
@@ -297,7 +337,7 @@ impl<O: Object, S: Source> Table<O, S> {
             self.dense[number as usize] = 0;
         } else {
             let hash = self.hasher.hash_one(key);
-            if let Ok(found) = self.index.find_entry(hash, |other| *other == at) {
+            if let Ok(found) = self.index.find_entry(hash, |slot| slot.at == at) {
                 found.remove();
             }
         }
@@ -445,15 +485,20 @@ impl WriteSet {
     }
 
     fn push_object<O: Object>(&mut self, key: &O::Key, value: &O, absent: &O) {
+        self.push_typed(key, (value != absent).then_some(value));
+    }
+
+    fn push_typed<O: Object>(&mut self, key: &O::Key, value: Option<&O>) {
         let start = self.bytes.len() as u32;
         self.bytes.push(O::TAG);
         key.encode(&mut self.bytes);
         let middle = self.bytes.len() as u32;
-        if value == absent {
-            self.spans.push((start, middle + 1, middle));
-        } else {
-            value.encode(&mut self.bytes);
-            self.spans.push((start, middle, self.bytes.len() as u32));
+        match value {
+            None => self.spans.push((start, middle + 1, middle)),
+            Some(value) => {
+                value.encode(&mut self.bytes);
+                self.spans.push((start, middle, self.bytes.len() as u32));
+            }
         }
     }
 }
@@ -476,15 +521,23 @@ pub fn seal<S: Source>(
             let absent = O::default();
             let (range, mut undo) = (table.range, core::mem::take(&mut table.undo));
             // Only the first pre-image of the range counts; later ones belong to savepoints.
-            for Undo { at, value: before, .. } in undo.iter().filter(|u| u.written < range) {
+            for (n, Undo { at, written, value: before }) in undo.iter().enumerate() {
+                if let Some(ahead) = undo.get(n + SEAL_AHEAD) {
+                    table.slab[ahead.at as usize].prefetch();
+                }
+                if *written >= range {
+                    continue;
+                }
                 let entry = &table.slab[*at as usize];
                 if let Some(reads) = &mut self.reads {
                     reads.push_object(&entry.key, before, &absent);
                 }
+                let gone = entry.value == absent;
                 if entry.value != *before {
-                    self.writes.push_object(&entry.key, &entry.value, &absent);
+                    let value = (!gone).then_some(&entry.value);
+                    self.writes.push_typed::<O>(&entry.key, value);
                 }
-                if S::COMPLETE && entry.value == absent {
+                if S::COMPLETE && gone {
                     table.discard(*at);
                 }
             }

@@ -130,10 +130,10 @@ impl OrderedSet {
         (member >> (8 * u32::from(level))) as u8
     }
 
-    /// Asks the memory for a member's page; see [`Table::warm`].
+    /// Asks the memory for a member's page; see [`Table::prefetch`].
     #[inline]
-    pub fn warm<S: Source>(self, pages: &Table<Page, S>, member: u64) {
-        pages.warm(&self.page(0, member));
+    pub fn prefetch<S: Source>(self, pages: &Table<Page, S>, member: u64) {
+        pages.prefetch(&self.page(0, member));
     }
 
     /// Adds a member; does nothing if it is there.

@@ -32,7 +32,7 @@ impl<S: Source> Engine<'_, S> {
         request: &OrderRequest,
     ) -> Result<Placed, Refusal> {
         let rules = self.market(request.market)?;
-        self.warm_place(account, request);
+        self.prefetch_place(account, request);
         let prices = *self.state.prices.get(&MarketKey(request.market));
         check_form(rules, request, &prices)?;
         if let Some(client_id) = request.client_id
@@ -96,17 +96,17 @@ impl<S: Source> Engine<'_, S> {
         })
     }
 
-    /// Looks up ahead what placing an order touches; see [`atoll_state::Table::warm`].
-    fn warm_place(&self, account: AccountId, request: &OrderRequest) {
+    /// Looks up ahead what placing an order touches; see [`atoll_state::Table::prefetch`].
+    fn prefetch_place(&self, account: AccountId, request: &OrderRequest) {
         let state = &*self.state;
         let book = BookId::new(request.market, request.side);
-        state.levels.warm(&LevelKey { book, price: request.price });
-        book.prices().warm(&state.pages, request.price);
-        state.directories.warm(&DirectoryKey { account, stretch: 0 });
-        state.orders.warm(&OrderPageKey { account, page: 0 });
+        state.levels.prefetch(&LevelKey { book, price: request.price });
+        book.prices().prefetch(&state.pages, request.price);
+        state.directories.prefetch(&DirectoryKey { account, stretch: 0 });
+        state.orders.prefetch(&OrderPageKey { account, page: 0 });
         let Some(owner) = state.accounts.peek(&AccountKey(account)) else { return };
         for group in 0..owner.markets().len().div_ceil(PositionGroup::SLOTS as usize) {
-            state.positions.warm(&GroupKey { account, group: group as u8 });
+            state.positions.prefetch(&GroupKey { account, group: group as u8 });
         }
     }
 
