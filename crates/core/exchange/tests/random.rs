@@ -7,6 +7,7 @@ use atoll_exchange::*;
 use common::twin::Twin;
 use common::*;
 use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
 
 /// A command whose targets are chosen when it runs.
 #[derive(Clone, Debug)]
@@ -20,22 +21,44 @@ enum Plan {
     Other(u32, Command),
 }
 
-const ACCOUNTS: u32 = 4;
+/// What histories are made of.
+#[derive(Clone, Copy)]
+struct Shape {
+    accounts: u32,
+    ranges: usize,
+    /// Whether sizes, prices and money come near the bounds of the types, and orders are often
+    /// modified and often only reduce.
+    extreme: bool,
+}
+
+const USUAL: Shape = Shape { accounts: 4, ranges: 15, extreme: false };
+const DEEP: Shape = Shape { accounts: 8, ranges: 60, extreme: true };
+/// What a lot of an account's perpetuals may come to, and a little less.
+const LOTS: u64 = 1 << 40;
+/// The perpetuals' highest price.
+const TOP: u64 = 10_000_000;
 
 fn market() -> impl Strategy<Value = MarketId> {
     prop_oneof![5 => Just(BTC), 2 => Just(ETH), 3 => Just(SPOT)]
 }
 
-fn request() -> impl Strategy<Value = OrderRequest> {
-    let price = prop_oneof![40 => 994..1007u64, 6 => 850..1150u64, 1 => Just(0), 1 => 700..2000u64];
+fn request(shape: Shape) -> impl Strategy<Value = OrderRequest> {
+    let extreme = u32::from(shape.extreme);
+    let price = prop_oneof![
+        40 => 994..1007u64, 6 => 850..1150u64, 1 => Just(0), 1 => 700..2000u64,
+        12 * extreme => TOP - 6..TOP + 2, 3 * extreme => TOP * 4 / 5 - 2..TOP,
+    ];
     // A thousand dollars' worth, or enough to run out of margin or of coins.
     let size = prop_oneof![
-        30 => 1..40u64, 1 => Just(0), 8 => 1..9_000_000_000u64, 8 => 1..60_000_000u64
+        30 => 1..40u64, 1 => Just(0), 8 => 1..9_000_000_000u64, 8 => 1..60_000_000u64,
+        4 * extreme => LOTS / 2 - 3..LOTS / 2 + 3, 2 * extreme => LOTS - 50..LOTS + 1,
+        4 * extreme => 1..LOTS,
     ];
     let tif = prop_oneof![6 => Just(Tif::Gtc), 2 => Just(Tif::Ioc), 2 => Just(Tif::PostOnly)];
     let client_id = prop::option::weighted(0.2, (0..9u8).prop_map(|n| [n; 16]));
     let side = prop_oneof![Just(Side::Buy), Just(Side::Sell)];
-    (market(), side, price, size, tif, prop::bool::weighted(0.12), client_id).prop_map(
+    let reduces = prop::bool::weighted(if shape.extreme { 0.3 } else { 0.12 });
+    (market(), side, price, size, tif, reduces, client_id).prop_map(
         |(market, side, price, size, tif, reduce_only, client_id)| OrderRequest {
             market,
             side,
@@ -48,12 +71,12 @@ fn request() -> impl Strategy<Value = OrderRequest> {
     )
 }
 
-fn other() -> impl Strategy<Value = Command> {
+fn other(shape: Shape) -> impl Strategy<Value = Command> {
     let wallet = prop_oneof![Just(Wallet::Collateral), Just(Wallet::Spot)];
     let asset = prop_oneof![4 => Just(USDC), 2 => Just(COIN), 1 => Just(AssetId(7))];
     let amount = prop_oneof![0..1000i128, 0..1_500_000_000_000i128, Just(-3)];
     prop_oneof![
-        (0..ACCOUNTS + 1, asset, wallet.clone(), amount.clone()).prop_map(
+        (0..shape.accounts + 1, asset, wallet.clone(), amount.clone()).prop_map(
             |(to, asset, wallet, amount)| {
                 Command::Transfer { to: address(to), asset, wallet, amount }
             }
@@ -64,34 +87,41 @@ fn other() -> impl Strategy<Value = Command> {
     ]
 }
 
-fn input() -> impl Strategy<Value = Input> {
-    let amount = prop_oneof![0..1000i128, 0..1_500_000_000_000i128];
+fn input(shape: Shape) -> impl Strategy<Value = Input> {
+    let extreme = u32::from(shape.extreme);
+    let amount = prop_oneof![
+        4 => 0..1000i128, 4 => 0..1_500_000_000_000i128, extreme => 1i128 << 50..1 << 66,
+        extreme => (1i128 << 96) - 3..(1 << 96) + 2,
+    ];
     prop_oneof![
         6 => (0..9000u64).prop_map(|time_us| Input::Tick { time_us }),
-        5 => (market(), prop_oneof![950..1050u64, 900..1100u64])
+        5 => (market(), prop_oneof![
+            4 => 950..1050u64, 4 => 900..1100u64, 2 * extreme => TOP - 9..TOP + 2,
+        ])
             .prop_map(|(market, price)| Input::Oracle { market, price }),
-        1 => (market(), prop::bool::weighted(0.15))
+        1 + extreme => (market(), prop::bool::weighted(0.15))
             .prop_map(|(market, paused)| Input::Pause { market, paused }),
-        1 => (0..ACCOUNTS, amount.clone()).prop_map(|(n, amount)| Input::Credit {
+        1 => (0..shape.accounts, amount.clone()).prop_map(|(n, amount)| Input::Credit {
             address: address(n), asset: USDC, wallet: Wallet::Collateral, amount,
         }),
-        2 => (0..ACCOUNTS + 1, amount).prop_map(|(n, amount)| Input::Debit {
+        2 => (0..shape.accounts + 1, amount).prop_map(|(n, amount)| Input::Debit {
             address: address(n), asset: USDC, wallet: Wallet::Collateral, amount,
         }),
     ]
 }
 
-fn plan() -> impl Strategy<Value = Plan> {
-    let who = || 0..ACCOUNTS;
+fn plan(shape: Shape) -> impl Strategy<Value = Plan> {
+    let who = || 0..shape.accounts;
+    let modified = if shape.extreme { 35 } else { 10 };
     prop_oneof![
-        50 => (who(), request()).prop_map(|(who, order)| Plan::Place(who, order)),
+        50 => (who(), request(shape)).prop_map(|(who, order)| Plan::Place(who, order)),
         12 => (who(), any::<usize>()).prop_map(|(who, nth)| Plan::Cancel(who, nth)),
         3 => (who(), 0..6u8).prop_map(|(who, id)| Plan::CancelClient(who, id)),
         2 => (who(), prop::option::of(market())).prop_map(|(who, m)| Plan::CancelAll(who, m)),
-        10 => (who(), any::<usize>(), request())
+        modified => (who(), any::<usize>(), request(shape))
             .prop_map(|(who, nth, order)| Plan::Modify(who, nth, order)),
-        12 => input().prop_map(Plan::Input),
-        5 => (0..ACCOUNTS + 1, other()).prop_map(|(who, command)| Plan::Other(who, command)),
+        12 => input(shape).prop_map(Plan::Input),
+        5 => (0..shape.accounts + 1, other(shape)).prop_map(|(who, command)| Plan::Other(who, command)),
     ]
 }
 
@@ -129,6 +159,69 @@ fn tight(policy: SelfTrade, fills: u32, orders: u32) -> ExchangeSpec {
     ExchangeSpec { self_trade: policy, limits, ..spec() }
 }
 
+#[derive(Clone, Debug)]
+struct History {
+    ranges: Vec<Vec<Plan>>,
+    spec: ExchangeSpec,
+    leave_out: bool,
+}
+
+fn history(shape: Shape) -> impl Strategy<Value = History> {
+    let plans = prop::collection::vec(plan(shape), 1..60);
+    let fills = prop_oneof![Just(3u32), Just(1000)];
+    let orders = prop_oneof![Just(9u32), Just(1024)];
+    let leave_out = prop::bool::weighted(if shape.extreme { 0.01 } else { 0.1 });
+    let ranges = prop::collection::vec(plans, 1..shape.ranges);
+    (ranges, any::<bool>(), fills, orders, leave_out).prop_map(
+        move |(ranges, maker, fills, orders, leave_out)| {
+            let policy = if maker { SelfTrade::CancelMaker } else { SelfTrade::CancelTaker };
+            let mut spec = tight(policy, fills, orders);
+            if shape.extreme {
+                spec.markets.iter_mut().for_each(|market| market.order_size_max = LOTS - 1);
+            }
+            History { ranges, spec, leave_out }
+        },
+    )
+}
+
+fn check(history: &History, accounts: u32) -> Result<(), TestCaseError> {
+    let mut harness = Harness::new(history.spec.clone());
+    let mut twin = Twin::new(history.spec.clone());
+    harness.leave_out = history.leave_out;
+    let mut begin = Some(funding(accounts));
+    for plans in std::iter::once(&Vec::new()).chain(&history.ranges) {
+        let mut expected = Vec::new();
+        let ops: Vec<Op> = if let Some(ops) = begin.take() {
+            expected.extend(ops.iter().map(|op| twin.run(op)));
+            ops
+        } else {
+            let run = |plan| {
+                let op = concrete(plan, &twin);
+                expected.push(twin.run(&op));
+                op
+            };
+            plans.iter().map(run).collect()
+        };
+        let answers = harness.range(&ops);
+        for ((op, (answer, events)), (reply, told)) in ops.iter().zip(answers).zip(expected) {
+            prop_assert_eq!(&answer.map_err(|refusal| refusal.code), &reply, "{:?}", op);
+            prop_assert_eq!(&events, &told, "{:?}", op);
+        }
+        for market in [BTC, ETH, SPOT] {
+            for side in [Side::Buy, Side::Sell] {
+                let levels = harness.full.peek_levels(market, side, 1000);
+                prop_assert_eq!(levels, twin.levels(market, side));
+            }
+        }
+        for n in 0..accounts {
+            let margin = harness.full.peek_margin(AccountId(n));
+            let found = (margin.equity(), margin.initial(), margin.maintenance());
+            prop_assert_eq!(found, twin.account(n as usize));
+        }
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: cases(120),
@@ -136,49 +229,22 @@ proptest! {
         ..ProptestConfig::default()
     })]
     #[test]
-    fn the_engine_does_what_the_rules_say(
-        ranges in prop::collection::vec(prop::collection::vec(plan(), 1..60), 1..15),
-        maker in any::<bool>(),
-        fills in prop_oneof![Just(3u32), Just(1000)],
-        orders in prop_oneof![Just(9u32), Just(1024)],
-        leave_out in prop::bool::weighted(0.1),
-    ) {
-        let policy = if maker { SelfTrade::CancelMaker } else { SelfTrade::CancelTaker };
-        let spec = tight(policy, fills, orders);
-        let mut harness = Harness::new(spec.clone());
-        let mut twin = Twin::new(spec);
-        let funding = funding(ACCOUNTS);
-        let mut history: Vec<Vec<Op>> = vec![funding];
-        for plans in std::iter::once(&Vec::new()).chain(&ranges) {
-            let mut expected = Vec::new();
-            let ops: Vec<Op> = if let Some(ops) = history.pop() {
-                expected.extend(ops.iter().map(|op| twin.run(op)));
-                ops
-            } else {
-                plans.iter().map(|plan| {
-                    let op = concrete(plan, &twin);
-                    expected.push(twin.run(&op));
-                    op
-                }).collect()
-            };
-            harness.leave_out = leave_out;
-            let answers = harness.range(&ops);
-            for ((op, (answer, events)), (reply, told)) in ops.iter().zip(answers).zip(expected) {
-                prop_assert_eq!(&answer.map_err(|refusal| refusal.code), &reply, "{:?}", op);
-                prop_assert_eq!(&events, &told, "{:?}", op);
-            }
-            for market in [BTC, ETH, SPOT] {
-                for side in [Side::Buy, Side::Sell] {
-                    let levels = harness.full.peek_levels(market, side, 1000);
-                    prop_assert_eq!(levels, twin.levels(market, side));
-                }
-            }
-            for n in 0..ACCOUNTS {
-                let margin = harness.full.peek_margin(AccountId(n));
-                let found = (margin.equity(), margin.initial(), margin.maintenance());
-                prop_assert_eq!(found, twin.account(n as usize));
-            }
-        }
+    fn the_engine_does_what_the_rules_say(history in history(USUAL)) {
+        check(&history, USUAL.accounts)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: cases(4),
+        failure_persistence: None,
+        max_shrink_iters: 20_000,
+        ..ProptestConfig::default()
+    })]
+    /// Few by default; a long run finds what needs a long history.
+    #[test]
+    fn deep_and_extreme_histories_as_well(history in history(DEEP)) {
+        check(&history, DEEP.accounts)?;
     }
 }
 

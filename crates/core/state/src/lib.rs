@@ -8,6 +8,7 @@ extern crate alloc;
 pub mod db;
 pub mod object;
 pub mod ordered;
+pub mod prefetch;
 pub mod proof;
 pub mod trie;
 

@@ -17,6 +17,7 @@
 //!
 //! Known limitation: handles are valid only inside the range in which they were taken.
 
+use crate::prefetch;
 use alloc::vec::Vec;
 use atoll_types::codec::{CodecError, Decode, Encode};
 use core::fmt::Debug;
@@ -30,8 +31,8 @@ pub const KEY_BYTES_MAX: u32 = 128;
 pub const VALUE_BYTES_MAX: u32 = 1 << 20;
 /// Dense keys below this bound are found by index instead of by hash.
 const DENSE_MAX: u32 = 1 << 24;
-/// A stamp no epoch reaches: this entry was sealed already.
-const SEALED: u32 = u32::MAX;
+/// How many objects ahead of the one that is encoded a seal asks the memory for.
+const SEAL_AHEAD: usize = 6;
 
 /// The key of an object inside its table.
 pub trait Key: Copy + Eq + Hash + Debug + Encode + Decode {
@@ -50,6 +51,13 @@ pub trait Object: Clone + Default + PartialEq + Debug + Encode + Decode {
     const NAME: &'static str;
     /// What finds it.
     type Key: Key;
+
+    /// Asks the memory for all of it; see [`crate::prefetch`]. Objects of more than a cache line
+    /// name their parts.
+    #[inline]
+    fn prefetch(&self) {
+        prefetch::line(self);
+    }
 }
 
 /// Where objects come from; chosen at compile time.
@@ -88,6 +96,15 @@ pub struct MissingObject {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handle(u32);
 
+/// An object before a write.
+#[derive(Clone, Debug)]
+struct Undo<O> {
+    at: u32,
+    /// Its epoch of writing before that; older than the range at the range's first write.
+    written: u32,
+    value: O,
+}
+
 #[derive(Clone, Debug)]
 struct Entry<O: Object> {
     key: O::Key,
@@ -98,19 +115,42 @@ struct Entry<O: Object> {
     value: O,
 }
 
+/// Where the index finds an object.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    /// A part of the key's hash: tells nearly all others apart without a look at the object, so
+    /// that asking the memory for it does not wait for it.
+    tag: u32,
+    at: u32,
+}
+
+fn tag(hash: u64) -> u32 {
+    (hash >> 16) as u32
+}
+
+impl<O: Object> Entry<O> {
+    #[inline]
+    fn prefetch(&self) {
+        prefetch::line(&self.written);
+        self.value.prefetch();
+    }
+}
+
 /// All objects of one type.
 #[derive(Debug)]
 pub struct Table<O: Object, S: Source> {
     slab: Vec<Entry<O>>,
     free: Vec<u32>,
-    index: HashTable<u32>,
+    index: HashTable<Slot>,
     dense: Vec<u32>,
     hasher: foldhash::fast::FixedState,
     /// Epoch of the current range and of the latest savepoint in it.
     range: u32,
     save: u32,
     touched: Vec<u32>,
-    undo: Vec<(u32, O)>,
+    /// What was looked for in this range and was not there.
+    fresh: Vec<u32>,
+    undo: Vec<Undo<O>>,
     fault: Option<O::Key>,
     source: PhantomData<S>,
 }
@@ -134,6 +174,7 @@ impl<O: Object, S: Source> Table<O, S> {
             range: 1,
             save: 1,
             touched: Vec::new(),
+            fresh: Vec::new(),
             undo: Vec::new(),
             fault: None,
             source: PhantomData,
@@ -179,13 +220,19 @@ impl<O: Object, S: Source> Table<O, S> {
     pub fn handle(&mut self, key: &O::Key) -> Handle {
         match self.find(key) {
             Some(at) => Handle(at),
-            None => {
-                if !S::COMPLETE && self.fault.is_none() {
-                    self.fault = Some(*key);
-                }
-                Handle(self.insert(*key, O::default()))
-            }
+            None => self.absent(key),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn absent(&mut self, key: &O::Key) -> Handle {
+        if !S::COMPLETE && self.fault.is_none() {
+            self.fault = Some(*key);
+        }
+        let at = self.insert(*key);
+        self.fresh.push(at);
+        Handle(at)
     }
 
     /// Reads by handle.
@@ -201,10 +248,25 @@ impl<O: Object, S: Source> Table<O, S> {
         self.touch(handle.0);
         let entry = &mut self.slab[handle.0 as usize];
         if entry.written < self.save {
-            entry.written = self.save;
-            self.undo.push((handle.0, entry.value.clone()));
+            let written = core::mem::replace(&mut entry.written, self.save);
+            self.undo.push(Undo { at: handle.0, written, value: entry.value.clone() });
         }
         &mut entry.value
+    }
+
+    /// Asks the memory for an object that a command will touch; see [`crate::prefetch`]. Records
+    /// nothing and changes nothing.
+    #[inline]
+    pub fn prefetch(&self, key: &O::Key) {
+        let at = if let Some(number) = key.dense().filter(|number| *number < DENSE_MAX) {
+            self.dense.get(number as usize).and_then(|at| at.checked_sub(1))
+        } else {
+            let hash = self.hasher.hash_one(key);
+            self.index.find(hash, |slot| slot.tag == tag(hash)).map(|slot| slot.at)
+        };
+        if let Some(at) = at {
+            self.slab[at as usize].prefetch();
+        }
     }
 
     /// Reads without recording: for queries of a node, never for a state transition.
@@ -235,18 +297,21 @@ impl<O: Object, S: Source> Table<O, S> {
             return at.checked_sub(1);
         }
         let hash = self.hasher.hash_one(key);
-        self.index.find(hash, |at| self.slab[*at as usize].key == *key).copied()
+        let same = |slot: &Slot| slot.tag == tag(hash) && self.slab[slot.at as usize].key == *key;
+        self.index.find(hash, same).map(|slot| slot.at)
     }
 
-    fn insert(&mut self, key: O::Key, value: O) -> u32 {
-        let entry = Entry { key, touched: 0, written: 0, value };
+    /// Adds an absent object.
+    fn insert(&mut self, key: O::Key) -> u32 {
         let at = match self.free.pop() {
             Some(at) => {
-                self.slab[at as usize] = entry;
+                // What was discarded is equal to its default.
+                let entry = &mut self.slab[at as usize];
+                (entry.key, entry.touched, entry.written) = (key, 0, 0);
                 at
             }
             None => {
-                self.slab.push(entry);
+                self.slab.push(Entry { key, touched: 0, written: 0, value: O::default() });
                 (self.slab.len() - 1) as u32
             }
         };
@@ -258,7 +323,9 @@ impl<O: Object, S: Source> Table<O, S> {
         } else {
             let hash = self.hasher.hash_one(key);
             let (slab, hasher) = (&self.slab, &self.hasher);
-            self.index.insert_unique(hash, at, |other| hasher.hash_one(slab[*other as usize].key));
+            let slot = Slot { tag: tag(hash), at };
+            self.index
+                .insert_unique(hash, slot, |other| hasher.hash_one(slab[other.at as usize].key));
         }
         at
     }
@@ -270,12 +337,14 @@ impl<O: Object, S: Source> Table<O, S> {
             self.dense[number as usize] = 0;
         } else {
             let hash = self.hasher.hash_one(key);
-            if let Ok(found) = self.index.find_entry(hash, |other| *other == at) {
+            if let Ok(found) = self.index.find_entry(hash, |slot| slot.at == at) {
                 found.remove();
             }
         }
         self.free.push(at);
-        self.slab[at as usize].value = O::default();
+        if core::mem::needs_drop::<O>() {
+            self.slab[at as usize].value = O::default();
+        }
     }
 
     fn encoded_key(key: &O::Key) -> Vec<u8> {
@@ -313,6 +382,7 @@ pub fn begin<S: Source>(tables: &mut impl Tables<S>) {
             table.save += 1;
             table.range = table.save;
             table.touched.clear();
+            table.fresh.clear();
             table.undo.clear();
         }
     }
@@ -345,13 +415,12 @@ pub fn rollback<S: Source>(tables: &mut impl Tables<S>, point: Savepoint) {
         fn visit<O: Object>(&mut self, table: &mut Table<O, S>) {
             let keep = self.0.next().unwrap_or(0) as usize;
             while table.undo.len() > keep {
-                if let Some((at, value)) = table.undo.pop() {
+                if let Some(Undo { at, written, value }) = table.undo.pop() {
                     let entry = &mut table.slab[at as usize];
-                    entry.value = value;
-                    // The next write must keep a pre-image for the outer savepoint again.
-                    entry.written = 0;
+                    (entry.value, entry.written) = (value, written);
                 }
             }
+            // The next write must keep a pre-image for the outer savepoint again.
             table.save += 1;
         }
     }
@@ -416,15 +485,20 @@ impl WriteSet {
     }
 
     fn push_object<O: Object>(&mut self, key: &O::Key, value: &O, absent: &O) {
+        self.push_typed(key, (value != absent).then_some(value));
+    }
+
+    fn push_typed<O: Object>(&mut self, key: &O::Key, value: Option<&O>) {
         let start = self.bytes.len() as u32;
         self.bytes.push(O::TAG);
         key.encode(&mut self.bytes);
         let middle = self.bytes.len() as u32;
-        if value == absent {
-            self.spans.push((start, middle + 1, middle));
-        } else {
-            value.encode(&mut self.bytes);
-            self.spans.push((start, middle, self.bytes.len() as u32));
+        match value {
+            None => self.spans.push((start, middle + 1, middle)),
+            Some(value) => {
+                value.encode(&mut self.bytes);
+                self.spans.push((start, middle, self.bytes.len() as u32));
+            }
         }
     }
 }
@@ -445,35 +519,47 @@ pub fn seal<S: Source>(
     impl<S: Source> TableVisitor<S> for Seal<'_> {
         fn visit<O: Object>(&mut self, table: &mut Table<O, S>) {
             let absent = O::default();
-            let mut undo = core::mem::take(&mut table.undo);
-            for (at, before) in &undo {
-                let entry = &mut table.slab[*at as usize];
-                // Only the first pre-image of the range counts; later ones belong to savepoints.
-                if entry.written == SEALED {
+            let (range, mut undo) = (table.range, core::mem::take(&mut table.undo));
+            // Only the first pre-image of the range counts; later ones belong to savepoints.
+            for (n, Undo { at, written, value: before }) in undo.iter().enumerate() {
+                if let Some(ahead) = undo.get(n + SEAL_AHEAD) {
+                    table.slab[ahead.at as usize].prefetch();
+                }
+                if *written >= range {
                     continue;
                 }
-                entry.written = SEALED;
+                let entry = &table.slab[*at as usize];
                 if let Some(reads) = &mut self.reads {
                     reads.push_object(&entry.key, before, &absent);
                 }
+                let gone = entry.value == absent;
                 if entry.value != *before {
-                    self.writes.push_object(&entry.key, &entry.value, &absent);
+                    let value = (!gone).then_some(&entry.value);
+                    self.writes.push_typed::<O>(&entry.key, value);
                 }
-            }
-            let mut touched = core::mem::take(&mut table.touched);
-            for at in &touched {
-                let entry = &mut table.slab[*at as usize];
-                if let (true, Some(reads)) = (entry.written != SEALED, &mut self.reads) {
-                    reads.push_object(&entry.key, &entry.value, &absent);
-                }
-                entry.written = 0;
-                if S::COMPLETE && entry.value == absent {
+                if S::COMPLETE && gone {
                     table.discard(*at);
                 }
             }
+            if let Some(reads) = &mut self.reads {
+                for at in &table.touched {
+                    let entry = &table.slab[*at as usize];
+                    if entry.written < range {
+                        reads.push_object(&entry.key, &entry.value, &absent);
+                    }
+                }
+            }
+            let mut fresh = core::mem::take(&mut table.fresh);
+            for at in &fresh {
+                // What was written is dealt with above.
+                if S::COMPLETE && table.slab[*at as usize].written < range {
+                    table.discard(*at);
+                }
+            }
+            fresh.clear();
             undo.clear();
-            touched.clear();
-            (table.undo, table.touched) = (undo, touched);
+            table.touched.clear();
+            (table.undo, table.fresh) = (undo, fresh);
         }
     }
     tables.visit(&mut Seal { writes, reads });
@@ -548,7 +634,8 @@ pub fn load<S: Source>(
                     value
                 }
             };
-            table.insert(key, value);
+            let at = table.insert(key);
+            table.slab[at as usize].value = value;
             Ok(())
         }
     }

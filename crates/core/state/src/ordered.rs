@@ -130,6 +130,12 @@ impl OrderedSet {
         (member >> (8 * u32::from(level))) as u8
     }
 
+    /// Asks the memory for a member's page; see [`Table::prefetch`].
+    #[inline]
+    pub fn prefetch<S: Source>(self, pages: &Table<Page, S>, member: u64) {
+        pages.prefetch(&self.page(0, member));
+    }
+
     /// Adds a member; does nothing if it is there.
     pub fn insert<S: Source>(self, pages: &mut Table<Page, S>, member: u64) {
         assert!(member <= MEMBER_MAX, "ordered-set member above 48 bits");

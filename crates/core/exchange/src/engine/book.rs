@@ -89,9 +89,10 @@ impl<S: Source> Engine<'_, S> {
         let book = BookId::new(market, side);
         let (key, place) = ChunkKey::of(book, price, sequence);
         let State { levels, chunks, .. } = &mut *self.state;
+        // Both lookups before the first read: their latencies pass together.
         let chunk = chunks.handle(&key);
-        let order = *chunks.at(chunk).get(place)?;
         let level = levels.handle(&LevelKey { book, price });
+        let order = *chunks.at(chunk).get(place)?;
         Some(Resting { market, side, price, sequence, order, level, chunk })
     }
 

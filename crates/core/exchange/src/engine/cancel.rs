@@ -4,7 +4,10 @@ use super::{Engine, invariant};
 use crate::command::{OrderRequest, OrderSelector};
 use crate::event::{CancelReason, Event, Placed, Refusal};
 use crate::ids::{AccountId, MarketId};
-use crate::objects::{Directory, DirectoryKey, OrderPageKey, OrderRef};
+use crate::objects::{
+    BookId, ChunkKey, Directory, DirectoryKey, GroupKey, LevelKey, OrderPageKey, OrderRef,
+    PositionGroup,
+};
 use atoll_state::{Source, object};
 
 impl<S: Source> Engine<'_, S> {
@@ -22,10 +25,24 @@ impl<S: Source> Engine<'_, S> {
 
     fn cancel_listed(&mut self, account: AccountId, listed: &OrderRef, reason: CancelReason) {
         let OrderRef { market, side, price, sequence, .. } = *listed;
+        self.prefetch_cancel(account, listed);
         match self.resting(market, side, price, sequence) {
             Some(resting) => self.close(account, listed, &resting, reason),
             None => invariant::<S>(false, "a listed order is not in its book"),
         }
+    }
+
+    /// Looks up ahead what a cancel touches; see [`atoll_state::Table::prefetch`].
+    fn prefetch_cancel(&self, account: AccountId, listed: &OrderRef) {
+        let state = &*self.state;
+        let OrderRef { market, side, price, sequence, .. } = *listed;
+        let book = BookId::new(market, side);
+        state.chunks.prefetch(&ChunkKey::of(book, price, sequence).0);
+        state.levels.prefetch(&LevelKey { book, price });
+        let group = listed.position / PositionGroup::SLOTS as u8;
+        state.positions.prefetch(&GroupKey { account, group });
+        state.directories.prefetch(&DirectoryKey { account, stretch: 0 });
+        book.prices().prefetch(&state.pages, price);
     }
 
     /// Cancels all orders, or those of one market.

@@ -4,7 +4,10 @@ use super::{Engine, directory::told};
 use crate::command::OrderRequest;
 use crate::event::{CancelReason, Event, Placed, Refusal};
 use crate::ids::{AccountId, Amount, OrderId, PPM, Price, Size, Tif};
-use crate::objects::{ClientKey, MarketKey, MarketPrices, OrderRef, RestingOrder};
+use crate::objects::{
+    AccountKey, BookId, ClientKey, DirectoryKey, GroupKey, LevelKey, MarketKey, MarketPrices,
+    OrderPageKey, OrderRef, PositionGroup, RestingOrder,
+};
 use crate::rules::MarketRules;
 use crate::spec::SelfTrade;
 use atoll_state::Source;
@@ -29,6 +32,7 @@ impl<S: Source> Engine<'_, S> {
         request: &OrderRequest,
     ) -> Result<Placed, Refusal> {
         let rules = self.market(request.market)?;
+        self.prefetch_place(account, request);
         let prices = *self.state.prices.get(&MarketKey(request.market));
         check_form(rules, request, &prices)?;
         if let Some(client_id) = request.client_id
@@ -90,6 +94,20 @@ impl<S: Source> Engine<'_, S> {
             notional: incoming.notional,
             resting,
         })
+    }
+
+    /// Looks up ahead what placing an order touches; see [`atoll_state::Table::prefetch`].
+    fn prefetch_place(&self, account: AccountId, request: &OrderRequest) {
+        let state = &*self.state;
+        let book = BookId::new(request.market, request.side);
+        state.levels.prefetch(&LevelKey { book, price: request.price });
+        book.prices().prefetch(&state.pages, request.price);
+        state.directories.prefetch(&DirectoryKey { account, stretch: 0 });
+        state.orders.prefetch(&OrderPageKey { account, page: 0 });
+        let Some(owner) = state.accounts.peek(&AccountKey(account)) else { return };
+        for group in 0..owner.markets().len().div_ceil(PositionGroup::SLOTS as usize) {
+            state.positions.prefetch(&GroupKey { account, group: group as u8 });
+        }
     }
 
     fn rest(&mut self, incoming: &mut Incoming<'_>) {

@@ -4,7 +4,7 @@ use crate::field::{Field, record};
 use crate::ids::{AccountId, Amount, AssetId, MarketId, Size};
 use crate::spec::POSITIONS_BOUND;
 use alloc::vec::Vec;
-use atoll_state::{Key, Object};
+use atoll_state::{Key, Object, prefetch};
 use atoll_types::Address;
 use atoll_types::codec::{CodecError, Decode, Encode, Reader};
 
@@ -162,6 +162,12 @@ impl Object for Account {
     const TAG: u8 = 4;
     const NAME: &'static str = "account";
     type Key = AccountKey;
+
+    #[inline]
+    fn prefetch(&self) {
+        prefetch::line(&self.collateral);
+        prefetch::line(&self.markets[32]);
+    }
 }
 
 /// Finds a group of positions.
@@ -206,6 +212,13 @@ pub struct Position {
 }
 
 impl Position {
+    /// Equality with the default, without a branch for each field.
+    fn is_default(&self) -> bool {
+        let lots = self.size as u64 | self.bids | self.asks | u64::from(self.orders);
+        let money = self.cost | self.bid_notional | self.ask_notional;
+        (u128::from(lots) | money as u128 | u128::from(self.leverage)) == 0
+    }
+
     /// Whether the slot may be given to another market.
     pub(crate) fn is_idle(&self) -> bool {
         self.size == 0 && self.orders == 0 && self.leverage == 0
@@ -223,10 +236,9 @@ impl PositionGroup {
 
 impl Encode for PositionGroup {
     fn encode(&self, out: &mut Vec<u8>) {
-        let idle = Position::default();
-        let mask = (0..4).fold(0u8, |mask, i| mask | u8::from(self.0[i] != idle) << i);
+        let mask = (0..4).fold(0u8, |mask, i| mask | u8::from(!self.0[i].is_default()) << i);
         out.push(mask);
-        for p in self.0.iter().filter(|p| **p != idle) {
+        for (_, p) in self.0.iter().enumerate().filter(|(i, _)| mask >> i & 1 == 1) {
             p.size.put(out);
             p.cost.put(out);
             p.bids.put(out);
@@ -271,6 +283,11 @@ impl Object for PositionGroup {
     const TAG: u8 = 5;
     const NAME: &'static str = "position group";
     type Key = GroupKey;
+
+    #[inline]
+    fn prefetch(&self) {
+        self.0.iter().for_each(prefetch::line);
+    }
 }
 
 /// Finds a spot balance.

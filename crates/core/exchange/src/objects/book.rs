@@ -3,7 +3,7 @@
 use crate::field::{Field, record};
 use crate::ids::{AccountId, MarketId, OrderId, Price, Side, Size};
 use alloc::vec::Vec;
-use atoll_state::{Key, Object, OrderedSet};
+use atoll_state::{Key, Object, OrderedSet, prefetch};
 use atoll_types::codec::{CodecError, Decode, Encode, Reader};
 
 /// One side of a market's book: market × 2 + side.
@@ -192,4 +192,9 @@ impl Object for OrderChunk {
     const TAG: u8 = 14;
     const NAME: &'static str = "order chunk";
     type Key = ChunkKey;
+
+    #[inline]
+    fn prefetch(&self) {
+        self.orders.iter().step_by(2).for_each(prefetch::line);
+    }
 }

@@ -4,7 +4,7 @@ use crate::field::{Field, record};
 use crate::ids::{AccountId, ClientId, MarketId, OrderId, Price, Side, Size, Tif};
 use crate::spec::ORDERS_BOUND;
 use alloc::vec::Vec;
-use atoll_state::{Key, Object};
+use atoll_state::{Key, Object, prefetch};
 use atoll_types::codec::{CodecError, Decode, Encode, Reader};
 
 /// Directory slots that one [`Directory`] object tells of.
@@ -208,6 +208,11 @@ impl Object for OrderPage {
     const TAG: u8 = 9;
     const NAME: &'static str = "order page";
     type Key = OrderPageKey;
+
+    #[inline]
+    fn prefetch(&self) {
+        self.refs.iter().for_each(prefetch::line);
+    }
 }
 
 /// Finds an open order by the client's identifier.

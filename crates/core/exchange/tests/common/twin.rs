@@ -31,6 +31,8 @@ pub(crate) struct Twin {
     time_us: u64,
     owners: Vec<Owner>,
     venues: Vec<Venue>,
+    /// Deposits less withdrawals, by asset.
+    supply: [i128; 2],
     /// Open orders in order of arrival.
     pub orders: Vec<Order>,
     events: Vec<Event>,
@@ -54,6 +56,7 @@ impl Twin {
             time_us: 0,
             owners: Vec::new(),
             venues: vec![Venue::default(); 3],
+            supply: [0; 2],
             orders: Vec::new(),
             events: Vec::new(),
         }
@@ -144,6 +147,11 @@ impl Twin {
         match input {
             Input::Credit { address: who, asset, wallet, amount } => {
                 self.check_money(*asset, *wallet, *amount)?;
+                let supply = &mut self.supply[usize::from(asset.0)];
+                *supply += amount;
+                if *supply > 1 << 96 {
+                    return Err(RejectCode::Overflow);
+                }
                 let known = (0..self.owners.len()).find(|n| address(*n as u32) == *who);
                 let at = known.unwrap_or_else(|| {
                     self.owners.push(Owner::default());
@@ -157,6 +165,7 @@ impl Twin {
                 self.check_money(*asset, *wallet, *amount)?;
                 let known = (0..self.owners.len()).find(|n| address(*n as u32) == *who);
                 let at = known.ok_or(RejectCode::UnknownAccount)?;
+                self.supply[usize::from(asset.0)] -= amount;
                 self.give(at, *asset, *wallet, -amount, BalanceCause::Debit)
             }
             Input::Oracle { market, price } => {
@@ -164,6 +173,9 @@ impl Twin {
                     (2, _) => return Err(RejectCode::Unsupported),
                     (3.., _) => return Err(RejectCode::UnknownMarket),
                     (_, 0) => return Err(RejectCode::OffTick),
+                    (n, price) if price > self.spec.markets[usize::from(n)].price_max => {
+                        return Err(RejectCode::Overflow);
+                    }
                     (_, price) => self.venues[usize::from(market.0)].next_oracle = price,
                 }
                 Ok(Outcome::Done)
@@ -179,6 +191,7 @@ impl Twin {
                 for n in 0..3u16 {
                     let market = MarketId(n);
                     let (bid, ask) = (self.best(market, Side::Buy), self.best(market, Side::Sell));
+                    let most = self.spec.markets[usize::from(n)].price_max;
                     let venue = &mut self.venues[usize::from(n)];
                     let before = (venue.mark, venue.oracle);
                     if venue.next_oracle != 0 {
@@ -192,7 +205,8 @@ impl Twin {
                     };
                     venue.mark = if n < 2 {
                         let band = venue.oracle / 100;
-                        middle(venue.oracle).clamp(venue.oracle - band, venue.oracle + band)
+                        let highest = (venue.oracle + band).min(most);
+                        middle(venue.oracle).clamp(venue.oracle - band, highest)
                     } else {
                         match (bid, ask, last) {
                             (_, _, Some(last)) => middle(last),
@@ -422,6 +436,13 @@ impl Twin {
             }
             order.size = order.size.min(most);
             order.remaining = order.size;
+        }
+        if perpetual && !r.reduce_only {
+            let (bids, asks, ..) = self.open(account, r.market);
+            let held = self.owners[account.0 as usize].positions[n].0;
+            if i128::from(held.abs()) + bids + asks + i128::from(r.size) >= 1 << 40 {
+                return Err(RejectCode::Overflow);
+            }
         }
         // What it would trade at once if every order it meets were real; as many levels are
         // looked at as a command may have steps.
