@@ -30,10 +30,11 @@ pub(crate) fn put_u64(out: &mut Vec<u8>, value: u64) {
     x = x & 0x0fff_ffff | (x & 0x00ff_ffff_f000_0000) << 4;
     x = x & 0x0000_3fff_0000_3fff | (x & 0x0fff_c000_0fff_c000) << 2;
     x = x & 0x007f_007f_007f_007f | (x & 0x3f80_3f80_3f80_3f80) << 1;
-    let length = (64 - (value | 1).leading_zeros()).div_ceil(7);
-    let more = 0x0080_8080_8080_8080 & ((1u64 << (8 * (length - 1))) - 1);
+    // The last byte's place: bits / 7, for numbers below 64.
+    let last = (63 - (value | 1).leading_zeros()).wrapping_mul(37) >> 8 & 7;
+    let more = 0x0080_8080_8080_8080 & !(u64::MAX << (8 * last));
     // A copy of constant length is a move; one of the exact length is a call.
-    let end = out.len() + length as usize;
+    let end = out.len() + last as usize + 1;
     out.extend_from_slice(&(x | more).to_le_bytes());
     out.truncate(end);
 }

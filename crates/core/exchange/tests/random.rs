@@ -148,6 +148,7 @@ fn concrete(plan: &Plan, twin: &Twin) -> Op {
 }
 
 /// How many cases to run: more by `PROPTEST_CASES`.
+#[allow(clippy::disallowed_methods, reason = "a test may be asked for more")]
 fn cases(usual: u32) -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(usual)
 }
