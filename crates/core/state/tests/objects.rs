@@ -150,3 +150,37 @@ proptest! {
         prop_assert_eq!(sorted(&left), sorted(&right));
     }
 }
+
+/// What was only looked for, and what was written and undone, is gone when the range ends; what
+/// was written on both sides of a savepoint is told once, with the value before the range.
+#[test]
+fn a_sealed_range_leaves_nothing_absent_behind() {
+    let (set, mut full) = (OrderedSet(3), Pages::<Resident>::default());
+    object::begin(&mut full);
+    set.insert(&mut full.0, 7);
+    object::seal(&mut full, &mut WriteSet::default(), None);
+    let kept = full.0.len();
+
+    object::begin(&mut full);
+    assert_eq!(set.first_from(&mut full.0, 1 << 30), None);
+    set.insert(&mut full.0, 8);
+    let point = object::savepoint(&mut full);
+    set.insert(&mut full.0, 9);
+    set.insert(&mut full.0, 1 << 40);
+    object::rollback(&mut full, point);
+    set.insert(&mut full.0, 10);
+    let (mut writes, mut reads) = (WriteSet::default(), ReadSet::default());
+    object::seal(&mut full, &mut writes, Some(&mut reads));
+    assert_eq!(full.0.len(), kept);
+    assert_eq!(writes.len(), 1);
+    let told: BTreeSet<_> = reads.iter().map(|(key, _)| key.to_vec()).collect();
+    assert_eq!(told.len(), reads.len(), "an object is told twice");
+    let before = reads.iter().find(|(key, _)| writes.iter().any(|(wrote, _)| wrote == *key));
+    let (_, now) = writes.iter().next().unwrap();
+    assert_ne!(before.unwrap().1, now);
+
+    object::begin(&mut full);
+    let members: Vec<_> = (0..20).filter(|member| set.contains(&mut full.0, *member)).collect();
+    object::seal(&mut full, &mut WriteSet::default(), None);
+    assert_eq!(members, [7, 8, 10]);
+}
