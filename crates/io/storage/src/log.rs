@@ -254,8 +254,9 @@ impl Log {
         self.append_batch(&[RecordRef { kind, slot, payload }], durability)
     }
 
-    /// Appends records in one write and returns the position behind them. An error means that
-    /// none is in the log, except after a failed sync: then the log stops
+    /// Appends records in one write and returns the position behind them. (In two, where a full
+    /// segment ends at a slot boundary among them.) An error means that none is in the log, except
+    /// after a failed sync and a failed second write: then the log stops
     /// ([`StorageError::LogFailed`]) and reopening it tells.
     ///
     /// # Errors
@@ -268,14 +269,33 @@ impl Log {
     ) -> Result<LogPosition> {
         self.shared.check()?;
         self.check_records(records)?;
-        if let Some(first) = records.first() {
+        let (before, behind) = records.split_at(self.boundary(records));
+        if let Some(first) = before.first() {
             self.rotate(first.slot)?;
-            self.write(records)?;
+            self.write(before)?;
+        }
+        if let Some(first) = behind.first() {
+            let written = self.rotate(first.slot).and_then(|()| self.write(behind));
+            if written.is_err() && !before.is_empty() {
+                self.shared.fail("write behind a slot boundary");
+            }
+            written?;
         }
         match durability {
             Durability::Written => Ok(self.shared.written()),
             Durability::Synced => self.shared.sync(),
         }
+    }
+
+    /// Where a full segment ends among these records: before the first one of a new slot.
+    fn boundary(&self, records: &[RecordRef<'_>]) -> usize {
+        let full = self.current.as_ref().is_some_and(|c| self.is_full(c));
+        let new = |record: &RecordRef<'_>| self.last_slot.is_none_or(|last| record.slot > last);
+        records.iter().position(new).filter(|_| full).unwrap_or(records.len())
+    }
+
+    fn is_full(&self, current: &Current) -> bool {
+        current.length >= self.options.segment_bytes && current.length > SEGMENT_HEADER
     }
 
     fn check_records(&self, records: &[RecordRef<'_>]) -> Result<()> {
@@ -314,11 +334,7 @@ impl Log {
     fn rotate(&mut self, slot: u64) -> Result<()> {
         let full = match &self.current {
             None => true,
-            Some(current) => {
-                current.length >= self.options.segment_bytes
-                    && current.length > SEGMENT_HEADER
-                    && self.last_slot.is_none_or(|last| slot > last)
-            }
+            Some(current) => self.is_full(current) && self.last_slot.is_none_or(|last| slot > last),
         };
         if !full {
             return Ok(());

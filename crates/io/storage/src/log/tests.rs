@@ -71,6 +71,32 @@ fn a_segment_ends_at_a_slot_boundary_only() {
 }
 
 #[test]
+fn a_segment_ends_inside_a_batch_that_crosses_a_slot_boundary() {
+    let dir = TempDir::new().unwrap();
+    let mut log = Log::open(dir.path(), small()).unwrap();
+    let payload = [7; 100];
+    // As a sequencer writes: the end of a slot and the beginning of the next come together.
+    let record = |slot| RecordRef { kind: 1, slot, payload: &payload };
+    for slot in 1..30 {
+        let batch = [record(slot), record(slot), record(slot + 1)];
+        log.append_batch(&batch, Durability::Written).unwrap();
+    }
+    let segments = log.segments().unwrap();
+    assert!(segments.len() > 3, "{segments:?}");
+    let slots: Vec<u64> = read(dir.path(), 0).unwrap().iter().map(|record| record.slot).collect();
+    assert_eq!(slots.len(), 87);
+    assert!(slots.is_sorted());
+    // What is pruned is whole slots, and what is asked for is still there.
+    let removed = log.prune_before(segments[2]).unwrap();
+    assert_eq!(removed, 2);
+    let left = read(dir.path(), segments[2]).unwrap();
+    assert_eq!(left.len(), slots.iter().filter(|slot| **slot >= segments[2]).count());
+    drop(log);
+    let log = Log::open(dir.path(), small()).unwrap();
+    assert_eq!((log.last_slot(), log.cut()), (Some(30), None));
+}
+
+#[test]
 fn a_batch_is_one_write_and_bad_records_are_refused() {
     let dir = TempDir::new().unwrap();
     let mut log = Log::open(dir.path(), small()).unwrap();
