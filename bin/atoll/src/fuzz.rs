@@ -17,12 +17,14 @@ use std::time::{Duration, Instant};
 /// Inputs that a target's corpus may have.
 const CORPUS_MAX: usize = 2_000;
 
+/// Says whether bytes meant something; a panic is a finding.
+type Reading = Box<dyn FnMut(&[u8]) -> bool>;
+
 /// Something that reads bytes.
 struct Target {
     name: &'static str,
     corpus: Vec<Vec<u8>>,
-    /// Whether the bytes meant something; a panic is a finding.
-    read: Box<dyn FnMut(&[u8]) -> bool>,
+    read: Reading,
 }
 
 impl Target {
