@@ -148,8 +148,8 @@ pub(crate) enum BenchCommand {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct BenchArgs {
-    /// Commands to run
-    #[arg(long, default_value_t = 1_000_000, value_name = "N")]
+    /// Commands to run; the books begin with 30,000 orders and one more for each that is taken
+    #[arg(long, default_value_t = 500_000, value_name = "N")]
     pub(crate) commands: u64,
     /// Print one JSON object on the last line
     #[arg(long)]
