@@ -24,6 +24,7 @@ use records::RecordView;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::broadcast;
+use tokio::task::block_in_place;
 
 /// Trades in an answer.
 const TRADES_MAX: usize = 100;
@@ -284,14 +285,14 @@ impl Venue for ExchangeAdapter {
             }
             "trades" => {
                 let (market, coin) = coin()?;
-                let recent = self.trades(market)?;
+                let recent = block_in_place(|| self.trades(market))?;
                 let some = recent.as_array().is_some_and(|recent| !recent.is_empty());
                 (Topic::Trades(coin), some.then_some(recent))
             }
             "allMids" => (Topic::AllMids, Some(json!({ "mids": self.mids() }))),
             "userFills" => {
                 let user = Self::address(request)?;
-                let fills = self.fills(&user)?;
+                let fills = block_in_place(|| self.fills(&user))?;
                 let user_text = format!("{user:#x}");
                 let data = json!({ "isSnapshot": true, "user": user_text, "fills": fills });
                 (Topic::UserFills(user), Some(data))
