@@ -1,13 +1,16 @@
 //! What the order gave one environment in one slot, as a flat list of steps.
 //!
-//! `--commands A..B` counts these steps: an input of the slot's opening, the beginning of a tick,
-//! and a transaction are one step each. The opening of the slot itself belongs to step 0.
+//! `--commands A..B` counts these steps: a delivered message, an entry of the hub's queue and an
+//! input of the slot's opening, the beginning of a tick, and a transaction are one step each. The
+//! opening of the slot itself belongs to step 0.
 
 use alloc::vec::Vec;
 use atoll_types::codec::{CodecError, put_bytes, put_varint};
-use atoll_types::slot::{SLOT_TICKS_MAX, TICK_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX};
+use atoll_types::hub::ROUTER;
+use atoll_types::slot::{Parts, SLOT_TICKS_MAX, TICK_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX};
 use atoll_types::{
-    B256, Decode, Encode, EnvironmentId, Reader, SlotOpening, Tick, Transaction, sha256,
+    B256, Decode, Encode, EnvironmentId, HubEntry, Message, Reader, SlotOpening, Tick, Transaction,
+    merkle_root, sha256,
 };
 use atoll_vm::SlotContext;
 
@@ -23,6 +26,10 @@ pub enum Step {
     },
     /// A transaction.
     Transaction(Vec<u8>),
+    /// Money that the router delivers; for the router, what an environment sent.
+    Message(Message),
+    /// An entry of the hub's queue.
+    Entry(HubEntry),
 }
 
 impl Encode for Step {
@@ -40,6 +47,14 @@ impl Encode for Step {
                 out.push(2);
                 put_bytes(out, bytes);
             }
+            Self::Message(message) => {
+                out.push(3);
+                message.encode(out);
+            }
+            Self::Entry(entry) => {
+                out.push(4);
+                entry.encode(out);
+            }
         }
     }
 }
@@ -50,6 +65,8 @@ impl Decode for Step {
             0 => Ok(Self::Input(r.bytes("input", TRANSACTION_BYTES_MAX)?.to_vec())),
             1 => Ok(Self::Tick { time_us: r.u64()? }),
             2 => Ok(Self::Transaction(r.bytes("transaction", TRANSACTION_BYTES_MAX)?.to_vec())),
+            3 => Ok(Self::Message(Message::decode(r)?)),
+            4 => Ok(Self::Entry(HubEntry::decode(r)?)),
             _ => Err(CodecError::Invalid("step")),
         }
     }
@@ -62,18 +79,62 @@ pub struct Batch {
     pub environment: EnvironmentId,
     /// The slot's context.
     pub context: SlotContext,
+    /// Hub queue cursor before and after the slot.
+    pub hub_cursor: (u64, u64),
     /// Its steps in the order of execution.
     pub steps: Vec<Step>,
 }
 
 impl Batch {
-    /// An environment's part of an opening; ticks follow with [`Batch::push_tick`].
-    pub fn open(environment: EnvironmentId, opening: &SlotOpening) -> Self {
+    /// An environment's part of an opening, with what the router delivers in it; ticks follow with
+    /// [`Batch::push_tick`]. The router's own part holds all deposits, and `inbox` is what the
+    /// environments sent in the slot.
+    pub fn open(environment: EnvironmentId, opening: &SlotOpening, inbox: &[Message]) -> Self {
         let context =
             SlotContext { slot: opening.slot, time_us: opening.time_us, parent: opening.parent };
-        let own = opening.inputs.iter().filter(|t| t.environment == environment);
-        let steps = own.map(|t| Step::Input(t.bytes.clone())).collect();
-        Self { environment, context, steps }
+        let hub_cursor = (opening.hub_cursor, opening.hub_cursor_after());
+        let messages = inbox.iter().cloned().map(Step::Message);
+        let steps = if environment == ROUTER {
+            let deposits = opening.entries.iter().filter(|entry| entry.message().is_some());
+            deposits.cloned().map(Step::Entry).chain(messages).collect()
+        } else {
+            let entries = opening.entries.iter().filter(|e| e.environment == environment);
+            let inputs = opening.inputs.iter().filter(|t| t.environment == environment);
+            let entries = entries.cloned().map(Step::Entry);
+            let inputs = inputs.map(|t| Step::Input(t.bytes.clone()));
+            messages.chain(entries).chain(inputs).collect()
+        };
+        Self { environment, context, hub_cursor, steps }
+    }
+
+    /// What the order gave the environment, as the slot's header commits to it; `None` for the
+    /// router and for an environment that the order gave nothing.
+    pub fn part(&self) -> Option<B256> {
+        let SlotContext { slot, time_us, parent } = self.context;
+        let mut parts = Parts::begin(slot, time_us, parent);
+        let mut tick: Option<(u64, Vec<B256>)> = None;
+        let close = |parts: &mut Parts, tick: Option<(u64, Vec<B256>)>| {
+            if let Some((time_us, hashes)) = tick {
+                parts.tick(time_us, hashes.into_iter().map(|hash| (self.environment, hash)));
+            }
+        };
+        for step in &self.steps {
+            match step {
+                Step::Message(_) => {}
+                Step::Entry(entry) => parts.entry(self.environment, &entry.hash()),
+                Step::Input(bytes) => {
+                    parts
+                        .input(self.environment, &Transaction::hash_parts(self.environment, bytes));
+                }
+                Step::Tick { time_us } => close(&mut parts, tick.replace((*time_us, Vec::new()))),
+                Step::Transaction(bytes) => {
+                    let hash = Transaction::hash_parts(self.environment, bytes);
+                    tick.iter_mut().for_each(|(_, hashes)| hashes.push(hash));
+                }
+            }
+        }
+        close(&mut parts, tick);
+        if self.environment == ROUTER { None } else { parts.of(self.environment) }
     }
 
     /// Adds the environment's part of a tick. A tick that holds nothing for the environment does
@@ -95,8 +156,8 @@ impl Batch {
             Step::Tick { time_us } => Some(*time_us),
             _ => None,
         });
-        let (environment, context) = (self.environment, self.context);
-        Some(Range { environment, context, start, tick_time_us, steps })
+        let Self { environment, context, hub_cursor, .. } = *self;
+        Some(Range { environment, context, hub_cursor, start, tick_time_us, steps })
     }
 
     /// All of the batch.
@@ -104,6 +165,7 @@ impl Batch {
         Range {
             environment: self.environment,
             context: self.context,
+            hub_cursor: self.hub_cursor,
             start: 0,
             tick_time_us: None,
             steps: self.steps.clone(),
@@ -118,6 +180,8 @@ pub struct Range {
     pub environment: EnvironmentId,
     /// The slot's context.
     pub context: SlotContext,
+    /// Hub queue cursor before and after the slot.
+    pub hub_cursor: (u64, u64),
     /// Index of the first step inside the batch; 0 includes the opening of the slot.
     pub start: u32,
     /// Time of the latest tick before the range, if any.
@@ -130,6 +194,16 @@ impl Range {
     /// What a statement commits to.
     pub fn hash(&self) -> B256 {
         sha256(&[b"atoll batch", &self.to_bytes()])
+    }
+
+    /// Merkle root of the messages delivered; zero for none.
+    pub fn inbox_root(&self) -> B256 {
+        let encoded = self.steps.iter().filter_map(|step| match step {
+            Step::Message(message) => Some(message.to_bytes()),
+            _ => None,
+        });
+        let encoded: Vec<Vec<u8>> = encoded.collect();
+        merkle_root(encoded.iter().map(Vec::as_slice))
     }
 
     /// Time of the last step, microseconds.
@@ -148,6 +222,8 @@ impl Encode for Range {
         out.extend_from_slice(&self.context.slot.to_le_bytes());
         out.extend_from_slice(&self.context.time_us.to_le_bytes());
         out.extend_from_slice(self.context.parent.as_slice());
+        out.extend_from_slice(&self.hub_cursor.0.to_le_bytes());
+        out.extend_from_slice(&self.hub_cursor.1.to_le_bytes());
         out.extend_from_slice(&self.start.to_le_bytes());
         out.push(u8::from(self.tick_time_us.is_some()));
         if let Some(time_us) = self.tick_time_us {
@@ -164,6 +240,7 @@ impl Decode for Range {
     fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
         let environment = EnvironmentId(r.u32()?);
         let context = SlotContext { slot: r.u64()?, time_us: r.u64()?, parent: r.b256()? };
+        let hub_cursor = (r.u64()?, r.u64()?);
         let start = r.u32()?;
         let tick_time_us = if r.bool()? { Some(r.u64()?) } else { None };
         let bound = SLOT_TICKS_MAX.saturating_mul(TICK_TRANSACTIONS_MAX.min(1024));
@@ -171,6 +248,6 @@ impl Decode for Range {
         for _ in 0..r.length("steps", bound)? {
             steps.push(Step::decode(r)?);
         }
-        Ok(Self { environment, context, start, tick_time_us, steps })
+        Ok(Self { environment, context, hub_cursor, start, tick_time_us, steps })
     }
 }

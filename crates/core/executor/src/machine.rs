@@ -4,7 +4,7 @@ use crate::batch::{Range, Step};
 use alloc::vec::Vec;
 use atoll_state::object::{self, ReadSet};
 use atoll_state::{MissingObject, Source, WriteSet};
-use atoll_types::{B256, Encode, Reject, Transaction, merkle_root};
+use atoll_types::{B256, Encode, HubEntry, Message, Reject, Transaction, merkle_root};
 use atoll_vm::{Checked, Identity, Receipt, SlotContext, Vm};
 
 /// A transaction that failed its static check and was ordered all the same.
@@ -22,7 +22,7 @@ pub type Prepared<T> = Result<Checked<T>, Refused>;
 /// What a range of steps yielded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// One receipt per input and transaction, in order.
+    /// One receipt per message, entry, input and transaction, in order.
     pub receipts: Vec<Receipt>,
 }
 
@@ -32,10 +32,17 @@ impl Outcome {
         receipts_root(&self.receipts)
     }
 
-    /// Merkle root of the messages sent. No VM sends any yet: the outbox is empty by construction.
+    /// Merkle root of the messages sent; zero for none.
     pub fn outbox_root(&self) -> B256 {
-        merkle_root(core::iter::empty())
+        outbox_root(&self.receipts)
     }
+}
+
+/// Merkle root of the messages that receipts sent; zero for none.
+pub fn outbox_root(receipts: &[Receipt]) -> B256 {
+    let messages = receipts.iter().flat_map(|receipt| &receipt.messages);
+    let encoded: Vec<Vec<u8>> = messages.map(Encode::to_bytes).collect();
+    merkle_root(encoded.iter().map(Vec::as_slice))
 }
 
 /// Merkle root of receipts; zero for none.
@@ -115,6 +122,23 @@ impl<S: Source, V: Vm<S>> Machine<V, S> {
         }
     }
 
+    /// Takes in a message that the router delivers; the router itself takes what was sent.
+    pub fn receive(&mut self, message: &Message) -> Receipt {
+        self.vm.receive(message.hash(), message)
+    }
+
+    /// Takes in an entry of the hub's queue: a deposit, or a forced transaction, which executes as
+    /// any other.
+    pub fn enter(&mut self, spec: &V::Spec, entry: &HubEntry) -> Receipt {
+        match entry.message() {
+            Some(message) => self.vm.receive(entry.hash(), &message),
+            None => {
+                let prepared = self.prepare(spec, &entry.data);
+                self.execute(prepared.as_ref())
+            }
+        }
+    }
+
     /// Ends a range: what changed, and on request what was touched; the next range begins.
     pub fn seal(&mut self, reads: Option<&mut ReadSet>) -> WriteSet {
         let mut writes = WriteSet::default();
@@ -137,6 +161,8 @@ impl<S: Source, V: Vm<S>> Machine<V, S> {
                     let prepared = self.prepare(spec, bytes);
                     receipts.push(self.execute_input(prepared.as_ref()));
                 }
+                Step::Message(message) => receipts.push(self.receive(message)),
+                Step::Entry(entry) => receipts.push(self.enter(spec, entry)),
                 Step::Tick { time_us } => self.vm.open_tick(*time_us),
                 Step::Transaction(bytes) => {
                     let prepared = self.prepare(spec, bytes);
@@ -161,5 +187,10 @@ pub fn prepare<V: Vm<S>, S: Source>(
 }
 
 fn refusal(refused: &Refused) -> Receipt {
-    Receipt { hash: refused.hash, code: refused.reject.code.number(), payload: Vec::new() }
+    Receipt {
+        hash: refused.hash,
+        code: refused.reject.code.number(),
+        payload: Vec::new(),
+        messages: Vec::new(),
+    }
 }

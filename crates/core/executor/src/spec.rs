@@ -6,6 +6,7 @@ use atoll_types::codec::{CodecError, put_bytes};
 use atoll_types::{B256, Decode, Encode, EnvironmentId, Reader, sha256};
 use atoll_vm::evm::EvmSpec;
 use atoll_vm::exchange::ExchangeVmSpec;
+use atoll_vm::router::RouterSpec;
 
 /// Longest name of an environment.
 pub const NAME_BYTES_MAX: u32 = 32;
@@ -17,6 +18,8 @@ pub enum VmSpec {
     Exchange(ExchangeVmSpec),
     /// An EVM chain.
     Evm(EvmSpec),
+    /// The router of a network: environment 0.
+    Router(RouterSpec),
 }
 
 impl VmSpec {
@@ -25,6 +28,7 @@ impl VmSpec {
         match self {
             Self::Exchange(_) => "exchange",
             Self::Evm(_) => "evm",
+            Self::Router(_) => "router",
         }
     }
 
@@ -37,6 +41,7 @@ impl VmSpec {
                 <atoll_vm::exchange::ExchangeVm<Resident> as Vm<Resident>>::PROGRAM
             }
             Self::Evm(_) => <atoll_vm::evm::EvmVm<Resident> as Vm<Resident>>::PROGRAM,
+            Self::Router(_) => <atoll_vm::router::RouterVm<Resident> as Vm<Resident>>::PROGRAM,
         };
         let version = atoll_types::statement::PROTOCOL_VERSION.to_le_bytes();
         sha256(&[b"atoll program", &version, program.as_bytes()])
@@ -92,6 +97,10 @@ impl Encode for EnvironmentSpec {
                 out.push(1);
                 spec.encode(out);
             }
+            VmSpec::Router(spec) => {
+                out.push(2);
+                spec.encode(out);
+            }
         }
     }
 }
@@ -111,6 +120,7 @@ impl Decode for EnvironmentSpec {
         let vm = match r.u8()? {
             0 => VmSpec::Exchange(ExchangeVmSpec::decode(r)?),
             1 => VmSpec::Evm(EvmSpec::decode(r)?),
+            2 => VmSpec::Router(RouterSpec::decode(r)?),
             _ => return Err(CodecError::Invalid("vm kind")),
         };
         Ok(Self { id, name, commit_interval_slots, root_lag_slots_max, ordering, vm })

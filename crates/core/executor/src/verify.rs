@@ -16,6 +16,7 @@ use atoll_types::statement::PROTOCOL_VERSION;
 use atoll_types::{B256, Decode, Encode, NetworkId, Reader, Statement};
 use atoll_vm::evm::EvmVm;
 use atoll_vm::exchange::ExchangeVm;
+use atoll_vm::router::RouterVm;
 use atoll_vm::{Identity, Vm};
 
 /// A statement with everything needed to check it.
@@ -79,6 +80,7 @@ pub fn verify(
             verify_with::<ExchangeVm<Witnessed>>(network, spec, vm.clone(), claim)
         }
         VmSpec::Evm(vm) => verify_with::<EvmVm<Witnessed>>(network, spec, vm.clone(), claim),
+        VmSpec::Router(vm) => verify_with::<RouterVm<Witnessed>>(network, spec, vm.clone(), claim),
     }
 }
 
@@ -104,8 +106,8 @@ fn verify_with<V: Vm<Witnessed>>(
         ("last slot", statement.slots.1, expected.slots.1),
         ("start time", statement.times_us.0, expected.times_us.0),
         ("end time", statement.times_us.1, expected.times_us.1),
-        ("hub cursor before", statement.hub_cursor.0, 0),
-        ("hub cursor after", statement.hub_cursor.1, 0),
+        ("hub cursor before", statement.hub_cursor.0, expected.hub_cursor.0),
+        ("hub cursor after", statement.hub_cursor.1, expected.hub_cursor.1),
     ] {
         if claimed != found {
             return Err(VerifyError::NumberDiffers { what, claimed, found });
@@ -168,8 +170,8 @@ fn statement_of(network: NetworkId, spec: &EnvironmentSpec, range: &Range) -> St
         pre_root: B256::ZERO,
         post_root: B256::ZERO,
         batch: range.hash(),
-        hub_cursor: (0, 0),
-        inbox: B256::ZERO,
+        hub_cursor: range.hub_cursor,
+        inbox: range.inbox_root(),
         outbox: B256::ZERO,
         receipts: B256::ZERO,
         foreign_roots: B256::ZERO,

@@ -11,12 +11,14 @@ extern crate alloc;
 
 pub mod evm;
 pub mod exchange;
+pub mod router;
 
 use alloc::vec::Vec;
 use atoll_state::{Source, Tables};
-use atoll_types::codec::{CodecError, put_bytes};
+use atoll_types::codec::{CodecError, put_bytes, put_varint};
 use atoll_types::{
-    Address, B256, Decode, Encode, EnvironmentId, Lane, NetworkId, Reader, Reject, RejectCode,
+    Address, B256, Decode, Encode, EnvironmentId, Lane, Message, NetworkId, Reader, Reject,
+    RejectCode,
 };
 
 /// Which environment of which network a VM runs.
@@ -61,11 +63,15 @@ pub struct Receipt {
     pub code: u16,
     /// What happened, as the VM defines it.
     pub payload: Vec<u8>,
+    /// Money that left the environment with it, on its way to the router.
+    pub messages: Vec<Message>,
 }
 
 impl Receipt {
     /// Largest payload, in bytes.
     pub const PAYLOAD_BYTES_MAX: u32 = 1 << 24;
+    /// Most messages of one receipt.
+    pub const MESSAGES_MAX: u32 = 1 << 16;
 
     /// Why it failed, if it did.
     pub fn rejection(&self) -> Option<RejectCode> {
@@ -78,16 +84,20 @@ impl Encode for Receipt {
         out.extend_from_slice(self.hash.as_slice());
         out.extend_from_slice(&self.code.to_le_bytes());
         put_bytes(out, &self.payload);
+        put_varint(out, self.messages.len() as u64);
+        self.messages.iter().for_each(|message| message.encode(out));
     }
 }
 
 impl Decode for Receipt {
     fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        Ok(Self {
-            hash: r.b256()?,
-            code: r.u16()?,
-            payload: r.bytes("receipt payload", Self::PAYLOAD_BYTES_MAX)?.to_vec(),
-        })
+        let (hash, code) = (r.b256()?, r.u16()?);
+        let payload = r.bytes("receipt payload", Self::PAYLOAD_BYTES_MAX)?.to_vec();
+        let mut messages = Vec::new();
+        for _ in 0..r.length("messages of a receipt", Self::MESSAGES_MAX)? {
+            messages.push(Message::decode(r)?);
+        }
+        Ok(Self { hash, code, payload, messages })
     }
 }
 
@@ -153,6 +163,13 @@ pub trait Vm<S: Source>: Tables<S> + Sized {
     fn execute_input(&mut self, transaction: &Checked<Self::Transaction>) -> Receipt {
         self.execute(transaction)
     }
+
+    /// Takes in money: a deposit, a transfer from another environment, or its own message that
+    /// came back. `hash` identifies the delivery and is that of the receipt.
+    ///
+    /// Money is never lost: what cannot be credited goes back as a message of the receipt
+    /// ([`Message::bounced`]), and what came back and still cannot be credited goes out to the hub.
+    fn receive(&mut self, hash: B256, message: &Message) -> Receipt;
 
     /// Checks that money is conserved; walks all accounts, so for audits and tests only.
     fn audit(&self) -> Vec<AssetAudit>;

@@ -101,6 +101,7 @@ impl<S: Source> EvmVm<S> {
             hash: checked.hash,
             code: code.number(),
             payload: Vec::new(),
+            messages: Vec::new(),
         };
         let transaction = &checked.transaction;
         let block = *self.tables.block.get(&Singleton);
@@ -129,7 +130,12 @@ impl<S: Source> EvmVm<S> {
                     Status::Success => 0,
                     Status::Halted | Status::Reverted => RejectCode::Reverted.number(),
                 };
-                Receipt { hash: checked.hash, code, payload: receipt.to_bytes() }
+                Receipt {
+                    hash: checked.hash,
+                    code,
+                    payload: receipt.to_bytes(),
+                    messages: Vec::new(),
+                }
             }
             Err(error) => refused(refusal(&error).code),
         }

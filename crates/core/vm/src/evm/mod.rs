@@ -37,7 +37,7 @@ use crate::{AssetAudit, Checked, Identity, Receipt, SlotContext, Vm};
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use atoll_state::{Source, TableVisitor, Tables};
-use atoll_types::{B256, Reject, U256, keccak256};
+use atoll_types::{B256, Message, Reject, RejectCode, U256, keccak256};
 use objects::{
     Account, AccountKey, Block, Code, CodeKey, EvmTables, Singleton, SlotKey, StorageSlot,
 };
@@ -139,6 +139,15 @@ impl<S: Source> Vm<S> for EvmVm<S> {
 
     fn execute(&mut self, transaction: &Checked<EvmTransaction>) -> Receipt {
         self.execute_checked(transaction)
+    }
+
+    fn receive(&mut self, hash: B256, message: &Message) -> Receipt {
+        Receipt {
+            hash,
+            code: RejectCode::Unsupported.number(),
+            payload: Vec::new(),
+            messages: alloc::vec![message.bounced()],
+        }
     }
 
     fn audit(&self) -> Vec<AssetAudit> {

@@ -13,7 +13,7 @@ use atoll_exchange::{
     Placed, Refusal,
 };
 use atoll_state::object::{self, Source, Table, TableVisitor, Tables};
-use atoll_types::{Address, Encode, Reject, RejectCode};
+use atoll_types::{Address, B256, Encode, Message, Reject, RejectCode};
 
 /// The exchange over its objects.
 #[derive(Debug)]
@@ -351,6 +351,15 @@ impl<S: Source> Vm<S> for ExchangeVm<S> {
         receipt(checked, Err(Reject::new(RejectCode::NotAllowed, message)))
     }
 
+    fn receive(&mut self, hash: B256, message: &Message) -> Receipt {
+        Receipt {
+            hash,
+            code: RejectCode::Unsupported.number(),
+            payload: Vec::new(),
+            messages: alloc::vec![message.bounced()],
+        }
+    }
+
     fn audit(&self) -> Vec<AssetAudit> {
         audit(&self.exchange)
     }
@@ -361,7 +370,7 @@ fn receipt(checked: &Checked<SignedAction>, outcome: Result<ExchangeReceipt, Rej
         Ok(receipt) => (0, receipt.to_bytes()),
         Err(reject) => (reject.code.number(), String::into_bytes(reject.message)),
     };
-    Receipt { hash: checked.hash, code, payload }
+    Receipt { hash: checked.hash, code, payload, messages: Vec::new() }
 }
 
 fn audit<S: Source>(exchange: &Exchange<S>) -> Vec<AssetAudit> {
