@@ -67,7 +67,7 @@ pub use confirmations::{ChainError, ConfirmationChain, Link, includes};
 pub use evidence::{Contradiction, Evidence, evidence};
 pub use lanes::{LanePolicy, obeys, order};
 pub use port::{
-    ClosedTick, Finalised, Finality, Pending, Place, Sequencer, SequencerEvent, Supply,
+    ClosedTick, Finalised, Finality, HubQueue, Pending, Place, Sequencer, SequencerEvent, Supply,
 };
 pub use record::LogRecord;
 pub use recovery::{Leaders, Recovery, RecoveryError, Signatures};

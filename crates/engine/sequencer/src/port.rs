@@ -2,7 +2,8 @@
 
 use crate::{LogRecord, Tip};
 use atoll_types::{
-    B256, Confirmation, Reject, SlotHeader, SlotOpening, Tick, TickConfirmation, Transaction,
+    B256, Confirmation, HubEntry, Reject, SignedHeader, SlotOpening, Tick, TickConfirmation,
+    Transaction,
 };
 
 /// A transaction that waits to be ordered.
@@ -18,12 +19,25 @@ pub struct Pending {
     pub ticket: u64,
 }
 
+/// What is known of the hub's queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HubQueue {
+    /// The finalised hub block up to which the queue was read; 0 without a hub.
+    pub block: u64,
+    /// Entries from the cursor on, in order. What is too much for a slot is left for the next.
+    pub entries: Vec<HubEntry>,
+}
+
 /// What a sequencer pulls from the node. Pulling keeps the backlog where its bounds are: in the
 /// mempool.
 pub trait Supply {
     /// Oracle and model inputs for a slot about to open. May be called more than once for a slot
     /// that is then opened by somebody else.
     fn inputs(&mut self, slot: u64, time_us: u64) -> Vec<Transaction>;
+
+    /// The hub's queue from entry number `cursor` on, for a slot about to open. May be called more
+    /// than once for the same entries.
+    fn hub(&mut self, cursor: u64) -> HubQueue;
 
     /// Transactions in order of arrival: at most so many, of at most so many bytes together.
     fn pending(&mut self, transactions_max: u32, bytes_max: u32) -> Vec<Pending>;
@@ -88,7 +102,7 @@ pub enum SequencerEvent {
     /// A tick has closed: a log record.
     TickClosed(ClosedTick),
     /// A slot has ended: a log record.
-    SlotSealed(SlotHeader),
+    SlotSealed(SignedHeader),
     /// A slot is final. Not a log record.
     Finalised(Finalised),
     /// Something supplied cannot be ordered. Not a log record.

@@ -1,7 +1,7 @@
 //! The records of the slot log.
 
 use atoll_types::{
-    CodecError, Decode, Encode, Reader, SlotHeader, SlotOpening, Tick, TickConfirmation,
+    CodecError, Decode, Encode, Reader, SignedHeader, SlotOpening, Tick, TickConfirmation,
 };
 
 const OPENED: u8 = 1;
@@ -16,7 +16,7 @@ pub enum LogRecord {
     /// A tick has closed.
     Tick(Tick, TickConfirmation),
     /// A slot has ended.
-    Sealed(SlotHeader),
+    Sealed(SignedHeader),
 }
 
 impl LogRecord {
@@ -25,7 +25,7 @@ impl LogRecord {
         match self {
             Self::Opened(opening) => opening.slot,
             Self::Tick(tick, _) => tick.slot,
-            Self::Sealed(header) => header.slot,
+            Self::Sealed(sealed) => sealed.header.slot,
         }
     }
 
@@ -40,7 +40,7 @@ impl LogRecord {
         confirmation.encode(out);
     }
 
-    pub(crate) fn encode_sealed(header: &SlotHeader, out: &mut Vec<u8>) {
+    pub(crate) fn encode_sealed(header: &SignedHeader, out: &mut Vec<u8>) {
         out.push(SEALED);
         header.encode(out);
     }
@@ -61,7 +61,7 @@ impl Decode for LogRecord {
         match r.u8()? {
             OPENED => Ok(Self::Opened(SlotOpening::decode(r)?)),
             TICK => Ok(Self::Tick(Tick::decode(r)?, TickConfirmation::decode(r)?)),
-            SEALED => Ok(Self::Sealed(SlotHeader::decode(r)?)),
+            SEALED => Ok(Self::Sealed(SignedHeader::decode(r)?)),
             _ => Err(CodecError::Invalid("kind of log record")),
         }
     }

@@ -3,8 +3,8 @@
 use crate::{LogRecord, Tip};
 use atoll_types::slot::SLOT_TICKS_MAX;
 use atoll_types::{
-    Address, NetworkId, SignatureError, SlotHeader, SlotOpening, Tick, TickConfirmation,
-    Transaction,
+    Address, B256, EnvironmentId, NetworkId, SignatureError, SignedHeader, SlotOpening, Tick,
+    TickConfirmation,
 };
 
 /// Who leads in which term.
@@ -145,6 +145,22 @@ pub enum RecoveryError {
         /// Who should have; `None` when nobody leads in that term.
         leader: Option<Address>,
     },
+    /// An opening does not go on where the hub's queue was read up to.
+    #[error("log: slot {slot} has another {field} than the slot before it leads to")]
+    Hub {
+        /// The slot.
+        slot: u64,
+        /// What differs.
+        field: &'static str,
+    },
+    /// A header is not signed by the leader.
+    #[error("log: the header of slot {slot} is not signed by the leader {leader:?}")]
+    HeaderSigner {
+        /// The slot.
+        slot: u64,
+        /// Who should have; `None` when nobody leads in that term.
+        leader: Option<Address>,
+    },
     /// A header does not seal what was ordered.
     #[error("log: the header of slot {slot} has another {field} than its records give")]
     Header {
@@ -224,6 +240,16 @@ impl Recovery {
             return Err(RecoveryError::Term { slot, term: opening.term, seen: tip.term });
         }
         self.check_time(slot, opening.time_us)?;
+        let places = (opening.hub_cursor..).zip(&opening.entries);
+        for (field, fits) in [
+            ("hub block", opening.hub_block >= tip.hub_block),
+            ("hub cursor", opening.hub_cursor == tip.hub_cursor),
+            ("place in the hub's queue", places.into_iter().all(|(at, e)| e.index == at)),
+        ] {
+            if !fits {
+                return Err(RecoveryError::Hub { slot, field });
+            }
+        }
         self.tip.apply_opening(opening);
         Ok(())
     }
@@ -242,9 +268,10 @@ impl Recovery {
             return Err(RecoveryError::TickShape { slot, tick: tick.index });
         }
         self.check_time(slot, tick.time_us)?;
-        let mut after = self.tip;
-        let (before, _) =
-            after.apply_tick(tick.time_us, tick.transactions.iter().map(Transaction::hash));
+        let mut after = self.tip.clone();
+        let hashes = tick.transactions.iter().map(|t| (t.environment, t.hash()));
+        let hashes: Vec<(EnvironmentId, B256)> = hashes.collect();
+        let (before, _) = after.apply_tick(tick.time_us, hashes.into_iter());
         for (field, equal) in [
             ("term", confirmation.term == open.term),
             ("slot", confirmation.slot == slot),
@@ -275,7 +302,8 @@ impl Recovery {
         Ok(())
     }
 
-    fn sealed(&mut self, header: &SlotHeader) -> Result<(), RecoveryError> {
+    fn sealed(&mut self, sealed: &SignedHeader) -> Result<(), RecoveryError> {
+        let header = &sealed.header;
         let slot = header.slot;
         let Some(expected) = self.tip.header().filter(|expected| expected.slot == slot) else {
             let open = self.tip.open.map(|open| open.slot);
@@ -287,11 +315,19 @@ impl Recovery {
             ("parent", header.parent == expected.parent),
             ("number of ticks", header.ticks == expected.ticks),
             ("running hash", header.running == expected.running),
+            ("batches", header.batches == expected.batches),
             ("hub block", header.hub_block == expected.hub_block),
             ("hub cursor", header.hub_cursor == expected.hub_cursor),
         ] {
             if !equal {
                 return Err(RecoveryError::Header { slot, field });
+            }
+        }
+        if let Signatures::Verify(leaders) = &self.signatures {
+            let leader = leaders.of(header.term);
+            let signer = sealed.signature.recover(&header.digest(&self.network)).ok();
+            if leader.is_none() || signer != leader {
+                return Err(RecoveryError::HeaderSigner { slot, leader });
             }
         }
         self.tip.apply_header(header);

@@ -48,7 +48,7 @@ mod tests {
         let running = extend_running(&running, &B256::repeat_byte(2));
         assert_eq!(
             running.to_string(),
-            "0xba3ec3dc223468d88b168cc77e3095ae5c5b5fa712539c1a2c9d46ecf48a1209"
+            "0x35a3c12e1bbb787e1990e5de3300da743c6f7b920e23aba774214073c16ee646"
         );
     }
 }

@@ -19,8 +19,12 @@ use crate::port::{
 };
 use crate::{ConfigError, LanePolicy, SoloConfig, Tip};
 use atoll_types::crypto::SigningKey;
+use atoll_types::hub::{SLOT_ENTRIES_BYTES_MAX, SLOT_ENTRIES_MAX};
 use atoll_types::slot::TRANSACTION_BYTES_MAX;
-use atoll_types::{B256, Reject, RejectCode, SlotOpening, Tick, TickConfirmation, Transaction};
+use atoll_types::{
+    B256, HubEntry, Reject, RejectCode, SignedHeader, SlotOpening, Tick, TickConfirmation,
+    Transaction,
+};
 use std::collections::VecDeque;
 
 /// The sequencer with one validator.
@@ -88,7 +92,8 @@ impl Solo {
         let Some(header) = self.tip.header() else { return };
         self.tip.apply_header(&header);
         self.unfinalised.push_back((self.tip.slot, self.tip.parent));
-        events.push(SequencerEvent::SlotSealed(header));
+        let signature = self.key.sign(&header.digest(&self.config.network));
+        events.push(SequencerEvent::SlotSealed(SignedHeader { header, signature }));
     }
 
     fn open(&mut self, now_us: u64, supply: &mut dyn Supply, events: &mut Vec<SequencerEvent>) {
@@ -102,8 +107,19 @@ impl Solo {
             (now_us - since % self.config.slot_us).max(self.tip.time_us)
         };
         let inputs = self.accept_inputs(supply.inputs(slot, time_us), events);
-        let opening =
-            SlotOpening { slot, term: self.config.term, time_us, parent: self.tip.parent, inputs };
+        let hub_cursor = self.tip.hub_cursor;
+        let mut queue = supply.hub(hub_cursor);
+        accept_entries(hub_cursor, &mut queue.entries);
+        let opening = SlotOpening {
+            slot,
+            term: self.config.term,
+            time_us,
+            parent: self.tip.parent,
+            hub_block: queue.block.max(self.tip.hub_block),
+            hub_cursor,
+            entries: queue.entries,
+            inputs,
+        };
         self.tip.apply_opening(&opening);
         events.push(SequencerEvent::SlotOpened(opening));
     }
@@ -208,7 +224,7 @@ impl Solo {
         let ordered: Vec<Pending> =
             sources.into_iter().filter_map(|source| taken[source].take()).collect();
 
-        let hashes = ordered.iter().map(|pending| pending.hash);
+        let hashes = ordered.iter().map(|pending| (pending.transaction.environment, pending.hash));
         let (before, running) = self.tip.apply_tick(chain_us, hashes);
         let after = self.tip.running;
         let place = (open.term, open.slot, open.ticks);
@@ -233,6 +249,20 @@ impl Solo {
         let tick = Tick { slot: open.slot, index: open.ticks, time_us: chain_us, transactions };
         Some(ClosedTick { tick, confirmation, places })
     }
+}
+
+/// Keeps what one slot may hold of the entries that follow `cursor` without a gap.
+fn accept_entries(cursor: u64, entries: &mut Vec<HubEntry>) {
+    let mut bytes = 0;
+    let mut expected = cursor;
+    let fits = |entry: &&HubEntry| {
+        bytes += entry.data.len();
+        let next = entry.index == expected;
+        expected += 1;
+        next && bytes <= SLOT_ENTRIES_BYTES_MAX as usize
+    };
+    let kept = entries.iter().take(SLOT_ENTRIES_MAX as usize).take_while(fits).count();
+    entries.truncate(kept);
 }
 
 impl Sequencer for Solo {

@@ -2,7 +2,8 @@
 
 use crate::running;
 use atoll_types::confirmation::extend_running;
-use atoll_types::{B256, NetworkId, SlotHeader, SlotOpening};
+use atoll_types::slot::Parts;
+use atoll_types::{B256, EnvironmentId, NetworkId, SlotHeader, SlotOpening};
 
 /// A slot that is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub struct OpenSlot {
 }
 
 /// Where the chain stands: all that a sequencer needs to go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tip {
     /// The last sealed slot; 0 is genesis.
     pub slot: u64,
@@ -32,8 +33,14 @@ pub struct Tip {
     pub running: B256,
     /// The latest time on the chain, microseconds since the Unix epoch.
     pub time_us: u64,
+    /// The hub block up to which the hub's queue was read.
+    pub hub_block: u64,
+    /// Entries of the hub's queue taken so far, those of the open slot included.
+    pub hub_cursor: u64,
     /// The slot that is open.
     pub open: Option<OpenSlot>,
+    /// What the open slot has given each environment so far.
+    pub parts: Parts,
 }
 
 impl Tip {
@@ -46,7 +53,10 @@ impl Tip {
             term: 0,
             running: running::genesis(network),
             time_us: 0,
+            hub_block: 0,
+            hub_cursor: 0,
             open: None,
+            parts: Parts::default(),
         }
     }
 
@@ -59,7 +69,10 @@ impl Tip {
             term: header.term,
             running: header.running,
             time_us: header.time_us,
+            hub_block: header.hub_block,
+            hub_cursor: header.hub_cursor,
             open: None,
+            parts: Parts::default(),
         }
     }
 
@@ -73,8 +86,9 @@ impl Tip {
             parent: self.parent,
             ticks: open.ticks,
             running: self.running,
-            hub_block: 0,
-            hub_cursor: 0,
+            batches: self.parts.root(),
+            hub_block: self.hub_block,
+            hub_cursor: self.hub_cursor,
         })
     }
 
@@ -82,6 +96,9 @@ impl Tip {
         self.running = running::open(&self.running, opening);
         self.term = opening.term;
         self.time_us = opening.time_us;
+        self.hub_block = opening.hub_block;
+        self.hub_cursor = opening.hub_cursor_after();
+        self.parts = Parts::open(opening);
         self.open = Some(OpenSlot {
             slot: opening.slot,
             term: opening.term,
@@ -95,18 +112,19 @@ impl Tip {
     pub(crate) fn apply_tick(
         &mut self,
         time_us: u64,
-        hashes: impl Iterator<Item = B256>,
+        transactions: impl Iterator<Item = (EnvironmentId, B256)> + Clone,
     ) -> (B256, Vec<B256>) {
         let Some(open) = &mut self.open else { return (self.running, Vec::new()) };
+        self.parts.tick(time_us, transactions.clone());
         let before = running::begin_tick(&self.running, open.slot, open.ticks, time_us);
         open.ticks += 1;
         self.time_us = time_us;
         self.running = before;
-        let step = |hash| {
+        let step = |(_, hash)| {
             self.running = extend_running(&self.running, &hash);
             self.running
         };
-        (before, hashes.map(step).collect())
+        (before, transactions.map(step).collect())
     }
 
     pub(crate) fn apply_header(&mut self, header: &SlotHeader) {

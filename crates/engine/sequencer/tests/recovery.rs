@@ -51,7 +51,7 @@ fn tick(log: &mut [LogRecord], nth: usize) -> (&mut Tick, &mut TickConfirmation)
 
 fn header(log: &mut [LogRecord], nth: usize) -> &mut SlotHeader {
     let mut all = log.iter_mut().filter_map(|record| match record {
-        LogRecord::Sealed(header) => Some(header),
+        LogRecord::Sealed(sealed) => Some(&mut sealed.header),
         _ => None,
     });
     all.nth(nth).unwrap()
@@ -140,6 +140,7 @@ fn changed_headers_are_found() {
         ("parent", |h| h.parent = B256::repeat_byte(9)),
         ("number of ticks", |h| h.ticks += 1),
         ("running hash", |h| h.running = B256::ZERO),
+        ("batches", |h| h.batches = B256::ZERO),
         ("hub block", |h| h.hub_block = 1),
         ("hub cursor", |h| h.hub_cursor = 1),
     ] {
@@ -159,12 +160,36 @@ fn signatures_are_checked_unless_the_log_is_trusted() {
     let mut log = log();
     forge(&mut log);
     let genesis = Tip::genesis(&network());
-    Recovery::replay(network(), Signatures::Trust, genesis, &log).unwrap();
+    Recovery::replay(network(), Signatures::Trust, genesis.clone(), &log).unwrap();
     let nobody = Signatures::Verify(Leaders::schedule(vec![(2, key().address())]));
     assert!(matches!(
         Recovery::replay(network(), nobody, genesis, &self::log()).unwrap_err(),
         RecoveryError::Signer { leader: None, .. }
     ));
+}
+
+#[test]
+fn a_header_is_signed_by_the_leader() {
+    let error = after(|l| {
+        let sealed = l.iter_mut().find_map(|record| match record {
+            LogRecord::Sealed(sealed) => Some(sealed),
+            _ => None,
+        });
+        sealed.unwrap().signature.r[5] ^= 1;
+    });
+    let leader = Some(key().address());
+    assert_eq!(error, RecoveryError::HeaderSigner { slot: 1, leader });
+}
+
+#[test]
+fn the_hubs_queue_is_read_without_a_gap() {
+    for (field, change) in [
+        ("hub block", (|o| o.hub_block = 0) as fn(&mut SlotOpening)),
+        ("hub cursor", |o| o.hub_cursor += 1),
+    ] {
+        let error = after(|l| change(opening(l, 1)));
+        assert_eq!(error, RecoveryError::Hub { slot: 2, field });
+    }
 }
 
 #[test]
@@ -176,9 +201,9 @@ fn an_error_leaves_the_recovery_where_it_stood() {
         match &mut bad[0] {
             LogRecord::Opened(opening) => opening.parent = B256::repeat_byte(1),
             LogRecord::Tick(_, confirmation) => confirmation.signature.s = [0xff; 32],
-            LogRecord::Sealed(header) => header.running = B256::ZERO,
+            LogRecord::Sealed(sealed) => sealed.header.running = B256::ZERO,
         }
-        let before = *recovery.tip();
+        let before = recovery.tip().clone();
         recovery.push(&bad[0]).unwrap_err();
         assert_eq!(recovery.tip(), &before);
         recovery.push(record).unwrap();
@@ -197,6 +222,6 @@ fn records_round_trip_and_their_encoding_is_golden() {
     assert!(LogRecord::from_bytes(&[0]).is_err());
     assert_eq!(
         atoll_types::sha256(&[&all]).to_string(),
-        "0x3bd304e66d43da62b844358d700e6a0e4713158e8ddb53bb5550d9aff3088bd9"
+        "0x222c035521451146b73c3580f9fc2512b4ca7e6206b86c2fe7da4a32348ff682"
     );
 }

@@ -7,7 +7,7 @@ use atoll_sequencer::{
     ConfirmationChain, Leaders, LogRecord, Recovery, Sequencer, SequencerEvent, Signatures, Solo,
     SoloConfig, Tip,
 };
-use atoll_types::{Decode, EnvironmentId, TickConfirmation, Transaction};
+use atoll_types::{Decode, EnvironmentId, SignedHeader, TickConfirmation, Transaction};
 use common::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -79,8 +79,8 @@ impl World {
                 let before = self.promised.insert(place, promise);
                 assert_eq!(before, None, "promised twice: {place:?}");
             }
-            SequencerEvent::SlotSealed(header) if self.random.below(3) > 0 => {
-                solo.on_durable(header.slot);
+            SequencerEvent::SlotSealed(sealed) if self.random.below(3) > 0 => {
+                solo.on_durable(sealed.header.slot);
             }
             SequencerEvent::Finalised(finalised) => {
                 self.finalised.insert(finalised.slot, finalised.header_hash);
@@ -118,7 +118,7 @@ impl World {
                     }
                     (ticks, time_us) = (ticks + 1, tick.time_us);
                 }
-                LogRecord::Sealed(header) => {
+                LogRecord::Sealed(SignedHeader { header, .. }) => {
                     assert_eq!((header.slot, header.ticks), (slot, ticks));
                     assert!(time_us < header.time_us + config.slot_us);
                     parent = header.hash();

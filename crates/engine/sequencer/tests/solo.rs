@@ -8,7 +8,7 @@ use atoll_sequencer::{
 };
 use atoll_types::confirmation::running_hashes;
 use atoll_types::slot::TRANSACTION_BYTES_MAX;
-use atoll_types::{B256, Lane, RejectCode};
+use atoll_types::{Address, B256, EntryKind, HubEntry, Lane, RejectCode, U256};
 use common::*;
 
 /// Some moment; slots start on a grid from it.
@@ -72,7 +72,7 @@ fn what_arrives_in_one_slot_and_is_due_in_the_next_belongs_to_the_next() {
     else {
         panic!("{events:?}")
     };
-    assert_eq!((header.ticks, opening.slot, opening.time_us), (0, 2, T + 100_000));
+    assert_eq!((header.header.ticks, opening.slot, opening.time_us), (0, 2, T + 100_000));
     assert_eq!((closed.tick.slot, closed.tick.index), (2, 0));
 }
 
@@ -207,12 +207,12 @@ fn a_new_term_seals_the_open_slot_of_the_old_one_and_a_lower_one_is_refused() {
     let mut queue = Queue::default();
     first.poll(T, &mut queue);
     let other = SoloConfig { term: 2, ..config() };
-    let mut second = Solo::new(other, key(), *first.tip()).unwrap();
+    let mut second = Solo::new(other, key(), first.tip().clone()).unwrap();
     let outcome = drive(&mut second, &mut queue, T + 1_000, T + 150_000);
     assert_eq!(outcome.headers()[0].term, 1);
     let LogRecord::Opened(opening) = &outcome.log[1] else { panic!() };
     assert_eq!((opening.slot, opening.term, opening.time_us), (2, 2, T + 100_000));
-    let refused = Solo::new(config(), key(), *second.tip()).unwrap_err();
+    let refused = Solo::new(config(), key(), second.tip().clone()).unwrap_err();
     assert_eq!(refused, ConfigError::Term { term: 1, seen: 2 });
 }
 
@@ -234,4 +234,40 @@ fn settings_out_of_range_are_refused() {
             other => panic!("{what}: {other:?}"),
         }
     }
+}
+
+#[test]
+fn a_slot_takes_the_hubs_queue_in_order_and_within_its_bounds() {
+    let entry = |index: u64, bytes: usize| HubEntry {
+        index,
+        kind: EntryKind::Forced,
+        environment: EVM,
+        from: Address::ZERO,
+        to: Address::ZERO,
+        token: Address::ZERO,
+        amount: U256::ZERO,
+        data: vec![1; bytes],
+        time_s: 5,
+    };
+    let mut solo = solo(config());
+    let mut queue = Queue::default();
+    // 32 KiB each: eight fill a slot, the rest waits; then come more small ones than a slot takes.
+    queue.hub = (0..10).map(|index| entry(index, 32 * 1024)).collect();
+    queue.hub.extend((10..100).map(|index| entry(index, 1)));
+    let outcome = drive(&mut solo, &mut queue, T, T + 350_000);
+    let taken: Vec<(u64, usize)> = outcome
+        .log
+        .iter()
+        .filter_map(|record| match record {
+            LogRecord::Opened(opening) => Some((opening.hub_cursor, opening.entries.len())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(taken, [(0, 8), (8, 64), (72, 28), (100, 0)]);
+    let cursors: Vec<u64> = outcome.headers().iter().map(|header| header.hub_cursor).collect();
+    assert_eq!(cursors, [8, 72, 100]);
+    // A queue with a hole is not read past it.
+    queue.hub = vec![entry(101, 1)];
+    let outcome = drive(&mut solo, &mut queue, T + 350_001, T + 500_000);
+    assert!(outcome.headers().iter().all(|header| header.hub_cursor == 100));
 }

@@ -2,11 +2,11 @@
 #![allow(dead_code, unreachable_pub)]
 
 use atoll_sequencer::{
-    ClosedTick, Finalised, LanePolicy, LogRecord, Pending, Sequencer, SequencerEvent, Solo,
-    SoloConfig, Supply, Tip,
+    ClosedTick, Finalised, HubQueue, LanePolicy, LogRecord, Pending, Sequencer, SequencerEvent,
+    Solo, SoloConfig, Supply, Tip,
 };
 use atoll_types::crypto::SigningKey;
-use atoll_types::{B256, Decode, EnvironmentId, Lane, NetworkId, Transaction};
+use atoll_types::{B256, Decode, EnvironmentId, HubEntry, Lane, NetworkId, Transaction};
 use std::collections::VecDeque;
 
 pub const EXCHANGE: EnvironmentId = EnvironmentId(1);
@@ -58,6 +58,8 @@ pub fn sized(
 pub struct Queue {
     pub inputs: Vec<Transaction>,
     pub pending: VecDeque<Pending>,
+    /// The hub's queue.
+    pub hub: Vec<HubEntry>,
     /// Gives more than was asked for.
     pub lavish: bool,
 }
@@ -65,6 +67,11 @@ pub struct Queue {
 impl Supply for Queue {
     fn inputs(&mut self, _slot: u64, _time_us: u64) -> Vec<Transaction> {
         std::mem::take(&mut self.inputs)
+    }
+
+    fn hub(&mut self, cursor: u64) -> HubQueue {
+        let entries = self.hub.iter().filter(|entry| entry.index >= cursor).cloned().collect();
+        HubQueue { block: 7, entries }
     }
 
     fn pending(&mut self, transactions_max: u32, bytes_max: u32) -> Vec<Pending> {
@@ -114,7 +121,7 @@ impl Outcome {
 
     pub fn headers(&self) -> Vec<atoll_types::SlotHeader> {
         let sealed = |record: &LogRecord| match record {
-            LogRecord::Sealed(header) => Some(header.clone()),
+            LogRecord::Sealed(sealed) => Some(sealed.header.clone()),
             _ => None,
         };
         self.log.iter().filter_map(sealed).collect()
