@@ -85,10 +85,11 @@ impl Network {
 /// Boots node and gateway.
 pub(crate) async fn boot(
     args: &DevArgs,
-    specs: Vec<EnvironmentSpec>,
+    mut specs: Vec<EnvironmentSpec>,
     name: &str,
     data_dir: &Path,
 ) -> Result<Network> {
+    specs.push(specs::router(&specs));
     let network = specs::network(name, &specs);
     let stats = Arc::new(Stats::new());
 
@@ -115,6 +116,7 @@ pub(crate) async fn boot(
                 observers.insert(spec.id, Arc::new(observer));
                 heads.insert(spec.id, sender);
             }
+            VmSpec::Router(_) => {}
         }
     }
     let config = NodeConfig {
@@ -203,6 +205,7 @@ fn guide(shared: &Shared, address: &str) -> String {
         let environment = hosted.environment();
         let spec = environment.spec();
         lines.push(match &spec.vm {
+            VmSpec::Router(_) => continue,
             VmSpec::Exchange(vm) => {
                 let markets: Vec<_> =
                     vm.exchange.spec().markets.iter().map(|m| m.name.as_str()).collect();
@@ -244,7 +247,7 @@ fn ports(
                 let observer = observers[&live.spec.id].clone();
                 venue = Some(ExchangeAdapter::new(shared.clone(), live.clone(), observer));
             }
-            Hosted::Exchange(_) => {}
+            Hosted::Exchange(_) | Hosted::Router(_) => {}
         }
     }
     Ports {
@@ -290,7 +293,7 @@ pub(crate) fn start_market(
             Hosted::Evm(live) if args.rate > 0 => {
                 tokio::spawn(builtin::run_evm(shared.clone(), live.clone(), stopped.clone()));
             }
-            Hosted::Evm(_) => {}
+            Hosted::Evm(_) | Hosted::Router(_) => {}
         }
     }
     market

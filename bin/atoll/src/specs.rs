@@ -10,9 +10,11 @@ use atoll_exchange::{
 use atoll_executor::EnvironmentSpec;
 use atoll_executor::spec::{NAME_BYTES_MAX, Ordering, VmSpec};
 use atoll_types::crypto::SigningKey;
+use atoll_types::hub::ROUTER;
 use atoll_types::{Address, EnvironmentId, NetworkId, U256};
 use atoll_vm::evm::{BaseFee, EvmSpec, GenesisAccount, Hardfork};
 use atoll_vm::exchange::{ExchangeVmSpec, GenesisBalance};
+use atoll_vm::router::{Funding, RoutedEnvironment, RouterSpec};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,6 +26,9 @@ pub(crate) const BUILT_IN: [(&str, &str); 2] = [
 ];
 /// Prefix of accounts whose keys anyone can derive.
 const DEVELOPMENT: &str = "development:";
+/// Slots from sending a message to its delivery: one more than it must be, so that an environment
+/// may be a slot behind before the others wait for it.
+const MESSAGE_DELAY_SLOTS: u32 = 2;
 /// Decimals of the EVM's native currency.
 const NATIVE_DECIMALS: u32 = 18;
 
@@ -416,6 +421,9 @@ fn parse_inner(text: &str) -> Result<EnvironmentSpec> {
         let expected = format!("1 to {NAME_BYTES_MAX} lower-case letters, digits and dashes");
         return Err(wrong("name", &file.name, &expected));
     }
+    if file.id == ROUTER.0 {
+        bail!("id is 0; expected 1 or more: 0 is the network's router");
+    }
     for (key, value, max) in [
         ("commit_interval_slots", file.commit_interval_slots, 10_000),
         ("root_lag_slots_max", file.root_lag_slots_max, 100_000),
@@ -503,6 +511,39 @@ pub(crate) fn load_all(folder: Option<&Path>) -> Result<Vec<EnvironmentSpec>> {
         }
     }
     Ok(specs)
+}
+
+/// The router of a network with these environments: it has a root whenever one of them has.
+pub(crate) fn router(specs: &[EnvironmentSpec]) -> EnvironmentSpec {
+    let environments =
+        specs.iter().map(|spec| RoutedEnvironment { id: spec.id, funded: funding(spec) });
+    let interval = specs.iter().map(|spec| spec.commit_interval_slots).min().unwrap_or(1);
+    let lag = specs.iter().map(|spec| spec.root_lag_slots_max).max().unwrap_or(2);
+    EnvironmentSpec {
+        id: ROUTER,
+        name: "router".into(),
+        commit_interval_slots: interval,
+        root_lag_slots_max: lag.max(interval + 1),
+        ordering: Ordering::Arrival,
+        vm: VmSpec::Router(RouterSpec {
+            message_delay_slots: MESSAGE_DELAY_SLOTS,
+            environments: environments.collect(),
+        }),
+    }
+}
+
+/// What an environment's genesis holds of each token that can leave it.
+fn funding(spec: &EnvironmentSpec) -> Vec<Funding> {
+    let mut sums: BTreeMap<Address, U256> = BTreeMap::new();
+    match &spec.vm {
+        VmSpec::Evm(evm) => {
+            let total = evm.genesis.iter().fold(U256::ZERO, |sum, account| sum + account.balance);
+            sums.insert(Address::ZERO, total);
+        }
+        VmSpec::Exchange(_) | VmSpec::Router(_) => {}
+    }
+    let funded = sums.into_iter().filter(|(_, amount)| !amount.is_zero());
+    funded.map(|(token, amount)| Funding { token, amount }).collect()
 }
 
 /// The network that these specs make.

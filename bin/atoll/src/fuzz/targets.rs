@@ -36,11 +36,12 @@ impl World {
     pub(super) fn record() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
-        let specs = specs::load_all(None).unwrap();
-        let network = specs::network("fuzz", &specs);
+        let mut specs = specs::load_all(None).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         runtime.block_on(trade(specs.clone(), &data));
         drop(runtime);
+        specs.push(specs::router(&specs));
+        let network = specs::network("fuzz", &specs);
         let mut reader = LogReader::open(DataDirView::open(&data).unwrap().log_dir(), 1).unwrap();
         let mut records = Vec::new();
         while let Some(record) = reader.next_record().unwrap() {
@@ -98,6 +99,7 @@ async fn trade(specs: Vec<EnvironmentSpec>, data: &std::path::Path) {
             Hosted::Evm(live) => {
                 tokio::spawn(builtin::run_evm(shared.clone(), live.clone(), stopped.clone()));
             }
+            Hosted::Router(_) => {}
         }
     }
     tokio::time::sleep(Duration::from_millis(1_600)).await;
@@ -133,7 +135,7 @@ pub(super) fn all(world: &World) -> Vec<Target> {
         })
     };
     let headers = world.records.iter().filter_map(|record| match record {
-        LogRecord::Sealed(header) => Some(header),
+        LogRecord::Sealed(sealed) => Some(&sealed.header),
         _ => None,
     });
     let mut targets = vec![
@@ -163,6 +165,7 @@ pub(super) fn all(world: &World) -> Vec<Target> {
                     EvmVm::<Resident>::check(&identity, &vm, bytes).is_ok()
                 }));
             }
+            VmSpec::Router(_) => {}
         }
         targets.push(objects(world, spec));
     }
@@ -196,6 +199,7 @@ fn objects(world: &World, spec: &EnvironmentSpec) -> Target {
     let name = match spec.vm {
         VmSpec::Exchange(_) => "exchange-object",
         VmSpec::Evm(_) => "evm-object",
+        VmSpec::Router(_) => "router-object",
     };
     let own = world.claims.iter().filter(|(s, _)| s.id == spec.id);
     let pairs = own.flat_map(|(_, claim)| claim.witness.objects.iter());

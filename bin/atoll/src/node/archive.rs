@@ -7,11 +7,12 @@ use atoll_executor::machine::receipts_root;
 use atoll_storage::{History, HistoryBatch, Table};
 use atoll_types::codec::{put_bytes, put_varint};
 use atoll_types::{
-    B256, CodecError, Decode, Encode, EnvironmentId, Reader, SlotHeader, TickConfirmation,
+    B256, CodecError, Decode, Encode, EnvironmentId, Reader, SignedHeader, SlotHeader,
+    TickConfirmation,
 };
 use atoll_vm::Receipt;
 
-/// slot → header.
+/// slot → header with the leader's signature.
 const HEADERS: Table = Table::new("headers");
 /// environment, slot → record; only of slots that hold something for the environment.
 const RECORDS: Table = Table::new("records");
@@ -129,8 +130,12 @@ impl Archive {
         })
     }
 
-    pub(crate) fn header(&self, slot: u64) -> anyhow::Result<Option<SlotHeader>> {
+    pub(crate) fn sealed(&self, slot: u64) -> anyhow::Result<Option<SignedHeader>> {
         self.value(HEADERS, &slot.to_be_bytes())
+    }
+
+    pub(crate) fn header(&self, slot: u64) -> anyhow::Result<Option<SlotHeader>> {
+        Ok(self.sealed(slot)?.map(|sealed| sealed.header))
     }
 
     pub(crate) fn slot_by_hash(&self, hash: &B256) -> anyhow::Result<Option<u64>> {
@@ -244,10 +249,11 @@ impl Archive {
 /// Adds a sealed slot's header and signed ticks.
 pub(crate) fn put_header(
     batch: &mut HistoryBatch,
-    header: &SlotHeader,
+    sealed: &SignedHeader,
     ticks: &[TickConfirmation],
 ) {
-    batch.put(HEADERS, header.slot.to_be_bytes(), header.to_bytes());
+    let header = &sealed.header;
+    batch.put(HEADERS, header.slot.to_be_bytes(), sealed.to_bytes());
     batch.put(SLOTS_BY_HASH, header.hash().0, header.slot.to_le_bytes());
     for tick in ticks {
         let key = [&tick.slot.to_be_bytes()[..], &tick.tick.to_be_bytes()].concat();

@@ -5,6 +5,7 @@ use super::driver::{Driver, DriverMessage, Threads};
 use super::environment::{Live, Observer, Runner};
 use super::historian::Historian;
 use super::keeper::{self, Keeper, SnapshotPolicy};
+use super::router::Router;
 use super::{Hosted, Shared, replay};
 use crate::stats::Stats;
 use anyhow::{Context, Result, bail};
@@ -62,6 +63,7 @@ pub(crate) fn host(network: NetworkId, spec: &EnvironmentSpec, seed: u64) -> Hos
     let hosted = match &spec.vm {
         VmSpec::Exchange(_) => Live::new(network, spec, seed).map(Arc::new).map(Hosted::Exchange),
         VmSpec::Evm(_) => Live::new(network, spec, seed).map(Arc::new).map(Hosted::Evm),
+        VmSpec::Router(_) => Live::new(network, spec, seed).map(Arc::new).map(Hosted::Router),
     };
     hosted.expect("the VM is chosen by the spec's own kind")
 }
@@ -153,12 +155,17 @@ impl Node {
             observer.iter().for_each(|observer| observer.restored(hosted));
             Runner::new(environment, observer)
         };
-        let mut runners: Vec<Runner> = hosted.iter().map(runner).collect();
+        let routed = |hosted: &&Hosted| !matches!(hosted, Hosted::Router(_));
+        let mut runners: Vec<Runner> = hosted.iter().filter(routed).map(runner).collect();
+        let mut router = hosted.iter().find_map(|hosted| match hosted {
+            Hosted::Router(live) => Some(Router::new(live.clone())),
+            _ => None,
+        });
         let tip = match snapshot_header.slot {
             0 => Tip::genesis(&network),
             _ => Tip::after(&snapshot_header),
         };
-        let replayed = replay::run(network, &log, tip, &mut runners, &mut keeper)?;
+        let replayed = replay::run(network, &log, tip, &mut runners, &mut router, &mut keeper)?;
         // Who asks about the past finds it from the first moment on.
         historian.sync()?;
         drop(historian);
@@ -202,14 +209,16 @@ impl Node {
             messages,
             mempool: Mempool::new(limits, queueing)?,
             runners,
+            router,
             keeper,
             historian: historian_thread,
+            opening: replayed.opening,
             open_ticks: replayed.open_ticks,
         };
         let threads = driver.start()?;
         // The first slot opens at once; nothing is admitted before.
         let opened = |hosted: &Hosted| hosted.environment().gate().opened.load(Relaxed);
-        while !shared.environments.iter().all(opened) {
+        while !shared.environments.iter().filter(routed).all(opened) {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
         Ok(Self { shared, threads, _data_dir: data_dir })

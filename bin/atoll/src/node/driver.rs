@@ -6,13 +6,17 @@
 use super::Shared;
 use super::environment::{AnyChecked, Item, Place, Runner, SlotResult};
 use super::keeper::{Keeper, KeptSlot};
+use super::router::Router;
 use crate::stats::Stats;
 use atoll_mempool::{Mempool, PendingTransaction};
-use atoll_sequencer::{ClosedTick, LogRecord, Pending, Sequencer, SequencerEvent, Solo, Supply};
+use atoll_sequencer::{
+    ClosedTick, HubQueue, LogRecord, Pending, Sequencer, SequencerEvent, Solo, Supply,
+};
 use atoll_storage::{Durability, Log, RecordRef, SyncHandle};
+use atoll_types::hub::SLOT_ENTRIES_MAX;
 use atoll_types::{
-    B256, Confirmation, EnvironmentId, Reject, RejectCode, SlotHeader, SlotOpening,
-    TickConfirmation, Transaction,
+    B256, Confirmation, EnvironmentId, Message, Reject, RejectCode, SignedHeader, SlotHeader,
+    SlotOpening, TickConfirmation, Transaction,
 };
 use atoll_vm::Receipt;
 use std::collections::{BTreeMap, HashMap};
@@ -82,8 +86,9 @@ enum EnvironmentMessage {
     Seal(SlotHeader),
 }
 
-enum KeeperMessage {
-    Sealed(SlotHeader, Vec<TickConfirmation>),
+/// What the router's thread waits for of each slot.
+enum RouterMessage {
+    Sealed(Arc<SlotOpening>, SignedHeader, Vec<TickConfirmation>),
     /// An environment's part of a slot; none if it is halted.
     Result(u64, Option<Box<SlotResult>>),
 }
@@ -92,6 +97,7 @@ enum KeeperMessage {
 pub(crate) struct Threads {
     driver: JoinHandle<()>,
     environments: Vec<JoinHandle<()>>,
+    router: JoinHandle<()>,
     keeper: JoinHandle<()>,
     historian: JoinHandle<()>,
     syncer: JoinHandle<()>,
@@ -101,7 +107,7 @@ impl Threads {
     pub(crate) fn join(self) -> anyhow::Result<()> {
         let mut all = vec![self.driver];
         all.extend(self.environments);
-        all.extend([self.keeper, self.historian, self.syncer]);
+        all.extend([self.router, self.keeper, self.historian, self.syncer]);
         for thread in all {
             let name = thread.thread().name().unwrap_or("?").to_string();
             thread.join().map_err(|_| anyhow::anyhow!("the {name} thread panicked"))?;
@@ -118,11 +124,19 @@ pub(crate) fn now_us() -> u64 {
 struct Mailbox {
     mempool: Mempool,
     inputs: Vec<Transaction>,
+    /// What was read of the hub's queue and is not ordered yet.
+    hub: HubQueue,
 }
 
 impl Supply for Mailbox {
     fn inputs(&mut self, _: u64, _: u64) -> Vec<Transaction> {
         std::mem::take(&mut self.inputs)
+    }
+
+    fn hub(&mut self, cursor: u64) -> HubQueue {
+        self.hub.entries.retain(|entry| entry.index >= cursor);
+        let entries = self.hub.entries.iter().take(SLOT_ENTRIES_MAX as usize).cloned().collect();
+        HubQueue { block: self.hub.block, entries }
     }
 
     fn pending(&mut self, transactions_max: u32, bytes_max: u32) -> Vec<Pending> {
@@ -146,33 +160,48 @@ pub(crate) struct Driver {
     pub(crate) messages: Receiver<DriverMessage>,
     pub(crate) mempool: Mempool,
     pub(crate) runners: Vec<Runner>,
+    pub(crate) router: Option<Router>,
     pub(crate) keeper: Keeper,
     pub(crate) historian: JoinHandle<()>,
-    /// Signed ticks of a slot that the last process left open.
+    /// A slot that the last process left open.
+    pub(crate) opening: Option<Arc<SlotOpening>>,
+    /// Its signed ticks.
     pub(crate) open_ticks: Vec<TickConfirmation>,
 }
 
 impl Driver {
     /// Starts the threads.
     pub(crate) fn start(self) -> anyhow::Result<Threads> {
-        let (to_keeper, keeper_messages) = sync_channel(ENVIRONMENT_QUEUE);
+        let (to_router, router_messages) = sync_channel(ENVIRONMENT_QUEUE);
+        let tip = self.sequencer.tip();
+        // An environment reads one inbox for each slot that it opens.
+        let first = tip.slot + 1 + u64::from(tip.open.is_some());
         let mut environments = Vec::new();
         let mut senders = BTreeMap::new();
-        let expected = self.runners.len();
+        let mut inboxes = BTreeMap::new();
         for runner in self.runners {
             let (sender, receiver) = sync_channel(ENVIRONMENT_QUEUE);
-            senders.insert(runner.environment().id(), sender);
-            let (shared, keeper) = (self.shared.clone(), to_keeper.clone());
+            let (to_inbox, inbox) = std::sync::mpsc::channel();
+            let id = runner.environment().id();
+            senders.insert(id, sender);
+            inboxes.insert(id, to_inbox);
+            let (shared, router) = (self.shared.clone(), to_router.clone());
             let name = runner.environment().spec().name.clone();
             let thread = std::thread::Builder::new().name(name);
             environments.push(thread.spawn(move || {
-                run_environment(runner, &receiver, &keeper, &shared);
+                run_environment(runner, &receiver, &inbox, &router, &shared);
             })?);
         }
+        let (to_keeper, kept) = sync_channel(ENVIRONMENT_QUEUE);
+        let routing = Routing { router: self.router, inboxes, keeper: to_keeper };
+        routing.deliver_first(tip.slot, first);
+        let router = std::thread::Builder::new()
+            .name("router".into())
+            .spawn(move || routing.run(&router_messages))?;
         let keeper = self.keeper;
         let keeper = std::thread::Builder::new()
             .name("keeper".into())
-            .spawn(move || run_keeper(keeper, &keeper_messages, expected))?;
+            .spawn(move || run_keeper(keeper, &kept))?;
         let (to_syncer, sealed) = std::sync::mpsc::channel();
         let (sync, shared) = (self.log.sync_handle(), self.shared.clone());
         let syncer = std::thread::Builder::new()
@@ -184,12 +213,17 @@ impl Driver {
             log: self.log,
             durability: self.durability,
             keep_log: self.keep_log,
-            mailbox: Mailbox { mempool: self.mempool, inputs: Vec::new() },
+            mailbox: Mailbox {
+                mempool: self.mempool,
+                inputs: Vec::new(),
+                hub: HubQueue::default(),
+            },
             waiting: HashMap::new(),
             next_ticket: 0,
             environments: senders,
-            keeper: to_keeper,
+            router: to_router,
             syncer: to_syncer,
+            opening: self.opening,
             slot_ticks: self.open_ticks,
             records: Vec::new(),
         };
@@ -197,7 +231,7 @@ impl Driver {
         let driver = std::thread::Builder::new()
             .name("driver".into())
             .spawn(move || order.run(&messages))?;
-        Ok(Threads { driver, environments, keeper, historian: self.historian, syncer })
+        Ok(Threads { driver, environments, router, keeper, historian: self.historian, syncer })
     }
 }
 
@@ -211,9 +245,11 @@ struct Order {
     waiting: HashMap<u64, Waiting>,
     next_ticket: u64,
     environments: BTreeMap<EnvironmentId, SyncSender<EnvironmentMessage>>,
-    keeper: SyncSender<KeeperMessage>,
+    router: SyncSender<RouterMessage>,
     syncer: Sender<u64>,
-    /// Signed ticks of the open slot.
+    /// The open slot.
+    opening: Option<Arc<SlotOpening>>,
+    /// Its signed ticks.
     slot_ticks: Vec<TickConfirmation>,
     records: Vec<u8>,
 }
@@ -324,6 +360,7 @@ impl Order {
                 SequencerEvent::SlotOpened(opening) => {
                     self.slot_ticks.clear();
                     let opening = Arc::new(opening);
+                    self.opening = Some(opening.clone());
                     for sender in self.environments.values() {
                         send(sender, EnvironmentMessage::Open(opening.clone()));
                     }
@@ -356,7 +393,7 @@ impl Order {
             let slot = match event {
                 SequencerEvent::SlotOpened(opening) => opening.slot,
                 SequencerEvent::TickClosed(closed) => closed.tick.slot,
-                SequencerEvent::SlotSealed(header) => header.slot,
+                SequencerEvent::SlotSealed(sealed) => sealed.header.slot,
                 SequencerEvent::Finalised(_) | SequencerEvent::Refused { .. } => continue,
             };
             if event.encode_record(&mut self.records) {
@@ -417,12 +454,15 @@ impl Order {
         }
     }
 
-    fn seal(&mut self, header: SlotHeader) {
+    fn seal(&mut self, sealed: SignedHeader) {
+        let header = sealed.header.clone();
         Stats::add(&self.shared.stats.slots, 1);
         *self.shared.head.write() = header.clone();
         let ticks = std::mem::take(&mut self.slot_ticks);
         let _ = self.syncer.send(header.slot);
-        let _ = self.keeper.send(KeeperMessage::Sealed(header.clone(), ticks));
+        if let Some(opening) = self.opening.take() {
+            let _ = self.router.send(RouterMessage::Sealed(opening, sealed, ticks));
+        }
         for sender in self.environments.values() {
             send(sender, EnvironmentMessage::Seal(header.clone()));
         }
@@ -438,12 +478,17 @@ fn send(sender: &SyncSender<EnvironmentMessage>, message: EnvironmentMessage) {
 fn run_environment(
     mut runner: Runner,
     messages: &Receiver<EnvironmentMessage>,
-    keeper: &SyncSender<KeeperMessage>,
+    inbox: &Receiver<Vec<Message>>,
+    router: &SyncSender<RouterMessage>,
     shared: &Shared,
 ) {
     while let Ok(message) = messages.recv() {
         match message {
-            EnvironmentMessage::Open(opening) => runner.open(&opening),
+            EnvironmentMessage::Open(opening) => {
+                // Waits only when another environment is more slots behind than messages take.
+                let Ok(inbox) = inbox.recv() else { return };
+                runner.open(&opening, &inbox);
+            }
             EnvironmentMessage::Tick(closed, mut items, waiting) => {
                 let places: Vec<u32> = items.iter().map(|item| item.place.index).collect();
                 let receipts = runner.tick(closed.tick.time_us, &mut items);
@@ -460,7 +505,7 @@ fn run_environment(
             EnvironmentMessage::Seal(header) => {
                 let slot = header.slot;
                 let result = runner.seal(&header).map(Box::new);
-                if keeper.send(KeeperMessage::Result(slot, result)).is_err() {
+                if router.send(RouterMessage::Result(slot, result)).is_err() {
                     return;
                 }
             }
@@ -499,36 +544,88 @@ fn answer(
     latencies
 }
 
-fn run_keeper(mut keeper: Keeper, messages: &Receiver<KeeperMessage>, expected: usize) {
-    type Partial = (Option<(SlotHeader, Vec<TickConfirmation>)>, usize, Vec<SlotResult>);
-    let mut partial: BTreeMap<u64, Partial> = BTreeMap::new();
+/// The router's thread: puts a slot's parts together, routes what was sent, and hands the slot on.
+struct Routing {
+    router: Option<Router>,
+    inboxes: BTreeMap<EnvironmentId, Sender<Vec<Message>>>,
+    keeper: SyncSender<KeptSlot>,
+}
+
+/// A slot of which not everything has arrived.
+#[derive(Default)]
+struct Partial {
+    sealed: Option<(Arc<SlotOpening>, SignedHeader, Vec<TickConfirmation>)>,
+    parts: usize,
+    results: Vec<SlotResult>,
+}
+
+impl Routing {
+    fn delay_slots(&self) -> u64 {
+        // Without a router nothing is ever delivered, and nobody waits.
+        self.router.as_ref().map_or(1, Router::delay_slots)
+    }
+
+    /// Hands on what the slots up to `routed` deliver from slot `first` on.
+    fn deliver_first(&self, routed: u64, first: u64) {
+        for slot in first..=routed + self.delay_slots() {
+            self.deliver(slot);
+        }
+    }
+
+    fn deliver(&self, slot: u64) {
+        for (id, inbox) in &self.inboxes {
+            let messages = self.router.as_ref().map(|router| router.deliveries(slot, *id));
+            // An environment's thread that is gone needs none.
+            let _ = inbox.send(messages.unwrap_or_default());
+        }
+    }
+
+    fn run(mut self, messages: &Receiver<RouterMessage>) {
+        let mut partial: BTreeMap<u64, Partial> = BTreeMap::new();
+        while let Ok(message) = messages.recv() {
+            let slot = match message {
+                RouterMessage::Sealed(opening, sealed, ticks) => {
+                    let slot = sealed.header.slot;
+                    partial.entry(slot).or_default().sealed = Some((opening, sealed, ticks));
+                    slot
+                }
+                RouterMessage::Result(slot, result) => {
+                    let entry = partial.entry(slot).or_default();
+                    entry.parts += 1;
+                    entry.results.extend(result.map(|result| *result));
+                    slot
+                }
+            };
+            let complete = |p: &Partial| p.sealed.is_some() && p.parts == self.inboxes.len();
+            if !partial.get(&slot).is_some_and(complete) {
+                continue;
+            }
+            let Some(Partial { sealed: Some((opening, sealed, ticks)), mut results, .. }) =
+                partial.remove(&slot)
+            else {
+                continue;
+            };
+            results.sort_by_key(|result| result.environment);
+            if let Some(router) = &mut self.router {
+                let routed = router.route(&opening, &sealed.header, &results);
+                results.extend(routed);
+            }
+            self.deliver(slot + self.delay_slots());
+            if self.keeper.send(KeptSlot { sealed, ticks, results }).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn run_keeper(mut keeper: Keeper, slots: &Receiver<KeptSlot>) {
     let fail = |error: anyhow::Error| {
         // Roots and history stop here; the back-pressure of the root closes admission.
         tracing::error!("the keeper stopped: {error:#}");
     };
-    while let Ok(message) = messages.recv() {
-        let slot = match message {
-            KeeperMessage::Sealed(header, ticks) => {
-                let slot = header.slot;
-                partial.entry(slot).or_default().0 = Some((header, ticks));
-                slot
-            }
-            KeeperMessage::Result(slot, result) => {
-                let entry = partial.entry(slot).or_default();
-                entry.1 += 1;
-                entry.2.extend(result.map(|result| *result));
-                slot
-            }
-        };
-        let complete = |p: &Partial| p.0.is_some() && p.1 == expected;
-        if !partial.get(&slot).is_some_and(complete) {
-            continue;
-        }
-        if let Some((Some((header, ticks)), _, mut results)) = partial.remove(&slot) {
-            results.sort_by_key(|result| result.environment);
-            if let Err(error) = keeper.keep(KeptSlot { header, ticks, results }) {
-                return fail(error);
-            }
+    while let Ok(slot) = slots.recv() {
+        if let Err(error) = keeper.keep(slot) {
+            return fail(error);
         }
     }
     if let Err(error) = keeper.close() {

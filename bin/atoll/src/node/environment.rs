@@ -7,10 +7,12 @@ use atoll_executor::{Batch, EnvironmentSpec, Machine, Step, VmSpec};
 use atoll_rpc::port::QueryError;
 use atoll_state::{Resident, WriteSet};
 use atoll_types::{
-    Address, B256, EnvironmentId, Lane, NetworkId, Reject, RejectCode, SlotHeader, SlotOpening,
+    Address, B256, EntryKind, EnvironmentId, Lane, Message, NetworkId, Reject, RejectCode,
+    SlotHeader, SlotOpening,
 };
 use atoll_vm::evm::{EvmTransaction, EvmVm};
 use atoll_vm::exchange::{Action, ExchangeVm, SignedAction};
+use atoll_vm::router::RouterVm;
 use atoll_vm::{AssetAudit, Checked, Identity, Receipt, Vm};
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
@@ -21,6 +23,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 pub(crate) enum AnyChecked {
     Exchange(Checked<SignedAction>),
     Evm(Checked<EvmTransaction>),
+    /// There are none: the router's check refuses everything.
+    Router(Checked<()>),
 }
 
 impl AnyChecked {
@@ -28,6 +32,7 @@ impl AnyChecked {
         match self {
             Self::Exchange(checked) => checked.signer,
             Self::Evm(checked) => checked.signer,
+            Self::Router(checked) => checked.signer,
         }
     }
 
@@ -35,6 +40,7 @@ impl AnyChecked {
         match self {
             Self::Exchange(checked) => checked.hash,
             Self::Evm(checked) => checked.hash,
+            Self::Router(checked) => checked.hash,
         }
     }
 
@@ -42,6 +48,7 @@ impl AnyChecked {
         match self {
             Self::Exchange(checked) => checked.lane,
             Self::Evm(checked) => checked.lane,
+            Self::Router(checked) => checked.lane,
         }
     }
 
@@ -49,7 +56,7 @@ impl AnyChecked {
     pub(crate) fn is_input(&self) -> bool {
         match self {
             Self::Exchange(checked) => matches!(checked.transaction.action, Action::Oracle(_)),
-            Self::Evm(_) => false,
+            Self::Evm(_) | Self::Router(_) => false,
         }
     }
 }
@@ -75,7 +82,7 @@ impl Hosted for ExchangeVm<Resident> {
     fn spec(spec: &VmSpec) -> Option<&Self::Spec> {
         match spec {
             VmSpec::Exchange(spec) => Some(spec),
-            VmSpec::Evm(_) => None,
+            _ => None,
         }
     }
     fn wrap(checked: Checked<Self::Transaction>) -> AnyChecked {
@@ -84,7 +91,7 @@ impl Hosted for ExchangeVm<Resident> {
     fn unwrap(any: &AnyChecked) -> Option<&Checked<Self::Transaction>> {
         match any {
             AnyChecked::Exchange(checked) => Some(checked),
-            AnyChecked::Evm(_) => None,
+            _ => None,
         }
     }
     fn precheck(&self, checked: &Checked<Self::Transaction>) -> Result<(), Reject> {
@@ -96,7 +103,7 @@ impl Hosted for EvmVm<Resident> {
     fn spec(spec: &VmSpec) -> Option<&Self::Spec> {
         match spec {
             VmSpec::Evm(spec) => Some(spec),
-            VmSpec::Exchange(_) => None,
+            _ => None,
         }
     }
     fn wrap(checked: Checked<Self::Transaction>) -> AnyChecked {
@@ -105,7 +112,7 @@ impl Hosted for EvmVm<Resident> {
     fn unwrap(any: &AnyChecked) -> Option<&Checked<Self::Transaction>> {
         match any {
             AnyChecked::Evm(checked) => Some(checked),
-            AnyChecked::Exchange(_) => None,
+            _ => None,
         }
     }
     fn precheck(&self, checked: &Checked<Self::Transaction>) -> Result<(), Reject> {
@@ -113,6 +120,27 @@ impl Hosted for EvmVm<Resident> {
     }
     fn index(&self, slot: u64) -> Vec<IndexEntry> {
         super::ports::evm_index(self, slot)
+    }
+}
+
+impl Hosted for RouterVm<Resident> {
+    fn spec(spec: &VmSpec) -> Option<&Self::Spec> {
+        match spec {
+            VmSpec::Router(spec) => Some(spec),
+            _ => None,
+        }
+    }
+    fn wrap(checked: Checked<Self::Transaction>) -> AnyChecked {
+        AnyChecked::Router(checked)
+    }
+    fn unwrap(any: &AnyChecked) -> Option<&Checked<Self::Transaction>> {
+        match any {
+            AnyChecked::Router(checked) => Some(checked),
+            _ => None,
+        }
+    }
+    fn precheck(&self, _: &Checked<Self::Transaction>) -> Result<(), Reject> {
+        Ok(())
     }
 }
 
@@ -181,7 +209,9 @@ pub(crate) trait Environment: Send + Sync {
     fn genesis(&self) -> WriteSet;
     /// Puts an object of a snapshot into the state.
     fn load(&self, key: &[u8], value: &[u8]) -> anyhow::Result<()>;
-    fn open_slot(&self, opening: &SlotOpening, inputs: &[AnyPrepared]) -> Vec<Receipt>;
+    /// Opens a slot and executes the steps of its opening, each with its receipt and, where the
+    /// VM has one, the transaction's other hash.
+    fn open_slot(&self, batch: &Batch) -> Vec<(Receipt, Option<B256>)>;
     fn run_tick(&self, time_us: u64, transactions: &[&AnyPrepared]) -> Vec<Receipt>;
     fn seal_slot(&self) -> WriteSet;
     /// What the state says of the slot just sealed that queries will want.
@@ -259,10 +289,30 @@ impl<V: Hosted> Environment for Live<V> {
         Ok(self.machine.write().load(key, Some(value))?)
     }
 
-    fn open_slot(&self, opening: &SlotOpening, inputs: &[AnyPrepared]) -> Vec<Receipt> {
+    fn open_slot(&self, batch: &Batch) -> Vec<(Receipt, Option<B256>)> {
+        // Signatures are recovered before the lock is taken.
+        let prepared = batch.steps.iter().map(|step| match step {
+            Step::Input(bytes) => Some(self.prepare(bytes)),
+            Step::Entry(entry) if entry.kind == EntryKind::Forced => {
+                Some(self.prepare(&entry.data))
+            }
+            _ => None,
+        });
+        let prepared: Vec<Option<AnyPrepared>> = prepared.collect();
         let mut machine = self.machine.write();
-        machine.open_slot(&Batch::open(self.spec.id, opening).context);
-        inputs.iter().map(|input| machine.execute_input(Self::unwrap(input))).collect()
+        machine.open_slot(&batch.context);
+        let receipts = batch.steps.iter().zip(&prepared).map(|(step, prepared)| {
+            let receipt = match (step, prepared) {
+                (Step::Input(_), Some(input)) => machine.execute_input(Self::unwrap(input)),
+                (Step::Entry(_), Some(forced)) => machine.execute(Self::unwrap(forced)),
+                (Step::Entry(entry), None) => machine.enter(&self.vm_spec, entry),
+                (Step::Message(message), _) => machine.receive(message),
+                // Ticks and their transactions follow the opening.
+                _ => return (Receipt::default(), None),
+            };
+            (receipt, prepared.as_ref().and_then(alias))
+        });
+        receipts.collect()
     }
 
     fn run_tick(&self, time_us: u64, transactions: &[&AnyPrepared]) -> Vec<Receipt> {
@@ -365,15 +415,13 @@ impl Runner {
         &self.environment
     }
 
-    /// Begins a slot and executes its inputs.
-    pub(crate) fn open(&mut self, opening: &SlotOpening) {
-        let own = opening.inputs.iter().filter(|t| t.environment == self.environment.id());
-        let inputs: Vec<AnyPrepared> = own.map(|t| self.environment.prepare(&t.bytes)).collect();
-        let receipts = self.guard(|environment| environment.open_slot(opening, &inputs));
+    /// Begins a slot: takes in what the router delivers, the hub's entries and the inputs.
+    pub(crate) fn open(&mut self, opening: &SlotOpening, inbox: &[Message]) {
+        let batch = Batch::open(self.environment.id(), opening, inbox);
+        let receipts = self.guard(|environment| environment.open_slot(&batch));
         self.environment.gate().opened.store(true, Relaxed);
-        self.batch = Some(Batch::open(self.environment.id(), opening));
-        self.aliases = inputs.iter().map(alias).collect();
-        self.receipts = receipts;
+        self.batch = Some(batch);
+        (self.receipts, self.aliases) = receipts.into_iter().unzip();
         self.places.clear();
     }
 
@@ -403,11 +451,7 @@ impl Runner {
     /// Ends the slot. `None` if the environment is halted: it has no further results.
     pub(crate) fn seal(&mut self, header: &SlotHeader) -> Option<SlotResult> {
         let batch = self.batch.take()?;
-        let mut writes = None;
-        self.guard(|environment| {
-            writes = Some(environment.seal_slot());
-            Vec::new()
-        });
+        let mut writes = self.guard(|environment| vec![environment.seal_slot()]).pop();
         let mut result = SlotResult {
             environment: self.environment.id(),
             header: header.clone(),
@@ -416,7 +460,7 @@ impl Runner {
             aliases: std::mem::take(&mut self.aliases),
             places: std::mem::take(&mut self.places),
             index: self.environment.index(header.slot),
-            writes: writes?,
+            writes: writes.take()?,
         };
         let gate = self.environment.gate();
         gate.commands.fetch_add(result.receipts.len() as u64, Relaxed);
@@ -428,7 +472,7 @@ impl Runner {
         Some(result)
     }
 
-    fn guard(&self, work: impl FnOnce(&dyn Environment) -> Vec<Receipt>) -> Vec<Receipt> {
+    fn guard<T>(&self, work: impl FnOnce(&dyn Environment) -> Vec<T>) -> Vec<T> {
         if self.environment.gate().halted().is_some() {
             return Vec::new();
         }

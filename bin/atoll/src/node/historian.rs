@@ -5,7 +5,7 @@ use super::archive::{self, Archive};
 use super::environment::{Environment, SlotResult};
 use anyhow::{Context, Result, anyhow};
 use atoll_storage::HistoryBatch;
-use atoll_types::{B256, EnvironmentId, SlotHeader, TickConfirmation};
+use atoll_types::{B256, EnvironmentId, SignedHeader, TickConfirmation};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -21,7 +21,7 @@ const SLOTS_PER_COMMIT: usize = 32;
 
 /// What history is told of a slot.
 pub(crate) struct Past {
-    pub(crate) header: SlotHeader,
+    pub(crate) sealed: SignedHeader,
     pub(crate) ticks: Vec<TickConfirmation>,
     pub(crate) results: Vec<SlotResult>,
     /// Roots of environments that have one at this slot.
@@ -120,7 +120,7 @@ impl Historian {
     }
 
     fn write(&mut self, slots: &[Past]) -> Result<()> {
-        let Some(last) = slots.last().map(|past| past.header.slot) else { return Ok(()) };
+        let Some(last) = slots.last().map(|past| past.sealed.header.slot) else { return Ok(()) };
         // An environment that was halted brings its part of slots that are there already.
         let mut batch = HistoryBatch::new(last.max(self.indexed));
         for past in slots {
@@ -137,9 +137,9 @@ impl Historian {
     }
 
     fn add(&mut self, past: &Past, batch: &mut HistoryBatch) {
-        let slot = past.header.slot;
+        let slot = past.sealed.header.slot;
         if slot > self.indexed {
-            archive::put_header(batch, &past.header, &past.ticks);
+            archive::put_header(batch, &past.sealed, &past.ticks);
         }
         for result in &past.results {
             let Some(part) = self.parts.get_mut(&result.environment) else { continue };

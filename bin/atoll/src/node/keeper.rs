@@ -12,7 +12,9 @@ use anyhow::{Context, Result};
 use atoll_state::WriteSet;
 use atoll_state::db::{self, MemoryDb, StateDb};
 use atoll_storage::{SnapshotStore, SyncHandle};
-use atoll_types::{B256, Decode, Encode, EnvironmentId, SlotHeader, TickConfirmation};
+use atoll_types::{
+    B256, Decode, Encode, EnvironmentId, SignedHeader, SlotHeader, TickConfirmation,
+};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +26,7 @@ type SnapshotJob = JoinHandle<Result<(), (BTreeMap<EnvironmentId, Changes>, anyh
 
 /// A sealed slot, executed by every environment that is not halted.
 pub(crate) struct KeptSlot {
-    pub(crate) header: SlotHeader,
+    pub(crate) sealed: SignedHeader,
     pub(crate) ticks: Vec<TickConfirmation>,
     pub(crate) results: Vec<SlotResult>,
 }
@@ -96,13 +98,14 @@ impl Keeper {
 
     /// Takes the next slot.
     pub(crate) fn keep(&mut self, slot: KeptSlot) -> Result<()> {
-        let KeptSlot { header, ticks, mut results } = slot;
+        let KeptSlot { sealed, ticks, mut results } = slot;
+        let header = sealed.header.clone();
         let mut roots = Vec::new();
         for result in &mut results {
             let writes = std::mem::take(&mut result.writes);
             roots.extend(self.apply(result.environment, &header, &writes));
         }
-        self.historian.tell(Past { header: header.clone(), ticks, results, roots })?;
+        self.historian.tell(Past { sealed, ticks, results, roots })?;
         self.snapshot_if_due(&header)
     }
 

@@ -14,6 +14,7 @@ mod historian;
 mod keeper;
 pub(crate) mod ports;
 mod replay;
+mod router;
 #[cfg(test)]
 mod tests;
 pub(crate) mod witness;
@@ -29,6 +30,7 @@ use atoll_state::Resident;
 use atoll_types::{Address, EnvironmentId, NetworkId, Reject, RejectCode, SlotHeader};
 use atoll_vm::evm::EvmVm;
 use atoll_vm::exchange::ExchangeVm;
+use atoll_vm::router::RouterVm;
 use driver::{DriverMessage, Wait};
 use environment::{Environment, Live};
 use keeper::Roots;
@@ -43,6 +45,7 @@ use std::time::Instant;
 pub(crate) enum Hosted {
     Exchange(Arc<Live<ExchangeVm<Resident>>>),
     Evm(Arc<Live<EvmVm<Resident>>>),
+    Router(Arc<Live<RouterVm<Resident>>>),
 }
 
 impl From<Arc<Live<ExchangeVm<Resident>>>> for Hosted {
@@ -57,11 +60,18 @@ impl From<Arc<Live<EvmVm<Resident>>>> for Hosted {
     }
 }
 
+impl From<Arc<Live<RouterVm<Resident>>>> for Hosted {
+    fn from(live: Arc<Live<RouterVm<Resident>>>) -> Self {
+        Self::Router(live)
+    }
+}
+
 impl Hosted {
     pub(crate) fn environment(&self) -> Arc<dyn Environment> {
         match self {
             Self::Exchange(live) => live.clone(),
             Self::Evm(live) => live.clone(),
+            Self::Router(live) => live.clone(),
         }
     }
 }

@@ -6,11 +6,12 @@
 use super::driver;
 use super::environment::{AnyPrepared, Environment, Item, Place, Runner};
 use super::keeper::{Keeper, KeptSlot};
+use super::router::Router;
 use anyhow::{Result, anyhow};
 use atoll_sequencer::{LogRecord, Recovery, Signatures, Tip};
 use atoll_storage::Log;
 use atoll_types::confirmation::running_hashes;
-use atoll_types::{NetworkId, SlotHeader, SlotOpening, Tick, TickConfirmation};
+use atoll_types::{NetworkId, SignedHeader, SlotHeader, SlotOpening, Tick, TickConfirmation};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::ScopedJoinHandle;
@@ -25,7 +26,9 @@ pub(crate) struct Replayed {
     pub(crate) tip: Tip,
     /// The last sealed header in the log.
     pub(crate) head: Option<SlotHeader>,
-    /// Signed ticks of a slot that is still open.
+    /// The slot that is still open.
+    pub(crate) opening: Option<Arc<SlotOpening>>,
+    /// Its signed ticks.
     pub(crate) open_ticks: Vec<TickConfirmation>,
 }
 
@@ -34,7 +37,7 @@ enum Ready {
     Opened(SlotOpening),
     /// The tick's time, its confirmation, and each environment's part.
     Tick(u64, TickConfirmation, Vec<Vec<Item>>),
-    Sealed(SlotHeader),
+    Sealed(SignedHeader),
 }
 
 /// Replays everything behind `tip`.
@@ -43,6 +46,7 @@ pub(crate) fn run(
     log: &Log,
     tip: Tip,
     runners: &mut [Runner],
+    router: &mut Option<Router>,
     keeper: &mut Keeper,
 ) -> Result<Replayed> {
     let environments: Vec<_> = runners.iter().map(|runner| runner.environment().clone()).collect();
@@ -51,12 +55,12 @@ pub(crate) fn run(
         let (to_keeper, slots) = sync_channel(SLOTS_MAX);
         let reading = scope.spawn(move || read(network, log, tip, &environments, &to_execution));
         let keeping = scope.spawn(move || keep(keeper, &slots));
-        let (head, open_ticks) = execute(runners, &ready, &to_keeper);
+        let (head, opening, open_ticks) = execute(runners, router, &ready, &to_keeper);
         // Whoever still waits for this thread learns that it has ended.
         drop((ready, to_keeper));
         let tip = join(reading)?;
         join(keeping)?;
-        Ok(Replayed { tip, head, open_ticks })
+        Ok(Replayed { tip, head, opening, open_ticks })
     })
 }
 
@@ -72,8 +76,8 @@ fn read(
     environments: &[Arc<dyn Environment>],
     to_execution: &SyncSender<Ready>,
 ) -> Result<Tip> {
-    let mut recovery = Recovery::new(network, Signatures::Trust, tip);
     let first = tip.slot + 1;
+    let mut recovery = Recovery::new(network, Signatures::Trust, tip);
     let mut reader = log.iter_from(first)?;
     while let Some(record) = reader.next_record()? {
         if record.slot < first {
@@ -97,19 +101,27 @@ fn read(
     Ok(recovery.finish())
 }
 
-/// Executes until the records or the keeper end; returns the last header and the ticks behind it.
+/// Executes until the records or the keeper end; returns the last header, the opening behind it and
+/// that one's ticks.
 fn execute(
     runners: &mut [Runner],
+    router: &mut Option<Router>,
     ready: &Receiver<Ready>,
     to_keeper: &SyncSender<KeptSlot>,
-) -> (Option<SlotHeader>, Vec<TickConfirmation>) {
+) -> (Option<SlotHeader>, Option<Arc<SlotOpening>>, Vec<TickConfirmation>) {
     let mut head = None;
+    let mut open = None;
     let mut ticks = Vec::new();
     while let Ok(record) = ready.recv() {
         match record {
             Ready::Opened(opening) => {
                 ticks.clear();
-                runners.iter_mut().for_each(|runner| runner.open(&opening));
+                for runner in runners.iter_mut() {
+                    let id = runner.environment().id();
+                    let inbox = router.as_ref().map(|r| r.deliveries(opening.slot, id));
+                    runner.open(&opening, &inbox.unwrap_or_default());
+                }
+                open = Some(Arc::new(opening));
             }
             Ready::Tick(time_us, confirmation, parts) => {
                 for (runner, mut items) in runners.iter_mut().zip(parts) {
@@ -117,18 +129,22 @@ fn execute(
                 }
                 ticks.push(confirmation);
             }
-            Ready::Sealed(header) => {
-                let results = runners.iter_mut().filter_map(|runner| runner.seal(&header));
-                let results = results.collect();
+            Ready::Sealed(sealed) => {
+                let header = &sealed.header;
+                let results = runners.iter_mut().filter_map(|runner| runner.seal(header));
+                let mut results: Vec<_> = results.collect();
+                if let (Some(router), Some(opening)) = (router.as_mut(), open.take()) {
+                    results.extend(router.route(&opening, header, &results));
+                }
                 let ticks = std::mem::take(&mut ticks);
                 head = Some(header.clone());
-                if to_keeper.send(KeptSlot { header, ticks, results }).is_err() {
+                if to_keeper.send(KeptSlot { sealed, ticks, results }).is_err() {
                     break;
                 }
             }
         }
     }
-    (head, ticks)
+    (head, open, ticks)
 }
 
 fn keep(keeper: &mut Keeper, slots: &Receiver<KeptSlot>) -> Result<()> {

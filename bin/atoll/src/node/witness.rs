@@ -9,12 +9,17 @@ use super::environment::Live;
 use super::{Hosted, genesis_state};
 use anyhow::{Context, Result, bail};
 use atoll_executor::verify::make_claim;
-use atoll_executor::{Batch, Claim, EnvironmentSpec};
+use atoll_executor::{Batch, Claim, EnvironmentSpec, Range};
 use atoll_sequencer::LogRecord;
+use atoll_state::Resident;
 use atoll_state::db::{MemoryDb, StateDb};
 use atoll_storage::{DataDirView, LogReader, SnapshotStore};
-use atoll_types::{B256, Decode, EnvironmentId, NetworkId};
+use atoll_types::hub::ROUTER;
+use atoll_types::{B256, Decode, EnvironmentId, NetworkId, SlotOpening, Tick};
+use atoll_vm::Receipt;
+use atoll_vm::router::RouterVm;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The network of a data folder and the specs it was booted with.
 pub(crate) fn specs(data_dir: &Path) -> Result<(NetworkId, Vec<EnvironmentSpec>)> {
@@ -34,6 +39,9 @@ pub(crate) fn specs(data_dir: &Path) -> Result<(NetworkId, Vec<EnvironmentSpec>)
 }
 
 /// The claim about the steps of one environment in a slot.
+///
+/// What the router delivers is made again too: so all environments are executed from the snapshot
+/// up to the slot.
 pub(crate) fn regenerate(
     data_dir: &Path,
     slot: u64,
@@ -41,79 +49,160 @@ pub(crate) fn regenerate(
     commands: Option<(u32, u32)>,
 ) -> Result<Claim> {
     let (network, specs) = specs(data_dir)?;
-    let Some(spec) = specs.iter().find(|spec| spec.id == environment) else {
+    if !specs.iter().any(|spec| spec.id == environment) {
         bail!("this data folder has no environment {environment}");
-    };
-    match host(network, spec, 0) {
-        Hosted::Exchange(live) => claim_with(data_dir, network, &live, slot, commands),
-        Hosted::Evm(live) => claim_with(data_dir, network, &live, slot, commands),
     }
+    let mut past = Past::restore(data_dir, network, &specs, slot)?;
+    let batch = past.run_to(data_dir, slot, environment)?;
+    let steps = batch.steps.len();
+    let (start, end) = commands.unwrap_or((0, steps as u32));
+    let range = batch
+        .range(start, end)
+        .with_context(|| format!("slot {slot} has commands 0..{steps}, not {start}..{end}"))?;
+    let prefix = batch.range(0, start).filter(|_| start > 0);
+    let (hosted, mut db) = past.take(environment)?;
+    Ok(match hosted {
+        Hosted::Exchange(live) => claim_with(network, &live, &mut db, prefix, range),
+        Hosted::Evm(live) => claim_with(network, &live, &mut db, prefix, range),
+        Hosted::Router(live) => claim_with(network, &live, &mut db, prefix, range),
+    })
 }
 
 fn claim_with<V: super::environment::Hosted>(
-    data_dir: &Path,
     network: NetworkId,
-    live: &std::sync::Arc<Live<V>>,
-    slot: u64,
-    commands: Option<(u32, u32)>,
-) -> Result<Claim>
-where
-    std::sync::Arc<Live<V>>: Into<Hosted>,
-{
-    let hosted: Hosted = live.clone().into();
-    let (mut db, from) = nearest_state(data_dir, network, &hosted, slot)?;
+    live: &Live<V>,
+    db: &mut MemoryDb,
+    prefix: Option<Range>,
+    range: Range,
+) -> Claim {
     let mut machine = live.machine.write();
-    let mut reader = LogReader::open(DataDirView::open(data_dir)?.log_dir(), from + 1)?;
-    let mut batch: Option<Batch> = None;
-    let mut last = from;
-    while let Some(record) = reader.next_record()? {
-        if record.slot <= from || record.slot > slot {
-            continue;
+    if let Some(prefix) = prefix {
+        machine.run(&live.vm_spec, &prefix);
+        db.commit(&machine.seal(None));
+    }
+    make_claim(network, &live.spec, &live.vm_spec, &mut machine, range, db).0
+}
+
+/// A network at a slot that has passed, in memory.
+struct Past {
+    hosted: Vec<(Hosted, MemoryDb)>,
+    /// The slot after which the state is.
+    at: u64,
+}
+
+impl Past {
+    /// The newest snapshot before `slot`.
+    fn restore(
+        data_dir: &Path,
+        network: NetworkId,
+        specs: &[EnvironmentSpec],
+        slot: u64,
+    ) -> Result<Self> {
+        let mut at = 0;
+        let mut hosted = Vec::new();
+        for spec in specs {
+            let environment = host(network, spec, 0);
+            let (db, from) = nearest_state(data_dir, network, &environment, slot)?;
+            at = from;
+            hosted.push((environment, db));
         }
-        match driver::decode_record(&record.payload)? {
-            LogRecord::Opened(opening) => batch = Some(Batch::open(live.spec.id, &opening)),
-            LogRecord::Tick(tick, _) => {
-                if let Some(batch) = &mut batch {
-                    batch.push_tick(&tick);
-                }
+        Ok(Self { hosted, at })
+    }
+
+    fn take(self, id: EnvironmentId) -> Result<(Hosted, MemoryDb)> {
+        let found = self.hosted.into_iter().find(|(hosted, _)| hosted.environment().id() == id);
+        found.context("an environment that was there is gone")
+    }
+
+    fn router(&self) -> Option<&Arc<Live<RouterVm<Resident>>>> {
+        self.hosted.iter().find_map(|(hosted, _)| match hosted {
+            Hosted::Router(live) => Some(live),
+            _ => None,
+        })
+    }
+
+    /// Executes the log up to `slot`, without the part of `environment` in that slot, which is
+    /// returned.
+    fn run_to(&mut self, data_dir: &Path, slot: u64, environment: EnvironmentId) -> Result<Batch> {
+        let mut reader = LogReader::open(DataDirView::open(data_dir)?.log_dir(), self.at + 1)?;
+        let mut open: Option<(SlotOpening, Vec<Tick>)> = None;
+        let mut last = self.at;
+        while let Some(record) = reader.next_record()? {
+            if record.slot <= self.at || record.slot > slot {
+                continue;
             }
-            LogRecord::Sealed(header) => {
-                let Some(batch) = batch.take() else { continue };
-                if header.slot != last + 1 {
-                    bail!("the log has no slot {}; it was pruned", last + 1);
+            match driver::decode_record(&record.payload)? {
+                LogRecord::Opened(opening) => open = Some((opening, Vec::new())),
+                LogRecord::Tick(tick, _) => {
+                    open.iter_mut().for_each(|open| open.1.push(tick.clone()))
                 }
-                last = header.slot;
-                if header.slot < slot {
-                    machine.run(&live.vm_spec, &batch.whole());
-                    db.commit(&machine.seal(None));
-                    continue;
-                }
-                let range = match commands {
-                    None => batch.whole(),
-                    Some((start, end)) => {
-                        let steps = batch.steps.len();
-                        let inside = batch.range(start, end);
-                        let range = inside.with_context(|| {
-                            format!("slot {slot} has commands 0..{steps}, not {start}..{end}")
-                        })?;
-                        if start > 0 {
-                            let prefix = batch.range(0, start).unwrap_or_else(|| batch.whole());
-                            machine.run(&live.vm_spec, &prefix);
-                            db.commit(&machine.seal(None));
-                        }
-                        range
+                LogRecord::Sealed(sealed) => {
+                    let Some((opening, ticks)) = open.take() else { continue };
+                    if sealed.header.slot != last + 1 {
+                        bail!("the log has no slot {}; it was pruned", last + 1);
                     }
-                };
-                let (claim, _) =
-                    make_claim(network, &live.spec, &live.vm_spec, &mut machine, range, &mut db);
-                return Ok(claim);
+                    last = sealed.header.slot;
+                    let wanted = (last == slot).then_some(environment);
+                    if let Some(batch) = self.run_slot(&opening, &ticks, wanted) {
+                        return Ok(batch);
+                    }
+                }
             }
         }
+        if last == self.at {
+            bail!("the log no longer holds slot {slot}: it was pruned behind a snapshot");
+        }
+        bail!("slot {slot} is not sealed; the last sealed slot is {last}")
     }
-    if last < from + 1 {
-        bail!("the log no longer holds slot {slot}: it was pruned behind a snapshot");
+
+    /// Executes a slot; stops before the part of `wanted` and returns it.
+    fn run_slot(
+        &mut self,
+        opening: &SlotOpening,
+        ticks: &[Tick],
+        wanted: Option<EnvironmentId>,
+    ) -> Option<Batch> {
+        let router = self.router().cloned();
+        let mut sent = Vec::new();
+        // The router executes last, on what the others sent.
+        self.hosted.sort_by_key(|(hosted, _)| {
+            let id = hosted.environment().id();
+            (id == ROUTER, id)
+        });
+        for (hosted, db) in &mut self.hosted {
+            let id = hosted.environment().id();
+            let inbox = match &router {
+                Some(_) if id == ROUTER => std::mem::take(&mut sent),
+                Some(router) => router.machine.read().vm().deliveries(opening.slot, id),
+                None => Vec::new(),
+            };
+            let mut batch = Batch::open(id, opening, &inbox);
+            if id != ROUTER {
+                ticks.iter().for_each(|tick| batch.push_tick(tick));
+            }
+            if wanted == Some(id) {
+                return Some(batch);
+            }
+            let receipts = match hosted {
+                Hosted::Exchange(live) => run(live, db, &batch),
+                Hosted::Evm(live) => run(live, db, &batch),
+                Hosted::Router(live) => run(live, db, &batch),
+            };
+            sent.extend(receipts.into_iter().flat_map(|receipt| receipt.messages));
+        }
+        None
     }
-    bail!("slot {slot} is not sealed; the last sealed slot is {last}")
+}
+
+fn run<V: super::environment::Hosted>(
+    live: &Live<V>,
+    db: &mut MemoryDb,
+    batch: &Batch,
+) -> Vec<Receipt> {
+    let mut machine = live.machine.write();
+    let outcome = machine.run(&live.vm_spec, &batch.whole());
+    db.commit(&machine.seal(None));
+    outcome.receipts
 }
 
 /// The environment's state after the newest slot before `slot` that a snapshot has.

@@ -97,7 +97,7 @@ impl Flow {
     pub(super) fn new(network: &Network) -> Result<Self> {
         let exchange = network.shared.environments.iter().find_map(|hosted| match hosted {
             Hosted::Exchange(live) => Some(live.clone()),
-            Hosted::Evm(_) => None,
+            Hosted::Evm(_) | Hosted::Router(_) => None,
         });
         let live = exchange.context("the built-in specs have an exchange")?;
         let markets = live.vm_spec.exchange.spec().markets.iter().enumerate();

@@ -2,6 +2,7 @@
 
 use super::{blocking, internal, receipt_view};
 use crate::node::{Hosted, Shared, witness};
+use atoll_executor::machine::outbox_root;
 use atoll_executor::spec::VmSpec;
 use atoll_executor::{Batch, Step};
 use atoll_rpc::port::{
@@ -54,14 +55,22 @@ impl AtollAdapter {
             let state_root = shared.archive.root(id, number).map_err(internal)?;
             let context =
                 SlotContext { slot: number, time_us: header.time_us, parent: header.parent };
-            let empty = Batch { environment: id, context, steps: Vec::new() };
+            let after = header.hub_cursor;
+            let hub_cursor = match number.checked_sub(1) {
+                Some(before) => {
+                    let before = shared.archive.header(before).map_err(internal)?;
+                    (before.map_or(0, |before| before.hub_cursor), after)
+                }
+                None => (0, after),
+            };
+            let empty = Batch { environment: id, context, hub_cursor, steps: Vec::new() };
             let part = match &record {
                 Some(record) => SlotEnvironment {
                     environment: id,
                     commands: record.range.steps.len() as u32,
                     batch: record.range.hash(),
                     receipts: record.receipts_root(),
-                    outbox: B256::ZERO,
+                    outbox: outbox_root(&record.receipts),
                     state_root,
                 },
                 None => SlotEnvironment {
@@ -131,6 +140,7 @@ impl AtollPort for AtollAdapter {
                 chain_id: match &spec.vm {
                     VmSpec::Evm(evm) => Some(evm.chain_id),
                     VmSpec::Exchange(exchange) => Some(exchange.chain_id),
+                    VmSpec::Router(_) => None,
                 },
                 commit_interval_slots: u64::from(spec.commit_interval_slots),
             }

@@ -14,7 +14,7 @@ use atoll_rpc::port::{
     Pending, QueryError,
 };
 use atoll_state::Resident;
-use atoll_types::{Address, B256, Decode, SlotHeader, U256, merkle_root};
+use atoll_types::{Address, B256, Decode, EntryKind, SlotHeader, U256, merkle_root};
 use atoll_vm::evm::{self, BaseFee, Bytes, EvmVm, Status, prev_randao};
 use atoll_vm::{Checked, Receipt};
 use std::sync::Arc;
@@ -116,12 +116,14 @@ impl Chain<'_> {
         let mut size = 508;
         let mut gas_used = 0;
         let steps = record.map_or(&[][..], |record| &record.range.steps);
-        let sent = steps.iter().filter_map(|step| match step {
-            Step::Transaction(bytes) | Step::Input(bytes) => Some(bytes),
-            Step::Tick { .. } => None,
-        });
+        let sent = steps.iter().filter(|step| !matches!(step, Step::Tick { .. }));
         let outcomes = record.map_or(&[][..], |record| &record.receipts);
-        for (bytes, outcome) in sent.zip(outcomes) {
+        for (step, outcome) in sent.zip(outcomes) {
+            let bytes = match step {
+                Step::Transaction(bytes) | Step::Input(bytes) => bytes,
+                Step::Entry(entry) if entry.kind == EntryKind::Forced => &entry.data,
+                _ => continue,
+            };
             // What was refused had no effect and is in no block.
             let Ok(executed) = evm::EvmReceipt::from_bytes(&outcome.payload) else { continue };
             let Ok(checked) = check(&self.identity, self.spec, bytes) else { continue };
