@@ -72,6 +72,9 @@ pub(crate) struct DevArgs {
     /// Print the summary as one JSON object on the last line
     #[arg(long)]
     pub(crate) json: bool,
+    /// The chain that the network settles on
+    #[arg(long, value_enum, default_value_t = HubChoice::Embedded, value_name = "HUB")]
+    pub(crate) hub: HubChoice,
     /// Seed of the built-in agents
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
@@ -100,6 +103,15 @@ pub(crate) enum Durability {
     Written,
     /// On disk: survives the loss of power
     Synced,
+}
+
+/// The chain that a network settles on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HubChoice {
+    /// A chain in this process, at /hub
+    Embedded,
+    /// None: nothing comes in and nothing goes out
+    None,
 }
 
 /// Speed of a replay.

@@ -1,6 +1,7 @@
 //! `atoll dev`: a whole network in one process, with a market on it.
 
-use crate::cli::{DevArgs, Durability};
+use crate::cli::{DevArgs, Durability, HubChoice};
+use crate::hub::embedded;
 use crate::market::{Venue, builtin, replay};
 use crate::node::ports::exchange::{ExchangeAdapter, ExchangeObserver};
 use crate::node::ports::{AtollAdapter, EvmAdapter, EvmObserver, NodeMetrics, SubmitAdapter};
@@ -68,17 +69,22 @@ pub(crate) struct Network {
     pub(crate) address: SocketAddr,
     /// The last slot before this run.
     pub(crate) start_slot: u64,
+    /// The hub in this process, if there is one.
+    pub(crate) hub: Option<Node>,
     stop: watch::Sender<bool>,
     pub(crate) stopped: watch::Receiver<bool>,
     serving: tokio::task::JoinHandle<()>,
 }
 
 impl Network {
-    /// Stops the gateway and whoever watches `stopped`; the node goes on.
-    pub(crate) async fn close(self) -> Node {
+    /// Stops the gateway, the hub and whoever watches `stopped`; the node goes on.
+    pub(crate) async fn close(self) -> Result<Node> {
         let _ = self.stop.send(true);
         let _ = tokio::time::timeout(Duration::from_secs(5), self.serving).await;
-        self.node
+        if let Some(hub) = self.hub {
+            tokio::task::block_in_place(|| hub.stop())?;
+        }
+        Ok(self.node)
     }
 }
 
@@ -132,6 +138,7 @@ pub(crate) async fn boot(
         keep_log: args.keep_log,
         accept_log_damage: args.accept_log_damage,
         key: SigningKey::from_label("sequencer"),
+        slot_us: node::SLOT_US,
         observers,
         stats: stats.clone(),
     };
@@ -141,7 +148,15 @@ pub(crate) async fn boot(
     stats.reset();
     let start_slot = shared.head.read().slot;
 
-    let ports = ports(&shared, data_dir, &exchange_observers, &heads);
+    let hub = match args.hub {
+        HubChoice::Embedded => {
+            let folder = data_dir.join("hub");
+            Some(tokio::task::block_in_place(|| embedded::boot(&folder, args.reset))?)
+        }
+        HubChoice::None => None,
+    };
+    let mut ports = ports(&shared, data_dir, &exchange_observers, &heads);
+    ports.hub = hub.as_ref().map(|hub| hub.chain.clone());
     let gateway_config = Config {
         listen: args.listen,
         client_version: format!("atoll/{}", env!("CARGO_PKG_VERSION")),
@@ -154,7 +169,8 @@ pub(crate) async fn boot(
     let serving = tokio::spawn(gateway.serve(async move {
         let _ = gateway_stop.wait_for(|stop| *stop).await;
     }));
-    Ok(Network { node, shared, address, start_slot, stop, stopped, serving })
+    let hub = hub.map(|hub| hub.node);
+    Ok(Network { node, shared, address, start_slot, hub, stop, stopped, serving })
 }
 
 async fn run_async(args: &DevArgs) -> Result<()> {
@@ -179,7 +195,7 @@ async fn run_async(args: &DevArgs) -> Result<()> {
     let screen = Screen::new(args.json);
     let replay = wait(args, &shared, &screen, market, &progress, start_slot, &network.stop).await;
     let seconds = began.elapsed().as_secs_f64();
-    let node = network.close().await;
+    let node = network.close().await?;
     screen.close();
     let mut summary = tokio::task::block_in_place(|| finish(node, seconds))?;
     if let (Some(file), Some(mut replayed)) = (&args.replay, replay) {
@@ -241,7 +257,9 @@ fn ports(
                     heads: heads[&live.spec.id].clone(),
                 };
                 let name = live.spec.name.clone();
-                evm.push(EvmEnvironment { name, id: live.spec.id, port: Arc::new(adapter) });
+                let submit = Arc::new(SubmitAdapter(shared.clone()));
+                let (id, port) = (live.spec.id, Arc::new(adapter));
+                evm.push(EvmEnvironment { name, id, port, submit });
             }
             Hosted::Exchange(live) if venue.is_none() => {
                 let observer = observers[&live.spec.id].clone();
@@ -254,6 +272,7 @@ fn ports(
         submit: Arc::new(SubmitAdapter(shared.clone())),
         atoll: Arc::new(AtollAdapter { shared: shared.clone(), data_dir: data_dir.to_path_buf() }),
         evm,
+        hub: None,
         hyperliquid: venue,
         metrics: vec![Arc::new(NodeMetrics(shared.clone()))],
     }

@@ -5,6 +5,7 @@ mod cli;
 mod dev;
 #[cfg(test)]
 mod fuzz;
+mod hub;
 mod market;
 mod node;
 mod specs;

@@ -98,7 +98,7 @@ async fn measure(args: &E2eArgs, folder: &Folder) -> Result<Value> {
     let generator = std::thread::Builder::new().name("generator".into()).spawn(work)?;
     let doors = tokio::task::block_in_place(|| generator.join());
     let doors = doors.map_err(|_| anyhow::anyhow!("the generator panicked"))??;
-    let node = network.close().await;
+    let node = network.close().await?;
     tokio::task::block_in_place(|| node.stop())?;
     Ok(json!({
         "bench": "e2e",

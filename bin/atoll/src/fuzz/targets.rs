@@ -86,7 +86,7 @@ impl World {
 }
 
 async fn trade(specs: Vec<EnvironmentSpec>, data: &std::path::Path) {
-    let line = ["atoll", "dev", "--rate", "0", "--listen", "127.0.0.1:0"];
+    let line = ["atoll", "dev", "--rate", "0", "--listen", "127.0.0.1:0", "--hub", "none"];
     let Command::Dev(args) = Cli::parse_from(line).command else { unreachable!("dev") };
     let network = dev::boot(&args, specs, "fuzz", data).await.unwrap();
     let (shared, stopped) = (network.shared.clone(), network.stopped.clone());
@@ -103,7 +103,7 @@ async fn trade(specs: Vec<EnvironmentSpec>, data: &std::path::Path) {
         }
     }
     tokio::time::sleep(Duration::from_millis(1_600)).await;
-    let node = network.close().await;
+    let node = network.close().await.unwrap();
     drop(shared);
     tokio::task::block_in_place(|| node.stop()).unwrap();
 }

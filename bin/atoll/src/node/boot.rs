@@ -29,6 +29,8 @@ use std::sync::mpsc::sync_channel;
 
 /// Submissions that may wait for the driver.
 const SUBMISSIONS_MAX: usize = 65_536;
+/// Length of a slot where nothing else is said.
+pub(crate) const SLOT_US: u64 = 100_000;
 /// Snapshots kept: the newest, and one to fall back on.
 const SNAPSHOTS_KEPT: usize = 2;
 
@@ -44,6 +46,8 @@ pub(crate) struct NodeConfig {
     /// Cut the log before damage in what a loss of power may have kept from the disk.
     pub(crate) accept_log_damage: bool,
     pub(crate) key: SigningKey,
+    /// Length of a slot.
+    pub(crate) slot_us: u64,
     /// Told of what each environment executes, while running and while recovering.
     pub(crate) observers: BTreeMap<EnvironmentId, Arc<dyn Observer>>,
     /// The observers count here too.
@@ -171,6 +175,7 @@ impl Node {
         drop(historian);
 
         let mut solo = SoloConfig::new(network, replayed.tip.term.max(1));
+        solo.slot_us = config.slot_us;
         for spec in &config.specs {
             let policy = match spec.ordering {
                 TickOrdering::Lanes => LanePolicy::Lanes,

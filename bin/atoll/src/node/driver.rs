@@ -66,6 +66,8 @@ pub(crate) enum DriverMessage {
     Durable(u64),
     /// A snapshot of this slot is complete.
     Prune(u64),
+    /// The hub's queue was read further.
+    Hub(HubQueue),
     /// These were ordered without effect: they may be offered again.
     Forget(Vec<B256>),
     Stop,
@@ -301,6 +303,13 @@ impl Order {
         match message {
             DriverMessage::Submit(submission) => self.admit(*submission),
             DriverMessage::Durable(slot) => self.sequencer.on_durable(slot),
+            DriverMessage::Hub(queue) => {
+                let hub = &mut self.mailbox.hub;
+                let cursor = self.sequencer.tip().hub_cursor;
+                let next = hub.entries.last().map_or(cursor, |entry| entry.index + 1);
+                hub.entries.extend(queue.entries.into_iter().filter(|e| e.index >= next));
+                hub.block = hub.block.max(queue.block);
+            }
             DriverMessage::Prune(slot) => {
                 if !self.keep_log {
                     // The snapshot is complete; what it covers is no longer needed. A failure

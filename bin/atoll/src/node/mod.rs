@@ -21,11 +21,12 @@ pub(crate) mod witness;
 
 #[cfg(test)]
 pub(crate) use boot::host;
-pub(crate) use boot::{Node, NodeConfig, genesis_state};
+pub(crate) use boot::{Node, NodeConfig, SLOT_US, genesis_state};
 pub(crate) use driver::{Outcome, Submission};
 
 use crate::stats::Stats;
 use archive::Archive;
+use atoll_sequencer::HubQueue;
 use atoll_state::Resident;
 use atoll_types::{Address, EnvironmentId, NetworkId, Reject, RejectCode, SlotHeader};
 use atoll_vm::evm::EvmVm;
@@ -94,6 +95,11 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn environment(&self, id: EnvironmentId) -> Option<Arc<dyn Environment>> {
         self.environments.iter().map(Hosted::environment).find(|e| e.id() == id)
+    }
+
+    /// Hands on what was read of the hub's queue; `false` when the node is stopping.
+    pub(crate) fn hub_queue(&self, queue: HubQueue) -> bool {
+        self.driver.send(DriverMessage::Hub(queue)).is_ok()
     }
 
     /// Checks, admits and orders one transaction: the only way in. Signature and state checks run

@@ -29,6 +29,7 @@ fn boot(data_dir: &Path) -> Node {
     (second.id, second.name) = (EnvironmentId(7), "second".into());
     let specs = vec![perps, second];
     let config = NodeConfig {
+        slot_us: crate::node::SLOT_US,
         network: specs::network("test", &specs),
         specs,
         data_dir: data_dir.into(),

@@ -87,16 +87,16 @@ pub struct Batch {
 
 impl Batch {
     /// An environment's part of an opening, with what the router delivers in it; ticks follow with
-    /// [`Batch::push_tick`]. The router's own part holds all deposits, and `inbox` is what the
-    /// environments sent in the slot.
+    /// [`Batch::push_tick`]. The router's own part holds all entries (of a forced transaction
+    /// it takes note and no more), and `inbox` is what the environments sent in the slot.
     pub fn open(environment: EnvironmentId, opening: &SlotOpening, inbox: &[Message]) -> Self {
         let context =
             SlotContext { slot: opening.slot, time_us: opening.time_us, parent: opening.parent };
         let hub_cursor = (opening.hub_cursor, opening.hub_cursor_after());
         let messages = inbox.iter().cloned().map(Step::Message);
         let steps = if environment == ROUTER {
-            let deposits = opening.entries.iter().filter(|entry| entry.message().is_some());
-            deposits.cloned().map(Step::Entry).chain(messages).collect()
+            let entries = opening.entries.iter().cloned().map(Step::Entry);
+            entries.chain(messages).collect()
         } else {
             let entries = opening.entries.iter().filter(|e| e.environment == environment);
             let inputs = opening.inputs.iter().filter(|t| t.environment == environment);

@@ -1,6 +1,6 @@
 //! The authenticated key-value store under an environment.
 
-use crate::WriteSet;
+use crate::{PathProof, WriteSet};
 use crate::trie::{KeyPath, Trie, ValueHash};
 use alloc::vec::Vec;
 use atoll_types::{B256, sha256};
@@ -58,6 +58,11 @@ impl MemoryDb {
     /// Memory held, in bytes.
     pub fn memory_bytes(&self) -> usize {
         self.trie.memory_bytes()
+    }
+
+    /// The proof of one leaf; `None` if there is none.
+    pub fn prove_path(&self, path: &KeyPath) -> Option<PathProof> {
+        self.trie.prove_path(path)
     }
 
     /// Applies operations; see [`StateDb::commit`].

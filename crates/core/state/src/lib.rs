@@ -8,6 +8,7 @@ extern crate alloc;
 pub mod db;
 pub mod object;
 pub mod ordered;
+pub mod path;
 pub mod prefetch;
 pub mod proof;
 pub mod trie;
@@ -17,3 +18,4 @@ pub use object::{
     Tables, Witnessed, WriteSet,
 };
 pub use ordered::{OrderedSet, Page};
+pub use path::PathProof;

@@ -57,6 +57,7 @@ const INDEX: &[(&str, &str)] = &[
     ),
     ("GET /metrics", "OpenMetrics text for Prometheus"),
     ("POST /evm/{environment}", "Ethereum JSON-RPC; the same over WebSocket"),
+    ("POST /hub", "Ethereum JSON-RPC of the embedded settlement hub; the same over WebSocket"),
     ("POST /info, POST /exchange, WebSocket /ws", "the Hyperliquid API"),
 ];
 

@@ -1,4 +1,4 @@
-//! `/evm/<environment>`: Ethereum JSON-RPC, over HTTP POST and WebSocket.
+//! `/evm/<environment>` and `/hub`: Ethereum JSON-RPC, over HTTP POST and WebSocket.
 //!
 //! The conventions are those of the execution API specification and, where it is silent, of geth,
 //! because that is what clients match on. A refused transaction's `error.data` carries Atoll's
@@ -37,6 +37,7 @@ pub(crate) struct Context {
 pub(crate) fn routes(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/evm/{environment}", any(serve))
+        .route("/hub", any(serve_hub))
         .fallback(|State(shared): State<Arc<Shared>>, request: Request<Body>| async move {
             crate::atoll::unknown_path(&shared, request.uri().path())
         })
@@ -63,6 +64,27 @@ async fn serve(
             ),
         );
     };
+    serve_chain(shared, environment, client, request).await
+}
+
+async fn serve_hub(
+    State(shared): State<Arc<Shared>>,
+    Extension(client): Extension<Arc<Client>>,
+    request: Request<Body>,
+) -> Response {
+    let Some(hub) = shared.ports.hub.clone() else {
+        let sentence = "this node runs no hub of its own; ask the chain that it settles on";
+        return refuse(Door::Evm, &Refusal::new(StatusCode::NOT_FOUND, None, sentence));
+    };
+    serve_chain(shared, hub, client, request).await
+}
+
+async fn serve_chain(
+    shared: Arc<Shared>,
+    environment: EvmEnvironment,
+    client: Arc<Client>,
+    request: Request<Body>,
+) -> Response {
     let context = Context { shared: shared.clone(), environment };
     let (mut parts, body) = request.into_parts();
     if parts.method == Method::POST {

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
-/// One EVM environment behind `/evm/<name>`.
+/// One EVM chain behind `/evm/<name>`, or the hub.
 #[derive(Clone)]
 pub struct EvmEnvironment {
     /// Its name in the path.
@@ -30,6 +30,8 @@ pub struct EvmEnvironment {
     pub id: EnvironmentId,
     /// Its port.
     pub port: Arc<dyn EvmPort>,
+    /// The way in: the hub is a network of its own.
+    pub submit: Arc<dyn Submit>,
 }
 
 /// What the gateway stands on.
@@ -41,6 +43,8 @@ pub struct Ports {
     pub atoll: Arc<dyn AtollPort>,
     /// The EVM environments.
     pub evm: Vec<EvmEnvironment>,
+    /// The embedded hub, behind `/hub`; without one the path answers 404.
+    pub hub: Option<EvmEnvironment>,
     /// The exchange behind the Hyperliquid API; without one its paths answer 404.
     pub hyperliquid: Option<Arc<dyn hyperliquid::Venue>>,
     /// The node's metrics.
@@ -129,6 +133,7 @@ impl Gateway {
 pub(crate) fn door_of(path: &str) -> Door {
     match path {
         "/info" | "/exchange" | "/ws" => Door::Hyperliquid,
+        "/hub" => Door::Evm,
         _ if path == "/evm" || path.starts_with("/evm/") => Door::Evm,
         _ => Door::Atoll,
     }

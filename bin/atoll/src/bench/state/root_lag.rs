@@ -118,6 +118,7 @@ fn boot(folder: &Path, spec: &EnvironmentSpec) -> Result<Run> {
     let stats = Arc::new(Stats::new());
     let observer: Arc<dyn Observer> = ExchangeObserver::new(stats.clone(), vm);
     let node = Node::boot(NodeConfig {
+        slot_us: crate::node::SLOT_US,
         network: network(spec),
         specs: vec![spec.clone()],
         data_dir: folder.join("node"),

@@ -181,8 +181,8 @@ fn no_overrides(params: &Params, from: usize) -> Result<(), RpcError> {
 async fn submit(context: &Context, raw: Bytes) -> Result<alloy_primitives::B256, RpcError> {
     let hash = keccak256(&raw);
     let shared = &context.shared;
-    let environment = context.environment.id;
-    let sent = shared.ports.submit.submit(environment, raw.to_vec(), Wait::Execution).await;
+    let chain = &context.environment;
+    let sent = chain.submit.submit(chain.id, raw.to_vec(), Wait::Execution).await;
     let refused = match sent {
         Ok(accepted) => accepted.receipt.and_then(|r| Some(Reject::new(r.code?, r.message))),
         Err(reject) => Some(reject),

@@ -389,10 +389,16 @@ pub(crate) fn quick() -> Limits {
 
 pub(crate) fn ports_of(heads: &broadcast::Sender<Arc<EvmHead>>) -> Ports {
     let node = Arc::new(Node { heads: heads.clone() });
-    let evm = EvmEnvironment { name: "evm".to_owned(), id: EVM, port: node.clone() };
+    let evm = EvmEnvironment {
+        name: "evm".to_owned(),
+        id: EVM,
+        port: node.clone(),
+        submit: node.clone(),
+    };
     Ports {
         submit: node.clone(),
         atoll: node,
+        hub: Some(evm.clone()),
         evm: vec![evm],
         hyperliquid: None,
         metrics: Vec::new(),

@@ -1,0 +1,73 @@
+//! The embedded hub: an EVM chain of the project's own kind, on a network and in a data folder of
+//! its own, in the node's process. Its contracts are the same bytecode as anywhere, and the node
+//! reaches it through its own gateway like any other chain.
+
+use crate::node::ports::{EvmAdapter, EvmObserver, SubmitAdapter};
+use crate::node::{Hosted, Node, NodeConfig};
+use crate::specs;
+use crate::stats::Stats;
+use anyhow::{Context, Result};
+use atoll_executor::VmSpec;
+use atoll_rpc::EvmEnvironment;
+use atoll_types::crypto::SigningKey;
+use atoll_vm::Identity;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::broadcast;
+
+/// The spec of the embedded hub.
+const SPEC: (&str, &str) =
+    ("environments/hub/dev.toml", include_str!("../../../../environments/hub/dev.toml"));
+/// One block a second: like a fast parent chain, and next to nothing where nothing happens.
+const BLOCK_US: u64 = 1_000_000;
+/// Blocks from one snapshot to the next.
+const SNAPSHOT_INTERVAL: u64 = 600;
+/// Blocks that a slow subscriber may lag behind.
+const HEADS_BUFFER: usize = 64;
+
+/// A running hub.
+pub(crate) struct Embedded {
+    pub(crate) node: Node,
+    /// What the gateway serves.
+    pub(crate) chain: EvmEnvironment,
+}
+
+/// Boots the hub; it goes on where it was.
+pub(crate) fn boot(data_dir: &Path, reset: bool) -> Result<Embedded> {
+    let spec = specs::parse(SPEC.0, SPEC.1)?;
+    let VmSpec::Evm(vm) = &spec.vm else { anyhow::bail!("{} is not an EVM chain", SPEC.0) };
+    let network = specs::network("hub", std::slice::from_ref(&spec));
+    let stats = Arc::new(Stats::new());
+    let (heads, _) = broadcast::channel(HEADS_BUFFER);
+    let identity = Identity { network, environment: spec.id };
+    let observer =
+        EvmObserver { stats: stats.clone(), spec: vm.clone(), identity, heads: heads.clone() };
+    let config = NodeConfig {
+        network,
+        data_dir: data_dir.to_path_buf(),
+        reset,
+        durability: atoll_storage::Durability::Written,
+        snapshot_interval_slots: SNAPSHOT_INTERVAL,
+        keep_log: false,
+        accept_log_damage: false,
+        key: SigningKey::from_label("hub"),
+        slot_us: BLOCK_US,
+        observers: BTreeMap::from([(spec.id, Arc::new(observer) as Arc<_>)]),
+        stats,
+        specs: vec![spec],
+    };
+    let node = Node::boot(config).context("the embedded hub does not start")?;
+    let shared = node.shared.clone();
+    let Some(Hosted::Evm(live)) = shared.environments.first() else {
+        anyhow::bail!("the embedded hub hosts no EVM chain")
+    };
+    let port = EvmAdapter { shared: shared.clone(), live: live.clone(), heads };
+    let chain = EvmEnvironment {
+        name: "hub".into(),
+        id: live.spec.id,
+        port: Arc::new(port),
+        submit: Arc::new(SubmitAdapter(shared.clone())),
+    };
+    Ok(Embedded { node, chain })
+}
