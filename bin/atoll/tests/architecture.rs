@@ -10,6 +10,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("atoll-exchange", &["atoll-types", "atoll-state"]),
     ("atoll-vm", &["atoll-types", "atoll-state", "atoll-exchange"]),
     ("atoll-executor", &["atoll-types", "atoll-state", "atoll-exchange", "atoll-vm"]),
+    ("atoll-da", &["atoll-types"]),
     // Engines own their ports: none uses another, none does I/O.
     ("atoll-mempool", &["atoll-types"]),
     ("atoll-sequencer", &["atoll-types"]),

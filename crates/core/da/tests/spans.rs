@@ -1,0 +1,256 @@
+//! Spans go in and come out; what is hostile is refused.
+
+mod common;
+
+use atoll_da::compress::{PART_HEADER_BYTES, RATIO_MAX};
+use atoll_da::{DaError, DaHeader, EncodedSpan, Namespace, NamespaceProof, Owner, Part, SpanData};
+use atoll_da::{Repair, Sample, SpanPlan, Square, WIDTH_MAX};
+use atoll_types::{Decode, Encode, EnvironmentId};
+use common::*;
+use proptest::prelude::*;
+
+fn read(span: &EncodedSpan, owner: Owner) -> Option<Part> {
+    let namespace = Namespace::of(NETWORK, owner).unwrap();
+    let proof = span.namespace_proof(namespace);
+    // Everything crosses a wire on the way.
+    let proof = NamespaceProof::from_bytes(&proof.to_bytes()).unwrap();
+    let header = DaHeader::from_bytes(&span.header().to_bytes()).unwrap();
+    assert_eq!(header.data_root(), span.data_root());
+    let stream = proof.verify(&header, namespace).unwrap()?;
+    Some(Part::from_stream(&stream).unwrap())
+}
+
+#[test]
+fn parts_come_out_as_they_went_in() {
+    let mut data = span(1, &[0, 1, 478, 100_000]);
+    data.parts.insert(4, (environment(100), b"compress me ".repeat(5_000)));
+    let encoded = encode(&data);
+    for (owner, bytes) in &data.parts {
+        let part = read(&encoded, *owner).unwrap();
+        assert_eq!((part.first_slot, part.last_slot), (10, 59));
+        assert_eq!(&part.data, bytes, "{owner:?}");
+    }
+    assert_eq!(read(&encoded, environment(1)), None);
+}
+
+#[test]
+fn what_fits_into_no_square_goes_on_in_the_next() {
+    // Two and a bit squares, with streams that run over both seams.
+    let data = span(2, &[3_000, 7_900_000, 7_000_000, 2_000_000]);
+    let encoded = EncodedSpan::encode(NETWORK, &data, 2).unwrap();
+    let widths: Vec<u16> = encoded.squares().iter().map(Square::width).collect();
+    assert_eq!(widths, [WIDTH_MAX, WIDTH_MAX, 64]);
+    for (owner, bytes) in &data.parts {
+        assert_eq!(&read(&encoded, *owner).unwrap().data, bytes, "{owner:?}");
+    }
+    assert_eq!(read(&encoded, environment(1)), None);
+    let one = encoded.squares()[2].header().data_root();
+    assert_ne!(encoded.data_root(), one);
+}
+
+#[test]
+fn threads_do_not_change_a_square() {
+    let data = span(5, &[60_000, 60_000]);
+    let one = EncodedSpan::encode(NETWORK, &data, 1).unwrap();
+    for threads in [0, 2, 3, 64, 10_000] {
+        let other = EncodedSpan::encode(NETWORK, &data, threads).unwrap();
+        assert_eq!(one.header(), other.header());
+    }
+}
+
+#[test]
+fn a_planned_span_is_one_square_and_a_full_one_nearly_fills_it() {
+    let mut plan = SpanPlan::new();
+    assert!(plan.is_empty());
+    let slot = [(environment(1), 150_000), (environment(7), 40_001), (Owner::Headers, 131)];
+    let mut slots = 0;
+    while plan.fits(&slot) {
+        plan.add(&slot);
+        slots += 1;
+    }
+    let parts = |slots: u64| {
+        let part = |(owner, bytes): &(Owner, u64)| (*owner, noise(1, (bytes * slots) as usize));
+        slot.iter().map(part).collect()
+    };
+    let squares = |slots| {
+        let span = SpanData { first_slot: 1, last_slot: slots, parts: parts(slots) };
+        EncodedSpan::encode(NETWORK, &span, 2).unwrap().squares().len()
+    };
+    assert_eq!(slots, 41);
+    assert_eq!(squares(slots), 1);
+    assert_eq!(squares(slots + 1), 2);
+    plan.clear();
+    assert!(plan.fits(&slot));
+    assert!(!plan.fits(&[(environment(1), u64::MAX), (environment(1), 1)]));
+}
+
+#[test]
+fn spans_that_are_none_are_refused() {
+    let refuse = |span: SpanData| EncodedSpan::encode(NETWORK, &span, 1).unwrap_err();
+    let twice = vec![(environment(1), vec![1]), (environment(1), vec![2])];
+    let span = |first_slot, parts| SpanData { first_slot, last_slot: 5, parts };
+    assert!(matches!(refuse(span(6, Vec::new())), DaError::BadSpan(_)));
+    assert!(matches!(refuse(span(1, twice)), DaError::BadSpan(_)));
+    let nobody = Owner::Environment(EnvironmentId(u32::MAX));
+    assert!(matches!(refuse(span(1, vec![(nobody, vec![1])])), DaError::BadSpan(_)));
+    let large = vec![0; atoll_da::PART_BYTES_MAX + 1];
+    let error = refuse(span(1, vec![(environment(1), large)]));
+    assert!(matches!(error, DaError::PartTooLarge { part: 0, .. }));
+    assert!(matches!(Square::extend(&[0; 512 * 2], 1), Err(DaError::BadSquare(_))));
+    assert!(matches!(Square::extend(&[], 1), Err(DaError::BadSquare(_))));
+    let falling: Vec<u8> = [[9; 512], [8; 512], [7; 512], [6; 512]].concat();
+    assert!(matches!(Square::extend(&falling, 1), Err(DaError::BadSquare(_))));
+}
+
+#[test]
+fn hostile_streams_are_refused_before_they_cost_memory() {
+    let stream = |data: &[u8]| {
+        let span =
+            SpanData { first_slot: 1, last_slot: 1, parts: vec![(environment(1), data.to_vec())] };
+        let namespace = Namespace::of(NETWORK, environment(1)).unwrap();
+        let encoded = encode(&span);
+        encoded.namespace_proof(namespace).verify(encoded.header(), namespace).unwrap().unwrap()
+    };
+    let good = stream(&b"an order and ".repeat(40));
+    assert_eq!(good[1], 1, "it is compressed");
+    assert!(Part::from_stream(&good).is_ok());
+    for cut in 0..good.len() {
+        assert!(Part::from_stream(&good[..cut]).is_err());
+    }
+    let with = |index: usize, bytes: &[u8]| {
+        let mut bad = good.clone();
+        bad[index..index + bytes.len()].copy_from_slice(bytes);
+        Part::from_stream(&bad).unwrap_err()
+    };
+    assert!(with(0, &[2]).to_string().contains("version"));
+    assert!(with(1, &[9]).to_string().contains("unknown way"));
+    assert!(with(1, &[0]).to_string().contains("another length"));
+    assert!(with(18, &u32::MAX.to_le_bytes()).to_string().contains("larger than a part"));
+    assert!(with(18, &521u32.to_le_bytes()).to_string().contains("another length"));
+    assert!(with(18, &519u32.to_le_bytes()).to_string().contains("decompressed"));
+    assert!(with(22, &[!good[22]]).to_string().contains("another hash"));
+    // What compresses too well to be read back is stored.
+    let zeros = stream(&vec![0; 200_000]);
+    assert_eq!(zeros.len(), PART_HEADER_BYTES + 200_000);
+    assert!(200_000 > RATIO_MAX * 54);
+}
+
+#[test]
+fn a_namespace_proof_that_leaves_something_out_is_refused() {
+    let data = span(6, &[3_000, 20_000, 3_000]);
+    let encoded = encode(&data);
+    let namespace = Namespace::of(NETWORK, environment(2)).unwrap();
+    let good = encoded.namespace_proof(namespace);
+    let header = encoded.header();
+    assert!(good.verify(header, namespace).unwrap().is_some());
+    assert!(good.squares[0].len() > 3);
+    let refused = |change: &dyn Fn(&mut NamespaceProof)| {
+        let mut bad = good.clone();
+        change(&mut bad);
+        bad.verify(header, namespace).unwrap_err()
+    };
+    refused(&|p| p.squares.clear());
+    refused(&|p| p.squares[0].clear());
+    refused(&|p| drop(p.squares[0].pop()));
+    refused(&|p| drop(p.squares[0].remove(1)));
+    refused(&|p| p.squares[0].swap(1, 2));
+    refused(&|p| p.squares[0][1].row += 1);
+    for row in 0..good.squares[0].len() {
+        refused(&|p| drop(p.squares[0][row].shares.pop()));
+        refused(&|p| drop(p.squares[0][row].shares.remove(0)));
+        refused(&|p| p.squares[0][row].start += 1);
+        refused(&|p| p.squares[0][row].shares.clear());
+        refused(&|p| p.squares[0][row].shares[0].0[100] ^= 1);
+        refused(&|p| {
+            let extra = p.squares[0][row].shares[0].clone();
+            p.squares[0][row].shares.push(extra);
+        });
+    }
+    refused(&|p| {
+        // The last row also holds shares of the next namespace.
+        let row = p.squares[0].last_mut().unwrap();
+        let column = row.start + row.shares.len() as u16;
+        let next = *encoded.squares()[0].share(row.row, column).unwrap();
+        row.shares.push(atoll_da::Share(next));
+    });
+    // Absence cannot be claimed with a leaf of another place, nor with the namespace's own.
+    for column in 0..encoded.squares()[0].extended_width() {
+        let row = good.squares[0][0].row;
+        let tree = encoded.squares()[0].tree(atoll_da::Axis::Row, row).unwrap();
+        refused(&|p| {
+            let row = &mut p.squares[0][0];
+            row.shares.clear();
+            row.start = column;
+            row.absent = tree.leaf(usize::from(column)).copied();
+            row.nodes = tree.range(column, column + 1);
+        });
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn any_span_comes_out_as_it_went_in(
+        lengths in prop::collection::vec(0usize..6_000, 0..6),
+        seed in any::<u64>(),
+        repeat in any::<bool>(),
+    ) {
+        let mut data = span(seed >> 8, &lengths);
+        if repeat {
+            data.parts.iter_mut().for_each(|(_, bytes)| *bytes = bytes.repeat(3));
+        }
+        let encoded = encode(&data);
+        for (owner, bytes) in &data.parts {
+            prop_assert_eq!(&read(&encoded, *owner).unwrap().data, bytes);
+        }
+        prop_assert_eq!(read(&encoded, environment(3)), None);
+    }
+
+    #[test]
+    fn mutated_bytes_never_panic_and_never_verify_as_something_else(
+        at in any::<prop::sample::Index>(),
+        value in any::<u8>(),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let encoded = encode(&span(8, &[2_000, 900]));
+        let namespace = Namespace::of(NETWORK, environment(0)).unwrap();
+        let proof = encoded.namespace_proof(namespace);
+        let good = proof.verify(encoded.header(), namespace).unwrap();
+        let mutate = |bytes: &[u8]| {
+            let mut bytes = bytes.to_vec();
+            let index = at.index(bytes.len());
+            bytes[index] ^= value;
+            bytes
+        };
+        let proof_bytes = proof.to_bytes();
+        let header_bytes = encoded.header().to_bytes();
+        let position = common::at(1, 2);
+        let sample = encoded.sample(position, atoll_da::Axis::Column).unwrap();
+        if let Ok(proof) = NamespaceProof::from_bytes(&mutate(&proof_bytes))
+            && let Ok(read) = proof.verify(encoded.header(), namespace)
+        {
+            prop_assert_eq!(read, good.clone());
+        }
+        if let Ok(header) = DaHeader::from_bytes(&mutate(&header_bytes)) {
+            prop_assert!(value == 0 || header.data_root() != encoded.data_root());
+            if let Ok(read) = proof.verify(&header, namespace) {
+                prop_assert_eq!(read, good);
+            }
+            let mut repair = Repair::new(0, header.squares()[0].clone());
+            let _ = repair.add(&sample);
+            let _ = repair.run();
+        }
+        if let Ok(changed) = Sample::from_bytes(&mutate(&sample.to_bytes()))
+            && changed.verify(encoded.header()).is_ok()
+        {
+            prop_assert_eq!(changed, sample.clone());
+        }
+        for bytes in [&proof_bytes, &header_bytes, &sample.to_bytes()] {
+            let cut = &bytes[..cut.index(bytes.len())];
+            prop_assert!(NamespaceProof::from_bytes(cut).is_err());
+            prop_assert!(DaHeader::from_bytes(cut).is_err());
+            prop_assert!(Sample::from_bytes(cut).is_err());
+        }
+    }
+}
