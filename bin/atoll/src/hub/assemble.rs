@@ -180,8 +180,7 @@ pub(crate) fn assemble(
         })?;
         let mut statement = slots.statement(shared, part, pre, post);
         if id == ROUTER {
-            statement.outbox =
-                router_outbox(tree.root(), tree.count(), transfers_hash(&transfers));
+            statement.outbox = router_outbox(tree.root(), tree.count(), transfers_hash(&transfers));
         }
         statements.push(statement);
     }
@@ -204,7 +203,6 @@ pub(crate) fn assemble(
     };
     let signature = key.sign(&commitment.hash());
     let availability = key.sign(&availability_digest(&shared.network, range, data));
-    let published =
-        Published { commitment, statements, transfers, spans, signature, availability };
+    let published = Published { commitment, statements, transfers, spans, signature, availability };
     Ok((published, withdrawals))
 }

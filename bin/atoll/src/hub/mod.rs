@@ -1,3 +1,7 @@
 //! The settlement hub: the chain that Atoll's contracts run on, and the node's side of it.
 
+pub(crate) mod assemble;
 pub(crate) mod embedded;
+pub(crate) mod published;
+pub(crate) mod publisher;
+pub(crate) mod spans;

@@ -83,8 +83,7 @@ pub(crate) struct PublishedStore {
 impl PublishedStore {
     pub(crate) fn open(folder: &Path) -> Result<Self> {
         let store = History::open(folder, HistoryOptions::default())?;
-        let opened =
-            Self { store, latest: RwLock::new(None), leaves: RwLock::new(Vec::new()) };
+        let opened = Self { store, latest: RwLock::new(None), leaves: RwLock::new(Vec::new()) };
         let number = opened.store.indexed_slot()?.unwrap_or(0);
         *opened.latest.write() = opened.commitment(number)?.map(Arc::new);
         let mut leaves = Vec::new();

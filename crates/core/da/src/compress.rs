@@ -40,7 +40,7 @@ pub struct Part {
 
 impl Part {
     /// The stream of `data`, which must not have more than [`PART_BYTES_MAX`] bytes.
-    pub(crate) fn stream(first_slot: u64, last_slot: u64, data: &[u8]) -> Vec<u8> {
+    pub fn stream(first_slot: u64, last_slot: u64, data: &[u8]) -> Vec<u8> {
         let packed = zstd::bulk::compress(data, ZSTD_LEVEL).ok().filter(|packed| {
             packed.len() < data.len() && data.len() <= packed.len().saturating_mul(RATIO_MAX)
         });

@@ -107,36 +107,6 @@ impl Batch {
         Self { environment, context, hub_cursor, steps }
     }
 
-    /// What the order gave the environment, as the slot's header commits to it; `None` for the
-    /// router and for an environment that the order gave nothing.
-    pub fn part(&self) -> Option<B256> {
-        let SlotContext { slot, time_us, parent } = self.context;
-        let mut parts = Parts::begin(slot, time_us, parent);
-        let mut tick: Option<(u64, Vec<B256>)> = None;
-        let close = |parts: &mut Parts, tick: Option<(u64, Vec<B256>)>| {
-            if let Some((time_us, hashes)) = tick {
-                parts.tick(time_us, hashes.into_iter().map(|hash| (self.environment, hash)));
-            }
-        };
-        for step in &self.steps {
-            match step {
-                Step::Message(_) => {}
-                Step::Entry(entry) => parts.entry(self.environment, &entry.hash()),
-                Step::Input(bytes) => {
-                    parts
-                        .input(self.environment, &Transaction::hash_parts(self.environment, bytes));
-                }
-                Step::Tick { time_us } => close(&mut parts, tick.replace((*time_us, Vec::new()))),
-                Step::Transaction(bytes) => {
-                    let hash = Transaction::hash_parts(self.environment, bytes);
-                    tick.iter_mut().for_each(|(_, hashes)| hashes.push(hash));
-                }
-            }
-        }
-        close(&mut parts, tick);
-        if self.environment == ROUTER { None } else { parts.of(self.environment) }
-    }
-
     /// Adds the environment's part of a tick. A tick that holds nothing for the environment does
     /// not exist for it.
     pub fn push_tick(&mut self, tick: &Tick) {
@@ -196,6 +166,31 @@ impl Range {
         sha256(&[b"atoll batch", &self.to_bytes()])
     }
 
+    /// Adds what the order gave the environment in this slot, as the slot's header commits to it.
+    /// For all of a batch; not for the router, whose part follows from the others'.
+    pub fn add_to(&self, parts: &mut Parts) {
+        let environment = self.environment;
+        let mut tick: Option<(u64, Vec<(EnvironmentId, B256)>)> = None;
+        let close = |parts: &mut Parts, tick: Option<(u64, Vec<(EnvironmentId, B256)>)>| {
+            tick.into_iter().for_each(|(time_us, hashes)| parts.tick(time_us, hashes.into_iter()));
+        };
+        for step in &self.steps {
+            match step {
+                Step::Message(_) => {}
+                Step::Entry(entry) => parts.entry(environment, &entry.hash()),
+                Step::Input(bytes) => {
+                    parts.input(environment, &Transaction::hash_parts(environment, bytes));
+                }
+                Step::Tick { time_us } => close(parts, tick.replace((*time_us, Vec::new()))),
+                Step::Transaction(bytes) => {
+                    let hash = Transaction::hash_parts(environment, bytes);
+                    tick.iter_mut().for_each(|(_, hashes)| hashes.push((environment, hash)));
+                }
+            }
+        }
+        close(parts, tick);
+    }
+
     /// Merkle root of the messages delivered; zero for none.
     pub fn inbox_root(&self) -> B256 {
         let encoded = self.steps.iter().filter_map(|step| match step {
@@ -204,6 +199,17 @@ impl Range {
         });
         let encoded: Vec<Vec<u8>> = encoded.collect();
         merkle_root(encoded.iter().map(Vec::as_slice))
+    }
+
+    /// About how many bytes its encoding has: never less.
+    pub fn encoded_len(&self) -> usize {
+        let step = |step: &Step| match step {
+            Step::Input(bytes) | Step::Transaction(bytes) => bytes.len() + 6,
+            Step::Tick { .. } => 9,
+            Step::Message(_) => 112,
+            Step::Entry(entry) => entry.data.len() + 128,
+        };
+        96 + self.steps.iter().map(step).sum::<usize>()
     }
 
     /// Time of the last step, microseconds.

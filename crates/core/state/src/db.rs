@@ -1,7 +1,7 @@
 //! The authenticated key-value store under an environment.
 
-use crate::{PathProof, WriteSet};
 use crate::trie::{KeyPath, Trie, ValueHash};
+use crate::{PathProof, WriteSet};
 use alloc::vec::Vec;
 use atoll_types::{B256, sha256};
 

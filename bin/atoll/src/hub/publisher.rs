@@ -1,0 +1,155 @@
+//! Publishes what was executed: spans of data, and commitments about them, one after the other, on
+//! a thread of its own. Everything is durable here before the hub is told of it.
+
+use super::assemble::{Before, Slots, assemble};
+use super::published::{Published, PublishedStore, SpanRoot};
+use super::spans::{SpanStore, span_data};
+use crate::node::Shared;
+use anyhow::{Context, Result, bail};
+use atoll_da::{Owner, SpanPlan};
+use atoll_types::crypto::SigningKey;
+use atoll_types::hub::WithdrawalTree;
+use atoll_types::{B256, SignedHeader};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+/// How often the publisher looks for slots to publish.
+const POLL: Duration = Duration::from_millis(50);
+
+/// What the publisher works with.
+pub(crate) struct Publisher {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) store: Arc<PublishedStore>,
+    pub(crate) spans: Arc<SpanStore>,
+    pub(crate) key: SigningKey,
+    /// Slots in one commitment: a multiple of every environment's commit interval.
+    pub(crate) commitment_slots: u64,
+    /// State roots at genesis, by environment.
+    pub(crate) genesis_roots: BTreeMap<u32, B256>,
+    /// Slots whose data is kept.
+    pub(crate) keep_slots: u64,
+}
+
+/// The least number of slots, at least `wanted`, after which every environment has a state root.
+pub(crate) fn commitment_slots(intervals: impl Iterator<Item = u64>, wanted: u64) -> u64 {
+    fn gcd(a: u64, b: u64) -> u64 {
+        if b == 0 { a } else { gcd(b, a % b) }
+    }
+    let common = intervals.fold(1, |common, n| common / gcd(common, n) * n);
+    wanted.div_ceil(common).max(1) * common
+}
+
+impl Publisher {
+    /// Publishes until `stopped`; `told` hears of each commitment.
+    pub(crate) fn run(self, stopped: &AtomicBool, mut told: impl FnMut(u64)) -> Result<()> {
+        let mut tree = WithdrawalTree::default();
+        for index in 0..self.store.withdrawals() {
+            let withdrawal = self.store.withdrawal(index)?;
+            tree.push(withdrawal.context("a withdrawal is missing in the store")?.leaf());
+        }
+        let mut latest = self.store.latest();
+        told(latest.as_ref().map_or(0, |latest| latest.commitment.number));
+        while !stopped.load(Relaxed) {
+            let before = Before::of(latest.as_deref());
+            let last = before.last_slot + self.commitment_slots;
+            if last > self.ready() {
+                std::thread::sleep(POLL);
+                continue;
+            }
+            let published = self.publish(before, last, latest.as_deref(), &mut tree)?;
+            told(published.commitment.number);
+            latest = Some(published);
+        }
+        Ok(())
+    }
+
+    /// The last slot that is final and in history, with its roots.
+    fn ready(&self) -> u64 {
+        let gates = self.shared.environments.iter().map(|hosted| {
+            let environment = hosted.environment();
+            environment.gate().indexed_slot.load(Relaxed)
+        });
+        gates.chain([self.shared.finalised.load(Relaxed)]).min().unwrap_or(0)
+    }
+
+    fn publish(
+        &self,
+        before: Before,
+        last: u64,
+        latest: Option<&Published>,
+        tree: &mut WithdrawalTree,
+    ) -> Result<Arc<Published>> {
+        let range = (before.last_slot + 1, last);
+        let slots = Slots::read(&self.shared, range)?;
+        let spans = self.publish_spans(&slots, range)?;
+        let pre_roots = match latest {
+            None => self.genesis_roots.clone(),
+            Some(latest) => {
+                let roots = latest.statements.iter();
+                roots.map(|s| (s.environment.0, s.post_root)).collect()
+            }
+        };
+        let (published, withdrawals) =
+            assemble(&self.shared, &slots, before, &pre_roots, tree, spans, &self.key)?;
+        self.store.add(published, &withdrawals)?;
+        if last.is_multiple_of(100 * self.commitment_slots) {
+            self.spans.prune(last.saturating_sub(self.keep_slots))?;
+        }
+        self.store.latest().context("the commitment just stored is gone")
+    }
+
+    /// Publishes the range in as few spans as squares allow.
+    fn publish_spans(&self, slots: &Slots, range: (u64, u64)) -> Result<Vec<SpanRoot>> {
+        let sealed = |slot| {
+            self.shared.archive.sealed(slot)?.with_context(|| format!("slot {slot} has no header"))
+        };
+        let mut plan = SpanPlan::new();
+        let mut spans = Vec::new();
+        let mut open: Vec<SignedHeader> = Vec::new();
+        for slot in range.0..=range.1 {
+            let sealed: SignedHeader = sealed(slot)?;
+            // The stream's own framing is a few bytes a slot.
+            let size = |bytes: usize| bytes as u64 + 16;
+            let mut bytes: Vec<(Owner, u64)> = Vec::new();
+            for part in &slots.parts {
+                if let Some(record) = part.records.get(&slot) {
+                    let owner = Owner::Environment(part.spec.id);
+                    bytes.push((owner, size(record.range.encoded_len())));
+                }
+            }
+            bytes.push((Owner::Headers, size(256 + 36 * slots.parts.len())));
+            if !open.is_empty() && !plan.fits(&bytes) {
+                spans.push(self.publish_span(slots, &std::mem::take(&mut open))?);
+                plan.clear();
+            }
+            plan.add(&bytes);
+            open.push(sealed);
+        }
+        spans.push(self.publish_span(slots, &open)?);
+        Ok(spans)
+    }
+
+    fn publish_span(&self, slots: &Slots, sealed: &[SignedHeader]) -> Result<SpanRoot> {
+        let data = span_data(slots, sealed);
+        if data.first_slot > data.last_slot {
+            bail!("a span without slots");
+        }
+        let encoded = self.spans.add(&data)?;
+        Ok(SpanRoot { slots: (data.first_slot, data.last_slot), data_root: encoded.data_root() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commitments_end_where_every_environment_has_a_root() {
+        assert_eq!(commitment_slots([10, 10].into_iter(), 50), 50);
+        assert_eq!(commitment_slots([4, 6].into_iter(), 50), 60);
+        assert_eq!(commitment_slots([7].into_iter(), 1), 7);
+        assert_eq!(commitment_slots([].into_iter(), 3), 3);
+    }
+}
