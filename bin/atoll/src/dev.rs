@@ -273,6 +273,7 @@ fn ports(
         atoll: Arc::new(AtollAdapter { shared: shared.clone(), data_dir: data_dir.to_path_buf() }),
         evm,
         hub: None,
+        settlement: None,
         hyperliquid: venue,
         metrics: vec![Arc::new(NodeMetrics(shared.clone()))],
     }

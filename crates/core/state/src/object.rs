@@ -393,6 +393,28 @@ pub fn begin<S: Source>(tables: &mut impl Tables<S>) {
     tables.visit(&mut Begin);
 }
 
+/// The encoding of one object, found by its encoded key, tag included: for queries of a node, never
+/// for a state transition. `None` if it is absent or no key of any table.
+pub fn peek<S: Source>(tables: &mut impl Tables<S>, key: &[u8]) -> Option<Vec<u8>> {
+    struct Peek<'a> {
+        key: &'a [u8],
+        found: Option<Vec<u8>>,
+    }
+    impl<S: Source> TableVisitor<S> for Peek<'_> {
+        fn visit<O: Object>(&mut self, table: &mut Table<O, S>) {
+            let Some((tag, rest)) = self.key.split_first() else { return };
+            if *tag == O::TAG
+                && let Ok(key) = O::Key::from_bytes(rest)
+            {
+                self.found = table.peek(&key).filter(|o| **o != O::default()).map(O::to_bytes);
+            }
+        }
+    }
+    let mut peek = Peek { key, found: None };
+    tables.visit(&mut peek);
+    peek.found
+}
+
 /// A point inside a range to which [`rollback`] returns.
 #[derive(Clone, Debug, Default)]
 pub struct Savepoint(Vec<u32>);

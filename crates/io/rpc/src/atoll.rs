@@ -5,6 +5,7 @@
 //! `code` is one of the network's stable codes or null.
 
 mod render;
+mod settlement;
 
 use crate::metrics::Door;
 use crate::port::{EnvironmentInfo, MetricsPort, QueryError, SlotId, Wait};
@@ -55,6 +56,21 @@ const INDEX: &[(&str, &str)] = &[
         "submit {\"environment\": NAME, \"bytes\": \"0x…\", \"wait\": \
          \"admission\"|\"confirmation\"|\"execution\"}",
     ),
+    ("GET /atoll/settlement", "the hub, its contracts, and how far commitments have come there"),
+    ("GET /atoll/commitments/{number|latest|settled}", "a commitment with its statements"),
+    ("GET /atoll/withdrawals?to=ADDRESS", "withdrawals to an address of the hub"),
+    ("GET /atoll/withdrawals/{index}", "a withdrawal, with its proof once it is settled"),
+    ("GET /atoll/headers/{slot}", "a slot's header with its leader's signature"),
+    ("GET /atoll/da/{slot}", "the roots of the data published about a slot's span"),
+    ("GET /atoll/da/{slot}/sample?square=N&row=N&column=N", "a share of it with its proof"),
+    (
+        "GET /atoll/da/{slot}/namespace/{environment|headers}",
+        "all of a namespace in it, with the proof that it is all",
+    ),
+    (
+        "GET /atoll/proof?environment=NAME&key=HEX",
+        "an object of the last settled state, with its proof",
+    ),
     ("GET /metrics", "OpenMetrics text for Prometheus"),
     ("POST /evm/{environment}", "Ethereum JSON-RPC; the same over WebSocket"),
     ("POST /hub", "Ethereum JSON-RPC of the embedded settlement hub; the same over WebSocket"),
@@ -75,6 +91,15 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
         .route("/atoll/transactions/{hash}", only(get(transaction)))
         .route("/atoll/receipts/{hash}", only(get(receipt)))
         .route("/atoll/witnesses", only(get(witness)))
+        .route("/atoll/settlement", only(get(settlement::status)))
+        .route("/atoll/commitments/{commitment}", only(get(settlement::commitment)))
+        .route("/atoll/withdrawals", only(get(settlement::withdrawals)))
+        .route("/atoll/withdrawals/{index}", only(get(settlement::withdrawal)))
+        .route("/atoll/headers/{slot}", only(get(settlement::header)))
+        .route("/atoll/da/{slot}", only(get(settlement::span)))
+        .route("/atoll/da/{slot}/sample", only(get(settlement::sample)))
+        .route("/atoll/da/{slot}/namespace/{owner}", only(get(settlement::namespace)))
+        .route("/atoll/proof", only(get(settlement::proof)))
         .route("/metrics", only(get(metrics)))
         .with_state(shared)
 }

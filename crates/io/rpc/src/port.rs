@@ -12,9 +12,11 @@
 
 mod atoll;
 mod evm;
+mod settlement;
 
 pub use atoll::*;
 pub use evm::*;
+pub use settlement::*;
 
 use alloy_primitives::{B256, Bytes};
 use atoll_types::{Confirmation, EnvironmentId, Reject, RejectCode};

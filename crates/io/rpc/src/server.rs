@@ -12,7 +12,7 @@ pub use request::{Refusal, refuse};
 
 use crate::config::{Config, Limits};
 use crate::metrics::{Door, Metrics};
-use crate::port::{AtollPort, EvmPort, MetricsPort, Submit};
+use crate::port::{AtollPort, EvmPort, MetricsPort, SettlementPort, Submit};
 use crate::{atoll, evm, hyperliquid};
 use atoll_types::EnvironmentId;
 use axum::Router;
@@ -47,6 +47,8 @@ pub struct Ports {
     pub hub: Option<EvmEnvironment>,
     /// The exchange behind the Hyperliquid API; without one its paths answer 404.
     pub hyperliquid: Option<Arc<dyn hyperliquid::Venue>>,
+    /// Settlement and data availability; without a hub its paths answer 404.
+    pub settlement: Option<Arc<dyn SettlementPort>>,
     /// The node's metrics.
     pub metrics: Vec<Arc<dyn MetricsPort>>,
 }

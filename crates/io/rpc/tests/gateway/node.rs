@@ -401,6 +401,7 @@ pub(crate) fn ports_of(heads: &broadcast::Sender<Arc<EvmHead>>) -> Ports {
         hub: Some(evm.clone()),
         evm: vec![evm],
         hyperliquid: None,
+        settlement: None,
         metrics: Vec::new(),
     }
 }
