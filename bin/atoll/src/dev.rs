@@ -139,6 +139,7 @@ pub(crate) async fn boot(
         accept_log_damage: args.accept_log_damage,
         key: SigningKey::from_label("sequencer"),
         slot_us: node::SLOT_US,
+        settles: args.hub != HubChoice::None,
         observers,
         stats: stats.clone(),
     };

@@ -53,6 +53,7 @@ pub(crate) fn boot(data_dir: &Path, reset: bool) -> Result<Embedded> {
         accept_log_damage: false,
         key: SigningKey::from_label("hub"),
         slot_us: BLOCK_US,
+        settles: false,
         observers: BTreeMap::from([(spec.id, Arc::new(observer) as Arc<_>)]),
         stats,
         specs: vec![spec],

@@ -4,4 +4,6 @@ pub(crate) mod assemble;
 pub(crate) mod embedded;
 pub(crate) mod published;
 pub(crate) mod publisher;
+pub(crate) mod queries;
 pub(crate) mod spans;
+pub(crate) mod view;

@@ -48,6 +48,8 @@ pub(crate) struct NodeConfig {
     pub(crate) key: SigningKey,
     /// Length of a slot.
     pub(crate) slot_us: u64,
+    /// Whether slots are settled on a hub: roots back to the last settled one stay provable.
+    pub(crate) settles: bool,
     /// Told of what each environment executes, while running and while recovering.
     pub(crate) observers: BTreeMap<EnvironmentId, Arc<dyn Observer>>,
     /// The observers count here too.
@@ -134,9 +136,14 @@ impl Node {
         let (sender, messages) = sync_channel(SUBMISSIONS_MAX);
         let prune = sender.clone();
         let roots = keeper::Roots::default();
+        let settled = Arc::new(AtomicU64::new(match config.settles {
+            true => 0,
+            false => u64::MAX,
+        }));
         let policy = SnapshotPolicy {
             interval_slots: config.snapshot_interval_slots.max(1),
             keep: SNAPSHOTS_KEPT,
+            settled: settled.clone(),
         };
         let on_snapshot = Box::new(move |slot| {
             let _ = prune.send(DriverMessage::Prune(slot));
@@ -196,6 +203,7 @@ impl Node {
             stats: config.stats,
             head: RwLock::new(replayed.head.unwrap_or(snapshot_header)),
             finalised: AtomicU64::new(0),
+            settled,
             driver: sender,
         });
         shared.finalised.store(shared.head.read().slot, Relaxed);

@@ -18,11 +18,12 @@ use atoll_types::{
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 
 /// A snapshot being written; a failure gives the changes back.
-type SnapshotJob = JoinHandle<Result<(), (BTreeMap<EnvironmentId, Changes>, anyhow::Error)>>;
+type SnapshotJob = JoinHandle<Result<u64, (BTreeMap<EnvironmentId, Changes>, anyhow::Error)>>;
 
 /// A sealed slot, executed by every environment that is not halted.
 pub(crate) struct KeptSlot {
@@ -49,11 +50,32 @@ struct Kept {
     changes: Changes,
 }
 
-/// When snapshots are taken.
-#[derive(Clone, Copy, Debug)]
+/// When snapshots are taken, and which are kept.
+#[derive(Clone, Debug)]
 pub(crate) struct SnapshotPolicy {
     pub(crate) interval_slots: u64,
+    /// The newest ones.
     pub(crate) keep: usize,
+    /// And the newest of a slot that is settled, with all after it: roots back to there can be
+    /// proven.
+    pub(crate) settled: Arc<AtomicU64>,
+}
+
+impl SnapshotPolicy {
+    /// Removes what is no longer needed; returns the slot of the oldest snapshot whose log is.
+    fn retain(&self, store: &SnapshotStore) -> Result<u64> {
+        let slots = store.slots()?;
+        let settled = self.settled.load(Relaxed);
+        let newest = slots.last().copied().unwrap_or_default();
+        // Without a settled one the oldest is needed.
+        let oldest = slots.first().copied().unwrap_or_default();
+        let needed = slots.iter().rfind(|slot| **slot <= settled).copied().unwrap_or(oldest);
+        let kept = slots.len().saturating_sub(self.keep);
+        for slot in slots.iter().take(kept).filter(|slot| **slot < needed) {
+            store.remove(*slot)?;
+        }
+        Ok(needed.min(newest))
+    }
 }
 
 pub(crate) struct Keeper {
@@ -146,7 +168,7 @@ impl Keeper {
         }
         let deltas = self.take_changes();
         let roots = self.environments.iter().map(|(id, k)| (*id, k.db.root())).collect();
-        let (snapshots, keep) = (self.snapshots.clone(), self.policy.keep);
+        let (snapshots, policy) = (self.snapshots.clone(), self.policy.clone());
         let (log, historian) = (self.log.clone(), self.historian.clone());
         let header = header.clone();
         let slot = header.slot;
@@ -155,7 +177,7 @@ impl Keeper {
             // be pruned.
             let synced = log.sync().map_err(Into::into).and_then(|_| historian.sync());
             synced
-                .and_then(|()| write_snapshot(&snapshots, &header, &roots, &deltas, keep))
+                .and_then(|()| write_snapshot(&snapshots, &header, &roots, &deltas, &policy))
                 .map_err(|error| (deltas, error))
         })?;
         self.job = Some((slot, job));
@@ -171,7 +193,7 @@ impl Keeper {
 
     fn finish(&mut self, slot: u64, job: SnapshotJob) -> Result<()> {
         match job.join() {
-            Ok(Ok(())) => (self.on_snapshot)(slot),
+            Ok(Ok(needed)) => (self.on_snapshot)(needed),
             Ok(Err((deltas, error))) => {
                 // The node goes on; the log is not pruned, and the next snapshot has it all.
                 tracing::warn!(slot, "no snapshot: {error:#}");
@@ -193,7 +215,7 @@ impl Keeper {
     ) -> Result<()> {
         let roots = self.environments.iter().map(|(id, k)| (*id, k.db.root())).collect();
         let header = SlotHeader::default();
-        write_snapshot(&self.snapshots, &header, &roots, &deltas, self.policy.keep)
+        write_snapshot(&self.snapshots, &header, &roots, &deltas, &self.policy).map(|_| ())
     }
 
     /// Makes everything durable, at the end of a run.
@@ -217,8 +239,8 @@ fn write_snapshot(
     header: &SlotHeader,
     roots: &BTreeMap<EnvironmentId, B256>,
     deltas: &BTreeMap<EnvironmentId, Changes>,
-    keep: usize,
-) -> Result<()> {
+    policy: &SnapshotPolicy,
+) -> Result<u64> {
     let previous = store.slots()?.into_iter().rfind(|slot| *slot < header.slot);
     let previous = previous.map(|slot| store.snapshot(slot)).transpose()?;
     let builder = store.begin(header.slot)?;
@@ -231,8 +253,7 @@ fn write_snapshot(
         files.push(out.finish()?);
     }
     builder.publish(&files)?;
-    store.retain(keep)?;
-    Ok(())
+    policy.retain(store)
 }
 
 /// The header in a snapshot's files: where the chain stood.

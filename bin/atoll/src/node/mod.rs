@@ -89,6 +89,9 @@ pub(crate) struct Shared {
     /// Header of the last sealed slot.
     pub(crate) head: RwLock<SlotHeader>,
     pub(crate) finalised: AtomicU64,
+    /// The last slot that the hub has settled: from there on every root can be proven. `u64::MAX`
+    /// where nothing settles.
+    pub(crate) settled: Arc<AtomicU64>,
     driver: SyncSender<DriverMessage>,
 }
 

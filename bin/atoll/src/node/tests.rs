@@ -30,6 +30,7 @@ fn boot(data_dir: &Path) -> Node {
     let specs = vec![perps, second];
     let config = NodeConfig {
         slot_us: crate::node::SLOT_US,
+        settles: false,
         network: specs::network("test", &specs),
         specs,
         data_dir: data_dir.into(),

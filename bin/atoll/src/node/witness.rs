@@ -11,8 +11,8 @@ use anyhow::{Context, Result, bail};
 use atoll_executor::verify::make_claim;
 use atoll_executor::{Batch, Claim, EnvironmentSpec, Range};
 use atoll_sequencer::LogRecord;
-use atoll_state::Resident;
 use atoll_state::db::{MemoryDb, StateDb};
+use atoll_state::{PathProof, Resident};
 use atoll_storage::{DataDirView, LogReader, SnapshotStore};
 use atoll_types::hub::ROUTER;
 use atoll_types::{B256, Decode, EnvironmentId, NetworkId, SlotOpening, Tick};
@@ -84,7 +84,7 @@ fn claim_with<V: super::environment::Hosted>(
 }
 
 /// A network at a slot that has passed, in memory.
-struct Past {
+pub(crate) struct Past {
     hosted: Vec<(Hosted, MemoryDb)>,
     /// The slot after which the state is.
     at: u64,
@@ -92,7 +92,7 @@ struct Past {
 
 impl Past {
     /// The newest snapshot before `slot`.
-    fn restore(
+    pub(crate) fn restore(
         data_dir: &Path,
         network: NetworkId,
         specs: &[EnvironmentSpec],
@@ -109,6 +109,11 @@ impl Past {
         Ok(Self { hosted, at })
     }
 
+    /// The slot reached.
+    pub(crate) fn slot(&self) -> u64 {
+        self.at
+    }
+
     fn take(self, id: EnvironmentId) -> Result<(Hosted, MemoryDb)> {
         let found = self.hosted.into_iter().find(|(hosted, _)| hosted.environment().id() == id);
         found.context("an environment that was there is gone")
@@ -121,38 +126,78 @@ impl Past {
         })
     }
 
+    /// Executes the log through `slot`; that of a snapshot needs nothing.
+    pub(crate) fn run_through(&mut self, data_dir: &Path, slot: u64) -> Result<()> {
+        self.run(data_dir, slot, None).map(|_| ())
+    }
+
+    /// An object after the slot reached, with the proof of its leaf; `None` if it is absent.
+    pub(crate) fn object(
+        &mut self,
+        environment: EnvironmentId,
+        key: &[u8],
+    ) -> Result<Option<(Vec<u8>, PathProof)>> {
+        let of = |(hosted, _): &&mut (Hosted, MemoryDb)| hosted.environment().id() == environment;
+        let (hosted, db) = self.hosted.iter_mut().find(of).context("no such environment")?;
+        let value = match hosted {
+            Hosted::Exchange(live) => live.machine.write().object(key),
+            Hosted::Evm(live) => live.machine.write().object(key),
+            Hosted::Router(live) => live.machine.write().object(key),
+        };
+        let proof = db.prove_path(&atoll_state::db::key_path(key));
+        Ok(value.zip(proof))
+    }
+
     /// Executes the log up to `slot`, without the part of `environment` in that slot, which is
     /// returned.
     fn run_to(&mut self, data_dir: &Path, slot: u64, environment: EnvironmentId) -> Result<Batch> {
-        let mut reader = LogReader::open(DataDirView::open(data_dir)?.log_dir(), self.at + 1)?;
+        let batch = self.run(data_dir, slot, Some(environment))?;
+        batch.with_context(|| format!("slot {slot} is not sealed"))
+    }
+
+    fn run(
+        &mut self,
+        data_dir: &Path,
+        slot: u64,
+        environment: Option<EnvironmentId>,
+    ) -> Result<Option<Batch>> {
+        if self.at == slot {
+            return Ok(None);
+        }
+        let from = self.at;
+        let mut reader = LogReader::open(DataDirView::open(data_dir)?.log_dir(), from + 1)?;
         let mut open: Option<(SlotOpening, Vec<Tick>)> = None;
-        let mut last = self.at;
         while let Some(record) = reader.next_record()? {
-            if record.slot <= self.at || record.slot > slot {
+            if record.slot <= from || record.slot > slot {
                 continue;
             }
             match driver::decode_record(&record.payload)? {
                 LogRecord::Opened(opening) => open = Some((opening, Vec::new())),
                 LogRecord::Tick(tick, _) => {
-                    open.iter_mut().for_each(|open| open.1.push(tick.clone()))
+                    if let Some((_, ticks)) = &mut open {
+                        ticks.push(tick);
+                    }
                 }
                 LogRecord::Sealed(sealed) => {
                     let Some((opening, ticks)) = open.take() else { continue };
-                    if sealed.header.slot != last + 1 {
-                        bail!("the log has no slot {}; it was pruned", last + 1);
+                    if sealed.header.slot != self.at + 1 {
+                        bail!("the log has no slot {}; it was pruned", self.at + 1);
                     }
-                    last = sealed.header.slot;
-                    let wanted = (last == slot).then_some(environment);
+                    let wanted = environment.filter(|_| sealed.header.slot == slot);
                     if let Some(batch) = self.run_slot(&opening, &ticks, wanted) {
-                        return Ok(batch);
+                        return Ok(Some(batch));
+                    }
+                    self.at = sealed.header.slot;
+                    if self.at == slot {
+                        return Ok(None);
                     }
                 }
             }
         }
-        if last == self.at {
+        if self.at == from {
             bail!("the log no longer holds slot {slot}: it was pruned behind a snapshot");
         }
-        bail!("slot {slot} is not sealed; the last sealed slot is {last}")
+        bail!("slot {slot} is not sealed; the last sealed slot is {}", self.at)
     }
 
     /// Executes a slot; stops before the part of `wanted` and returns it.

@@ -83,6 +83,11 @@ impl<S: Source, V: Vm<S>> Machine<V, S> {
         object::load(&mut self.vm, key, value)
     }
 
+    /// The encoding of an object by its encoded key: for queries of a node.
+    pub fn object(&mut self, key: &[u8]) -> Option<Vec<u8>> {
+        object::peek(&mut self.vm, key)
+    }
+
     /// The first object that was touched but not proven, if any.
     pub fn fault(&mut self) -> Option<MissingObject> {
         object::fault(&mut self.vm)

@@ -119,6 +119,7 @@ fn boot(folder: &Path, spec: &EnvironmentSpec) -> Result<Run> {
     let observer: Arc<dyn Observer> = ExchangeObserver::new(stats.clone(), vm);
     let node = Node::boot(NodeConfig {
         slot_us: crate::node::SLOT_US,
+        settles: false,
         network: network(spec),
         specs: vec![spec.clone()],
         data_dir: folder.join("node"),
