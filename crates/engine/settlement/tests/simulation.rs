@@ -345,7 +345,7 @@ impl World {
 }
 
 fn seeds() -> std::ops::Range<u64> {
-    let count = std::env::var("ATOLL_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(400);
+    let count = std::env::var("ATOLL_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(800);
     0..count
 }
 
