@@ -152,8 +152,13 @@ impl Sender {
             let live = self.carrying(Purpose::Commit(number)).map(|live| live.post.commitment);
             live.or(self.known.get(&number).copied())
         };
-        if last > 0 && ours(last).is_none() {
-            return (last <= ready).then_some(Purpose::Commit(last));
+        if last > 0 {
+            match ours(last) {
+                None => return (last <= ready).then_some(Purpose::Commit(last)),
+                // Not ours: the next look at the hub halts.
+                Some(hash) if hash != view.anchor.last_hash => return None,
+                Some(_) => {}
+            }
         }
         let mut next = last + 1;
         while self.carrying(Purpose::Commit(next)).is_some() {
