@@ -14,10 +14,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // Engines own their ports: none uses another, none does I/O.
     ("atoll-mempool", &["atoll-types"]),
     ("atoll-sequencer", &["atoll-types"]),
+    ("atoll-settlement", &["atoll-types"]),
     // Disk and sockets speak in the words of `types`; adapters live in the composition root.
     ("atoll-storage", &["atoll-types"]),
     ("atoll-rpc", &["atoll-types"]),
     ("atoll-feed", &["atoll-types"]),
+    ("atoll-ethereum", &["atoll-types"]),
 ];
 
 /// What a pure, deterministic crate must never pull in.
