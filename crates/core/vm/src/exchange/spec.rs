@@ -17,6 +17,8 @@ pub const COMMANDS_PER_ACTION_BOUND: u32 = 2_000;
 pub const AGENTS_PER_ACCOUNT_BOUND: u32 = 32;
 /// Bound of [`ExchangeVmSpec::claims_per_slot`].
 pub const CLAIMS_PER_SLOT_BOUND: u32 = 10_000;
+/// Most claims that a slot's opening renews: accounts times hub assets.
+pub const CLAIMS_BOUND: usize = 100_000;
 /// Most decimals that a token has on the hub beyond those of its asset.
 pub const HUB_UNIT_DIGITS_MAX: u32 = 18;
 /// Bound of [`ExchangeVmSpec::chain_id`]: what JSON and wallets represent exactly.
@@ -130,6 +132,9 @@ impl ExchangeVmSpec {
             self.claims_per_slot,
             &format!("1 to {bound}"),
         )?;
+        let claims = self.hub_assets.len() * self.claims_per_slot as usize;
+        let expected = format!("at most {CLAIMS_BOUND} claims, accounts × hub assets");
+        ensure(claims <= CLAIMS_BOUND, "claims_per_slot", self.claims_per_slot, &expected)?;
         self.validate_hub_assets()?;
         let count = self.genesis.len();
         ensure(

@@ -81,13 +81,11 @@ fn the_objects_are_golden() {
     object::begin(&mut vm);
     vm.genesis();
     let all = object::export(&mut vm);
-    let find = |tag: u8| {
-        let mut found: Vec<_> = all.iter().filter(|(key, _)| key[0] == tag).collect();
-        found.sort();
-        found.into_iter().map(|(key, value)| (key.to_vec(), value.unwrap().to_vec())).collect()
+    let find = |tag: u8| -> Vec<(Vec<u8>, Vec<u8>)> {
+        let found = all.iter().filter(|(key, _)| key[0] == tag);
+        found.map(|(key, value)| (key.to_vec(), value.unwrap().to_vec())).collect()
     };
-    let (claims, totals): (Vec<(Vec<u8>, Vec<u8>)>, Vec<(Vec<u8>, Vec<u8>)>) =
-        (find(0x50), find(0x51));
+    let (claims, totals) = (find(0x50), find(0x51));
     assert_eq!(claims.len(), 3);
     assert_eq!((claims[0].0.len(), claims[0].1.len()), (41, 32));
     let total = U256::from(3_000_000_000_000u64).to_be_bytes::<32>().to_vec();

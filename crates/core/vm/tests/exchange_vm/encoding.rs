@@ -118,6 +118,11 @@ fn specs_round_trip_and_invalid_ones_name_the_key() {
     assert_eq!(broken(|s| s.hub_assets[1].asset.0 = 0), "hub_assets[1].asset");
     assert_eq!(broken(|s| s.hub_assets[1].asset.0 = 3), "hub_assets[1].asset");
     assert_eq!(broken(|s| s.hub_assets[1].token = s.hub_assets[0].token), "hub_assets[1].token");
+    let many = |s: &mut ExchangeVmSpec| {
+        s.hub_assets = vec![s.hub_assets[0]; 11];
+        s.claims_per_slot = 10_000;
+    };
+    assert_eq!(broken(many), "claims_per_slot");
     for unit in [0, 2, 11, 10u128.pow(19)] {
         let mut spec = common::spec(false);
         spec.hub_assets[0].unit = unit;
