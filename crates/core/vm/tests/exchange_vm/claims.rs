@@ -174,9 +174,13 @@ fn a_bankrupt_account_claims_nothing_and_the_total_exceeds_the_ledger_by_the_sho
     let expected = U256::from((holds - equity) as u128);
     assert_eq!(venue.vm.claim_total(USDC_TOKEN), expected);
     assert!(expected > U256::from(ledger.balance() as u128));
-    // Spot of the same asset pays the debt first.
-    let bob = key("bob").address();
-    assert!(venue.vm.claim(bob, USDC_TOKEN) > U256::from(1_000_000_000_000u64));
+    // A deposit pays the debt first.
+    let debt = equity.unsigned_abs();
+    let deposit = |amount: u128| transfer(0, alice, USDC_TOKEN, U256::from(amount));
+    venue.receive(&deposit(debt - 1)).unwrap();
+    assert_eq!(venue.vm.claim(alice, USDC_TOKEN), U256::ZERO);
+    venue.receive(&deposit(6)).unwrap();
+    assert_eq!(venue.vm.claim(alice, USDC_TOKEN), U256::from(5));
 }
 
 #[derive(Clone, Debug)]
