@@ -13,7 +13,7 @@ use atoll_types::crypto::SigningKey;
 use atoll_types::hub::ROUTER;
 use atoll_types::{Address, EnvironmentId, NetworkId, U256};
 use atoll_vm::evm::{BaseFee, EvmSpec, GenesisAccount, Hardfork};
-use atoll_vm::exchange::{ExchangeVmSpec, GenesisBalance};
+use atoll_vm::exchange::{ExchangeVmSpec, GenesisBalance, HubAsset};
 use atoll_vm::router::{Funding, RoutedEnvironment, RouterSpec};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -89,6 +89,7 @@ struct LimitsTable {
     fills_per_command: u32,
     commands_per_action: u32,
     agents_per_account: u32,
+    claims_per_slot: u32,
 }
 
 #[derive(Deserialize)]
@@ -96,6 +97,8 @@ struct LimitsTable {
 struct AssetTable {
     symbol: String,
     decimals: u8,
+    hub_token: Option<String>,
+    hub_decimals: Option<u8>,
 }
 
 #[derive(Deserialize)]
@@ -213,6 +216,21 @@ fn account(key: &str, text: &str) -> Result<Address> {
     text.parse().map_err(|_| wrong(key, text, expected))
 }
 
+/// The address on the hub of a development network's token.
+pub(crate) fn development_token(name: &str) -> Address {
+    SigningKey::from_label(&format!("token-{name}")).address()
+}
+
+/// A token of the hub.
+fn token(key: &str, text: &str) -> Result<Address> {
+    if let Some(name) = text.strip_prefix(DEVELOPMENT) {
+        return Ok(development_token(name));
+    }
+    let expected = "a token's address of 40 hex digits with 0x (all zeros for the hub's native \
+                    currency), or development:NAME";
+    text.parse().map_err(|_| wrong(key, text, expected))
+}
+
 /// The accounts of a genesis entry: one, or `count` numbered development keys.
 fn accounts(key: &str, entry: &GenesisTable) -> Result<Vec<Address>> {
     match entry.count {
@@ -303,6 +321,32 @@ fn market(at: usize, table: &MarketTable, assets: &[AssetSpec]) -> Result<Market
     })
 }
 
+/// The assets that have a token on the hub, in order of their numbers.
+fn hub_assets(tables: &[AssetTable], assets: &[AssetSpec]) -> Result<Vec<HubAsset>> {
+    let mut found = Vec::new();
+    for (at, table) in tables.iter().enumerate() {
+        let key = |name: &str| format!("exchange.assets[{at}].{name}");
+        let (address, decimals) = match (&table.hub_token, table.hub_decimals) {
+            (None, None) => continue,
+            (Some(address), Some(decimals)) => (address, decimals),
+            _ => bail!(
+                "{} and {} come together or not at all",
+                key("hub_token"),
+                key("hub_decimals")
+            ),
+        };
+        let more = decimals.checked_sub(table.decimals).map(u32::from);
+        let unit = more.and_then(|more| 10u128.checked_pow(more)).ok_or_else(|| {
+            let expected = format!("decimals ({}) to decimals + 18", table.decimals);
+            anyhow!("{} is {decimals}; expected {expected}", key("hub_decimals"))
+        })?;
+        let asset = asset_id(&key("symbol"), &table.symbol, assets)?;
+        found.push(HubAsset { asset, token: token(&key("hub_token"), address)?, unit });
+    }
+    found.sort_by_key(|hub| hub.asset);
+    Ok(found)
+}
+
 fn exchange(table: &ExchangeTable, genesis: &[GenesisTable]) -> Result<ExchangeVmSpec> {
     let mut assets: Vec<AssetSpec> = table
         .assets
@@ -312,6 +356,7 @@ fn exchange(table: &ExchangeTable, genesis: &[GenesisTable]) -> Result<ExchangeV
     let collateral = asset_id("exchange.collateral", &table.collateral, &assets)?;
     // The collateral comes first, so that perpetuals find their quote decimals at one place.
     assets.swap(0, usize::from(collateral.0));
+    let hub_assets = hub_assets(&table.assets, &assets)?;
     let markets: Result<Vec<_>> =
         table.markets.iter().enumerate().map(|(at, m)| market(at, m, &assets)).collect();
     let mut balances = Vec::new();
@@ -352,6 +397,8 @@ fn exchange(table: &ExchangeTable, genesis: &[GenesisTable]) -> Result<ExchangeV
         accept_hyperliquid_master: table.accept_hyperliquid_master,
         commands_per_action_max: table.limits.commands_per_action,
         agents_per_account_max: table.limits.agents_per_account,
+        hub_assets,
+        claims_per_slot: table.limits.claims_per_slot,
         genesis: balances,
     };
     spec.validate().map_err(|error| anyhow!("exchange.{error}"))?;
@@ -540,7 +587,10 @@ fn funding(spec: &EnvironmentSpec) -> Vec<Funding> {
             let total = evm.genesis.iter().fold(U256::ZERO, |sum, account| sum + account.balance);
             sums.insert(Address::ZERO, total);
         }
-        VmSpec::Exchange(_) | VmSpec::Router(_) => {}
+        VmSpec::Exchange(exchange) => {
+            sums.extend(exchange.funded().into_iter().map(|f| (f.token, f.amount)));
+        }
+        VmSpec::Router(_) => {}
     }
     let funded = sums.into_iter().filter(|(_, amount)| !amount.is_zero());
     funded.map(|(token, amount)| Funding { token, amount }).collect()
@@ -570,7 +620,16 @@ mod tests {
             ("tick = \"0.1\" ", "tick = \"a\" ", "exchange.markets[0].tick is \"a\"; expected"),
             ("tick = \"0.1\" ", "tick = \"0.01\" ", "markets[0]"),
             ("price_max = \"10000000\"", "price_max = \"0.05\"", "exchange.markets[0].price_max"),
-            ("collateral = \"USDC\"", "collateral = \"USD\"", "one of the assets: USDC, ATOLL"),
+            (
+                "collateral = \"USDC\"",
+                "collateral = \"USD\"",
+                "one of the assets: USDC, ATOLL, ETH",
+            ),
+            ("hub_decimals = 6", "hub_decimals = 5", "exchange.assets[0].hub_decimals is 5"),
+            ("hub_decimals = 6", "hub_decimals = 25", "exchange.hub_assets[0].unit"),
+            ("hub_decimals = 6 ", "", "exchange.assets[0].hub_token and"),
+            ("\"development:USDC\"", "\"USDC\"", "exchange.assets[0].hub_token is \"USDC\""),
+            ("\"development:USDC\"", "\"development:ATOLL\"", "exchange.hub_assets[1].token"),
             ("name = \"perps\"", "name = \"Perps\"", "lower-case"),
             ("vm = \"exchange\"", "vm = \"evm\"", "expected a table [evm]"),
             ("vm = \"exchange\"", "vm = \"wasm\"", "wasm"),

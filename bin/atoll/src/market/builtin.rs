@@ -29,7 +29,7 @@ const EVM_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Where a market's oracle starts, in whole quote units, by the name of its base.
 fn anchor(name: &str) -> u64 {
-    match name {
+    match name.split('/').next().unwrap_or(name) {
         "BTC" => 61_800,
         "ETH" => 2_650,
         "SOL" => 155,

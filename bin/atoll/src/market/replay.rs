@@ -115,6 +115,8 @@ pub(crate) fn open(path: &Path) -> Result<Recording> {
         accept_hyperliquid_master: true,
         commands_per_action_max: 100,
         agents_per_account_max: 16,
+        hub_assets: Vec::new(),
+        claims_per_slot: 100,
         genesis,
     };
     vm.validate().context("the recording does not make a valid venue")?;

@@ -213,7 +213,7 @@ pub(crate) trait Environment: Send + Sync {
     /// VM has one, the transaction's other hash.
     fn open_slot(&self, batch: &Batch) -> Vec<(Receipt, Option<B256>)>;
     fn run_tick(&self, time_us: u64, transactions: &[&AnyPrepared]) -> Vec<Receipt>;
-    fn seal_slot(&self) -> WriteSet;
+    fn seal_slot(&self, slot: u64) -> WriteSet;
     /// What the state says of the slot just sealed that queries will want.
     fn index(&self, slot: u64) -> Vec<IndexEntry>;
 }
@@ -321,8 +321,12 @@ impl<V: Hosted> Environment for Live<V> {
         transactions.iter().map(|prepared| machine.execute(Self::unwrap(prepared))).collect()
     }
 
-    fn seal_slot(&self) -> WriteSet {
-        self.machine.write().seal(None)
+    fn seal_slot(&self, slot: u64) -> WriteSet {
+        let mut machine = self.machine.write();
+        let writes = machine.seal(None);
+        // Under the lock: whoever holds it knows which slot's end the state goes back to.
+        self.gate.executed_slot.store(slot, Relaxed);
+        writes
     }
 
     fn index(&self, slot: u64) -> Vec<IndexEntry> {
@@ -451,7 +455,7 @@ impl Runner {
     /// Ends the slot. `None` if the environment is halted: it has no further results.
     pub(crate) fn seal(&mut self, header: &SlotHeader) -> Option<SlotResult> {
         let batch = self.batch.take()?;
-        let mut writes = self.guard(|environment| vec![environment.seal_slot()]).pop();
+        let mut writes = self.guard(|environment| vec![environment.seal_slot(header.slot)]).pop();
         let mut result = SlotResult {
             environment: self.environment.id(),
             header: header.clone(),
@@ -464,7 +468,6 @@ impl Runner {
         };
         let gate = self.environment.gate();
         gate.commands.fetch_add(result.receipts.len() as u64, Relaxed);
-        gate.executed_slot.store(header.slot, Relaxed);
         if let Some(observer) = &self.observer {
             let index = observer.sealed(&result, gate.indexed_slot.load(Relaxed));
             result.index.extend(index);

@@ -62,8 +62,7 @@ impl<S: Source> Exchange<S> {
         for (key, ledger) in self.state.ledgers.local_iter() {
             let asset = usize::from(key.0.0);
             held[asset] += ledger.fees + ledger.rounding;
-            let net = ledger.deposits + ledger.inbound - ledger.withdrawals - ledger.outbound;
-            owed[asset] += net;
+            owed[asset] += ledger.balance();
         }
         let pairs = owed.into_iter().zip(held).enumerate();
         let assets = pairs.map(|(asset, (owed, held))| AssetConservation {

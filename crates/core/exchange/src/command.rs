@@ -1,6 +1,6 @@
 //! What goes in: commands of accounts, and inputs of the environment.
 
-use crate::field::{Field, codec, record};
+use crate::field::{Field, codec, enumeration, record};
 use crate::ids::{Amount, AssetId, ClientId, MarketId, OrderId, Price, Side, Size, Tif, Wallet};
 use alloc::vec::Vec;
 use atoll_types::Address;
@@ -163,11 +163,23 @@ impl Field for Command {
 }
 codec!(Command);
 
+/// Where money is that left the environment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Outside {
+    /// On the hub, or on its way there.
+    #[default]
+    Hub = 0,
+    /// In another environment, or on its way there.
+    Environment = 1,
+}
+enumeration!(Outside: "place outside" { Hub = 0, Environment = 1 });
+
 /// What enters from outside the accounts: bridge, oracle, operator, time. Whoever calls
 /// [`crate::Exchange::apply`] has checked that the source may do this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// Money that came into the environment; opens the account if there is none.
+    /// Money that came in from the hub; opens the account if there is none.
     Credit {
         /// Whose account.
         address: Address,
@@ -178,7 +190,7 @@ pub enum Input {
         /// How much; above zero.
         amount: Amount,
     },
-    /// Money that leaves the environment.
+    /// Money that leaves for the hub.
     Debit {
         /// Whose account.
         address: Address,
@@ -207,6 +219,41 @@ pub enum Input {
     Tick {
         /// Microseconds since the Unix epoch; monotone.
         time_us: u64,
+    },
+    /// Money that came in from another environment; opens the account if there is none.
+    Receive {
+        /// Whose account.
+        address: Address,
+        /// The asset.
+        asset: AssetId,
+        /// The wallet that receives it.
+        wallet: Wallet,
+        /// How much; above zero.
+        amount: Amount,
+    },
+    /// Money that leaves for another environment.
+    Send {
+        /// Whose account.
+        address: Address,
+        /// The asset.
+        asset: AssetId,
+        /// The wallet it leaves.
+        wallet: Wallet,
+        /// How much; above zero.
+        amount: Amount,
+    },
+    /// Money that left and came back: undoes in the ledger what leaving booked.
+    Return {
+        /// Where it was to go.
+        outside: Outside,
+        /// Whose account; opened if there is none.
+        address: Address,
+        /// The asset.
+        asset: AssetId,
+        /// The wallet that receives it.
+        wallet: Wallet,
+        /// How much; above zero.
+        amount: Amount,
     },
 }
 
@@ -241,6 +288,28 @@ impl Field for Input {
                 out.push(4);
                 time_us.put(out);
             }
+            Self::Receive { address, asset, wallet, amount } => {
+                out.push(5);
+                address.put(out);
+                asset.put(out);
+                wallet.put(out);
+                amount.put(out);
+            }
+            Self::Send { address, asset, wallet, amount } => {
+                out.push(6);
+                address.put(out);
+                asset.put(out);
+                wallet.put(out);
+                amount.put(out);
+            }
+            Self::Return { outside, address, asset, wallet, amount } => {
+                out.push(7);
+                outside.put(out);
+                address.put(out);
+                asset.put(out);
+                wallet.put(out);
+                amount.put(out);
+            }
         }
     }
     fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
@@ -260,6 +329,25 @@ impl Field for Input {
             2 => Self::Oracle { market: Field::get(r)?, price: Field::get(r)? },
             3 => Self::Pause { market: Field::get(r)?, paused: Field::get(r)? },
             4 => Self::Tick { time_us: Field::get(r)? },
+            5 => Self::Receive {
+                address: Field::get(r)?,
+                asset: Field::get(r)?,
+                wallet: Field::get(r)?,
+                amount: Field::get(r)?,
+            },
+            6 => Self::Send {
+                address: Field::get(r)?,
+                asset: Field::get(r)?,
+                wallet: Field::get(r)?,
+                amount: Field::get(r)?,
+            },
+            7 => Self::Return {
+                outside: Field::get(r)?,
+                address: Field::get(r)?,
+                asset: Field::get(r)?,
+                wallet: Field::get(r)?,
+                amount: Field::get(r)?,
+            },
             _ => return Err(CodecError::Invalid("exchange input")),
         })
     }

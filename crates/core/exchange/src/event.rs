@@ -208,16 +208,24 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum BalanceCause {
-    /// Credited from outside.
+    /// Deposited: came in from the hub.
     Credit = 0,
-    /// Debited to the outside.
+    /// Withdrawn: left for the hub.
     Debit = 1,
     /// Transferred to or from another account.
     Transfer = 2,
     /// Moved between the account's own wallets.
     Move = 3,
+    /// Came in from another environment.
+    Receive = 4,
+    /// Left for another environment.
+    Send = 5,
+    /// Left, could not be delivered and came back.
+    Return = 6,
 }
-enumeration!(BalanceCause: "balance cause" { Credit = 0, Debit = 1, Transfer = 2, Move = 3 });
+enumeration!(BalanceCause: "balance cause" {
+    Credit = 0, Debit = 1, Transfer = 2, Move = 3, Receive = 4, Send = 5, Return = 6,
+});
 
 impl Field for Event {
     fn put(&self, out: &mut Vec<u8>) {

@@ -1,10 +1,12 @@
 //! The exchange: rules, state, and one command after another.
 
-use crate::command::{Command, Input};
-use crate::engine::Engine;
+use crate::command::{Command, Input, Outside};
+use crate::engine::{Border, Engine};
 use crate::event::{CancelReason, Event, Outcome, Refusal};
-use crate::ids::AccountId;
-use crate::objects::{AccountKey, AddressKey, GlobalKey, State};
+use crate::ids::{AccountId, Amount, AssetId};
+use crate::objects::{
+    AccountKey, AddressKey, BalanceKey, GlobalKey, GroupKey, MarketKey, PositionGroup, State,
+};
 use crate::rules::Rules;
 use alloc::vec::Vec;
 use atoll_state::{Source, TableVisitor, Tables};
@@ -45,6 +47,44 @@ impl<S: Source> Exchange<S> {
     /// The account of an address, as a recorded read: for state transitions.
     pub fn account(&mut self, address: &Address) -> Option<AccountId> {
         self.state.addresses.get(&AddressKey(*address)).number.checked_sub(1).map(AccountId)
+    }
+
+    /// How many accounts there are, as a recorded read: they are numbered from 0.
+    pub fn accounts(&mut self) -> u32 {
+        self.state.global.get(&GlobalKey).accounts
+    }
+
+    /// Whose account it is, as a recorded read; zero if there is no such account.
+    pub fn owner(&mut self, account: AccountId) -> Address {
+        self.state.accounts.get(&AccountKey(account)).address
+    }
+
+    /// What an account has of an asset outside of the collateral wallet, held or not, as a
+    /// recorded read.
+    pub fn spot_total(&mut self, account: AccountId, asset: AssetId) -> Amount {
+        self.state.balances.get(&BalanceKey { account, asset }).total
+    }
+
+    /// What an account's collateral wallet and positions are worth at the current marks, as a
+    /// recorded read; negative if it owes more than it has. Equal to [`crate::Margin::equity`].
+    pub fn equity(&mut self, account: AccountId) -> Amount {
+        let State { accounts, positions, prices, .. } = &mut self.state;
+        let owner = accounts.get(&AccountKey(account));
+        let mut equity = owner.collateral;
+        let groups = owner.markets().chunks(PositionGroup::SLOTS as usize);
+        for (group, markets) in (0u8..).zip(groups) {
+            let found = positions.get(&GroupKey { account, group });
+            for (market, position) in markets.iter().zip(&found.0) {
+                if position.size == 0 {
+                    continue;
+                }
+                if let Some(rules) = self.rules.market(*market) {
+                    let mark = prices.get(&MarketKey(*market)).mark;
+                    equity += rules.value(mark, position.size) - position.cost;
+                }
+            }
+        }
+        equity
     }
 
     /// Executes a command of an account; appends what happened to `events`. A refusal changes
@@ -91,14 +131,23 @@ impl<S: Source> Exchange<S> {
         let mut engine = self.engine(events);
         match input {
             Input::Credit { address, asset, wallet, amount } => {
-                engine.credit(address, *asset, *wallet, *amount)?;
+                engine.credit(Border::Deposit, address, *asset, *wallet, *amount)?;
             }
             Input::Debit { address, asset, wallet, amount } => {
-                engine.debit(address, *asset, *wallet, *amount)?;
+                engine.debit(Outside::Hub, address, *asset, *wallet, *amount)?;
             }
             Input::Oracle { market, price } => engine.oracle(*market, *price)?,
             Input::Pause { market, paused } => engine.pause(*market, *paused)?,
             Input::Tick { time_us } => engine.tick(*time_us),
+            Input::Receive { address, asset, wallet, amount } => {
+                engine.credit(Border::Inbound, address, *asset, *wallet, *amount)?;
+            }
+            Input::Send { address, asset, wallet, amount } => {
+                engine.debit(Outside::Environment, address, *asset, *wallet, *amount)?;
+            }
+            Input::Return { outside, address, asset, wallet, amount } => {
+                engine.credit(Border::Back(*outside), address, *asset, *wallet, *amount)?;
+            }
         }
         Ok(Outcome::Done)
     }

@@ -23,7 +23,7 @@ pub mod rules;
 pub mod spec;
 
 pub use audit::{AssetConservation, Conservation};
-pub use command::{Command, Input, OrderRequest, OrderSelector};
+pub use command::{Command, Input, OrderRequest, OrderSelector, Outside};
 pub use event::{BalanceCause, CancelReason, Event, Fill, Order, Outcome, Party, Placed, Refusal};
 pub use exchange::Exchange;
 pub use ids::{

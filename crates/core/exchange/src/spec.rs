@@ -9,7 +9,7 @@
 //! * an account is in at most 64 perpetual markets: sums over them stay below 2⁹⁴ (2¹¹⁴ in parts
 //!   per million);
 //! * a spot market's lot is below 2⁵⁶ base units: a spot amount is below 2⁹⁶;
-//! * deposits less withdrawals of an asset stay below 2⁹⁶ ([`SUPPLY_MAX`]), so the sum of all
+//! * what came in of an asset less what left stays below 2⁹⁶ ([`SUPPLY_MAX`]), so the sum of all
 //!   collateral less the sum of all costs does; with at most 2³² accounts of |cost| < 2⁹⁴ each, a
 //!   collateral balance stays inside ±2¹²⁷. (It cannot go further below zero than the account's
 //!   positions lost, which is below 2⁹⁵: a position is only opened on positive equity.)
@@ -28,7 +28,7 @@ pub const SIZE_BOUND: Size = 1 << 40;
 pub const LOT_COST_BOUND: u128 = 1 << 48;
 /// Bound of a spot lot, in base units.
 pub const LOT_UNITS_BOUND: u128 = 1 << 56;
-/// Bound of an asset's deposits less withdrawals, in its smallest unit.
+/// Bound of what came in of an asset less what left, in its smallest unit.
 pub const SUPPLY_MAX: i128 = 1 << 96;
 /// Most open orders an account may have, whatever the spec says.
 pub const ORDERS_BOUND: u32 = 1 << crate::ids::OrderId::SLOT_BITS;

@@ -104,9 +104,20 @@ fn input(shape: Shape) -> impl Strategy<Value = Input> {
         1 => (0..shape.accounts, amount.clone()).prop_map(|(n, amount)| Input::Credit {
             address: address(n), asset: USDC, wallet: Wallet::Collateral, amount,
         }),
-        2 => (0..shape.accounts + 1, amount).prop_map(|(n, amount)| Input::Debit {
+        2 => (0..shape.accounts + 1, amount.clone()).prop_map(|(n, amount)| Input::Debit {
             address: address(n), asset: USDC, wallet: Wallet::Collateral, amount,
         }),
+        2 => (0..shape.accounts + 1, 0..3u8, amount, any::<bool>()).prop_map(
+            |(n, kind, amount, hub)| {
+                let (address, asset, wallet) = (address(n), USDC, Wallet::Collateral);
+                let outside = if hub { Outside::Hub } else { Outside::Environment };
+                match kind {
+                    0 => Input::Receive { address, asset, wallet, amount },
+                    1 => Input::Send { address, asset, wallet, amount },
+                    _ => Input::Return { outside, address, asset, wallet, amount },
+                }
+            }
+        ),
     ]
 }
 

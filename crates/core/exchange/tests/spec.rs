@@ -102,6 +102,9 @@ fn the_encodings_are_golden() {
         Input::Oracle { market: ETH, price: 999 },
         Input::Pause { market: BTC, paused: true },
         Input::Tick { time_us: 1_700_000_000_000_000 },
+        Input::Receive { address, asset, wallet, amount },
+        Input::Send { address, asset, wallet, amount },
+        Input::Return { outside: Outside::Environment, address, asset, wallet, amount },
     ];
     let mut all = bytes;
     for command in &commands {
@@ -143,5 +146,5 @@ fn the_state_is_golden() {
     assert_eq!(sha256(&[&bytes]).to_string(), GOLDEN_STATE);
 }
 
-const GOLDEN_INPUTS: &str = "0xe4a51290fe0a28739074ebf70d009518397c2dd90a9f5290e26d637ea7c58bf7";
+const GOLDEN_INPUTS: &str = "0xa9e7c27d201b62cf6fe9f5879777c84707cb0d519fcdfaa1415f2a0516a48244";
 const GOLDEN_STATE: &str = "0xe2d8879d6e3504f4fed57ac81f67860c324a69bfe4a5c0d6ee6873fc4dff4487";

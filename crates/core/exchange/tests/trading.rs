@@ -3,7 +3,7 @@
 mod common;
 
 use atoll_exchange::*;
-use atoll_types::RejectCode;
+use atoll_types::{Address, RejectCode};
 use common::*;
 
 fn fills(events: &[Event]) -> Vec<Fill> {
@@ -245,6 +245,54 @@ fn each_refusal_has_its_code() {
     assert_eq!(code(h.input(credit(-5))), Overflow);
     assert_eq!(code(h.input(Input::Oracle { market: BTC, price: 0 })), OffTick);
     assert_eq!(code(h.input(Input::Oracle { market: SPOT, price: 5 })), Unsupported);
+}
+
+#[test]
+fn money_that_crosses_the_border_is_booked_where_it_belongs() {
+    let mut h = Harness::new(spec());
+    h.leave_out = true;
+    let (asset, wallet) = (COIN, Wallet::Spot);
+    let moved = |h: &mut Harness, input: Input| {
+        let (answer, events) = h.input(input);
+        answer.map_err(|refusal| refusal.code)?;
+        match events.last() {
+            Some(Event::BalanceChanged { change, balance, cause, .. }) => {
+                Ok((*change, *balance, *cause))
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let ledger = |h: &Harness| {
+        let ledger = h.full.state().ledgers.peek(&objects::LedgerKey(COIN)).copied().unwrap();
+        (ledger.deposits, ledger.withdrawals, ledger.inbound, ledger.outbound)
+    };
+    let address = address(0);
+    let receive = |amount| Input::Receive { address, asset, wallet, amount };
+    let send = |amount| Input::Send { address, asset, wallet, amount };
+    let back = |outside, amount| Input::Return { outside, address, asset, wallet, amount };
+    assert_eq!(moved(&mut h, receive(100)), Ok((100, 100, BalanceCause::Receive)));
+    let credit = Input::Credit { address, asset, wallet, amount: 10 };
+    assert_eq!(moved(&mut h, credit), Ok((10, 110, BalanceCause::Credit)));
+    assert_eq!(moved(&mut h, send(60)), Ok((-60, 50, BalanceCause::Send)));
+    let debit = Input::Debit { address, asset, wallet, amount: 20 };
+    assert_eq!(moved(&mut h, debit), Ok((-20, 30, BalanceCause::Debit)));
+    assert_eq!(ledger(&h), (10, 20, 100, 60));
+    assert_eq!(moved(&mut h, send(31)), Err(RejectCode::InsufficientBalance));
+    // No more comes back than left, to each side.
+    assert_eq!(moved(&mut h, back(Outside::Hub, 21)), Err(RejectCode::Overflow));
+    assert_eq!(moved(&mut h, back(Outside::Environment, 61)), Err(RejectCode::Overflow));
+    let returned = BalanceCause::Return;
+    assert_eq!(moved(&mut h, back(Outside::Hub, 20)), Ok((20, 50, returned)));
+    assert_eq!(moved(&mut h, back(Outside::Environment, 60)), Ok((60, 110, returned)));
+    assert_eq!(ledger(&h), (10, 0, 100, 0));
+    // What came in from everywhere is bounded together.
+    assert_eq!(moved(&mut h, receive((1 << 96) - 109)), Err(RejectCode::Overflow));
+    assert_eq!(
+        moved(&mut h, receive((1 << 96) - 110)).map(|(change, ..)| change + 110),
+        Ok(1 << 96)
+    );
+    let zero = Input::Receive { address: Address::ZERO, asset: USDC, wallet, amount: 1 };
+    assert_eq!(moved(&mut h, zero), Err(RejectCode::UnknownAccount));
 }
 
 #[test]

@@ -278,6 +278,18 @@ impl<O: Object, S: Source> Table<O, S> {
         self.find(key).map(|at| &self.slab[at as usize].value)
     }
 
+    /// An object as it was when the range began: what was written since is passed over. Takes time
+    /// in proportion to what was written.
+    pub fn peek_before(&self, key: &O::Key) -> Option<&O> {
+        let at = self.find(key)?;
+        let entry = &self.slab[at as usize];
+        if entry.written < self.range {
+            return Some(&entry.value);
+        }
+        let first = |undo: &&Undo<O>| undo.at == at && undo.written < self.range;
+        self.undo.iter().find(first).map(|undo| &undo.value)
+    }
+
     /// All objects present, in no meaningful order: for queries and audits of a node, never for a
     /// state transition.
     pub fn local_iter(&self) -> impl Iterator<Item = (&O::Key, &O)> {

@@ -295,6 +295,35 @@ impl Inner {
         Ok(Some(chain.assemble(&header, record.as_ref(), base_fee, root)))
     }
 
+    /// Reads the state of a block. Two are kept, that of the last sealed block and the one that is
+    /// being made; who names a block by its hash gets exactly that one's or an error.
+    fn state<T>(
+        &self,
+        block: BlockId,
+        read: impl FnOnce(&EvmVm<Resident>, evm::At) -> T,
+    ) -> Result<T, QueryError> {
+        self.at_head(block)?;
+        let at = match block {
+            BlockId::Hash(_) => evm::At::Sealed,
+            _ => evm::At::Open,
+        };
+        // The slot is sealed under this lock: while it is held, the last sealed one stays the last.
+        let machine = self.live.machine.read();
+        if let BlockId::Hash(_) = block {
+            let sealed = self.live.gate.executed_slot.load(Relaxed);
+            match self.number(block)? {
+                Some(number) if number == sealed => {}
+                _ => {
+                    return Err(QueryError::NotKept(format!(
+                        "the state of that block has just been replaced by that of block {sealed}; \
+                         ask for the latest block again"
+                    )));
+                }
+            }
+        }
+        Ok(read(machine.vm(), at))
+    }
+
     /// Only the state at the head is kept; older states can be regenerated as witnesses.
     fn at_head(&self, block: BlockId) -> Result<(), QueryError> {
         self.live.gate.readable()?;
@@ -390,24 +419,15 @@ impl EvmPort for EvmAdapter {
     }
 
     fn balance(&self, address: Address, block: BlockId) -> Pending<'_, Result<U256, QueryError>> {
-        Box::pin(async move {
-            self.inner().at_head(block)?;
-            Ok(self.live.machine.read().vm().balance(address))
-        })
+        Box::pin(async move { self.inner().state(block, |vm, at| vm.balance_at(address, at)) })
     }
 
     fn nonce(&self, address: Address, block: BlockId) -> Pending<'_, Result<u64, QueryError>> {
-        Box::pin(async move {
-            self.inner().at_head(block)?;
-            Ok(self.live.machine.read().vm().nonce(address))
-        })
+        Box::pin(async move { self.inner().state(block, |vm, at| vm.nonce_at(address, at)) })
     }
 
     fn code(&self, address: Address, block: BlockId) -> Pending<'_, Result<Bytes, QueryError>> {
-        Box::pin(async move {
-            self.inner().at_head(block)?;
-            Ok(self.live.machine.read().vm().code(address))
-        })
+        Box::pin(async move { self.inner().state(block, |vm, at| vm.code_at(address, at)) })
     }
 
     fn storage(
@@ -417,8 +437,7 @@ impl EvmPort for EvmAdapter {
         block: BlockId,
     ) -> Pending<'_, Result<B256, QueryError>> {
         Box::pin(async move {
-            self.inner().at_head(block)?;
-            Ok(B256::from(self.live.machine.read().vm().storage(address, key)))
+            self.inner().state(block, |vm, at| B256::from(vm.storage_at(address, key, at)))
         })
     }
 
@@ -429,9 +448,9 @@ impl EvmPort for EvmAdapter {
     ) -> Pending<'_, Result<Bytes, port::CallError>> {
         let inner = self.inner();
         Box::pin(async move {
-            inner.at_head(block)?;
-            let work = move || Ok(inner.live.machine.read().vm().call(&call_request(request)));
-            let outcome = blocking(work).await?;
+            let request = call_request(request);
+            let outcome =
+                blocking(move || inner.state(block, |vm, at| vm.call_at(&request, at))).await?;
             outcome.map(|outcome| outcome.output).map_err(call_error)
         })
     }

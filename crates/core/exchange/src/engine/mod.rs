@@ -16,6 +16,7 @@ mod tick;
 pub(crate) use book::Resting;
 pub(crate) use directory::told;
 pub(crate) use matching::reducible;
+pub(crate) use money::Border;
 pub(crate) use place::Incoming;
 
 use crate::event::{Event, Refusal};

@@ -1,13 +1,38 @@
 //! Money that comes in, goes out and moves between wallets and accounts.
 
 use super::Engine;
+use crate::command::Outside;
 use crate::event::{BalanceCause, Event, Refusal};
 use crate::ids::{AccountId, Amount, AssetId, MarketId, Wallet};
-use crate::objects::{AccountEntry, AccountKey, AddressKey, BalanceKey, GlobalKey, LedgerKey};
+use crate::objects::{
+    AccountEntry, AccountKey, AddressKey, BalanceKey, GlobalKey, Ledger, LedgerKey,
+};
 use crate::rules::ProductRules;
 use crate::spec::SUPPLY_MAX;
 use atoll_state::Source;
 use atoll_types::{Address, RejectCode};
+
+/// How money comes in.
+#[derive(Clone, Copy)]
+pub(crate) enum Border {
+    /// From the hub.
+    Deposit,
+    /// From another environment.
+    Inbound,
+    /// It had left and could not be delivered.
+    Back(Outside),
+}
+
+/// Bound of what one sum of a ledger counts before the next amount.
+const SUM_MAX: Amount = Amount::MAX / 4;
+
+/// What counts the money that left.
+fn left(ledger: &mut Ledger, outside: Outside) -> &mut Amount {
+    match outside {
+        Outside::Hub => &mut ledger.withdrawals,
+        Outside::Environment => &mut ledger.outbound,
+    }
+}
 
 /// What a balance change is about.
 #[derive(Clone, Copy)]
@@ -31,25 +56,56 @@ impl<S: Source> Engine<'_, S> {
 
     pub(crate) fn credit(
         &mut self,
+        border: Border,
         address: &Address,
         asset: AssetId,
         wallet: Wallet,
         amount: Amount,
     ) -> Result<(), Refusal> {
         self.check_money(asset, wallet, amount)?;
+        if *address == Address::ZERO {
+            let message = "the zero address can have no account; name whose account it is for";
+            return Err(Refusal::new(RejectCode::UnknownAccount, message));
+        }
         let ledger = self.state.ledgers.get(&LedgerKey(asset));
-        if ledger.deposits - ledger.withdrawals > SUPPLY_MAX - amount
-            || ledger.deposits > Amount::MAX / 2
-        {
-            let message = "the asset's deposits would be above 2^96 of its smallest unit";
+        let booked = match border {
+            Border::Deposit => ledger.deposits,
+            Border::Inbound => ledger.inbound,
+            Border::Back(Outside::Hub) => ledger.withdrawals,
+            Border::Back(Outside::Environment) => ledger.outbound,
+        };
+        let fits = match border {
+            Border::Deposit | Border::Inbound => booked <= SUM_MAX,
+            Border::Back(_) => booked >= amount,
+        };
+        if !fits {
+            let message = "this does not fit what was booked of the asset so far";
+            return Err(Refusal::new(RejectCode::Overflow, message));
+        }
+        if ledger.balance() > SUPPLY_MAX - amount {
+            let message = "the environment would hold above 2^96 of the asset's smallest unit";
             return Err(Refusal::new(RejectCode::Overflow, message));
         }
         let account = match self.account(address) {
             Some(account) => account,
             None => self.open(address)?,
         };
-        self.state.ledgers.get_mut(&LedgerKey(asset)).deposits += amount;
-        self.add(Purse { account, asset, wallet }, amount, BalanceCause::Credit);
+        let ledger = self.state.ledgers.get_mut(&LedgerKey(asset));
+        let cause = match border {
+            Border::Deposit => {
+                ledger.deposits += amount;
+                BalanceCause::Credit
+            }
+            Border::Inbound => {
+                ledger.inbound += amount;
+                BalanceCause::Receive
+            }
+            Border::Back(outside) => {
+                *left(ledger, outside) -= amount;
+                BalanceCause::Return
+            }
+        };
+        self.add(Purse { account, asset, wallet }, amount, cause);
         Ok(())
     }
 
@@ -71,6 +127,7 @@ impl<S: Source> Engine<'_, S> {
 
     pub(crate) fn debit(
         &mut self,
+        outside: Outside,
         address: &Address,
         asset: AssetId,
         wallet: Wallet,
@@ -80,8 +137,19 @@ impl<S: Source> Engine<'_, S> {
         let account = self.account(address).ok_or(UNKNOWN)?;
         let purse = Purse { account, asset, wallet };
         self.check_free(purse, amount)?;
-        self.state.ledgers.get_mut(&LedgerKey(asset)).withdrawals += amount;
-        self.add(purse, -amount, BalanceCause::Debit);
+        let mut ledger = *self.state.ledgers.get(&LedgerKey(asset));
+        let left = left(&mut ledger, outside);
+        if *left > SUM_MAX {
+            let message = "more of the asset has left than the ledger can count";
+            return Err(Refusal::new(RejectCode::Overflow, message));
+        }
+        *left += amount;
+        self.state.ledgers.set(&LedgerKey(asset), ledger);
+        let cause = match outside {
+            Outside::Hub => BalanceCause::Debit,
+            Outside::Environment => BalanceCause::Send,
+        };
+        self.add(purse, -amount, cause);
         Ok(())
     }
 

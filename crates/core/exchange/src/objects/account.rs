@@ -347,9 +347,9 @@ impl Key for LedgerKey {
 /// deposits + inbound − withdrawals − outbound = balances + fees + rounding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
-    /// Credited from outside.
+    /// Came in from the hub.
     pub deposits: Amount,
-    /// Debited to the outside.
+    /// Left for the hub.
     pub withdrawals: Amount,
     /// Received from other environments.
     pub inbound: Amount,
@@ -361,6 +361,15 @@ pub struct Ledger {
     pub rounding: Amount,
 }
 record!(Ledger { deposits, withdrawals, inbound, outbound, fees, rounding });
+
+impl Ledger {
+    /// Deposits + inbound − withdrawals − outbound: what the environment owes its accounts, fees
+    /// and rounding included.
+    pub fn balance(&self) -> Amount {
+        self.deposits + self.inbound - self.withdrawals - self.outbound
+    }
+}
+
 impl Object for Ledger {
     const TAG: u8 = 7;
     const NAME: &'static str = "ledger";

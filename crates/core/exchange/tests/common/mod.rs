@@ -146,6 +146,7 @@ impl Harness {
                 assert!(object::fault(&mut alone).is_some(), "a missing object goes unnoticed");
             }
         }
+        self.check_recorded_queries();
         let audit = self.full.audit();
         assert!(audit.holds(), "{audit:?}");
         let wrong = self.full.inconsistencies();
@@ -158,6 +159,24 @@ impl Harness {
             }
         }
         answers
+    }
+
+    /// What a state transition reads of an account is what a query sees.
+    fn check_recorded_queries(&mut self) {
+        object::begin(&mut self.full);
+        for account in (0..self.full.accounts()).map(AccountId) {
+            let margin = self.full.peek_margin(account);
+            assert_eq!(self.full.equity(account), margin.equity());
+            for asset in [USDC, COIN] {
+                let total = self.full.peek_balance(account, asset).total;
+                assert_eq!(self.full.spot_total(account, asset), total);
+            }
+            let owner = self.full.peek_owner(account).unwrap().address;
+            assert_eq!(self.full.owner(account), owner);
+        }
+        let mut writes = WriteSet::default();
+        object::seal(&mut self.full, &mut writes, None);
+        assert!(writes.is_empty());
     }
 
     fn witnessed(&self, reads: &ReadSet, leave_out: Option<usize>) -> Exchange<Witnessed> {

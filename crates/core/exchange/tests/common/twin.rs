@@ -3,6 +3,7 @@
 //! numbers from 0, two perpetuals and a spot market of 10,000 base units a lot.
 
 use super::*;
+use std::collections::BTreeMap;
 
 const LOT_UNITS: i128 = 10_000;
 
@@ -31,8 +32,10 @@ pub(crate) struct Twin {
     time_us: u64,
     owners: Vec<Owner>,
     venues: Vec<Venue>,
-    /// Deposits less withdrawals, by asset.
+    /// What came in less what left, by asset.
     supply: [i128; 2],
+    /// What left and did not come back, by asset and place outside.
+    left: BTreeMap<(u16, u8), i128>,
     /// Open orders in order of arrival.
     pub orders: Vec<Order>,
     events: Vec<Event>,
@@ -57,6 +60,7 @@ impl Twin {
             owners: Vec::new(),
             venues: vec![Venue::default(); 3],
             supply: [0; 2],
+            left: BTreeMap::new(),
             orders: Vec::new(),
             events: Vec::new(),
         }
@@ -143,30 +147,78 @@ impl Twin {
         }
     }
 
+    fn arrive(
+        &mut self,
+        who: &Address,
+        asset: AssetId,
+        wallet: Wallet,
+        amount: Amount,
+        back: Option<Outside>,
+        cause: BalanceCause,
+    ) -> Reply {
+        self.check_money(asset, wallet, amount)?;
+        if who.is_zero() {
+            return Err(RejectCode::UnknownAccount);
+        }
+        if let Some(outside) = back {
+            let left = self.left.entry((asset.0, outside as u8)).or_default();
+            *left -= amount;
+            if *left < 0 {
+                return Err(RejectCode::Overflow);
+            }
+        }
+        let supply = &mut self.supply[usize::from(asset.0)];
+        *supply += amount;
+        if *supply > 1 << 96 {
+            return Err(RejectCode::Overflow);
+        }
+        let known = (0..self.owners.len()).find(|n| address(*n as u32) == *who);
+        let at = known.unwrap_or_else(|| {
+            self.owners.push(Owner::default());
+            let account = AccountId(self.owners.len() as u32 - 1);
+            self.events.push(Event::AccountOpened { account, address: *who });
+            account.0 as usize
+        });
+        self.give(at, asset, wallet, amount, cause)
+    }
+
+    fn depart(
+        &mut self,
+        who: &Address,
+        asset: AssetId,
+        wallet: Wallet,
+        amount: Amount,
+        outside: Outside,
+    ) -> Reply {
+        self.check_money(asset, wallet, amount)?;
+        let known = (0..self.owners.len()).find(|n| address(*n as u32) == *who);
+        let at = known.ok_or(RejectCode::UnknownAccount)?;
+        self.supply[usize::from(asset.0)] -= amount;
+        *self.left.entry((asset.0, outside as u8)).or_default() += amount;
+        let cause = match outside {
+            Outside::Hub => BalanceCause::Debit,
+            Outside::Environment => BalanceCause::Send,
+        };
+        self.give(at, asset, wallet, -amount, cause)
+    }
+
     fn apply(&mut self, input: &Input) -> Reply {
         match input {
-            Input::Credit { address: who, asset, wallet, amount } => {
-                self.check_money(*asset, *wallet, *amount)?;
-                let supply = &mut self.supply[usize::from(asset.0)];
-                *supply += amount;
-                if *supply > 1 << 96 {
-                    return Err(RejectCode::Overflow);
-                }
-                let known = (0..self.owners.len()).find(|n| address(*n as u32) == *who);
-                let at = known.unwrap_or_else(|| {
-                    self.owners.push(Owner::default());
-                    let account = AccountId(self.owners.len() as u32 - 1);
-                    self.events.push(Event::AccountOpened { account, address: *who });
-                    account.0 as usize
-                });
-                self.give(at, *asset, *wallet, *amount, BalanceCause::Credit)
+            Input::Credit { address, asset, wallet, amount } => {
+                self.arrive(address, *asset, *wallet, *amount, None, BalanceCause::Credit)
             }
-            Input::Debit { address: who, asset, wallet, amount } => {
-                self.check_money(*asset, *wallet, *amount)?;
-                let known = (0..self.owners.len()).find(|n| address(*n as u32) == *who);
-                let at = known.ok_or(RejectCode::UnknownAccount)?;
-                self.supply[usize::from(asset.0)] -= amount;
-                self.give(at, *asset, *wallet, -amount, BalanceCause::Debit)
+            Input::Receive { address, asset, wallet, amount } => {
+                self.arrive(address, *asset, *wallet, *amount, None, BalanceCause::Receive)
+            }
+            Input::Return { outside, address, asset, wallet, amount } => {
+                let back = Some(*outside);
+                self.arrive(address, *asset, *wallet, *amount, back, BalanceCause::Return)
+            }
+            Input::Debit { address, asset, wallet, amount } => {
+                self.depart(address, *asset, *wallet, *amount, Outside::Hub)
+            }
+            Input::Send { address, asset, wallet, amount } => {
+                self.depart(address, *asset, *wallet, *amount, Outside::Environment)
             }
             Input::Oracle { market, price } => {
                 match (market.0, *price) {

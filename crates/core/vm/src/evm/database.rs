@@ -6,6 +6,7 @@
 
 use super::history;
 use super::objects::{Account, AccountKey, Code, CodeKey, EvmTables, SlotKey, StorageSlot};
+use super::query::{At, read};
 use alloc::vec::Vec;
 use atoll_state::Source;
 use atoll_types::{Address, B256, U256};
@@ -55,13 +56,13 @@ impl<S: Source> Database for Recorded<'_, S> {
 
 /// The tables, read without recording.
 #[derive(Debug)]
-pub(super) struct Peek<'a, S: Source>(pub(super) &'a EvmTables<S>);
+pub(super) struct Peek<'a, S: Source>(pub(super) &'a EvmTables<S>, pub(super) At);
 
 impl<S: Source> DatabaseRef for Peek<'_, S> {
     type Error = Infallible;
 
     fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, Infallible> {
-        Ok(self.0.accounts.peek(&AccountKey(address)).and_then(info))
+        Ok(read(&self.0.accounts, &AccountKey(address), self.1).and_then(info))
     }
 
     fn code_by_hash_ref(&self, code_hash: B256) -> Result<Bytecode, Infallible> {
@@ -69,11 +70,12 @@ impl<S: Source> DatabaseRef for Peek<'_, S> {
     }
 
     fn storage_ref(&self, address: Address, slot: U256) -> Result<U256, Infallible> {
-        Ok(self.0.storage.peek(&SlotKey { address, slot }).map(|slot| slot.0).unwrap_or_default())
+        let found = read(&self.0.storage, &SlotKey { address, slot }, self.1);
+        Ok(found.map(|slot| slot.0).unwrap_or_default())
     }
 
     fn block_hash_ref(&self, number: u64) -> Result<B256, Infallible> {
-        let slot = self.0.storage.peek(&history::slot_of(number));
+        let slot = read(&self.0.storage, &history::slot_of(number), self.1);
         Ok(slot.map(|slot| B256::from(slot.0)).unwrap_or_default())
     }
 }

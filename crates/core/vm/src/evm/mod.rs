@@ -27,7 +27,7 @@ pub mod spec;
 pub mod transaction;
 
 pub use execute::prev_randao;
-pub use query::{CallError, CallOutcome, CallRequest};
+pub use query::{At, CallError, CallOutcome, CallRequest};
 pub use receipt::{EvmLog, EvmReceipt, Status};
 pub use revm::primitives::Bytes;
 pub use spec::{BaseFee, EvmSpec, GenesisAccount, Hardfork, SpecError};

@@ -7,7 +7,7 @@ use super::{EvmLog, EvmTransaction, EvmVm};
 use crate::Checked;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use atoll_state::Source;
+use atoll_state::{Object, Source, Table};
 use atoll_types::{Address, B256, Reject, RejectCode, U256};
 use revm::context::TxEnv;
 use revm::context::result::{ExecutionResult, Output};
@@ -21,6 +21,16 @@ use revm::{ExecuteEvm, MainBuilder};
 pub const CALL_GAS_MAX: u64 = 50_000_000;
 /// How far ahead of its account's nonce a transaction may wait.
 pub const NONCE_AHEAD_MAX: u64 = 64;
+
+/// Which state a query reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum At {
+    /// With everything executed so far: the block that is being made.
+    #[default]
+    Open,
+    /// As the last block left it.
+    Sealed,
+}
 
 /// A message to run on the current state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,33 +78,71 @@ pub enum CallError {
     Invalid(Reject),
 }
 
+/// Reads an object of a table.
+pub(super) fn read<'a, O: Object, S: Source>(
+    table: &'a Table<O, S>,
+    key: &O::Key,
+    at: At,
+) -> Option<&'a O> {
+    match at {
+        At::Open => table.peek(key),
+        At::Sealed => table.peek_before(key),
+    }
+}
+
 impl<S: Source> EvmVm<S> {
     /// An account's balance in wei.
     pub fn balance(&self, address: Address) -> U256 {
-        let account = self.tables.accounts.peek(&AccountKey(address));
+        self.balance_at(address, At::Open)
+    }
+
+    /// An account's balance in wei.
+    pub fn balance_at(&self, address: Address, at: At) -> U256 {
+        let account = read(&self.tables.accounts, &AccountKey(address), at);
         account.map(|account| account.balance).unwrap_or_default()
     }
 
     /// An account's nonce.
     pub fn nonce(&self, address: Address) -> u64 {
-        self.tables.accounts.peek(&AccountKey(address)).map_or(0, |account| account.nonce)
+        self.nonce_at(address, At::Open)
+    }
+
+    /// An account's nonce.
+    pub fn nonce_at(&self, address: Address, at: At) -> u64 {
+        read(&self.tables.accounts, &AccountKey(address), at).map_or(0, |account| account.nonce)
     }
 
     /// An account's code; empty for none.
     pub fn code(&self, address: Address) -> Bytes {
-        let account = self.tables.accounts.peek(&AccountKey(address));
+        self.code_at(address, At::Open)
+    }
+
+    /// An account's code; empty for none.
+    pub fn code_at(&self, address: Address, at: At) -> Bytes {
+        let account = read(&self.tables.accounts, &AccountKey(address), at);
+        // Code never changes under its hash.
         let code = account.and_then(|account| self.tables.code.peek(&CodeKey(account.code_hash)));
         code.map(|code| code.0.original_bytes()).unwrap_or_default()
     }
 
     /// A storage slot.
     pub fn storage(&self, address: Address, slot: U256) -> U256 {
-        self.tables.storage.peek(&SlotKey { address, slot }).map(|slot| slot.0).unwrap_or_default()
+        self.storage_at(address, slot, At::Open)
+    }
+
+    /// A storage slot.
+    pub fn storage_at(&self, address: Address, slot: U256, at: At) -> U256 {
+        let slot = read(&self.tables.storage, &SlotKey { address, slot }, at);
+        slot.map(|slot| slot.0).unwrap_or_default()
     }
 
     /// The current block, or the last one.
     pub fn block(&self) -> Block {
-        self.tables.block.peek(&Singleton).copied().unwrap_or_default()
+        self.block_at(At::Open)
+    }
+
+    fn block_at(&self, at: At) -> Block {
+        read(&self.tables.block, &Singleton, at).copied().unwrap_or_default()
     }
 
     /// The base fee of the next block, as things stand.
@@ -151,8 +199,13 @@ impl<S: Source> EvmVm<S> {
 
     /// Runs a message on the current state and forgets what it changed.
     pub fn call(&self, request: &CallRequest) -> Result<CallOutcome, CallError> {
-        let gas = self.gas_allowed(request, CALL_GAS_MAX)?;
-        outcome(self.simulate(request, gas)?)
+        self.call_at(request, At::Open)
+    }
+
+    /// Runs a message on a state and forgets what it changed.
+    pub fn call_at(&self, request: &CallRequest, at: At) -> Result<CallOutcome, CallError> {
+        let gas = self.gas_allowed(request, CALL_GAS_MAX, at)?;
+        outcome(self.simulate(request, gas, at)?)
     }
 
     /// The least gas limit with which a message succeeds, to within 1.5 %: gas that is forwarded
@@ -160,11 +213,11 @@ impl<S: Source> EvmVm<S> {
     pub fn estimate_gas(&self, request: &CallRequest) -> Result<u64, CallError> {
         let cap = self.spec.hardfork.transaction_gas_limit().unwrap_or(u64::MAX);
         let cap = cap.min(self.spec.block_gas_limit);
-        let mut high = self.gas_allowed(request, cap)?;
-        let first = self.simulate(request, high)?;
+        let mut high = self.gas_allowed(request, cap, At::Open)?;
+        let first = self.simulate(request, high, At::Open)?;
         let (used, spent) = (first.tx_gas_used(), first.gas().total_gas_spent());
         outcome(first)?;
-        let succeeds = |gas| Ok(self.simulate(request, gas)?.is_success());
+        let succeeds = |gas| Ok(self.simulate(request, gas, At::Open)?.is_success());
         let mut low = used.saturating_sub(1);
         // A call forwards at most 63 of 64 parts, and a value transfer wants a stipend of 2300.
         let likely = (u128::from(spent) + 2_300) * 64 / 63;
@@ -198,13 +251,13 @@ impl<S: Source> EvmVm<S> {
     }
 
     /// The gas a message may use: what it asks for, what the node allows, what its sender can pay.
-    fn gas_allowed(&self, request: &CallRequest, cap: u64) -> Result<u64, CallError> {
+    fn gas_allowed(&self, request: &CallRequest, cap: u64, at: At) -> Result<u64, CallError> {
         let gas = request.gas.unwrap_or(cap).min(cap);
         let price = U256::from(request.max_fee_per_gas.unwrap_or(0));
         if price.is_zero() {
             return Ok(gas);
         }
-        let Some(left) = self.balance(request.from).checked_sub(request.value) else {
+        let Some(left) = self.balance_at(request.from, at).checked_sub(request.value) else {
             let message = "insufficient funds for transfer".to_string();
             let reject = Reject::new(RejectCode::InsufficientBalance, message);
             return Err(CallError::Invalid(reject));
@@ -212,8 +265,13 @@ impl<S: Source> EvmVm<S> {
         Ok(gas.min(u64::try_from(left / price).unwrap_or(u64::MAX)))
     }
 
-    fn simulate(&self, request: &CallRequest, gas: u64) -> Result<ExecutionResult, CallError> {
-        let mut block = self.block_env(&self.block());
+    fn simulate(
+        &self,
+        request: &CallRequest,
+        gas: u64,
+        at: At,
+    ) -> Result<ExecutionResult, CallError> {
+        let mut block = self.block_env(&self.block_at(at));
         block.gas_limit = u64::MAX;
         let price = request.max_fee_per_gas.unwrap_or(0);
         if price == 0 {
@@ -236,7 +294,7 @@ impl<S: Source> EvmVm<S> {
             kind: request.to.map_or(TxKind::Create, TxKind::Call),
             value: request.value,
             data: request.input.clone(),
-            nonce: self.nonce(request.from),
+            nonce: self.nonce_at(request.from, at),
             chain_id: Some(self.spec.chain_id),
             access_list: AccessList(access_list.collect()),
             gas_priority_fee: tip,
@@ -244,11 +302,13 @@ impl<S: Source> EvmVm<S> {
             max_fee_per_blob_gas: 0,
             authorization_list: Vec::new(),
         };
-        let mut evm =
-            MainnetContext::new(WrapDatabaseRef(Peek(&self.tables)), self.spec.hardfork.spec_id())
-                .with_cfg(config)
-                .with_block(block)
-                .build_mainnet();
+        let mut evm = MainnetContext::new(
+            WrapDatabaseRef(Peek(&self.tables, at)),
+            self.spec.hardfork.spec_id(),
+        )
+        .with_cfg(config)
+        .with_block(block)
+        .build_mainnet();
         let result = evm.transact(environment);
         Ok(result.map_err(|error| CallError::Invalid(refusal(&error)))?.result)
     }

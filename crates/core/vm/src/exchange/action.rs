@@ -6,7 +6,8 @@
 
 use super::decimal::{Decimal, StepError};
 use super::msgpack::{MsgpackError, MsgpackReader};
-use super::typed;
+use super::{ExchangeVmSpec, Sending, typed};
+use crate::Identity;
 use alloc::string::String;
 use alloc::vec::Vec;
 use atoll_exchange::{
@@ -58,6 +59,20 @@ pub enum Action {
     },
     /// Prices of the oracle.
     Oracle(super::OraclePrices),
+    /// Money of the signer's account leaves the environment.
+    Send(Sending),
+}
+
+impl From<Result<Sending, Refusal>> for Action {
+    /// What can never leave is a refused step, as an order off the tick is.
+    fn from(sending: Result<Sending, Refusal>) -> Self {
+        match sending {
+            Ok(sending) => Self::Send(sending),
+            Err(refusal) => {
+                Self::Commands(alloc::vec![Step { target_market: None, command: Err(refusal) }])
+            }
+        }
+    }
 }
 
 impl Action {
@@ -158,11 +173,15 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Reads an action. `commands_max` bounds its batch.
-pub(super) fn decode(rules: &Rules, commands_max: u32, bytes: &[u8]) -> Result<Decoded, Reject> {
+/// Reads an action.
+pub(super) fn decode(
+    identity: &Identity,
+    spec: &ExchangeVmSpec,
+    bytes: &[u8],
+) -> Result<Decoded, Reject> {
     let mut fields = Fields::read(bytes).map_err(malformed)?;
     let kind = fields.take("type").and_then(|mut r| r.string()).map_err(malformed)?;
-    let decoder = Decoder { rules, commands_max };
+    let decoder = Decoder { rules: &spec.exchange, commands_max: spec.commands_per_action_max };
     let action = match kind {
         "order" => decoder.orders(fields)?,
         "cancel" => decoder.list(fields, "cancels", |r| decoder.cancel(r))?,
@@ -174,11 +193,8 @@ pub(super) fn decode(rules: &Rules, commands_max: u32, bytes: &[u8]) -> Result<D
             fields.finish().map_err(malformed)?;
             Action::Commands(Vec::new())
         }
-        "usdSend" | "spotSend" | "usdClassTransfer" | "approveAgent" => {
-            return typed::decode(rules, kind, fields);
-        }
-        "withdraw3" => {
-            return Err(unsupported("withdrawals need a settlement hub, which is not connected"));
+        "usdSend" | "spotSend" | "usdClassTransfer" | "approveAgent" | "withdraw3" => {
+            return typed::decode(identity, spec, kind, fields);
         }
         _ => {
             let kind: String = kind.chars().take(32).collect();

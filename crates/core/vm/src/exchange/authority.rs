@@ -59,12 +59,12 @@ pub(super) fn check(
         return Err(Reject::new(RejectCode::Unsupported, message));
     }
     let (digest, domain, action) = match transaction.kind {
-        Kind::Hyperliquid => hyperliquid(spec, &transaction)?,
+        Kind::Hyperliquid => hyperliquid(identity, spec, &transaction)?,
         Kind::Atoll => {
             plain(&transaction)?;
             let message = AtollMessage::from_bytes(&transaction.body).map_err(body)?;
             let digest = message.digest(identity, spec.chain_id, transaction.nonce);
-            (digest, Domain::Atoll, message.into_action(&spec.exchange))
+            (digest, Domain::Atoll, message.into_action(identity, spec))
         }
         Kind::Oracle => {
             plain(&transaction)?;
@@ -95,11 +95,12 @@ pub(super) fn check(
 }
 
 fn hyperliquid(
+    identity: &Identity,
     spec: &ExchangeVmSpec,
     transaction: &ExchangeTransaction,
 ) -> Result<(B256, Domain, Action), Reject> {
     let ExchangeTransaction { nonce, expires_after, body, signature, .. } = transaction;
-    let decoded = action::decode(&spec.exchange, spec.commands_per_action_max, body)?;
+    let decoded = action::decode(identity, spec, body)?;
     let Some((digest, signed_nonce)) = decoded.typed else {
         let connection_id = connection_id(body, *nonce, None, *expires_after);
         let domain = Domain::Hyperliquid { connection_id, signature: *signature };

@@ -4,12 +4,13 @@
 use super::action::{Action, Step};
 use super::domain::{Word, atoll_digest};
 use super::objects::AGENT_NAME_BYTES_MAX;
+use super::{ExchangeVmSpec, Sending};
 use crate::Identity;
 use alloc::string::String;
 use alloc::vec::Vec;
-use atoll_exchange::{Command, MarketId, Price, Refusal, Rules, Wallet, spec::MARKETS_BOUND};
+use atoll_exchange::{Command, MarketId, Price, Refusal, Wallet, spec::MARKETS_BOUND};
 use atoll_types::codec::{CodecError, put_bytes, put_varint, put_varint128};
-use atoll_types::{Address, B256, Decode, Encode, Reader, RejectCode};
+use atoll_types::{Address, B256, Decode, Encode, EnvironmentId, Reader, RejectCode};
 
 /// Longest symbol of an asset, in bytes.
 const SYMBOL_BYTES_MAX: u32 = 64;
@@ -40,6 +41,20 @@ pub enum AtollMessage {
         /// How much, in the asset's smallest unit.
         amount: u128,
     },
+    /// `Withdraw(uint32 destination,address to,string asset,string wallet,uint128 amount,uint64
+    /// nonce)`: money leaves the environment, to the hub (destination 0) or another environment.
+    Send {
+        /// Where it goes; 0 is the hub.
+        destination: EnvironmentId,
+        /// Who receives it there.
+        to: Address,
+        /// The asset's symbol.
+        asset: String,
+        /// The wallet that it leaves.
+        wallet: Wallet,
+        /// How much, in the asset's smallest unit.
+        amount: u128,
+    },
     /// `Move(string toWallet,uint128 amount,uint64 nonce)`: moves collateral between the signer's
     /// own wallets.
     Move {
@@ -49,6 +64,8 @@ pub enum AtollMessage {
         amount: u128,
     },
 }
+
+const NO_ASSET: &str = "this venue has no such asset";
 
 fn wallet_name(wallet: Wallet) -> &'static str {
     match wallet {
@@ -84,6 +101,18 @@ impl AtollMessage {
                     nonce,
                 ],
             ),
+            Self::Send { destination, to, asset, wallet, amount } => digest(
+                "Withdraw(uint32 destination,address to,string asset,string wallet,\
+                 uint128 amount,uint64 nonce)",
+                &[
+                    Word::Number(destination.0.into()),
+                    Word::Address(to),
+                    Word::Text(asset),
+                    Word::Text(wallet_name(*wallet)),
+                    Word::Number(*amount),
+                    nonce,
+                ],
+            ),
             Self::Move { to, amount } => digest(
                 "Move(string toWallet,uint128 amount,uint64 nonce)",
                 &[Word::Text(wallet_name(*to)), Word::Number(*amount), nonce],
@@ -92,7 +121,8 @@ impl AtollMessage {
     }
 
     /// What the message asks of the exchange.
-    pub(super) fn into_action(self, rules: &Rules) -> Action {
+    pub(super) fn into_action(self, identity: &Identity, spec: &ExchangeVmSpec) -> Action {
+        let rules = &spec.exchange;
         let amount_of = |amount: u128| {
             let message = "the amount is above every limit of the venue";
             let error = Refusal { code: RejectCode::Overflow, message, have_need: None };
@@ -112,8 +142,18 @@ impl AtollMessage {
                         amount,
                     }),
                 },
-                None => Step::refused(RejectCode::Unsupported, "this venue has no such asset"),
+                None => Step::refused(RejectCode::Unsupported, NO_ASSET),
             },
+            Self::Send { destination, to, asset, wallet, amount } => {
+                let unknown =
+                    Refusal { code: RejectCode::Unsupported, message: NO_ASSET, have_need: None };
+                let asset = rules.asset_named(&asset).ok_or(unknown);
+                let sending = asset.and_then(|asset| {
+                    let (way, purse) = ((destination, to), (asset, wallet));
+                    Sending::new(identity, spec, way, purse, amount_of(amount)?)
+                });
+                return sending.into();
+            }
             Self::Move { to, amount } => Step {
                 target_market: None,
                 command: amount_of(amount).map(|amount| Command::Move { to, amount }),
@@ -144,6 +184,14 @@ impl Encode for AtollMessage {
                 to.encode(out);
                 put_varint128(out, *amount);
             }
+            Self::Send { destination, to, asset, wallet, amount } => {
+                out.push(3);
+                out.extend_from_slice(&destination.0.to_le_bytes());
+                out.extend_from_slice(to.as_slice());
+                put_bytes(out, asset.as_bytes());
+                wallet.encode(out);
+                put_varint128(out, *amount);
+            }
         }
     }
 }
@@ -168,6 +216,13 @@ impl Decode for AtollMessage {
                 amount: r.varint128()?,
             },
             2 => Self::Move { to: Wallet::decode(r)?, amount: r.varint128()? },
+            3 => Self::Send {
+                destination: EnvironmentId(r.u32()?),
+                to: r.address()?,
+                asset: text(r, "asset symbol", SYMBOL_BYTES_MAX)?,
+                wallet: Wallet::decode(r)?,
+                amount: r.varint128()?,
+            },
             _ => return Err(CodecError::Invalid("message type")),
         })
     }

@@ -11,15 +11,20 @@
 //! * **What a nonce pays for.** A transaction that does not reach the exchange (signature, agent,
 //!   nonce, expiry) uses no nonce and has a receipt with a code and a sentence. One that reaches
 //!   it uses its nonce, whatever became of its commands, and has an [`ExchangeReceipt`].
+//! * **Money across the border.** Assets with a token on the hub come in by deposits and transfers
+//!   ([`crate::Vm::receive`]) and leave by [`AtollMessage::Send`], which only a master key signs.
+//!   What each account could take out is recorded for the hub ([`claims`]).
 //! * **Inputs.** Only oracle prices are inputs of a slot's opening; they take effect at the next
 //!   tick, wherever they stand.
 //!
 //! Known limitations: no vaults and subaccounts, no trigger orders, no isolated margin, no
-//! builder fees; withdrawals wait for the settlement hub.
+//! builder fees. Fees that the venue earned belong to no account and cannot leave.
 
 pub mod action;
 pub mod authority;
+mod border;
 pub mod build;
+pub mod claims;
 pub mod decimal;
 pub mod domain;
 mod message;
@@ -28,6 +33,7 @@ pub mod objects;
 pub mod receipt;
 #[cfg(feature = "std")]
 pub mod sign;
+mod signers;
 pub mod spec;
 pub mod transaction;
 mod typed;
@@ -35,8 +41,9 @@ mod vm;
 
 pub use action::{Action, Step, asset_of_market, market_of_asset};
 pub use authority::{Domain, SignedAction};
+pub use border::Sending;
 pub use message::{AtollMessage, OraclePrices};
 pub use receipt::{ExchangeReceipt, Status};
-pub use spec::{ExchangeVmSpec, GenesisBalance};
+pub use spec::{ExchangeVmSpec, GenesisBalance, HubAsset};
 pub use transaction::{ExchangeTransaction, Kind};
 pub use vm::ExchangeVm;

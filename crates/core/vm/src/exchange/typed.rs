@@ -1,11 +1,14 @@
-//! Hyperliquid's actions that are signed as typed data: transfers and agent approvals.
+//! Hyperliquid's actions that are signed as typed data: transfers, withdrawals and agent approvals.
 
 use super::action::{Action, Decoded, Fields, Step, hex, malformed, step_refusal};
 use super::decimal::Decimal;
 use super::domain::{Word, hyperliquid_digest};
 use super::msgpack::MsgpackError;
 use super::objects::AGENT_NAME_BYTES_MAX;
+use super::{ExchangeVmSpec, Sending};
+use crate::Identity;
 use atoll_exchange::{AssetId, Command, Refusal, Rules, Wallet};
+use atoll_types::hub::ROUTER;
 use atoll_types::{Address, Reject, RejectCode};
 
 /// How long an agent may sign whose approval names no end: 180 days after the approval.
@@ -14,7 +17,13 @@ const AGENT_DEFAULT_MS: u64 = 180 * 24 * 3600 * 1000;
 const VALID_UNTIL: &str = " valid_until ";
 
 /// Reads a typed action with its digest and nonce.
-pub(super) fn decode(rules: &Rules, kind: &str, mut fields: Fields<'_>) -> Result<Decoded, Reject> {
+pub(super) fn decode(
+    identity: &Identity,
+    spec: &ExchangeVmSpec,
+    kind: &str,
+    mut fields: Fields<'_>,
+) -> Result<Decoded, Reject> {
+    let rules = &spec.exchange;
     let head = || {
         let expected = "0x and a chain id in hexadecimal";
         let chain_id = fields.take("signatureChainId")?.string()?;
@@ -45,6 +54,20 @@ pub(super) fn decode(rules: &Rules, kind: &str, mut fields: Fields<'_>) -> Resul
             words = alloc::vec![chain_word, Word::Text(to), Word::Text(amount), nonce_word];
             let asset = rules.spec().collateral;
             action = transfer(rules, asset, Wallet::Collateral, to, amount).map_err(malformed)?;
+        }
+        "withdraw3" => {
+            let (to, amount) =
+                call(|| Ok((text(&mut fields, "destination")?, text(&mut fields, "amount")?)))
+                    .map_err(malformed)?;
+            signature = "HyperliquidTransaction:Withdraw(string hyperliquidChain,\
+                string destination,string amount,uint64 time)";
+            words = alloc::vec![chain_word, Word::Text(to), Word::Text(amount), nonce_word];
+            let to = address("destination", to).map_err(malformed)?;
+            let purse = (rules.spec().collateral, Wallet::Collateral);
+            let amount = units(rules, purse.0, amount).map_err(malformed)?;
+            let sending =
+                amount.and_then(|amount| Sending::new(identity, spec, (ROUTER, to), purse, amount));
+            action = sending.into();
         }
         "spotSend" => {
             let (to, token, amount) = call(|| {

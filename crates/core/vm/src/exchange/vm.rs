@@ -1,8 +1,10 @@
 //! The VM: accounts, agents and nonces around the exchange's state.
 
 use super::action::{Action, Step};
-use super::authority::{self, Domain, SignedAction, Signers};
+use super::authority::{self, Domain, SignedAction};
+use super::claims::Claims;
 use super::objects::{Agent, AgentList, Nonces, SignerKey};
+use super::signers::{Peeked, Recorded};
 use super::{ExchangeReceipt, ExchangeVmSpec, Status};
 use crate::{AssetAudit, Checked, Identity, Receipt, SlotContext, Vm};
 use alloc::string::{String, ToString};
@@ -13,16 +15,18 @@ use atoll_exchange::{
     Placed, Refusal,
 };
 use atoll_state::object::{self, Source, Table, TableVisitor, Tables};
-use atoll_types::{Address, B256, Encode, Message, Reject, RejectCode};
+use atoll_types::{Address, B256, Encode, Message, Reject, RejectCode, U256};
 
 /// The exchange over its objects.
 #[derive(Debug)]
 pub struct ExchangeVm<S: Source> {
-    spec: ExchangeVmSpec,
-    exchange: Exchange<S>,
-    agents: Table<Agent, S>,
+    pub(super) identity: Identity,
+    pub(super) spec: ExchangeVmSpec,
+    pub(super) exchange: Exchange<S>,
+    pub(super) agents: Table<Agent, S>,
     agent_lists: Table<AgentList, S>,
-    nonces: Table<Nonces, S>,
+    pub(super) nonces: Table<Nonces, S>,
+    pub(super) claims: Claims<S>,
     /// Time of the latest tick, or of the slot before its first one.
     now_us: u64,
     /// What the latest slot opening or tick did: for observers, never read in execution.
@@ -35,6 +39,7 @@ impl<S: Source> Tables<S> for ExchangeVm<S> {
         visitor.visit(&mut self.agents);
         visitor.visit(&mut self.agent_lists);
         visitor.visit(&mut self.nonces);
+        self.claims.visit(visitor);
     }
 }
 
@@ -79,13 +84,35 @@ impl<S: Source> ExchangeVm<S> {
         self.agents.peek(&SignerKey(*address)).filter(|agent| !agent.master.is_zero())
     }
 
+    /// What an account may claim of a token, in the token's smallest unit on the hub. For queries.
+    pub fn claim(&self, account: Address, token: Address) -> U256 {
+        self.claims.of(account, token)
+    }
+
+    /// The sum of all claims of a token. For queries.
+    pub fn claim_total(&self, token: Address) -> U256 {
+        self.claims.total(token)
+    }
+
+    /// Whether books, accounts and claims agree with themselves; says what does not. Walks
+    /// everything, so for audits and tests only.
+    pub fn inconsistencies(&self) -> Vec<String> {
+        let mut wrong = self.exchange.inconsistencies();
+        wrong.extend(self.claims.mismatches().into_iter().map(|(_, told)| told));
+        wrong
+    }
+
     /// The account a transaction would act for, or why it would not reach the exchange. For
     /// admission: it reads without recording.
     pub fn precheck(&self, checked: &Checked<SignedAction>) -> Result<Address, Reject> {
         authority::explain(&self.spec, self.now_ms(), checked, &mut Peeked(self))
     }
 
-    fn reach(&mut self, checked: &Checked<SignedAction>) -> Result<ExchangeReceipt, Reject> {
+    fn reach(
+        &mut self,
+        checked: &Checked<SignedAction>,
+        messages: &mut Vec<Message>,
+    ) -> Result<ExchangeReceipt, Reject> {
         let now_ms = self.now_ms();
         let spec = &self.spec;
         let (exchange, agents, nonces) = (&mut self.exchange, &mut self.agents, &mut self.nonces);
@@ -109,6 +136,11 @@ impl<S: Source> ExchangeVm<S> {
                     Agent { master: account, valid_until_ms: *valid_until_ms, name: name.clone() };
                 let outcome = self.approve(*agent, approval);
                 receipt.statuses.push(status(outcome.map(|()| Outcome::Done), None));
+            }
+            Action::Send(sending) => {
+                nonces.insert(nonce);
+                let status = self.send(account, sending, &mut receipt.events, messages);
+                receipt.statuses.push(status);
             }
             Action::Commands(steps) => {
                 nonces.insert(nonce);
@@ -151,7 +183,12 @@ impl<S: Source> ExchangeVm<S> {
             let refusal = Refusal { code: RejectCode::UnknownOrder, message, have_need: None };
             return status(Err(refusal), None);
         }
-        status(self.exchange.execute(caller, command, events), client_id)
+        let outcome = self.exchange.execute(caller, command, events);
+        if let (Ok(_), Command::Transfer { to, .. }) = (&outcome, command) {
+            self.renew_claims(caller);
+            self.renew_claims_of(to);
+        }
+        status(outcome, client_id)
     }
 
     /// The market of an open order. Reads without recording: what the command itself then reads
@@ -219,7 +256,7 @@ impl<S: Source> ExchangeVm<S> {
     }
 }
 
-fn status(
+pub(super) fn status(
     outcome: Result<Outcome, Refusal>,
     client_id: Option<atoll_exchange::ClientId>,
 ) -> Status {
@@ -239,66 +276,20 @@ fn status(
     }
 }
 
-/// Signers as recorded reads.
-struct Recorded<'a, S: Source> {
-    exchange: &'a mut Exchange<S>,
-    agents: &'a mut Table<Agent, S>,
-    nonces: &'a mut Table<Nonces, S>,
-    now_ms: u64,
-}
-
-fn check_nonce(nonces: &Nonces, signed: &SignedAction, now_ms: u64) -> Result<(), Reject> {
-    match signed.domain {
-        Domain::Oracle => nonces.check_rising(signed.nonce, now_ms),
-        _ => nonces.check(signed.nonce, now_ms),
-    }
-}
-
-impl<S: Source> Signers for Recorded<'_, S> {
-    fn has_account(&mut self, address: &Address) -> bool {
-        self.exchange.account(address).is_some()
-    }
-
-    fn agent(&mut self, address: &Address) -> Agent {
-        self.agents.get(&SignerKey(*address)).clone()
-    }
-
-    fn check_nonce(&mut self, signer: &Address, signed: &SignedAction) -> Result<(), Reject> {
-        check_nonce(self.nonces.get(&SignerKey(*signer)), signed, self.now_ms)
-    }
-}
-
-/// Signers as unrecorded reads.
-struct Peeked<'a, S: Source>(&'a ExchangeVm<S>);
-
-impl<S: Source> Signers for Peeked<'_, S> {
-    fn has_account(&mut self, address: &Address) -> bool {
-        self.0.account_of(address).is_some()
-    }
-
-    fn agent(&mut self, address: &Address) -> Agent {
-        self.0.agent(address).cloned().unwrap_or_default()
-    }
-
-    fn check_nonce(&mut self, signer: &Address, signed: &SignedAction) -> Result<(), Reject> {
-        let none = Nonces::default();
-        let nonces = self.0.nonces.peek(&SignerKey(*signer)).unwrap_or(&none);
-        check_nonce(nonces, signed, self.0.now_ms())
-    }
-}
-
 impl<S: Source> Vm<S> for ExchangeVm<S> {
     type Spec = ExchangeVmSpec;
     type Transaction = SignedAction;
-    const PROGRAM: &'static str = "exchange 1";
+    const PROGRAM: &'static str = "exchange 2";
 
-    fn new(_: Identity, spec: ExchangeVmSpec, seed: u64) -> Self {
+    fn new(identity: Identity, spec: ExchangeVmSpec, seed: u64) -> Self {
         Self {
+            identity,
             exchange: Exchange::new(spec.exchange.clone(), seed),
             spec,
             agents: Table::new(seed),
             agent_lists: Table::new(seed),
             nonces: Table::new(seed),
+            claims: Claims::new(seed),
             now_us: 0,
             tick_events: Vec::new(),
         }
@@ -313,6 +304,7 @@ impl<S: Source> Vm<S> for ExchangeVm<S> {
                 self.exchange.apply(&Input::Credit { address, asset, wallet, amount }, &mut events);
             events.clear();
         }
+        self.claims.renew_all(&self.spec, &mut self.exchange);
     }
 
     fn check(
@@ -325,6 +317,7 @@ impl<S: Source> Vm<S> for ExchangeVm<S> {
 
     fn open_slot(&mut self, context: &SlotContext) {
         self.resume(context, None);
+        self.claims.renew_next(&self.spec, &mut self.exchange);
     }
 
     fn resume(&mut self, context: &SlotContext, tick_time_us: Option<u64>) {
@@ -340,7 +333,9 @@ impl<S: Source> Vm<S> for ExchangeVm<S> {
     }
 
     fn execute(&mut self, checked: &Checked<SignedAction>) -> Receipt {
-        receipt(checked, self.reach(checked))
+        let mut messages = Vec::new();
+        let outcome = self.reach(checked, &mut messages);
+        Receipt { messages, ..receipt(checked, outcome) }
     }
 
     fn execute_input(&mut self, checked: &Checked<SignedAction>) -> Receipt {
@@ -352,16 +347,11 @@ impl<S: Source> Vm<S> for ExchangeVm<S> {
     }
 
     fn receive(&mut self, hash: B256, message: &Message) -> Receipt {
-        Receipt {
-            hash,
-            code: RejectCode::Unsupported.number(),
-            payload: Vec::new(),
-            messages: alloc::vec![message.bounced()],
-        }
+        self.receive_money(hash, message)
     }
 
     fn audit(&self) -> Vec<AssetAudit> {
-        audit(&self.exchange)
+        audit(&self.spec, &self.exchange, &self.claims.mismatches())
     }
 }
 
@@ -373,18 +363,26 @@ fn receipt(checked: &Checked<SignedAction>, outcome: Result<ExchangeReceipt, Rej
     Receipt { hash: checked.hash, code, payload, messages: Vec::new() }
 }
 
-fn audit<S: Source>(exchange: &Exchange<S>) -> Vec<AssetAudit> {
+fn audit<S: Source>(
+    spec: &ExchangeVmSpec,
+    exchange: &Exchange<S>,
+    wrong_claims: &[(Address, String)],
+) -> Vec<AssetAudit> {
     let conservation = exchange.audit();
     // Positions that do not sum to zero owe or are owed collateral that nobody holds.
-    let (spec, balanced) = (exchange.rules().spec(), conservation.unbalanced.is_empty());
-    let of = |found: &atoll_exchange::AssetConservation| AssetAudit {
-        asset: spec
-            .assets
-            .get(usize::from(found.asset.0))
-            .map_or(String::new(), |asset| asset.symbol.clone()),
-        owed: found.owed.to_string(),
-        held: found.held.to_string(),
-        conserved: found.holds && (balanced || found.asset != spec.collateral),
+    let (rules, balanced) = (exchange.rules().spec(), conservation.unbalanced.is_empty());
+    let of = |found: &atoll_exchange::AssetConservation| {
+        let token = spec.hub_asset(found.asset).map(|hub| hub.token);
+        let claims_hold = wrong_claims.iter().all(|(wrong, _)| Some(*wrong) != token);
+        AssetAudit {
+            asset: rules
+                .assets
+                .get(usize::from(found.asset.0))
+                .map_or(String::new(), |asset| asset.symbol.clone()),
+            owed: found.owed.to_string(),
+            held: found.held.to_string(),
+            conserved: found.holds && (balanced || found.asset != rules.collateral) && claims_hold,
+        }
     };
     conservation.assets.iter().map(of).collect()
 }

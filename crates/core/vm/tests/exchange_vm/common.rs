@@ -6,11 +6,13 @@ use atoll_exchange::{
 };
 use atoll_state::{Resident, Source, object};
 use atoll_types::crypto::SigningKey;
-use atoll_types::{B256, Encode, EnvironmentId, NetworkId, Reject, RejectCode};
-use atoll_vm::exchange::sign::{sign_action, sign_oracle};
+use atoll_types::{
+    Address, B256, Encode, EnvironmentId, Message, MessageKind, NetworkId, Reject, RejectCode, U256,
+};
+use atoll_vm::exchange::sign::{sign_action, sign_message, sign_oracle};
 use atoll_vm::exchange::{
-    ExchangeReceipt, ExchangeTransaction, ExchangeVm, ExchangeVmSpec, GenesisBalance, OraclePrices,
-    Status, build,
+    AtollMessage, ExchangeReceipt, ExchangeTransaction, ExchangeVm, ExchangeVmSpec, GenesisBalance,
+    HubAsset, OraclePrices, Status, build,
 };
 use atoll_vm::{Identity, Receipt, SlotContext, Vm};
 
@@ -19,6 +21,12 @@ pub(crate) const START_MS: u64 = 1_700_000_000_000;
 pub(crate) const CHAIN_ID: u64 = 4242;
 pub(crate) const ETH: MarketId = MarketId(0);
 pub(crate) const BTC: MarketId = MarketId(1);
+pub(crate) const USDC: AssetId = AssetId(0);
+pub(crate) const UBTC: AssetId = AssetId(1);
+pub(crate) const USDC_TOKEN: Address = Address::repeat_byte(0xcc);
+/// The hub's native currency, with 18 decimals.
+pub(crate) const UBTC_TOKEN: Address = Address::ZERO;
+pub(crate) const UBTC_UNIT: u128 = 10_000_000_000;
 pub(crate) const IDENTITY: Identity =
     Identity { network: NetworkId(B256::repeat_byte(7)), environment: EnvironmentId(3) };
 
@@ -55,6 +63,7 @@ pub(crate) fn spec(dev: bool) -> ExchangeVmSpec {
         assets: vec![
             AssetSpec { symbol: "USDC".into(), decimals: 6 },
             AssetSpec { symbol: "UBTC".into(), decimals: 8 },
+            AssetSpec { symbol: "POINTS".into(), decimals: 0 },
         ],
         collateral: AssetId(0),
         markets: vec![
@@ -78,6 +87,11 @@ pub(crate) fn spec(dev: bool) -> ExchangeVmSpec {
         accept_hyperliquid_master: dev,
         commands_per_action_max: 100,
         agents_per_account_max: 3,
+        hub_assets: vec![
+            HubAsset { asset: USDC, token: USDC_TOKEN, unit: 1 },
+            HubAsset { asset: UBTC, token: UBTC_TOKEN, unit: UBTC_UNIT },
+        ],
+        claims_per_slot: 2,
         genesis: ["alice", "bob", "carol"].map(balance).into(),
     }
 }
@@ -91,16 +105,21 @@ pub(crate) struct Venue {
     pub(crate) spec: ExchangeVmSpec,
     pub(crate) vm: ExchangeVm<Resident>,
     pub(crate) nonce: u64,
+    /// The messages of the latest receipt.
+    pub(crate) sent: Vec<Message>,
 }
 
 impl Venue {
     pub(crate) fn new(dev: bool) -> Self {
-        let spec = spec(dev);
+        Self::of(spec(dev))
+    }
+
+    pub(crate) fn of(spec: ExchangeVmSpec) -> Self {
         let mut vm = ExchangeVm::new(IDENTITY, spec.clone(), 1);
         object::begin(&mut vm);
         vm.genesis();
         vm.open_slot(&context());
-        let mut venue = Self { spec, vm, nonce: START_MS };
+        let mut venue = Self { spec, vm, nonce: START_MS, sent: Vec::new() };
         let oracle = sign_oracle(&key("oracle"), &IDENTITY, START_MS, &marks(200_000, 60_000));
         let checked = venue.check(&oracle.to_bytes()).unwrap();
         let receipt = ExchangeReceipt::of(&venue.vm.execute_input(&checked)).unwrap();
@@ -118,7 +137,9 @@ impl Venue {
     pub(crate) fn submit(&mut self, bytes: &[u8]) -> Result<ExchangeReceipt, Reject> {
         let checked = self.check(bytes)?;
         let admitted = self.vm.precheck(&checked);
-        let done = ExchangeReceipt::of(&self.vm.execute(&checked));
+        let receipt = self.vm.execute(&checked);
+        let done = ExchangeReceipt::of(&receipt);
+        self.sent = receipt.messages;
         match (admitted, done) {
             (Ok(_), done) => {
                 let done = done.expect("what was admitted reaches the exchange");
@@ -143,6 +164,24 @@ impl Venue {
         self.submit(&transaction.to_bytes())
     }
 
+    /// Takes in a message; a receipt without success must say why.
+    pub(crate) fn receive(&mut self, message: &Message) -> Result<ExchangeReceipt, Reject> {
+        let hash = message.hash();
+        let receipt = self.vm.receive(hash, message);
+        assert_eq!(receipt.hash, hash);
+        assert!(self.vm.audit().iter().all(|asset| asset.conserved));
+        let done = ExchangeReceipt::of(&receipt);
+        self.sent = receipt.messages;
+        done
+    }
+
+    /// Signs a message of Atoll's own with a fresh nonce and submits it.
+    pub(crate) fn tell(&mut self, signer: &str, message: &AtollMessage) -> Result<Status, Reject> {
+        let nonce = self.next_nonce();
+        let signed = sign_message(&key(signer), &IDENTITY, CHAIN_ID, message, nonce);
+        self.send(&signed).map(|mut receipt| receipt.statuses.remove(0))
+    }
+
     pub(crate) fn next_nonce(&mut self) -> u64 {
         self.nonce += 1;
         self.nonce
@@ -159,6 +198,36 @@ impl Venue {
         let action = build::orders(&[wire(&self.spec, &order)]);
         self.act(signer, action).unwrap().statuses.remove(0)
     }
+}
+
+/// A transfer from another environment, or a deposit.
+pub(crate) fn transfer(source: u32, to: Address, token: Address, amount: U256) -> Message {
+    Message {
+        kind: MessageKind::Transfer,
+        number: 7,
+        source: EnvironmentId(source),
+        destination: IDENTITY.environment,
+        from: Address::repeat_byte(0xf0),
+        to,
+        token,
+        amount,
+    }
+}
+
+/// What an account could take out, added up anew.
+pub(crate) fn naive_claim(vm: &ExchangeVm<Resident>, address: Address, token: Address) -> U256 {
+    let Some(account) = vm.account_of(&address) else { return U256::ZERO };
+    let exchange = vm.exchange();
+    if token == UBTC_TOKEN {
+        let total = exchange.peek_balance(account, UBTC).total;
+        return U256::from(total as u128) * U256::from(UBTC_UNIT);
+    }
+    let mut worth = exchange.peek_owner(account).unwrap().collateral;
+    worth += exchange.peek_balance(account, USDC).total;
+    for view in exchange.peek_positions(account) {
+        worth += view.value - view.position.cost;
+    }
+    U256::from(worth.max(0) as u128)
 }
 
 pub(crate) type Checked = atoll_vm::Checked<atoll_vm::exchange::SignedAction>;

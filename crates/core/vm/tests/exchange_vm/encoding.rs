@@ -2,7 +2,7 @@
 
 use crate::common::{self, IDENTITY, START_MS, key};
 use atoll_exchange::{OrderId, Side, Tif, Wallet};
-use atoll_types::{Address, Decode, Encode, RejectCode, Signature, sha256};
+use atoll_types::{Address, Decode, Encode, EnvironmentId, RejectCode, Signature, sha256};
 use atoll_vm::exchange::msgpack::{MsgpackReader, MsgpackWriter};
 use atoll_vm::exchange::objects::{Agent, AgentList, Nonces};
 use atoll_vm::exchange::sign::{sign_action, sign_l1_action, sign_message, sign_oracle};
@@ -70,7 +70,16 @@ fn the_encodings_are_golden() {
             amount: u128::MAX,
         },
         AtollMessage::Move { to: Wallet::Collateral, amount: 1 },
+        AtollMessage::Send {
+            destination: EnvironmentId(0x0102),
+            to: Address::repeat_byte(3),
+            asset: "USDC".into(),
+            wallet: Wallet::Spot,
+            amount: 5,
+        },
     ];
+    let sent = [&[3, 2, 1, 0, 0][..], &[3; 20], &[4], b"USDC", &[1, 5]];
+    assert_eq!(messages[3].to_bytes(), sent.concat());
     let mut all = receipt.to_bytes();
     for message in messages {
         assert_eq!(AtollMessage::from_bytes(&message.to_bytes()), Ok(message.clone()));
@@ -87,7 +96,7 @@ fn the_encodings_are_golden() {
     assert_eq!(sha256(&[&all]).to_string(), GOLDEN);
 }
 
-const GOLDEN: &str = "0x55dd844edbb3e18ae30c6d796454598b4d381b8a3f86485c564cd667c863f4bf";
+const GOLDEN: &str = "0x801eb1f8cac6157dee7fef4965821790529856018030b372bb4ab6b04de6d718";
 
 #[test]
 fn specs_round_trip_and_invalid_ones_name_the_key() {
@@ -104,9 +113,29 @@ fn specs_round_trip_and_invalid_ones_name_the_key() {
     assert_eq!(broken(|s| s.oracle = Address::ZERO), "oracle");
     assert_eq!(broken(|s| s.commands_per_action_max = 0), "commands_per_action_max");
     assert_eq!(broken(|s| s.agents_per_account_max = 33), "agents_per_account_max");
+    assert_eq!(broken(|s| s.claims_per_slot = 0), "claims_per_slot");
+    assert_eq!(broken(|s| s.claims_per_slot = 10_001), "claims_per_slot");
+    assert_eq!(broken(|s| s.hub_assets[1].asset.0 = 0), "hub_assets[1].asset");
+    assert_eq!(broken(|s| s.hub_assets[1].asset.0 = 3), "hub_assets[1].asset");
+    assert_eq!(broken(|s| s.hub_assets[1].token = s.hub_assets[0].token), "hub_assets[1].token");
+    let many = |s: &mut ExchangeVmSpec| {
+        s.hub_assets = vec![s.hub_assets[0]; 11];
+        s.claims_per_slot = 10_000;
+    };
+    assert_eq!(broken(many), "claims_per_slot");
+    for unit in [0, 2, 11, 10u128.pow(19)] {
+        let mut spec = common::spec(false);
+        spec.hub_assets[0].unit = unit;
+        assert!(ExchangeVmSpec::from_bytes(&spec.to_bytes()).is_err());
+        assert_eq!(spec.validate().unwrap_err().key, "hub_assets[0].unit");
+    }
+    let funded = spec.funded();
+    assert_eq!(funded.len(), 1);
+    let amount = atoll_types::U256::from(3_000_000_000_000u64);
+    assert_eq!((funded[0].token, funded[0].amount), (common::USDC_TOKEN, amount));
     assert_eq!(broken(|s| s.genesis[1].amount = 0), "genesis[1].amount");
     assert_eq!(broken(|s| s.genesis[1].amount = 1 << 96), "genesis[1].amount");
-    assert_eq!(broken(|s| s.genesis[2].asset.0 = 2), "genesis[2].asset");
+    assert_eq!(broken(|s| s.genesis[2].asset.0 = 3), "genesis[2].asset");
     assert_eq!(broken(|s| s.genesis[0].asset.0 = 1), "genesis[0].wallet");
     let first_spot = |s: &mut ExchangeVmSpec| {
         let mut exchange = s.exchange.spec().clone();

@@ -1,5 +1,7 @@
 //! The exchange environment: what is signed, who may sign, and what becomes of it.
 
+mod border;
+mod claims;
 mod common;
 mod encoding;
 mod flow;

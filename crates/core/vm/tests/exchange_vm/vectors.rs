@@ -7,7 +7,7 @@ use atoll_types::crypto::SigningKey;
 use atoll_types::{Address, B256, Encode, EnvironmentId, Lane, NetworkId, RejectCode, Signature};
 use atoll_vm::exchange::domain::{Source, agent_digest, connection_id};
 use atoll_vm::exchange::sign::sign_l1_action;
-use atoll_vm::exchange::{Action, AtollMessage, ExchangeTransaction, build};
+use atoll_vm::exchange::{Action, AtollMessage, ExchangeTransaction, Sending, build};
 
 const ADDRESS: &str = "14791697260e4c9a71f18484c9f997b308e59325";
 const VAULT: &str = "1719884eb866cb12b2287399b15f7db5e7d775ea";
@@ -229,6 +229,16 @@ const TYPED: &[Typed] = &[
             2e93644df1daca0d9873a26924d4298c1ce3c53d16f71b",
     },
     Typed {
+        name: "withdraw",
+        msgpack: "86ab64657374696e6174696f6ed92a307835653965653130383937353563333433353133393834386534\
+            376536363335353035643561313361a6616d6f756e74a431322e35a474696d65cf0000018bcfe568cda4\
+            74797065a9776974686472617733b07369676e6174757265436861696e4964a730783636656565b06879\
+            7065726c6971756964436861696ea7546573746e6574",
+        nonce: 1700000000205,
+        signature: "9fb1298db0927ed4d176606ab3a3b15c0dc7a7297b3ce80b09a5ce0a7b17fe8b00fd32f6c46d990ff5d6\
+            50d0abba22ddaf540b707ab77ec2aad7af42c55353f11b",
+    },
+    Typed {
         name: "approve_agent_unnamed",
         msgpack: "85a474797065ac617070726f76654167656e74ac6167656e7441646472657373d92a3078316164303064\
             35636530663662336139626239613866636130663063356131623263336434653566a56e6f6e6365cf00\
@@ -408,6 +418,17 @@ fn typed_actions_of_the_sdk_recover_their_signer_and_only_on_a_development_netwo
         let other_nonce = ExchangeTransaction { nonce: sent.nonce + 1, ..sent };
         let refused = common::check(&common::spec(true), &other_nonce.to_bytes()).unwrap_err();
         assert_eq!(refused.code, RejectCode::Malformed, "{}", vector.name);
+        if vector.name == "withdraw" {
+            let sending = Sending {
+                destination: EnvironmentId(0),
+                to: address(RECEIVER),
+                asset: common::spec(true).hub_assets[0],
+                wallet: Wallet::Collateral,
+                amount: 12_500_000,
+            };
+            assert_eq!(checked.transaction.action, Action::Send(sending));
+            continue;
+        }
         let Action::Commands(steps) = &checked.transaction.action else {
             let named = vector.name == "approve_agent";
             let expected = Action::ApproveAgent {
@@ -444,10 +465,26 @@ fn atoll_messages_are_typed_data_that_name_network_and_environment() {
         amount: 12_345_678_901_234_567_890,
     };
     let moved = AtollMessage::Move { to: Wallet::Collateral, amount: 1_000_000 };
+    let withdraw = AtollMessage::Send {
+        destination: EnvironmentId(0),
+        to: address(RECEIVER),
+        asset: "USDC".into(),
+        wallet: Wallet::Collateral,
+        amount: 2_500_000,
+    };
+    let send = AtollMessage::Send {
+        destination: EnvironmentId(u32::MAX),
+        to: address(RECEIVER),
+        asset: "UBTC".into(),
+        wallet: Wallet::Spot,
+        amount: u128::MAX,
+    };
     for (message, nonce, expected) in [
         (&approve, 300, "5602d501004b9762022d3d019c664f3f9fcb18bd961f1251f2aafb3a4868d8cb"),
         (&transfer, 301, "019d554528517d6e1c5385618df0f6006c13306c493535a63b0233b6298e4b16"),
         (&moved, 302, "acbc762f12ecf51a5f567c079671497c55c4b91d021faac0b1ceae01a850876b"),
+        (&withdraw, 303, "024f3ea1c1025dd7047581e6dc36caf30e219b60e2234e20cdae93ce596f9175"),
+        (&send, 304, "f0defc8dc2b5c405720d89314bf13da723002bbc503bbd1f31d5a5dec1e582c4"),
     ] {
         let nonce = 1_700_000_000_000 + nonce;
         let digest = message.digest(&IDENTITY, common::CHAIN_ID, nonce);

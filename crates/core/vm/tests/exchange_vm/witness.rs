@@ -1,9 +1,12 @@
 //! Any range runs again from its witness alone, to the same receipts, writes and reads.
 
-use crate::common::{IDENTITY, START_MS, context, execute, key, marks, order, spec, wire};
+use crate::common::{
+    IDENTITY, START_MS, UBTC_TOKEN, UBTC_UNIT, USDC_TOKEN, context, execute, key, marks, order,
+    spec, transfer, wire,
+};
 use atoll_exchange::{MarketId, OrderId, OrderRequest, OrderSelector, Side, Tif, Wallet};
 use atoll_state::{ReadSet, Resident, Source, Witnessed, WriteSet, object};
-use atoll_types::{Encode, RejectCode};
+use atoll_types::{Address, Encode, EnvironmentId, Message, MessageKind, RejectCode, U256};
 use atoll_vm::exchange::sign::{sign_action, sign_message, sign_oracle};
 use atoll_vm::exchange::{
     AtollMessage, ExchangeReceipt, ExchangeVm, ExchangeVmSpec, Status, build,
@@ -20,6 +23,9 @@ enum Op {
     Money { who: u8, amount: u64, transfer: bool },
     Oracle { eth: u64 },
     Tick,
+    Slot,
+    Arrive { who: u8, kind: u8, amount: u64 },
+    Leave { who: u8, destination: u8, bitcoin: bool, amount: u64 },
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -39,15 +45,23 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(who, amount, transfer)| Op::Money { who, amount, transfer }),
         1 => (199_000..201_000u64).prop_map(|eth| Op::Oracle { eth }),
         1 => Just(Op::Tick),
+        1 => Just(Op::Slot),
+        2 => (0..6u8, 0..8u8, 1..3_000u64)
+            .prop_map(|(who, kind, amount)| Op::Arrive { who, kind, amount }),
+        2 => (0..6u8, 0..4u8, any::<bool>(), 0..3_000u64).prop_map(
+            |(who, destination, bitcoin, amount)| Op::Leave { who, destination, bitcoin, amount }
+        ),
     ]
 }
 
 const NAMES: [&str; 6] = ["alice", "bob", "carol", "agent 0", "agent 1", "stranger"];
 
-/// One step: a tick, or the bytes of a transaction.
+/// One step: a tick, a slot, a message or the bytes of a transaction.
 #[derive(Clone, Debug)]
 enum Step {
     Tick(u64),
+    Slot,
+    Message(Message),
     Transaction(Vec<u8>),
 }
 
@@ -66,6 +80,30 @@ fn steps(spec: &ExchangeVmSpec, ops: &[Op], nonce: &mut u64) -> Vec<Step> {
         let act = |who: u8, action| sign_action(&key(NAMES[usize::from(who)]), action, *nonce);
         let transaction = match *op {
             Op::Tick => return Step::Tick(*nonce * 1000),
+            Op::Slot => return Step::Slot,
+            Op::Arrive { who, kind, amount } => {
+                let to = key(NAMES[usize::from(who)]).address();
+                let (token, unit) = [
+                    (USDC_TOKEN, 1),
+                    (UBTC_TOKEN, UBTC_UNIT),
+                    (UBTC_TOKEN, 1),
+                    (Address::repeat_byte(5), 1),
+                ][usize::from(kind / 2)];
+                let source = u32::from(amount % 2 == 0) * 9;
+                let message = transfer(source, to, token, U256::from(amount) * U256::from(unit));
+                let bounce = Message { kind: MessageKind::Bounce, ..message.clone() };
+                return Step::Message(if kind % 2 == 0 { message } else { bounce });
+            }
+            Op::Leave { who, destination, bitcoin, amount } => {
+                let message = AtollMessage::Send {
+                    destination: EnvironmentId(destination.into()),
+                    to: Address::repeat_byte(6),
+                    asset: if bitcoin { "UBTC" } else { "USDC" }.into(),
+                    wallet: if bitcoin { Wallet::Spot } else { Wallet::Collateral },
+                    amount: amount.into(),
+                };
+                sign_message(&key(NAMES[usize::from(who)]), &IDENTITY, 4242, &message, *nonce)
+            }
             Op::Order { who, market, side, offset, size, tif, client } => {
                 let client_id = (client > 2).then_some([client; 16]);
                 let request = requested(market, side, offset, size, tif);
@@ -116,6 +154,8 @@ fn run<S: Source>(vm: &mut ExchangeVm<S>, spec: &ExchangeVmSpec, steps: &[Step])
     for step in steps {
         match step {
             Step::Tick(time_us) => vm.open_tick(*time_us),
+            Step::Slot => vm.open_slot(&context()),
+            Step::Message(message) => receipts.push(vm.receive(message.hash(), message)),
             Step::Transaction(bytes) => receipts.push(execute(vm, spec, bytes)),
         }
     }
@@ -231,11 +271,12 @@ proptest! {
         for ops in &ranges {
             let steps = steps(&spec, ops, &mut nonce);
             again(&mut full, &spec, now, &steps, Some(picked));
-            let mut ticks = steps.iter().filter_map(|step| match step {
+            let mut times = steps.iter().filter_map(|step| match step {
                 Step::Tick(time_us) => Some(*time_us),
-                Step::Transaction(_) => None,
+                Step::Slot => Some(context().time_us),
+                Step::Message(_) | Step::Transaction(_) => None,
             });
-            now = ticks.next_back().unwrap_or(now);
+            now = times.next_back().unwrap_or(now);
         }
     }
 }
