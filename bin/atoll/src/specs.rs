@@ -453,6 +453,7 @@ fn evm(table: &EvmTable, genesis: &[GenesisTable]) -> Result<EvmSpec> {
             }
         },
         fee_recipient: account("evm.fee_recipient", &table.fee_recipient)?,
+        bridge: None,
         genesis: list,
     };
     spec.validate().map_err(|error| anyhow!("evm.{error}"))?;

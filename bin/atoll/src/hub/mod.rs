@@ -1,9 +1,11 @@
 //! The settlement hub: the chain that Atoll's contracts run on, and the node's side of it.
 
 pub(crate) mod assemble;
+pub(crate) mod calls;
 pub(crate) mod embedded;
 pub(crate) mod published;
 pub(crate) mod publisher;
 pub(crate) mod queries;
+pub(crate) mod settler;
 pub(crate) mod spans;
 pub(crate) mod view;

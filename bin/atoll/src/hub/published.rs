@@ -16,6 +16,8 @@ use std::sync::Arc;
 const COMMITMENTS: Table = Table::new("commitments");
 /// index → [`Withdrawal`].
 const WITHDRAWALS: Table = Table::new("withdrawals");
+/// index of a queue entry → running hash after it, number and hash of its block.
+const QUEUE: Table = Table::new("queue");
 /// Most of anything in one commitment; what is more was written by something else.
 const ITEMS_MAX: u32 = 1 << 20;
 
@@ -135,6 +137,27 @@ impl PublishedStore {
     pub(crate) fn proof(&self, index: u64, count: u64) -> Option<[B256; WITHDRAWAL_TREE_DEPTH]> {
         let leaves = self.leaves.read();
         withdrawal_proof(leaves.get(..usize::try_from(count).ok()?)?, index)
+    }
+
+    /// Where an entry of the hub's queue stands: the running hash after it, its block's number and
+    /// hash.
+    pub(crate) fn queue_mark(&self, index: u64) -> Result<Option<(B256, u64, B256)>> {
+        let Some(bytes) = self.store.get(QUEUE, &index.to_be_bytes())? else { return Ok(None) };
+        let mut r = Reader::new(&bytes);
+        Ok(Some((r.b256()?, r.u64()?, r.b256()?)))
+    }
+
+    /// Notes where entries stand, durably.
+    pub(crate) fn mark_queue(
+        &self,
+        marks: impl Iterator<Item = (u64, B256, u64, B256)>,
+    ) -> Result<()> {
+        let mut batch = HistoryBatch::new(self.store.indexed_slot()?.unwrap_or(0));
+        for (index, queue_hash, number, hash) in marks {
+            let mark = [&queue_hash[..], &number.to_le_bytes(), &hash[..]].concat();
+            batch.put(QUEUE, index.to_be_bytes(), mark);
+        }
+        Ok(self.store.commit(&batch, true)?)
     }
 
     /// Withdrawals in all commitments so far.

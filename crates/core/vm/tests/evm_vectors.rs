@@ -79,6 +79,7 @@ fn spec_of(test: &Value) -> EvmSpec {
         }
     });
     EvmSpec {
+        bridge: None,
         chain_id: 1,
         hardfork: Hardfork::Cancun,
         symbol: "ETH".into(),

@@ -120,26 +120,28 @@ impl Chain<'_> {
         let outcomes = record.map_or(&[][..], |record| &record.receipts);
         for (step, outcome) in sent.zip(outcomes) {
             let bytes = match step {
-                Step::Transaction(bytes) | Step::Input(bytes) => bytes,
-                Step::Entry(entry) if entry.kind == EntryKind::Forced => &entry.data,
-                _ => continue,
+                Step::Transaction(bytes) | Step::Input(bytes) => Some(bytes),
+                Step::Entry(entry) if entry.kind == EntryKind::Forced => Some(&entry.data),
+                // Money that came in: a receipt with its logs, and no transaction.
+                _ => None,
             };
             // What was refused had no effect and is in no block.
             let Ok(executed) = evm::EvmReceipt::from_bytes(&outcome.payload) else { continue };
-            let Ok(checked) = check(&self.identity, self.spec, bytes) else { continue };
             let place = BlockPlace {
                 number: header.slot,
                 hash,
                 timestamp,
                 index: u64::from(executed.transaction_index),
             };
-            size += bytes.len() as u64;
             gas_used = executed.cumulative_gas_used;
             let receipt = receipt(&executed, place);
             bloom.accrue_bloom(&receipt.logs_bloom);
+            receipts.push(receipt);
+            let Some(bytes) = bytes else { continue };
+            let Ok(checked) = check(&self.identity, self.spec, bytes) else { continue };
+            size += bytes.len() as u64;
             let price = executed.effective_gas_price;
             transactions.push(transaction(&checked, self.spec, Some((place, price))));
-            receipts.push(receipt);
         }
         let hashes: Vec<B256> = transactions.iter().map(|t| t.hash).collect();
         let block = EvmBlock {

@@ -11,11 +11,13 @@
 //! * **Refusals.** A transaction that cannot be executed (nonce, funds, fee, no room in the
 //!   block) has a receipt with a code, no payload and no effect. One that ran has an
 //!   [`EvmReceipt`] as payload, whatever its outcome.
-//! * **Money.** Σ balances + burned + destroyed = genesis + deposits − withdrawals.
+//! * **Money.** Σ balances + burned + destroyed = genesis + deposits − withdrawals, where deposits
+//!   are all that came in and withdrawals all that went out ([`bridge`]).
 //!
 //! Known limitations: code of a contract whose creation succeeded stays for ever, that of an
 //! EIP-7702 delegation included (it is shared by all who delegate to the same address).
 
+pub mod bridge;
 mod database;
 mod execute;
 pub mod history;
@@ -26,6 +28,7 @@ mod rlp;
 pub mod spec;
 pub mod transaction;
 
+pub use bridge::{BRIDGE_ADDRESS, BridgedToken, EvmBridge};
 pub use execute::prev_randao;
 pub use query::{At, CallError, CallOutcome, CallRequest};
 pub use receipt::{EvmLog, EvmReceipt, Status};
@@ -37,7 +40,7 @@ use crate::{AssetAudit, Checked, Identity, Receipt, SlotContext, Vm};
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use atoll_state::{Source, TableVisitor, Tables};
-use atoll_types::{B256, Message, Reject, RejectCode, U256, keccak256};
+use atoll_types::{B256, Message, Reject, U256, keccak256};
 use objects::{
     Account, AccountKey, Block, Code, CodeKey, EvmTables, Singleton, SlotKey, StorageSlot,
 };
@@ -48,6 +51,7 @@ use revm::primitives::KECCAK_EMPTY;
 /// The EVM over its objects.
 #[derive(Debug)]
 pub struct EvmVm<S: Source> {
+    identity: Identity,
     spec: EvmSpec,
     config: CfgEnv,
     prev_randao: B256,
@@ -70,11 +74,11 @@ impl<S: Source> EvmVm<S> {
 impl<S: Source> Vm<S> for EvmVm<S> {
     type Spec = EvmSpec;
     type Transaction = EvmTransaction;
-    const PROGRAM: &'static str = "evm 1 (revm 43.0.3)";
+    const PROGRAM: &'static str = "evm 2 (revm 43.0.3)";
 
-    fn new(_: Identity, spec: EvmSpec, seed: u64) -> Self {
+    fn new(identity: Identity, spec: EvmSpec, seed: u64) -> Self {
         let config = execute::config(&spec);
-        Self { spec, config, prev_randao: B256::ZERO, tables: EvmTables::new(seed) }
+        Self { identity, spec, config, prev_randao: B256::ZERO, tables: EvmTables::new(seed) }
     }
 
     fn genesis(&mut self) {
@@ -97,6 +101,14 @@ impl<S: Source> Vm<S> for EvmVm<S> {
                 self.tables.storage.set(&key, StorageSlot(*value));
             }
             total = total.saturating_add(balance);
+        }
+        if let Some(bridge) = &self.spec.bridge
+            && let Ok(code) = Bytecode::new_raw_checked(bridge.code.clone())
+        {
+            let code_hash = keccak256(&bridge.code);
+            self.tables.code.set(&CodeKey(code_hash), Code(code));
+            let account = Account { nonce: 1, balance: U256::ZERO, code_hash };
+            self.tables.accounts.set(&AccountKey(BRIDGE_ADDRESS), account);
         }
         if self.spec.hardfork >= Hardfork::Prague {
             history::deploy(&mut self.tables);
@@ -142,12 +154,7 @@ impl<S: Source> Vm<S> for EvmVm<S> {
     }
 
     fn receive(&mut self, hash: B256, message: &Message) -> Receipt {
-        Receipt {
-            hash,
-            code: RejectCode::Unsupported.number(),
-            payload: Vec::new(),
-            messages: alloc::vec![message.bounced()],
-        }
+        self.receive_message(hash, message)
     }
 
     fn audit(&self) -> Vec<AssetAudit> {

@@ -68,6 +68,7 @@ pub(crate) fn spec() -> EvmSpec {
         storage: if code == STORE { vec![(U256::from(9), U256::from(10))] } else { vec![] },
     };
     EvmSpec {
+        bridge: None,
         chain_id: CHAIN_ID,
         hardfork: Hardfork::Osaka,
         symbol: "ETH".into(),

@@ -1,0 +1,417 @@
+//! The settlement engine's way to the hub: one thread that does what the engine asks, over JSON-RPC,
+//! and hands the hub's queue to the sequencer.
+
+use super::published::PublishedStore;
+use super::view::HubView;
+use crate::node::Shared;
+use alloy_sol_types::{SolCall, SolEvent};
+use anyhow::{Context, Result};
+use atoll_ethereum::abi::{self, IAnchor, IHubQueue};
+use atoll_ethereum::{BlockId, Client, ClientError, LogFilter, SendRefusal, Transaction};
+use atoll_sequencer::HubQueue;
+use atoll_settlement::{
+    Action, AnchorView, BlockRef, Call, Class, Config, Cursor, Engine, Event, Failure, LoggedEntry,
+    Next, Observation, Prepared, Purpose, QueueView, Receipt, Sent, SignedTransaction,
+    TransactionRequest, Wallet,
+};
+use atoll_types::crypto::SigningKey;
+use atoll_types::{Address, B256, U256};
+use serde_json::json;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Longest sleep between two looks at what there is to do.
+const SLEEP: Duration = Duration::from_millis(50);
+/// Entries handed to the sequencer that it has not ordered yet.
+const ENTRIES_AHEAD: u64 = 1_024;
+/// Gas allowed for anchoring: fixed costs, and what each statement and transfer adds.
+const ANCHOR_GAS: (u64, u64) = (1_200_000, 150_000);
+/// Gas allowed for settling.
+const SETTLE_GAS: (u64, u64) = (600_000, 60_000);
+
+/// Where the hub is and who speaks to it.
+pub(crate) struct Hub {
+    pub(crate) client: Client,
+    pub(crate) chain_id: u64,
+    pub(crate) key: SigningKey,
+    pub(crate) anchor: Address,
+    pub(crate) queue: Address,
+    /// A block that no entry is before.
+    pub(crate) deployed: BlockRef,
+}
+
+/// The engine with its surroundings.
+pub(crate) struct Settler {
+    pub(crate) hub: Hub,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) store: Arc<PublishedStore>,
+    pub(crate) view: Arc<HubView>,
+    /// The engine's checkpoint.
+    pub(crate) checkpoint: PathBuf,
+    pub(crate) config: Config,
+}
+
+struct Key(SigningKey, u64);
+
+impl Wallet for Key {
+    fn address(&self) -> Address {
+        self.0.address()
+    }
+
+    fn sign(&self, request: &TransactionRequest) -> SignedTransaction {
+        let TransactionRequest { nonce, fees, call } = request;
+        let signed = Transaction {
+            chain_id: self.1,
+            nonce: *nonce,
+            tip_wei: fees.tip_wei,
+            max_fee_wei: fees.max_fee_wei,
+            gas_limit: call.gas_limit,
+            to: Some(call.to),
+            value: call.value,
+            input: call.data.clone(),
+        }
+        .sign(&self.0);
+        SignedTransaction { hash: signed.hash, raw: signed.raw }
+    }
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}
+
+fn failure(error: &ClientError) -> Failure {
+    let class = if error.is_temporary() { Class::Temporary } else { Class::Critical };
+    Failure { class, what: error.to_string() }
+}
+
+fn temporary(what: impl Into<String>) -> Failure {
+    Failure { class: Class::Temporary, what: what.into() }
+}
+
+impl Settler {
+    /// Runs until `stopped`. `ready` tells of each commitment made.
+    pub(crate) fn run(self, stopped: &AtomicBool, ready: &Receiver<u64>) -> Result<()> {
+        let checkpoint = match std::fs::read(&self.checkpoint) {
+            Ok(bytes) => Some(bytes),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => {
+                return Err(error).with_context(|| self.checkpoint.display().to_string());
+            }
+        };
+        let wallet = Key(self.hub.key.clone(), self.hub.chain_id);
+        let cursor = self.cursor()?;
+        let mut handed = cursor.index;
+        let mut engine = Engine::new(self.config.clone(), wallet, checkpoint.as_deref(), cursor)?;
+        while !stopped.load(Relaxed) {
+            while let Ok(last) = ready.try_recv() {
+                engine.on_event(now_ms(), Event::Ready { last });
+            }
+            for action in engine.poll(now_ms()) {
+                if let Some(event) = self.act(action)? {
+                    engine.on_event(now_ms(), event);
+                }
+            }
+            self.hand_over(&mut engine, &mut handed)?;
+            self.note(&engine);
+            let wait = engine.next_deadline_ms().saturating_sub(now_ms());
+            std::thread::sleep(SLEEP.min(Duration::from_millis(wait.max(1))));
+        }
+        Ok(())
+    }
+
+    /// Where the queue is to be read from: behind what is ordered.
+    fn cursor(&self) -> Result<Cursor> {
+        let index = self.shared.head.read().hub_cursor;
+        match index.checked_sub(1) {
+            None => Ok(Cursor { index, queue_hash: B256::ZERO, block: self.hub.deployed }),
+            Some(last) => {
+                let kept = self.store.queue_mark(last)?;
+                let (queue_hash, number, hash) = kept.with_context(|| {
+                    format!("entry {last} of the hub's queue is ordered, and its place is not kept")
+                })?;
+                Ok(Cursor { index, queue_hash, block: BlockRef { number, hash } })
+            }
+        }
+    }
+
+    /// Gives the sequencer what is final in the queue, as far as it keeps up.
+    fn hand_over<W: Wallet>(&self, engine: &mut Engine<W>, handed: &mut u64) -> Result<()> {
+        let ordered = self.shared.head.read().hub_cursor;
+        let room = ENTRIES_AHEAD.saturating_sub(handed.saturating_sub(ordered));
+        let entries = engine.next_entries(room as usize, 8 << 20);
+        let finalized = engine.status().finalized.number;
+        if entries.is_empty() {
+            // A block that brought nothing is progress too: the slot says that it was looked at.
+            if finalized > self.shared.head.read().hub_block
+                && engine.status().queue_lag_blocks == 0
+            {
+                self.shared.hub_queue(HubQueue { block: finalized, entries: Vec::new() });
+            }
+            return Ok(());
+        }
+        // Where each stands is durable before anything is ordered.
+        let marks =
+            entries.iter().map(|e| (e.entry.index, e.queue_hash, e.block.number, e.block.hash));
+        self.store.mark_queue(marks)?;
+        let block = entries.last().map_or(0, |entry| entry.block.number);
+        *handed = entries.last().map_or(*handed, |entry| entry.entry.index + 1);
+        let entries = entries.into_iter().map(|entry| super::calls::from_engine(entry.entry));
+        let entries = entries.collect();
+        self.shared.hub_queue(HubQueue { block, entries });
+        Ok(())
+    }
+
+    fn note<W: Wallet>(&self, engine: &Engine<W>) {
+        let status = engine.status();
+        if status.observed_ms.is_none() {
+            return;
+        }
+        self.view.set_numbers(status.anchored_number, status.settled_number);
+        self.shared.settled.store(status.settled_slot, Relaxed);
+        let text = |halt: &Option<atoll_settlement::Halt>| halt.as_ref().map(ToString::to_string);
+        self.view.note(
+            "engine",
+            json!({
+                "hub_head": status.head.number,
+                "hub_finalized": status.finalized.number,
+                "ready": status.ready_number,
+                "anchored_final": status.anchored_final_number,
+                "in_flight": status.waiting.len(),
+                "unfinal": status.unfinal,
+                "balance_wei": status.balance_wei.to_string(),
+                "queue_count": status.queue_count,
+                "queue_read": status.queue_read,
+                "queue_lag_blocks": status.queue_lag_blocks,
+                "posting_halted": text(&status.posting_halted),
+                "queue_halted": text(&status.queue_halted),
+                "problem": status.problem,
+            }),
+        );
+    }
+
+    fn act(&self, action: Action) -> Result<Option<Event>> {
+        let failed = |id| move |failure| Event::Failed { id, failure };
+        Ok(match action {
+            Action::Persist(bytes) => {
+                self.persist(&bytes)?;
+                None
+            }
+            Action::Observe { id, blocks, transactions } => Some(
+                self.observe(&blocks, &transactions)
+                    .map(|observation| Event::Observed { id, observation: Box::new(observation) })
+                    .unwrap_or_else(failed(id)),
+            ),
+            Action::Prepare { id, purpose } => Some(
+                self.prepare(purpose)
+                    .map(|prepared| Event::Prepared { id, prepared })
+                    .unwrap_or_else(failed(id)),
+            ),
+            Action::Broadcast { id, nonce, purpose, transaction } => {
+                tracing::debug!(nonce, ?purpose, hash = %transaction.hash, "to the hub");
+                Some(
+                    self.broadcast(&transaction)
+                        .map(|sent| Event::Sent { id, sent })
+                        .unwrap_or_else(failed(id)),
+                )
+            }
+            Action::Logs { id, from, to } => Some(
+                self.logs(from, to)
+                    .map(|(last_hash, entries)| Event::Logs { id, last_hash, entries })
+                    .unwrap_or_else(failed(id)),
+            ),
+            Action::Halted(halt) => {
+                tracing::error!("settlement has stopped: {halt}");
+                None
+            }
+        })
+    }
+
+    fn persist(&self, bytes: &[u8]) -> Result<()> {
+        let write = || -> std::io::Result<()> {
+            let new = self.checkpoint.with_extension("new");
+            std::fs::write(&new, bytes)?;
+            std::fs::File::open(&new)?.sync_all()?;
+            std::fs::rename(&new, &self.checkpoint)?;
+            match self.checkpoint.parent() {
+                Some(folder) => std::fs::File::open(folder)?.sync_all(),
+                None => Ok(()),
+            }
+        };
+        write().with_context(|| format!("cannot write {}", self.checkpoint.display()))
+    }
+
+    /// All of one look is at two blocks, which are named by their hashes: a node that has moved on
+    /// in between answers with an error, and is asked again.
+    fn observe(&self, blocks: &[u64], transactions: &[B256]) -> Result<Observation, Failure> {
+        let client = &self.hub.client;
+        let ask = |error: ClientError| failure(&error);
+        let block = |id: BlockId| {
+            let found = client.block(id).map_err(ask)?;
+            found.ok_or_else(|| temporary("the hub's node has no such block yet"))
+        };
+        let head = block(BlockId::Latest)?;
+        let finalized = block(BlockId::Finalized)?;
+        let (at, at_final) = (BlockId::Hash(head.hash), BlockId::Hash(finalized.hash));
+        let address = self.hub.key.address();
+        let by_number = |number: &u64| match client.block(BlockId::Number(*number)) {
+            Ok(Some(block)) => Ok(Some(BlockRef { number: block.number, hash: block.hash })),
+            Ok(None) => Ok(None),
+            Err(error) => Err(ask(error)),
+        };
+        let anchor = self.anchor_view(at)?;
+        let next = self.next_view(anchor, at)?;
+        let same = head.hash == finalized.hash;
+        let queue = |call: IHubQueue::checkpointCall| client.view(self.hub.queue, &call, at_final);
+        let length = IHubQueue::lengthCall {};
+        let count = client.view(self.hub.queue, &length, at_final).map_err(ask)?;
+        let checkpoint = queue(IHubQueue::checkpointCall { cursor: count }).map_err(ask)?;
+        let receipt = |hash: &B256| match client.receipt(*hash) {
+            Ok(Some(found)) if found.block <= head.number => {
+                Ok(Some((*hash, Receipt { block: found.block, success: found.success })))
+            }
+            Ok(_) => Ok(None),
+            Err(error) => Err(ask(error)),
+        };
+        let nonce = client.nonce(address, at).map_err(ask)?;
+        Ok(Observation {
+            head: BlockRef { number: head.number, hash: head.hash },
+            head_time_s: head.time_s,
+            base_fee_wei: head.base_fee_wei,
+            tip_wei: client.suggested_tip_wei().map_err(ask)?,
+            finalized: BlockRef { number: finalized.number, hash: finalized.hash },
+            blocks: blocks
+                .iter()
+                .filter_map(|number| by_number(number).transpose())
+                .collect::<Result<_, _>>()?,
+            nonce,
+            nonce_finalized: if same {
+                nonce
+            } else {
+                client.nonce(address, at_final).map_err(ask)?
+            },
+            nonce_pending: client.nonce(address, BlockId::Pending).map_err(ask)?,
+            balance_wei: client.balance(address, at).map_err(ask)?,
+            anchor,
+            anchor_finalized: if same { anchor } else { self.anchor_view(at_final)? },
+            next,
+            queue_finalized: QueueView { count, hash: checkpoint.hash },
+            receipts: transactions
+                .iter()
+                .filter_map(|hash| receipt(hash).transpose())
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn anchor_view(&self, at: BlockId) -> Result<AnchorView, Failure> {
+        let client = &self.hub.client;
+        let ask = |error: ClientError| failure(&error);
+        let to = self.hub.anchor;
+        let last_number = client.view(to, &IAnchor::lastCall {}, at).map_err(ask)?;
+        let settled_number = client.view(to, &IAnchor::lastSettledCall {}, at).map_err(ask)?;
+        let record = |number| client.view(to, &IAnchor::recordCall { number }, at).map_err(ask);
+        let (last, settled) = (record(last_number)?, record(settled_number)?);
+        Ok(AnchorView {
+            last_number,
+            last_hash: last.hash,
+            last_slot: last.lastSlot,
+            settled_number,
+            settled_slot: settled.lastSlot,
+            // What was rejected and taken back shows in the last number, which falls.
+            rejections: u64::from(
+                client.view(to, &IAnchor::unwindFromCall {}, at).map_err(ask)? != 0,
+            ),
+            escaped: client.view(to, &IAnchor::closedCall {}, at).map_err(ask)?,
+        })
+    }
+
+    fn next_view(&self, anchor: AnchorView, at: BlockId) -> Result<Option<Next>, Failure> {
+        let number = anchor.settled_number + 1;
+        if number > anchor.last_number {
+            return Ok(None);
+        }
+        let call = IAnchor::recordCall { number };
+        let record = self.hub.client.view(self.hub.anchor, &call, at);
+        let record = record.map_err(|error| failure(&error))?;
+        Ok(match record.status {
+            abi::Status::Anchored => Some(Next::Window {
+                settle_from_s: record.countedFrom + u64::from(record.challengeWindow),
+            }),
+            abi::Status::Challenged => Some(Next::Challenged),
+            _ => None,
+        })
+    }
+
+    fn prepare(&self, purpose: Purpose) -> Result<Prepared, Failure> {
+        let broken = |what: String| Failure { class: Class::Critical, what };
+        let (number, settles) = match purpose {
+            Purpose::Commit(number) => (number, false),
+            Purpose::Settle(number) => (number, true),
+            Purpose::Fill => return Err(broken("a filler has no content".into())),
+        };
+        let published = self
+            .store
+            .commitment(number)
+            .map_err(|error| broken(format!("{error:#}")))?
+            .ok_or_else(|| temporary(format!("commitment {number} is not made yet")))?;
+        let transfers = super::calls::transfers(&published.transfers);
+        let (gas, data, parts) = if settles {
+            let data = IAnchor::settleCall { number, t: transfers }.abi_encode();
+            (SETTLE_GAS, data, published.transfers.len())
+        } else {
+            let parts = published.statements.len() + published.transfers.len();
+            (ANCHOR_GAS, super::calls::anchor(&published), parts)
+        };
+        let commitment = &published.commitment;
+        Ok(Prepared {
+            number,
+            commitment: commitment.hash(),
+            first_slot: commitment.slots.0,
+            last_slot: commitment.slots.1,
+            call: Call {
+                to: self.hub.anchor,
+                data,
+                value: U256::ZERO,
+                gas_limit: gas.0 + gas.1 * parts as u64,
+            },
+        })
+    }
+
+    fn broadcast(&self, transaction: &SignedTransaction) -> Result<Sent, Failure> {
+        match self.hub.client.send_raw(&transaction.raw) {
+            Ok(_) => Ok(Sent::Accepted),
+            Err(error) => match error.send_refusal() {
+                SendRefusal::AlreadyKnown => Ok(Sent::Accepted),
+                SendRefusal::NonceTooLow => Ok(Sent::NonceTooLow),
+                SendRefusal::Underpriced => Ok(Sent::Underpriced),
+                SendRefusal::InsufficientFunds => Ok(Sent::InsufficientFunds),
+                SendRefusal::Other => Err(failure(&error)),
+            },
+        }
+    }
+
+    fn logs(&self, from: u64, to: u64) -> Result<(B256, Vec<LoggedEntry>), Failure> {
+        let client = &self.hub.client;
+        let ask = |error: ClientError| failure(&error);
+        let filter = LogFilter {
+            address: self.hub.queue,
+            topics: vec![Some(IHubQueue::Enqueued::SIGNATURE_HASH)],
+            from,
+            to,
+        };
+        let mut entries = Vec::new();
+        for log in client.logs(&filter).map_err(ask)? {
+            let entry = super::calls::entry(&log)
+                .map_err(|what| Failure { class: Class::Critical, what })?;
+            entries.push(LoggedEntry {
+                entry: super::calls::to_engine(entry),
+                block: BlockRef { number: log.block, hash: log.block_hash },
+            });
+        }
+        let last = client.block(BlockId::Number(to)).map_err(ask)?;
+        let last = last.ok_or_else(|| temporary("the hub's node has lost a block"))?;
+        Ok((last.hash, entries))
+    }
+}
