@@ -10,6 +10,8 @@
 
 pub mod abi;
 mod client;
+pub mod create;
+pub mod deploy;
 mod error;
 mod json;
 mod transaction;
