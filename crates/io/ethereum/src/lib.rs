@@ -13,6 +13,7 @@ mod client;
 pub mod create;
 pub mod deploy;
 mod error;
+pub mod hub;
 mod json;
 mod transaction;
 mod view;
