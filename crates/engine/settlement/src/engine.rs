@@ -46,7 +46,6 @@ pub struct Engine<W> {
     problem: Option<String>,
     /// Halts not told yet.
     untold: Vec<Halt>,
-    persisted_floor: Option<Floor>,
 }
 
 /// What an observation turned out to be.
@@ -95,7 +94,6 @@ impl<W: Wallet> Engine<W> {
             queue_halted: None,
             problem: None,
             untold: Vec::new(),
-            persisted_floor: checkpoint.floor,
         })
     }
 
@@ -111,7 +109,8 @@ impl<W: Wallet> Engine<W> {
                 blocks: (self.follower.unconfirmed().into_iter())
                     .chain(self.checked_blocks().iter().map(|block| block.number))
                     .collect(),
-                transactions: self.sender.hashes(),
+                transactions: (self.view.as_ref())
+                    .map_or_else(Vec::new, |view| self.sender.hashes(view)),
             });
         }
         if self.contradictions > 0 {
@@ -122,7 +121,6 @@ impl<W: Wallet> Engine<W> {
             let out = self.sender.poll(now_ms, view, config, &self.wallet, ids);
             if out.persist {
                 actions.push(Action::Persist(self.checkpoint().to_bytes()));
-                self.persisted_floor = self.floor;
             }
             actions.extend(out.actions);
         }
@@ -199,7 +197,6 @@ impl<W: Wallet> Engine<W> {
         self.follower = Follower::new(cursor, &self.config);
         let rejections = self.floor.map_or(0, |floor| floor.rejections);
         self.floor = None;
-        self.persisted_floor = None;
         self.view = None;
         self.contradictions = 0;
         self.observe = Retry::default();

@@ -36,14 +36,14 @@ pub enum Halt {
         /// The last commitment.
         last_number: u64,
     },
-    /// A commitment was mined again and again without effect.
+    /// A transaction was mined again and again without effect.
     #[error(
-        "commitment {number} reverted {times} times on the hub: find out why with `atoll hub \
-         status`, then resume"
+        "{purpose:?} reverted {times} times on the hub: simulate the call to learn why, repair it, \
+         then resume"
     )]
     Reverted {
-        /// Its number.
-        number: u64,
+        /// What it does.
+        purpose: Purpose,
         /// How often.
         times: u32,
     },
@@ -91,7 +91,7 @@ impl Halt {
     /// [`Class::Critical`] for [`crate::Engine::resume`].
     pub fn class(&self) -> Class {
         match self {
-            Self::DeepReorg { .. } => Class::Reset,
+            Self::DeepReorg { .. } | Self::Queue { .. } => Class::Reset,
             _ => Class::Critical,
         }
     }

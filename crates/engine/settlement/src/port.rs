@@ -44,6 +44,17 @@ pub enum Purpose {
     Fill,
 }
 
+impl Purpose {
+    /// Whether the Anchor shows no effect of it.
+    pub(crate) fn is_missing_in(self, anchor: &AnchorView) -> bool {
+        match self {
+            Self::Commit(number) => number > anchor.last_number,
+            Self::Settle(number) => number > anchor.settled_number,
+            Self::Fill => false,
+        }
+    }
+}
+
 /// A call to a contract of the hub.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {

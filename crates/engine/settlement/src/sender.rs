@@ -36,12 +36,23 @@ pub(crate) struct Live {
     raise: bool,
     mined: bool,
     reverted: bool,
+    /// Its receipts were asked for.
+    looked: bool,
 }
 
 impl Live {
     fn new(post: Post, call: Option<Call>) -> Self {
         let retry = Retry::default();
-        Self { post, call, retry, sent: None, raise: false, mined: false, reverted: false }
+        Self {
+            post,
+            call,
+            retry,
+            sent: None,
+            raise: false,
+            mined: false,
+            reverted: false,
+            looked: false,
+        }
     }
 }
 
@@ -55,7 +66,7 @@ pub(crate) struct Sender {
     offered: Option<(Purpose, Prepared)>,
     /// The last few commitments of ours that content was asked of: number and hash.
     known: BTreeMap<u64, B256>,
-    reverts: (u64, u32),
+    reverts: Option<(Purpose, u32)>,
     gap_since_ms: Option<u64>,
     stranger_since_ms: Option<u64>,
     pub(crate) problem: Option<String>,
@@ -83,8 +94,16 @@ impl Sender {
         self.lives.iter().map(|live| &live.post)
     }
 
-    pub(crate) fn hashes(&self) -> Vec<B256> {
-        self.lives.iter().flat_map(|live| live.post.hashes.iter().copied()).collect()
+    /// Transactions whose receipts are wanted: those whose nonce is gone without effect.
+    pub(crate) fn hashes(&mut self, view: &Observation) -> Vec<B256> {
+        let mut hashes = Vec::new();
+        for live in &mut self.lives {
+            if live.mined && live.post.purpose.is_missing_in(&view.anchor) {
+                live.looked = true;
+                hashes.extend_from_slice(&live.post.hashes);
+            }
+        }
+        hashes
     }
 
     pub(crate) fn waiting(&self) -> impl Iterator<Item = &Post> {
@@ -105,21 +124,26 @@ impl Sender {
                 live.retry = Retry::default();
             }
             live.mined = mined;
-            live.reverted = view
-                .receipts
-                .iter()
-                .any(|(hash, receipt)| !receipt.success && live.post.hashes.contains(hash));
+            live.reverted = live.reverted && mined
+                || (view.receipts.iter())
+                    .any(|(hash, receipt)| !receipt.success && live.post.hashes.contains(hash));
         }
-        while self.lives.front().is_some_and(|live| live.post.nonce < view.nonce_finalized) {
-            let Some(live) = self.lives.pop_front() else { break };
-            let Purpose::Commit(number) = live.post.purpose else { continue };
-            if live.reverted && view.anchor_finalized.last_number < number {
-                let before = if self.reverts.0 == number { self.reverts.1 } else { 0 };
-                self.reverts = (number, before + 1);
-                if before + 1 >= config.reverts_max {
-                    return Some(Halt::Reverted { number, times: before + 1 });
+        while let Some(live) = self.lives.front() {
+            let (purpose, final_now) = (live.post.purpose, live.post.nonce < view.nonce_finalized);
+            let missing = purpose.is_missing_in(&view.anchor_finalized);
+            if !final_now || (missing && !live.looked) {
+                break;
+            }
+            if missing && live.reverted {
+                let before = self.reverts.filter(|reverts| reverts.0 == purpose);
+                let times = before.map_or(0, |reverts| reverts.1) + 1;
+                self.reverts = Some((purpose, times));
+                if times >= config.reverts_max {
+                    self.lives.pop_front();
+                    return Some(Halt::Reverted { purpose, times });
                 }
             }
+            self.lives.pop_front();
         }
         self.foreign(view)
     }
@@ -419,7 +443,7 @@ impl Sender {
                 (live.raise, live.call, live.retry) = (true, None, Retry::default());
             }
         }
-        (self.offered, self.reverts) = (None, (0, 0));
+        (self.offered, self.reverts) = (None, None);
         self.known.clear();
         self.prepare = Retry::default();
     }

@@ -199,11 +199,21 @@ fn a_commitment_that_reverts_is_tried_again_when_that_is_final_and_not_for_ever(
     assert_eq!(fixture.commits_sent(), [1, 1]);
     let nonces: Vec<u64> = fixture.sent.iter().map(|tx| tx.request.nonce).collect();
     assert_eq!(nonces, [0, 1]);
-    assert_eq!(fixture.halts, [Halt::Reverted { number: 1, times: 2 }]);
+    assert_eq!(fixture.halts, [Halt::Reverted { purpose: Purpose::Commit(1), times: 2 }]);
     fixture.revert = false;
     fixture.engine.resume();
     fixture.turns(5);
     assert_eq!(fixture.status().anchored_number, 1);
+}
+
+#[test]
+fn on_a_hub_where_everything_is_final_at_once_a_revert_is_noticed_all_the_same() {
+    let mut fixture = Fixture::new(config());
+    (fixture.revert, fixture.hub.finality) = (true, 0);
+    fixture.ready(1);
+    fixture.turns(40);
+    assert_eq!(fixture.commits_sent(), [1, 1]);
+    assert_eq!(fixture.halts, [Halt::Reverted { purpose: Purpose::Commit(1), times: 2 }]);
 }
 
 #[test]

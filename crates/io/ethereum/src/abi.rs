@@ -506,6 +506,10 @@ sol! {
         function isRefunded(uint64 index) external view returns (bool);
     }
 
+    interface IOwnable {
+        function owner() external view returns (address);
+    }
+
     interface IERC20 {
         event Transfer(address indexed from, address indexed to, uint256 value);
         event Approval(address indexed owner, address indexed spender, uint256 value);

@@ -10,7 +10,10 @@
 
 pub mod abi;
 mod client;
+pub mod create;
+pub mod deploy;
 mod error;
+pub mod hub;
 mod json;
 mod transaction;
 mod view;

@@ -129,6 +129,8 @@ pub struct Hub {
     pub base_fee: u128,
     /// Finality as the hub's nodes state it.
     pub finalized: u64,
+    /// Blocks until a block is final.
+    pub finality: u64,
     /// A transaction of our key by somebody else waits for a block.
     pub stranger_pending: bool,
 }
@@ -154,6 +156,7 @@ impl Hub {
             salt: 0,
             base_fee: 100,
             finalized: 0,
+            finality: FINALITY,
             stranger_pending: false,
         }
     }
@@ -228,7 +231,7 @@ impl Hub {
         let nonce = block.nonce;
         self.pool.retain(|at, _| *at >= nonce);
         Rc::make_mut(&mut self.chain).push(block);
-        self.finalized = self.finalized.max(number.saturating_sub(FINALITY));
+        self.finalized = self.finalized.max(number.saturating_sub(self.finality));
     }
 
     /// Takes off the last `depth` blocks; what was in them waits again, or is lost.
@@ -275,7 +278,7 @@ impl Hub {
     /// What a node that has `chain` says.
     pub fn observe(&self, chain: &Chain, blocks: &[u64], txs: &[B256]) -> Observation {
         let head = chain.last().unwrap();
-        let finalized = self.finalized.min(head.at.number.saturating_sub(FINALITY));
+        let finalized = self.finalized.min(head.at.number.saturating_sub(self.finality));
         let last_final = &chain[finalized as usize];
         let canonical = |n: &u64| chain.get(*n as usize).map(|block| block.at);
         let mined = chain.iter().flat_map(|block| block.txs.iter().map(|tx| (block.at.number, tx)));

@@ -1,0 +1,470 @@
+//! Deploys contracts: idempotent, resumable, and verified on the chain afterwards.
+//!
+//! Every contract has its address before it exists ([`Plan`]). A step whose contract is there is
+//! skipped, so that a deployment that was cut off anywhere goes on when it is run again. What the
+//! chain says is compared with what should be there by [`verify`], best at its finalised block.
+
+use crate::abi::IOwnable;
+use crate::client::Client;
+use crate::create;
+use crate::error::ClientError;
+use crate::transaction::{Signed, Transaction};
+use crate::view::{BlockId, CallRequest, Receipt};
+use alloy_primitives::{Address, B256, Bytes, U256, b256};
+use alloy_sol_types::SolValue;
+use atoll_types::crypto::SigningKey;
+use atoll_types::sha256;
+use std::time::{Duration, Instant};
+
+/// How one contract comes to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Creation {
+    name: &'static str,
+    address: Address,
+    /// Who is called to create it, and with what.
+    to: Address,
+    data: Vec<u8>,
+    /// What its code must look like; zero bytes stand for what its constructor filled in.
+    code: Vec<u8>,
+    /// For proxies: what stands behind, and who may change that.
+    proxy: Option<(Address, Address)>,
+}
+
+/// Contracts of one owner, with their addresses, in the order in which they are created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    owner: Address,
+    factory: Address,
+    numbered: u64,
+    creations: Vec<Creation>,
+}
+
+/// A contract as its compiler made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bytecode {
+    /// What creates it, without arguments.
+    pub init_code: Vec<u8>,
+    /// What then stands on the chain; zero bytes where the constructor fills something in.
+    pub code: Vec<u8>,
+}
+
+impl Plan {
+    /// Nothing yet but the factory, which obeys `owner` alone and depends on `salt`.
+    pub fn new(owner: Address, salt: B256) -> Self {
+        let factory = create::create2_address(salt, &create::factory_init_code(owner));
+        let mut plan = Self { owner, factory, numbered: 0, creations: Vec::new() };
+        let code = create::factory_code(owner);
+        plan.deterministic("factory", salt, create::factory_init_code(owner), code);
+        plan
+    }
+
+    /// Where the contract with this number will be, from 0: known before it is added.
+    pub fn address_of(&self, number: u64) -> Address {
+        create::factory_address(self.factory, number)
+    }
+
+    fn deterministic(
+        &mut self,
+        name: &'static str,
+        salt: B256,
+        init_code: Vec<u8>,
+        code: Vec<u8>,
+    ) -> Address {
+        let address = create::create2_address(salt, &init_code);
+        let data = [salt.as_slice(), &init_code].concat();
+        let to = create::DEPLOYER;
+        self.creations.push(Creation { name, address, to, data, code, proxy: None });
+        address
+    }
+
+    /// Adds a contract without state or arguments. The same bytes have the same address on every
+    /// chain, whoever deploys them.
+    pub fn shared(&mut self, name: &'static str, bytecode: &Bytecode) -> Address {
+        let Bytecode { init_code, code } = bytecode.clone();
+        self.deterministic(name, B256::ZERO, init_code, code)
+    }
+
+    /// Adds the next numbered contract, created by the factory with these ABI-encoded arguments.
+    pub fn numbered(
+        &mut self,
+        name: &'static str,
+        bytecode: &Bytecode,
+        arguments: &[u8],
+    ) -> Address {
+        let address = self.address_of(self.numbered);
+        let init_code = [&bytecode.init_code, arguments].concat();
+        self.creations.push(Creation {
+            name,
+            address,
+            to: self.factory,
+            data: create::factory_call(self.numbered, &init_code),
+            code: bytecode.code.clone(),
+            proxy: None,
+        });
+        self.numbered += 1;
+        address
+    }
+
+    /// Adds the next numbered contract: a transparent proxy before `implementation`, initialised
+    /// with `call` as it is created, whose admin belongs to `owner`.
+    pub fn proxy(
+        &mut self,
+        name: &'static str,
+        bytecode: &Bytecode,
+        implementation: Address,
+        owner: Address,
+        call: Vec<u8>,
+    ) -> Address {
+        let arguments = (implementation, owner, Bytes::from(call)).abi_encode_params();
+        let address = self.numbered(name, bytecode, &arguments);
+        if let Some(creation) = self.creations.last_mut() {
+            creation.proxy = Some((implementation, owner));
+        }
+        address
+    }
+
+    /// Every contract by name and address, in the order of deployment.
+    pub fn contracts(&self) -> impl Iterator<Item = (&'static str, Address)> + '_ {
+        self.creations.iter().map(|creation| (creation.name, creation.address))
+    }
+}
+
+/// One step of a deployment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What was deployed.
+    pub name: String,
+    /// Where it is.
+    pub address: Address,
+    /// The transaction; `None` if it was there already.
+    pub transaction: Option<B256>,
+    /// Gas used.
+    pub gas_used: u64,
+    /// What it cost, wei; what was sent along is included.
+    pub cost_wei: U256,
+    /// It was there already.
+    pub skipped: bool,
+}
+
+/// How to pay and how long to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeployOptions {
+    /// Most per gas, wei.
+    pub max_fee_cap_wei: u128,
+    /// Longest wait for one transaction's block, milliseconds.
+    pub wait_ms: u64,
+    /// Time between two looks for it, milliseconds.
+    pub poll_ms: u64,
+}
+
+impl Default for DeployOptions {
+    fn default() -> Self {
+        Self { max_fee_cap_wei: 500_000_000_000, wait_ms: 300_000, poll_ms: 250 }
+    }
+}
+
+/// Why a deployment stopped. Run again, it goes on where it stopped.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeployError {
+    /// The node.
+    #[error("{step}: {error}")]
+    Client {
+        /// In which step.
+        step: String,
+        /// What it said.
+        error: ClientError,
+    },
+    /// A transaction did not get into a block in time.
+    #[error(
+        "{step}: transaction {hash} waits for a block for more than {wait_ms} ms: run the \
+         deployment again later, it goes on where it stopped"
+    )]
+    Waiting {
+        /// In which step.
+        step: String,
+        /// The transaction; zero if it is one of an earlier run.
+        hash: B256,
+        /// How long was waited.
+        wait_ms: u64,
+    },
+    /// A transaction failed.
+    #[error("{step}: transaction {hash} failed on the chain: look at it with a block explorer")]
+    Failed {
+        /// In which step.
+        step: String,
+        /// The transaction.
+        hash: B256,
+    },
+    /// The sending account has too little.
+    #[error("{account} has {balance} wei, {step} may need {needed}: fund it")]
+    Funds {
+        /// In which step.
+        step: String,
+        /// The account.
+        account: Address,
+        /// What it has, wei.
+        balance: U256,
+        /// What may be needed, wei.
+        needed: U256,
+    },
+    /// Gas is dearer than allowed.
+    #[error("gas costs {base_fee_wei} wei, above the cap of {cap_wei}: wait, or raise the cap")]
+    Cap {
+        /// The base fee.
+        base_fee_wei: u128,
+        /// The cap.
+        cap_wei: u128,
+    },
+    /// The plan is another key's.
+    #[error("the plan belongs to {owner}, the key is that of {key}")]
+    Owner {
+        /// Whose plan it is.
+        owner: Address,
+        /// Whose key it is.
+        key: Address,
+    },
+    /// What stands on the chain is not what should.
+    #[error("{name} at {address}: {what} is {found}, must be {expected}")]
+    Mismatch {
+        /// Which contract.
+        name: String,
+        /// Where.
+        address: Address,
+        /// What differs.
+        what: &'static str,
+        /// What must be there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+}
+
+/// EIP-1967: where a proxy keeps its implementation, and its admin.
+const IMPLEMENTATION_SLOT: B256 =
+    b256!("360894a13ba1a3210667c828492db98dca3e2076cc3735a920a3ca505d382bbc");
+const ADMIN_SLOT: B256 = b256!("b53127684a568b3173ae13b9f8a6016e243e63b6e8ee1178d6a717850b5d6103");
+
+/// Sends one transaction after the other and waits for each.
+struct Sending<'a> {
+    client: &'a Client,
+    key: &'a SigningKey,
+    options: DeployOptions,
+    chain_id: u64,
+}
+
+impl Sending<'_> {
+    fn at(step: &str) -> impl Fn(ClientError) -> DeployError + '_ {
+        move |error| DeployError::Client { step: step.into(), error }
+    }
+
+    fn exists(&self, step: &str, address: Address) -> Result<bool, DeployError> {
+        let code = self.client.code(address, BlockId::Latest).map_err(Self::at(step))?;
+        Ok(!code.is_empty())
+    }
+
+    /// Waits until nothing of this key waits for a block: what an earlier run sent may be what is
+    /// missing.
+    fn settle(&self, step: &str) -> Result<u64, DeployError> {
+        let started = Instant::now();
+        loop {
+            let account = self.key.address();
+            let nonce = self.client.nonce(account, BlockId::Latest).map_err(Self::at(step))?;
+            let next = self.client.nonce(account, BlockId::Pending).map_err(Self::at(step))?;
+            if next <= nonce {
+                return Ok(nonce);
+            }
+            self.pause(step, started, B256::ZERO)?;
+        }
+    }
+
+    fn pause(&self, step: &str, started: Instant, hash: B256) -> Result<(), DeployError> {
+        let wait_ms = self.options.wait_ms;
+        if started.elapsed() > Duration::from_millis(wait_ms) {
+            return Err(DeployError::Waiting { step: step.into(), hash, wait_ms });
+        }
+        std::thread::sleep(Duration::from_millis(self.options.poll_ms));
+        Ok(())
+    }
+
+    fn call(
+        &self,
+        step: &str,
+        to: Address,
+        value: U256,
+        data: Vec<u8>,
+    ) -> Result<Receipt, DeployError> {
+        let at = Self::at(step);
+        let from = self.key.address();
+        let nonce = self.client.nonce(from, BlockId::Latest).map_err(&at)?;
+        let request = CallRequest { from: Some(from), to: Some(to), value, data };
+        let gas = self.client.estimate_gas(&request).map_err(&at)?;
+        let latest = self.client.block(BlockId::Latest).map_err(&at)?;
+        let base_fee_wei = latest.map_or(0, |block| block.base_fee_wei);
+        let cap_wei = self.options.max_fee_cap_wei;
+        if base_fee_wei > cap_wei {
+            return Err(DeployError::Cap { base_fee_wei, cap_wei });
+        }
+        let tip_wei = self.client.suggested_tip_wei().map_err(&at)?.min(cap_wei);
+        let transaction = Transaction {
+            chain_id: self.chain_id,
+            nonce,
+            tip_wei,
+            max_fee_wei: (base_fee_wei * 2).saturating_add(tip_wei).min(cap_wei),
+            gas_limit: gas + gas / 5,
+            to: Some(to),
+            value,
+            input: request.data,
+        };
+        let (needed, account) = (transaction.cost_max(), from);
+        let balance = self.client.balance(from, BlockId::Latest).map_err(&at)?;
+        if balance < needed {
+            return Err(DeployError::Funds { step: step.into(), account, balance, needed });
+        }
+        let signed = transaction.sign(self.key);
+        self.send(step, &signed)?;
+        self.receipt(step, signed.hash)
+    }
+
+    /// Sends; an answer that is lost is no answer, and the same bytes do no harm twice.
+    fn send(&self, step: &str, signed: &Signed) -> Result<(), DeployError> {
+        let started = Instant::now();
+        loop {
+            match self.client.send(signed) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.is_temporary() => self.pause(step, started, signed.hash)?,
+                Err(error) => {
+                    let known = self.client.transaction(signed.hash).map_err(Self::at(step))?;
+                    return match known {
+                        Some(_) => Ok(()),
+                        None => Err(Self::at(step)(error)),
+                    };
+                }
+            }
+        }
+    }
+
+    fn receipt(&self, step: &str, hash: B256) -> Result<Receipt, DeployError> {
+        let started = Instant::now();
+        loop {
+            match self.client.receipt(hash) {
+                Ok(Some(receipt)) if receipt.success => return Ok(receipt),
+                Ok(Some(_)) => return Err(DeployError::Failed { step: step.into(), hash }),
+                Ok(None) => {}
+                Err(error) if error.is_temporary() => {}
+                Err(error) => return Err(Self::at(step)(error)),
+            }
+            self.pause(step, started, hash)?;
+        }
+    }
+
+    /// The deployer, where a chain does not have it: by its one transaction, whose sender is
+    /// funded first.
+    fn deployer(&self) -> Result<Step, DeployError> {
+        let step = "deterministic deployer";
+        let done = |transaction, gas_used, cost_wei| Step {
+            name: step.into(),
+            address: create::DEPLOYER,
+            transaction,
+            gas_used,
+            cost_wei,
+            skipped: transaction.is_none(),
+        };
+        if self.exists(step, create::DEPLOYER)? {
+            return Ok(done(None, 0, U256::ZERO));
+        }
+        let balance = self.client.balance(create::DEPLOYER_SIGNER, BlockId::Latest);
+        let needed = U256::from(create::DEPLOYER_COST_WEI);
+        let missing = needed.saturating_sub(balance.map_err(Self::at(step))?);
+        let (mut gas_used, mut cost_wei) = (0, missing);
+        if !missing.is_zero() {
+            let receipt = self.call(step, create::DEPLOYER_SIGNER, missing, Vec::new())?;
+            gas_used += receipt.gas_used;
+            cost_wei += cost(&receipt);
+        }
+        let hash = self.client.send_raw(create::DEPLOYER_TRANSACTION).map_err(Self::at(step))?;
+        gas_used += self.receipt(step, hash)?.gas_used;
+        Ok(done(Some(hash), gas_used, cost_wei))
+    }
+}
+
+fn cost(receipt: &Receipt) -> U256 {
+    U256::from(receipt.gas_used) * U256::from(receipt.gas_price_wei)
+}
+
+/// Deploys what is missing of a plan, step by step, and tells of each. It can be stopped anywhere
+/// and run again.
+///
+/// # Errors
+/// See [`DeployError`].
+pub fn deploy(
+    client: &Client,
+    key: &SigningKey,
+    plan: &Plan,
+    options: DeployOptions,
+    mut on_step: impl FnMut(&Step),
+) -> Result<Vec<Step>, DeployError> {
+    if key.address() != plan.owner {
+        return Err(DeployError::Owner { owner: plan.owner, key: key.address() });
+    }
+    let chain_id = client.chain_id().map_err(Sending::at("chain id"))?;
+    let sending = Sending { client, key, options, chain_id };
+    sending.settle("earlier transactions")?;
+    let mut steps = vec![sending.deployer()?];
+    on_step(&steps[0]);
+    for creation in &plan.creations {
+        let mut step = Step {
+            name: creation.name.into(),
+            address: creation.address,
+            transaction: None,
+            gas_used: 0,
+            cost_wei: U256::ZERO,
+            skipped: true,
+        };
+        if !sending.exists(creation.name, creation.address)? {
+            let data = creation.data.clone();
+            let receipt = sending.call(creation.name, creation.to, U256::ZERO, data)?;
+            step.transaction = Some(receipt.transaction);
+            step.gas_used = receipt.gas_used;
+            step.cost_wei = cost(&receipt);
+            step.skipped = false;
+        }
+        on_step(&step);
+        steps.push(step);
+    }
+    Ok(steps)
+}
+
+/// Compares everything that stands on the chain with what should.
+///
+/// # Errors
+/// [`DeployError::Mismatch`] with the first difference.
+pub fn verify(client: &Client, plan: &Plan, at: BlockId) -> Result<(), DeployError> {
+    for creation in &plan.creations {
+        let (name, address) = (creation.name, creation.address);
+        let differs = |what, expected: String, found: String| {
+            let name = name.into();
+            Err(DeployError::Mismatch { name, address, what, expected, found })
+        };
+        let failed = Sending::at(name);
+        let code = client.code(address, at).map_err(&failed)?;
+        let same = code.len() == creation.code.len()
+            && creation.code.iter().zip(&code).all(|(ours, there)| *ours == 0 || ours == there);
+        if !same {
+            let shown = |code: &[u8]| format!("{} bytes, {}", code.len(), sha256(&[code]));
+            return differs("code", shown(&creation.code), shown(&code));
+        }
+        let Some((implementation, upgrader)) = creation.proxy else { continue };
+        let slot = |slot: B256| client.storage(address, slot.into(), at).map_err(&failed);
+        let found = Address::from_word(slot(IMPLEMENTATION_SLOT)?);
+        if found != implementation {
+            return differs("implementation", implementation.to_string(), found.to_string());
+        }
+        let admin = Address::from_word(slot(ADMIN_SLOT)?);
+        let call = IOwnable::ownerCall {};
+        let owner = client.view(admin, &call, at).map_err(&failed)?;
+        if owner != upgrader {
+            return differs("owner", upgrader.to_string(), owner.to_string());
+        }
+    }
+    Ok(())
+}
