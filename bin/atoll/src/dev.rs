@@ -2,6 +2,7 @@
 
 use crate::cli::{DevArgs, Durability, HubChoice};
 use crate::hub::embedded;
+use crate::hub::service::{Keys, Service};
 use crate::market::{Venue, builtin, replay};
 use crate::node::ports::exchange::{ExchangeAdapter, ExchangeObserver};
 use crate::node::ports::{AtollAdapter, EvmAdapter, EvmObserver, NodeMetrics, SubmitAdapter};
@@ -71,6 +72,8 @@ pub(crate) struct Network {
     pub(crate) start_slot: u64,
     /// The hub in this process, if there is one.
     pub(crate) hub: Option<Node>,
+    /// What settles, if anything does.
+    pub(crate) settlement: Option<Service>,
     stop: watch::Sender<bool>,
     pub(crate) stopped: watch::Receiver<bool>,
     serving: tokio::task::JoinHandle<()>,
@@ -79,6 +82,10 @@ pub(crate) struct Network {
 impl Network {
     /// Stops the gateway, the hub and whoever watches `stopped`; the node goes on.
     pub(crate) async fn close(self) -> Result<Node> {
+        if let Some(settlement) = self.settlement {
+            // While the gateway still answers: the hub is behind it.
+            tokio::task::block_in_place(|| settlement.stop());
+        }
         let _ = self.stop.send(true);
         let _ = tokio::time::timeout(Duration::from_secs(5), self.serving).await;
         if let Some(hub) = self.hub {
@@ -156,7 +163,16 @@ pub(crate) async fn boot(
         }
         HubChoice::None => None,
     };
+    let keys = || Keys {
+        sequencer: SigningKey::from_label("sequencer"),
+        operator: SigningKey::from_label("operator"),
+    };
+    let settlement = match args.hub {
+        HubChoice::None => None,
+        _ => Some(tokio::task::block_in_place(|| Service::start(&shared, data_dir, &keys()))?),
+    };
     let mut ports = ports(&shared, data_dir, &exchange_observers, &heads);
+    ports.settlement = settlement.as_ref().map(|s| s.adapter() as Arc<_>);
     ports.hub = hub.as_ref().map(|hub| hub.chain.clone());
     let gateway_config = Config {
         listen: args.listen,
@@ -171,7 +187,7 @@ pub(crate) async fn boot(
         let _ = gateway_stop.wait_for(|stop| *stop).await;
     }));
     let hub = hub.map(|hub| hub.node);
-    Ok(Network { node, shared, address, start_slot, hub, stop, stopped, serving })
+    Ok(Network { node, shared, address, start_slot, hub, settlement, stop, stopped, serving })
 }
 
 async fn run_async(args: &DevArgs) -> Result<()> {

@@ -580,8 +580,26 @@ pub(crate) fn router(specs: &[EnvironmentSpec]) -> EnvironmentSpec {
     }
 }
 
+/// The tokens that may enter an environment, each with the smallest amount: deposits are multiples.
+pub(crate) fn hub_tokens(spec: &EnvironmentSpec) -> Vec<(Address, U256)> {
+    match &spec.vm {
+        VmSpec::Exchange(exchange) => {
+            let assets = exchange.hub_assets.iter();
+            assets.map(|asset| (asset.token, U256::from(asset.unit))).collect()
+        }
+        VmSpec::Evm(evm) => match &evm.bridge {
+            None => Vec::new(),
+            Some(bridge) => {
+                let tokens = bridge.tokens.iter().map(|token| (token.token, U256::from(1)));
+                [(Address::ZERO, U256::from(1))].into_iter().chain(tokens).collect()
+            }
+        },
+        VmSpec::Router(_) => Vec::new(),
+    }
+}
+
 /// What an environment's genesis holds of each token that can leave it.
-fn funding(spec: &EnvironmentSpec) -> Vec<Funding> {
+pub(crate) fn funding(spec: &EnvironmentSpec) -> Vec<Funding> {
     let mut sums: BTreeMap<Address, U256> = BTreeMap::new();
     match &spec.vm {
         VmSpec::Evm(evm) => {

@@ -1,9 +1,9 @@
 //! Between the node's types and the contracts': calldata out, logs in.
 
 use super::published::Published;
-use alloy_primitives::{I256, Log, LogData};
-use alloy_sol_types::{SolCall, SolEvent};
-use atoll_ethereum::abi::{self, IAnchor, IHubQueue};
+use alloy_primitives::I256;
+use alloy_sol_types::SolCall;
+use atoll_ethereum::abi::{self, IAnchor};
 use atoll_types::hub::FORCED_BYTES_MAX;
 use atoll_types::{EntryKind, EnvironmentId, HubEntry, NetTransfer, Signature, Statement};
 
@@ -70,40 +70,24 @@ pub(crate) fn anchor(published: &Published) -> Vec<u8> {
     .abi_encode()
 }
 
-/// An entry of the queue from its log.
-pub(crate) fn entry(log: &atoll_ethereum::Log) -> Result<HubEntry, String> {
-    let data = LogData::new_unchecked(log.topics.clone(), log.data.clone().into());
-    let decoded = IHubQueue::Enqueued::decode_log(&Log { address: log.address, data })
-        .map_err(|error| format!("a log of the hub's queue cannot be read: {error}"))?;
-    let event = decoded.data;
-    let kind = match event.kind {
-        1 => EntryKind::Deposit,
-        2 if event.data.len() <= FORCED_BYTES_MAX as usize => EntryKind::Forced,
-        other => {
-            return Err(format!("an entry of the hub's queue has kind {other} or is too long"));
-        }
+/// An entry of the queue as the engine has it.
+pub(crate) fn entry(entry: &abi::Entry) -> Result<atoll_settlement::Entry, String> {
+    let kind = match entry.kind {
+        1 => atoll_settlement::EntryKind::Deposit,
+        2 if entry.data.len() <= FORCED_BYTES_MAX as usize => atoll_settlement::EntryKind::Forced,
+        kind => return Err(format!("entry {} of the queue has kind {kind}", entry.index)),
     };
-    Ok(HubEntry {
-        index: event.index,
+    Ok(atoll_settlement::Entry {
+        index: entry.index,
         kind,
-        environment: EnvironmentId(event.environment),
-        from: event.from,
-        to: event.to,
-        token: event.token,
-        amount: event.amount,
-        data: event.data.to_vec(),
-        time_s: event.time,
+        environment: EnvironmentId(entry.environment),
+        from: entry.from,
+        to: entry.to,
+        token: entry.token,
+        amount: entry.amount,
+        data: entry.data.to_vec(),
+        time_s: entry.time,
     })
-}
-
-/// The engine's own type of the same.
-pub(crate) fn to_engine(entry: HubEntry) -> atoll_settlement::Entry {
-    let HubEntry { index, kind, environment, from, to, token, amount, data, time_s } = entry;
-    let kind = match kind {
-        EntryKind::Deposit => atoll_settlement::EntryKind::Deposit,
-        EntryKind::Forced => atoll_settlement::EntryKind::Forced,
-    };
-    atoll_settlement::Entry { index, kind, environment, from, to, token, amount, data, time_s }
 }
 
 /// The node's own type of the same.

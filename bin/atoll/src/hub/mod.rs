@@ -6,6 +6,7 @@ pub(crate) mod embedded;
 pub(crate) mod published;
 pub(crate) mod publisher;
 pub(crate) mod queries;
+pub(crate) mod service;
 pub(crate) mod settler;
 pub(crate) mod spans;
 pub(crate) mod view;

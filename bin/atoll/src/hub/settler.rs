@@ -4,10 +4,10 @@
 use super::published::PublishedStore;
 use super::view::HubView;
 use crate::node::Shared;
-use alloy_sol_types::{SolCall, SolEvent};
+use alloy_sol_types::SolCall;
 use anyhow::{Context, Result};
-use atoll_ethereum::abi::{self, IAnchor, IHubQueue};
-use atoll_ethereum::{BlockId, Client, ClientError, LogFilter, SendRefusal, Transaction};
+use atoll_ethereum::abi::{Addresses, IAnchor};
+use atoll_ethereum::{BlockId, Client, ClientError, SendRefusal, Transaction, hub};
 use atoll_sequencer::HubQueue;
 use atoll_settlement::{
     Action, AnchorView, BlockRef, Call, Class, Config, Cursor, Engine, Event, Failure, LoggedEntry,
@@ -37,8 +37,7 @@ pub(crate) struct Hub {
     pub(crate) client: Client,
     pub(crate) chain_id: u64,
     pub(crate) key: SigningKey,
-    pub(crate) anchor: Address,
-    pub(crate) queue: Address,
+    pub(crate) contracts: Addresses,
     /// A block that no entry is before.
     pub(crate) deployed: BlockRef,
 }
@@ -261,13 +260,20 @@ impl Settler {
             Ok(None) => Ok(None),
             Err(error) => Err(ask(error)),
         };
-        let anchor = self.anchor_view(at)?;
-        let next = self.next_view(anchor, at)?;
+        let anchor = hub::anchor_at(client, &self.hub.contracts, head.hash).map_err(ask)?;
+        let next = match anchor.settle_from_s() {
+            _ if anchor.is_challenged() => Some(Next::Challenged),
+            settle_from_s => settle_from_s.map(|settle_from_s| Next::Window { settle_from_s }),
+        };
         let same = head.hash == finalized.hash;
-        let queue = |call: IHubQueue::checkpointCall| client.view(self.hub.queue, &call, at_final);
-        let length = IHubQueue::lengthCall {};
-        let count = client.view(self.hub.queue, &length, at_final).map_err(ask)?;
-        let checkpoint = queue(IHubQueue::checkpointCall { cursor: count }).map_err(ask)?;
+        let anchor_finalized = match same {
+            true => view(&anchor),
+            false => {
+                view(&hub::anchor_at(client, &self.hub.contracts, finalized.hash).map_err(ask)?)
+            }
+        };
+        let queue = hub::queue_at(client, self.hub.contracts.queue, finalized.hash);
+        let (count, queue_hash) = queue.map_err(ask)?;
         let receipt = |hash: &B256| match client.receipt(*hash) {
             Ok(Some(found)) if found.block <= head.number => {
                 Ok(Some((*hash, Receipt { block: found.block, success: found.success })))
@@ -294,53 +300,14 @@ impl Settler {
             },
             nonce_pending: client.nonce(address, BlockId::Pending).map_err(ask)?,
             balance_wei: client.balance(address, at).map_err(ask)?,
-            anchor,
-            anchor_finalized: if same { anchor } else { self.anchor_view(at_final)? },
+            anchor: view(&anchor),
+            anchor_finalized,
             next,
-            queue_finalized: QueueView { count, hash: checkpoint.hash },
+            queue_finalized: QueueView { count, hash: queue_hash },
             receipts: transactions
                 .iter()
                 .filter_map(|hash| receipt(hash).transpose())
                 .collect::<Result<_, _>>()?,
-        })
-    }
-
-    fn anchor_view(&self, at: BlockId) -> Result<AnchorView, Failure> {
-        let client = &self.hub.client;
-        let ask = |error: ClientError| failure(&error);
-        let to = self.hub.anchor;
-        let last_number = client.view(to, &IAnchor::lastCall {}, at).map_err(ask)?;
-        let settled_number = client.view(to, &IAnchor::lastSettledCall {}, at).map_err(ask)?;
-        let record = |number| client.view(to, &IAnchor::recordCall { number }, at).map_err(ask);
-        let (last, settled) = (record(last_number)?, record(settled_number)?);
-        Ok(AnchorView {
-            last_number,
-            last_hash: last.hash,
-            last_slot: last.lastSlot,
-            settled_number,
-            settled_slot: settled.lastSlot,
-            // What was rejected and taken back shows in the last number, which falls.
-            rejections: u64::from(
-                client.view(to, &IAnchor::unwindFromCall {}, at).map_err(ask)? != 0,
-            ),
-            escaped: client.view(to, &IAnchor::closedCall {}, at).map_err(ask)?,
-        })
-    }
-
-    fn next_view(&self, anchor: AnchorView, at: BlockId) -> Result<Option<Next>, Failure> {
-        let number = anchor.settled_number + 1;
-        if number > anchor.last_number {
-            return Ok(None);
-        }
-        let call = IAnchor::recordCall { number };
-        let record = self.hub.client.view(self.hub.anchor, &call, at);
-        let record = record.map_err(|error| failure(&error))?;
-        Ok(match record.status {
-            abi::Status::Anchored => Some(Next::Window {
-                settle_from_s: record.countedFrom + u64::from(record.challengeWindow),
-            }),
-            abi::Status::Challenged => Some(Next::Challenged),
-            _ => None,
         })
     }
 
@@ -371,7 +338,7 @@ impl Settler {
             first_slot: commitment.slots.0,
             last_slot: commitment.slots.1,
             call: Call {
-                to: self.hub.anchor,
+                to: self.hub.contracts.anchor,
                 data,
                 value: U256::ZERO,
                 gas_limit: gas.0 + gas.1 * parts as u64,
@@ -393,25 +360,29 @@ impl Settler {
     }
 
     fn logs(&self, from: u64, to: u64) -> Result<(B256, Vec<LoggedEntry>), Failure> {
-        let client = &self.hub.client;
-        let ask = |error: ClientError| failure(&error);
-        let filter = LogFilter {
-            address: self.hub.queue,
-            topics: vec![Some(IHubQueue::Enqueued::SIGNATURE_HASH)],
-            from,
-            to,
+        let read = hub::entries(&self.hub.client, self.hub.contracts.queue, from, to);
+        let (logged, last) = read.map_err(|error| failure(&error))?;
+        let broken = |what| Failure { class: Class::Critical, what };
+        let entry = |logged: &hub::Enqueued| {
+            Ok(LoggedEntry {
+                entry: super::calls::entry(&logged.entry).map_err(broken)?,
+                block: BlockRef { number: logged.block, hash: logged.block_hash },
+            })
         };
-        let mut entries = Vec::new();
-        for log in client.logs(&filter).map_err(ask)? {
-            let entry = super::calls::entry(&log)
-                .map_err(|what| Failure { class: Class::Critical, what })?;
-            entries.push(LoggedEntry {
-                entry: super::calls::to_engine(entry),
-                block: BlockRef { number: log.block, hash: log.block_hash },
-            });
-        }
-        let last = client.block(BlockId::Number(to)).map_err(ask)?;
-        let last = last.ok_or_else(|| temporary("the hub's node has lost a block"))?;
-        Ok((last.hash, entries))
+        Ok((last.hash, logged.iter().map(entry).collect::<Result<_, Failure>>()?))
+    }
+}
+
+fn view(anchor: &hub::AnchorState) -> AnchorView {
+    let last = anchor.last_record.as_ref();
+    AnchorView {
+        last_number: anchor.last,
+        last_hash: last.map_or(B256::ZERO, |record| record.hash),
+        last_slot: last.map_or(0, |record| record.lastSlot),
+        settled_number: anchor.settled,
+        settled_slot: anchor.settled_slot,
+        // What was rejected and taken back shows in the last number, which falls.
+        rejections: u64::from(anchor.unwind_from != 0),
+        escaped: anchor.closed,
     }
 }

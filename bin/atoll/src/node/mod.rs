@@ -19,7 +19,6 @@ mod router;
 mod tests;
 pub(crate) mod witness;
 
-#[cfg(test)]
 pub(crate) use boot::host;
 pub(crate) use boot::{Node, NodeConfig, SLOT_US, genesis_state};
 pub(crate) use driver::{Outcome, Submission};

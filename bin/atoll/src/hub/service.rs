@@ -1,0 +1,133 @@
+//! What a node runs to settle: the publisher, and the engine's thread once the hub can be reached.
+
+use super::published::PublishedStore;
+use super::publisher::{Publisher, commitment_slots};
+use super::queries::{Inner, SettlementAdapter};
+use super::settler::Settler;
+use super::spans::SpanStore;
+use super::view::HubView;
+use crate::node::{Shared, genesis_state, host};
+use anyhow::{Context, Result};
+use atoll_executor::EnvironmentSpec;
+use atoll_settlement::Config;
+use atoll_types::crypto::SigningKey;
+use atoll_types::{B256, NetworkId};
+use parking_lot::Mutex;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Slots that a commitment should cover: five seconds.
+const COMMITMENT_SLOTS: u64 = 50;
+/// Slots whose data is kept: thirty days, longer than any exit takes.
+const KEEP_SLOTS: u64 = 30 * 24 * 36_000;
+/// Wait before the hub is tried again.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// The keys of a node that settles.
+pub(crate) struct Keys {
+    /// Signs commitments and promises of availability.
+    pub(crate) sequencer: SigningKey,
+    /// Pays for transactions on the hub.
+    pub(crate) operator: SigningKey,
+}
+
+/// Everything on the node's side of the hub.
+pub(crate) struct Service {
+    inner: Arc<Inner>,
+    folder: PathBuf,
+    stopped: Arc<AtomicBool>,
+    ready: Option<Receiver<u64>>,
+    threads: Vec<JoinHandle<()>>,
+    genesis_roots: BTreeMap<u32, B256>,
+}
+
+/// State roots at genesis, by environment: kept, because a large genesis takes a while.
+fn genesis_roots(
+    network: NetworkId,
+    specs: &[EnvironmentSpec],
+    file: &Path,
+) -> Result<BTreeMap<u32, B256>> {
+    if let Ok(bytes) = std::fs::read(file) {
+        let kept: BTreeMap<u32, B256> = bytes
+            .chunks_exact(36)
+            .map(|c| (u32::from_le_bytes([c[0], c[1], c[2], c[3]]), B256::from_slice(&c[4..])))
+            .collect();
+        if specs.iter().all(|spec| kept.contains_key(&spec.id.0)) {
+            return Ok(kept);
+        }
+    }
+    use atoll_state::db::StateDb;
+    let root =
+        |spec: &EnvironmentSpec| (spec.id.0, genesis_state(&host(network, spec, 0)).0.root());
+    let roots: BTreeMap<u32, B256> = specs.iter().map(root).collect();
+    let bytes: Vec<u8> =
+        roots.iter().flat_map(|(id, root)| [&id.to_le_bytes()[..], &root[..]].concat()).collect();
+    std::fs::write(file, bytes).with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(roots)
+}
+
+impl Service {
+    /// Starts to publish. The hub is reached with [`Service::settle`].
+    pub(crate) fn start(shared: &Arc<Shared>, data_dir: &Path, keys: &Keys) -> Result<Self> {
+        let folder = data_dir.join("node").join("settlement");
+        let specs: Vec<EnvironmentSpec> =
+            shared.environments.iter().map(|h| h.environment().spec().clone()).collect();
+        let store = Arc::new(PublishedStore::open(&folder)?);
+        let spans = Arc::new(SpanStore::open(shared.network, folder.join("spans"))?);
+        let genesis_roots = genesis_roots(shared.network, &specs, &folder.join("genesis.roots"))?;
+        let view = Arc::new(HubView::default());
+        let (told, ready) = channel();
+        let intervals = specs.iter().map(|spec| u64::from(spec.commit_interval_slots));
+        let publisher = Publisher {
+            shared: shared.clone(),
+            store: store.clone(),
+            spans: spans.clone(),
+            key: keys.sequencer.clone(),
+            commitment_slots: commitment_slots(intervals, COMMITMENT_SLOTS),
+            genesis_roots: genesis_roots.clone(),
+            keep_slots: KEEP_SLOTS,
+        };
+        view.note("commitment_slots", json!(publisher.commitment_slots));
+        let stopped = Arc::new(AtomicBool::new(false));
+        let (stop, seen) = (stopped.clone(), view.clone());
+        let thread = std::thread::Builder::new().name("publisher".into()).spawn(move || {
+            let tell = |number| {
+                let _ = told.send(number);
+            };
+            if let Err(error) = publisher.run(&stop, tell) {
+                tracing::error!("nothing more is published: {error:#}");
+                seen.note("publishing_halted", json!(format!("{error:#}")));
+            }
+        })?;
+        let past = Mutex::new(None);
+        let data_dir = data_dir.to_path_buf();
+        let shared = shared.clone();
+        let inner = Arc::new(Inner { shared, store, spans, view, data_dir, past });
+        let threads = vec![thread];
+        Ok(Self { inner, folder, stopped, ready: Some(ready), threads, genesis_roots })
+    }
+
+    /// For the gateway.
+    pub(crate) fn adapter(&self) -> Arc<SettlementAdapter> {
+        Arc::new(SettlementAdapter { inner: self.inner.clone() })
+    }
+
+    /// Whether the hub's contracts are there and environments registered.
+    pub(crate) fn view(&self) -> &Arc<HubView> {
+        &self.inner.view
+    }
+
+    /// Ends both threads. Before the gateway ends: the hub may be behind it.
+    pub(crate) fn stop(self) {
+        self.stopped.store(true, Relaxed);
+        for thread in self.threads {
+            let _ = thread.join();
+        }
+    }
+}
