@@ -37,9 +37,9 @@
 //! | original square | 128 × 128 shares, 8 MiB, of which 7,897,084 bytes are data (one namespace) |
 //! | squares of a span | 16 |
 //! | uncompressed part | 120 MiB, and 64 × its stream |
-//! | header of a full square | 512 roots of 90 bytes: 46,081 bytes encoded, as much in memory |
+//! | header of a full square | 512 roots of 90 bytes: 46,083 bytes encoded, as much in memory |
 //! | sample of a full square | 1,240 bytes encoded |
-//! | proof of bad encoding, full square | 158,600 bytes |
+//! | proof of bad encoding, full square | 158,215 bytes |
 //! | repair of a full square | 34 MiB, and 0.8 KiB for each share added |
 //!
 //! A light client holds one header at a time and the samples of one square: under 100 KiB. For 20

@@ -151,13 +151,21 @@ fn a_namespace_proof_that_leaves_something_out_is_refused() {
     };
     refused(&|p| p.squares.clear());
     refused(&|p| p.squares[0].clear());
-    refused(&|p| drop(p.squares[0].pop()));
-    refused(&|p| drop(p.squares[0].remove(1)));
+    refused(&|p| {
+        let _ = p.squares[0].pop();
+    });
+    refused(&|p| {
+        let _ = p.squares[0].remove(1);
+    });
     refused(&|p| p.squares[0].swap(1, 2));
     refused(&|p| p.squares[0][1].row += 1);
     for row in 0..good.squares[0].len() {
-        refused(&|p| drop(p.squares[0][row].shares.pop()));
-        refused(&|p| drop(p.squares[0][row].shares.remove(0)));
+        refused(&|p| {
+            let _ = p.squares[0][row].shares.pop();
+        });
+        refused(&|p| {
+            let _ = p.squares[0][row].shares.remove(0);
+        });
         refused(&|p| p.squares[0][row].start += 1);
         refused(&|p| p.squares[0][row].shares.clear());
         refused(&|p| p.squares[0][row].shares[0].0[100] ^= 1);
