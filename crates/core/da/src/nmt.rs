@@ -216,3 +216,43 @@ impl Fold<'_> {
         Node::parent(&left, &right)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree() -> (Tree, Vec<Node>) {
+        let namespace = |byte| Namespace::from_bytes([byte; NAMESPACE_BYTES]);
+        let leaf = |i: u8| Node::leaf(namespace(i / 3), &[i; 512]);
+        let leaves: Vec<Node> = (0..16).map(leaf).collect();
+        (Tree::new(&leaves).unwrap(), leaves)
+    }
+
+    #[test]
+    fn a_proof_has_one_shape_for_each_place() {
+        let (tree, leaves) = tree();
+        let root = tree.root();
+        for (index, leaf) in (0u16..).zip(&leaves) {
+            let path = tree.path(index);
+            assert!(verify_leaf(&root, 4, index, *leaf, &path));
+            for other in (0..u16::MAX).step_by(if index == 5 { 1 } else { 257 }) {
+                assert_eq!(verify_leaf(&root, 4, other, *leaf, &path), other == index);
+            }
+            // What stands above a leaf is no leaf, in this tree or in a lower one.
+            let parent = tree.nodes[(16 + usize::from(index)) / 2];
+            for depth in [3, 4, 5, 9, u32::MAX] {
+                assert_eq!(
+                    verify_leaf(&root, depth, index / 2, parent, &path[1..]),
+                    depth == 3,
+                    "only a verifier that takes another depth for granted is deceived"
+                );
+            }
+            assert!(!verify_leaf(&root, 5, index, *leaf, &path));
+        }
+        assert!(Tree::new(&leaves[..15]).is_none());
+        assert!(Tree::new(&[]).is_none());
+        assert_eq!(Tree::new(&leaves[..1]).unwrap().root(), leaves[0]);
+        assert!(Node::parent(&leaves[5], &leaves[4]).is_some(), "the same namespace");
+        assert!(Node::parent(&leaves[6], &leaves[5]).is_none());
+    }
+}

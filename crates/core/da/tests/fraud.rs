@@ -206,6 +206,8 @@ fn shares_from_wrong_places_accuse_nobody() {
             let error = bad.verify(&header).unwrap_err();
             assert!(!matches!(error, NotProven::WellEncoded { .. }), "{error}");
         };
+        let more = accusation(&good, axis, 3, &[0, 2, 5, 6, 7], by);
+        assert!(matches!(more.verify(&header), Err(NotProven::Malformed(_))));
         // A true share with a true proof, moved along the line: what celestia-types lets pass.
         refused(&|p| p.shares[0].position = 1);
         refused(&|p| p.shares[3].position = 6);
@@ -240,7 +242,7 @@ fn shares_from_wrong_places_accuse_nobody() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn an_honest_square_is_never_accused(

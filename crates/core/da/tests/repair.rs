@@ -137,7 +137,7 @@ fn samples_of_another_square_are_refused() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(cases(24))]
 
     #[test]
     fn any_quarter_may_be_lost(

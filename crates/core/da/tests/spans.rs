@@ -3,7 +3,10 @@
 mod common;
 
 use atoll_da::compress::{PART_HEADER_BYTES, RATIO_MAX};
-use atoll_da::{DaError, DaHeader, EncodedSpan, Namespace, NamespaceProof, Owner, Part, SpanData};
+use atoll_da::{
+    Axis, DaError, DaHeader, EncodedSpan, Namespace, NamespaceProof, Owner, Part, SpanData,
+};
+use atoll_da::{NamespaceRow, Node, SquareHeader, Tree};
 use atoll_da::{Repair, Sample, SpanPlan, Square, WIDTH_MAX};
 use atoll_types::{Decode, Encode, EnvironmentId};
 use common::*;
@@ -181,10 +184,36 @@ fn a_namespace_proof_that_leaves_something_out_is_refused() {
         let next = *encoded.squares()[0].share(row.row, column).unwrap();
         row.shares.push(atoll_da::Share(next));
     });
+    refused(&|p| p.squares[0][1].nodes.extend_from_within(..1));
+    refused(&|p| p.squares[0][1].nodes.clear());
+    refused(&|p| p.squares[0][0].absent = Some(p.squares[0][0].nodes[0]));
+    // True shares with true nodes, yet not all of them.
+    let square = &encoded.squares()[0];
+    for row in 0..good.squares[0].len() {
+        let whole = &good.squares[0][row];
+        let tree = square.tree(Axis::Row, whole.row).unwrap();
+        let count = whole.shares.len();
+        for (from, to) in (0..count).flat_map(|from| (from + 1..=count).map(move |to| (from, to))) {
+            let part = |p: &mut NamespaceProof| {
+                let row = &mut p.squares[0][row];
+                let start = row.start;
+                row.start = start + from as u16;
+                row.shares = row.shares[from..to].to_vec();
+                row.nodes = tree.range(row.start, start + to as u16);
+            };
+            if (from, to) == (0, count) {
+                let mut same = good.clone();
+                part(&mut same);
+                assert_eq!(same, good);
+            } else {
+                refused(&part);
+            }
+        }
+    }
     // Absence cannot be claimed with a leaf of another place, nor with the namespace's own.
     for column in 0..encoded.squares()[0].extended_width() {
         let row = good.squares[0][0].row;
-        let tree = encoded.squares()[0].tree(atoll_da::Axis::Row, row).unwrap();
+        let tree = encoded.squares()[0].tree(Axis::Row, row).unwrap();
         refused(&|p| {
             let row = &mut p.squares[0][0];
             row.shares.clear();
@@ -195,8 +224,68 @@ fn a_namespace_proof_that_leaves_something_out_is_refused() {
     }
 }
 
+#[test]
+fn shares_that_state_another_namespace_than_they_are_hashed_under_are_refused() {
+    let namespace = Namespace::of(NETWORK, environment(1)).unwrap();
+    let other = encode(&SpanData {
+        first_slot: 1,
+        last_slot: 1,
+        parts: vec![(environment(2), vec![1; 5])],
+    });
+    let square = &other.squares()[0];
+    let liar = Node::leaf(namespace, square.share(0, 0).unwrap());
+    let parity = *square.tree(Axis::Row, 0).unwrap().leaf(1).unwrap();
+    let tree = Tree::new(&[liar, parity]).unwrap();
+    let columns = square.header().roots(Axis::Column).to_vec();
+    let rows = vec![tree.root(), square.header().roots(Axis::Row)[1]];
+    let header = DaHeader::new(vec![SquareHeader::new(rows, columns).unwrap()]).unwrap();
+    let row = NamespaceRow {
+        row: 0,
+        start: 0,
+        shares: vec![atoll_da::Share(*square.share(0, 0).unwrap())],
+        absent: None,
+        nodes: tree.range(0, 1),
+    };
+    let proof = NamespaceProof { squares: vec![vec![row]] };
+    let error = proof.verify(&header, namespace).unwrap_err();
+    assert!(matches!(error, DaError::BadNamespaceProof { .. }), "{error}");
+}
+
+#[test]
+fn malformed_sequences_are_refused() {
+    let read = |change: &dyn Fn(&mut Vec<u8>)| {
+        let namespace = Namespace::of(NETWORK, environment(1)).unwrap();
+        let square = &span_of_width(3, 2).squares()[0].clone();
+        let one = square.share(0, 0).unwrap();
+        assert_eq!(&one[..29], namespace.as_bytes());
+        // Four shares of the one namespace, of which the last is not full.
+        let mut shares = vec![0; 4 * 512];
+        for share in shares.chunks_mut(512) {
+            share[..29].copy_from_slice(namespace.as_bytes());
+        }
+        shares[29] = 1;
+        shares[30..34].copy_from_slice(&1_500u32.to_be_bytes());
+        change(&mut shares);
+        let span = EncodedSpan::from_squares(vec![Square::extend(&shares, 1).unwrap()]).unwrap();
+        span.namespace_proof(namespace).verify(span.header(), namespace)
+    };
+    assert_eq!(read(&|_| ()).unwrap().unwrap(), vec![0; 1_500]);
+    let changes: [&dyn Fn(&mut Vec<u8>); 7] = [
+        &|shares| shares[29] = 0,
+        &|shares| shares[29] = 3,
+        &|shares| shares[512 + 29] = 1,
+        &|shares| shares[2_047] = 1,
+        &|shares| shares[30..34].copy_from_slice(&1_000u32.to_be_bytes()),
+        &|shares| shares[30..34].copy_from_slice(&2_000u32.to_be_bytes()),
+        &|shares| shares[30..34].copy_from_slice(&u32::MAX.to_be_bytes()),
+    ];
+    for change in changes {
+        assert!(matches!(read(change), Err(DaError::BadPart(_))));
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(cases(24))]
 
     #[test]
     fn any_span_comes_out_as_it_went_in(
@@ -234,7 +323,7 @@ proptest! {
         let proof_bytes = proof.to_bytes();
         let header_bytes = encoded.header().to_bytes();
         let position = common::at(1, 2);
-        let sample = encoded.sample(position, atoll_da::Axis::Column).unwrap();
+        let sample = encoded.sample(position, Axis::Column).unwrap();
         if let Ok(proof) = NamespaceProof::from_bytes(&mutate(&proof_bytes))
             && let Ok(read) = proof.verify(encoded.header(), namespace)
         {
@@ -254,11 +343,11 @@ proptest! {
         {
             prop_assert_eq!(changed, sample.clone());
         }
-        for bytes in [&proof_bytes, &header_bytes, &sample.to_bytes()] {
-            let cut = &bytes[..cut.index(bytes.len())];
-            prop_assert!(NamespaceProof::from_bytes(cut).is_err());
-            prop_assert!(DaHeader::from_bytes(cut).is_err());
-            prop_assert!(Sample::from_bytes(cut).is_err());
+        fn part(bytes: &[u8], cut: prop::sample::Index) -> &[u8] {
+            &bytes[..cut.index(bytes.len())]
         }
+        prop_assert!(NamespaceProof::from_bytes(part(&proof_bytes, cut)).is_err());
+        prop_assert!(DaHeader::from_bytes(part(&header_bytes, cut)).is_err());
+        prop_assert!(Sample::from_bytes(part(&sample.to_bytes(), cut)).is_err());
     }
 }
