@@ -255,4 +255,27 @@ mod tests {
         assert!(Node::parent(&leaves[5], &leaves[4]).is_some(), "the same namespace");
         assert!(Node::parent(&leaves[6], &leaves[5]).is_none());
     }
+
+    #[test]
+    fn a_range_is_complete_or_it_is_not() {
+        let (tree, leaves) = tree();
+        let root = tree.root();
+        let ranges = (0..16).flat_map(|start| (start + 1..=16).map(move |end| (start, end)));
+        for (start, end) in ranges {
+            let nodes = tree.range(start, end);
+            let leaves = &leaves[usize::from(start)..usize::from(end)];
+            for byte in 0..8u8 {
+                let namespace = Namespace::from_bytes([byte; NAMESPACE_BYTES]);
+                let complete = verify_complete(&root, 4, namespace, start, leaves, &nodes);
+                // Leaves 3b, 3b + 1 and 3b + 2 are of namespace b.
+                let (first, last) = (3 * u16::from(byte), 3 * u16::from(byte) + 3);
+                assert_eq!(
+                    complete,
+                    start <= first.min(16) && last.min(16) <= end,
+                    "{start} {end}"
+                );
+                assert!(!verify_complete(&root, 4, namespace, start + 1, leaves, &nodes));
+            }
+        }
+    }
 }

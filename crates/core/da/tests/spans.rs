@@ -135,7 +135,7 @@ fn hostile_streams_are_refused_before_they_cost_memory() {
     // What compresses too well to be read back is stored.
     let zeros = stream(&vec![0; 200_000]);
     assert_eq!(zeros.len(), PART_HEADER_BYTES + 200_000);
-    assert!(200_000 > RATIO_MAX * 54);
+    assert_eq!(RATIO_MAX, 64);
 }
 
 #[test]
@@ -252,6 +252,38 @@ fn shares_that_state_another_namespace_than_they_are_hashed_under_are_refused() 
 }
 
 #[test]
+fn what_is_there_cannot_be_denied_and_what_is_not_cannot_be_made_up() {
+    let parts = [1, 3, 5].map(|id| (environment(id), noise(1, 100))).to_vec();
+    let encoded = encode(&SpanData { first_slot: 1, last_slot: 1, parts });
+    let square = &encoded.squares()[0];
+    let tree = square.tree(Axis::Row, 0).unwrap();
+    let of = |id| Namespace::of(NETWORK, environment(id)).unwrap();
+    // Environment 1 has one share, the first: its own leaf must not pass for its absence.
+    let denial = NamespaceRow {
+        row: 0,
+        start: 0,
+        shares: Vec::new(),
+        absent: tree.leaf(0).copied(),
+        nodes: tree.range(0, 1),
+    };
+    let deny = NamespaceProof { squares: vec![vec![denial]] };
+    assert!(deny.verify(encoded.header(), of(1)).is_err());
+    // Environment 2 has none, and a good proof of that must not carry any.
+    let mut invent = encoded.namespace_proof(of(2));
+    assert_eq!(invent.verify(encoded.header(), of(2)), Ok(None));
+    assert_eq!(invent.squares[0].len(), 1);
+    let mut share = *square.share(0, 0).unwrap();
+    share[..29].copy_from_slice(of(2).as_bytes());
+    invent.squares[0][0].shares.push(atoll_da::Share(share));
+    assert!(invent.verify(encoded.header(), of(2)).is_err());
+    // Nor may a row that cannot hold any.
+    let mut invent = encoded.namespace_proof(of(9));
+    assert_eq!(invent.verify(encoded.header(), of(9)), Ok(None));
+    invent.squares[0].insert(0, encoded.namespace_proof(of(1)).squares[0][0].clone());
+    assert!(invent.verify(encoded.header(), of(9)).is_err());
+}
+
+#[test]
 fn malformed_sequences_are_refused() {
     let read = |change: &dyn Fn(&mut Vec<u8>)| {
         let namespace = Namespace::of(NETWORK, environment(1)).unwrap();
@@ -270,7 +302,8 @@ fn malformed_sequences_are_refused() {
         span.namespace_proof(namespace).verify(span.header(), namespace)
     };
     assert_eq!(read(&|_| ()).unwrap().unwrap(), vec![0; 1_500]);
-    let changes: [&dyn Fn(&mut Vec<u8>); 7] = [
+    type Change<'a> = &'a dyn Fn(&mut Vec<u8>);
+    let changes: [Change<'_>; 7] = [
         &|shares| shares[29] = 0,
         &|shares| shares[29] = 3,
         &|shares| shares[512 + 29] = 1,
