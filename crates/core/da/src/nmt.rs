@@ -14,7 +14,7 @@ use crate::namespace::{NAMESPACE_BYTES, Namespace};
 use atoll_types::{CodecError, Decode, Encode, Reader};
 use sha2::{Digest, Sha256};
 
-/// Bytes of a node: two namespaces and a hash.
+/// Bytes of a node under a hash: two namespaces and a hash. Encoded, it is at most one longer.
 pub const NODE_BYTES: usize = 2 * NAMESPACE_BYTES + 32;
 /// Levels between the root and the leaves of the widest square.
 pub const DEPTH_MAX: u32 = 8;
@@ -73,15 +73,50 @@ impl Node {
     }
 }
 
+/// On the wire most nodes are much shorter than under a hash: three quarters of a square are
+/// parity, and most others hold one namespace.
 impl Encode for Node {
     fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.bytes());
+        if self.min != self.max {
+            out.push(RANGE);
+            self.min.encode(out);
+            self.max.encode(out);
+        } else if self.min != Namespace::PARITY {
+            out.push(ONE);
+            self.min.encode(out);
+        } else {
+            out.push(PARITY);
+        }
+        out.extend_from_slice(&self.hash);
     }
 }
 
+const PARITY: u8 = 0;
+const ONE: u8 = 1;
+const RANGE: u8 = 2;
+
 impl Decode for Node {
     fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        Ok(Self { min: Namespace::decode(r)?, max: Namespace::decode(r)?, hash: r.array()? })
+        let (min, max) = match r.u8()? {
+            PARITY => (Namespace::PARITY, Namespace::PARITY),
+            ONE => {
+                let one = Namespace::decode(r)?;
+                if one == Namespace::PARITY {
+                    return Err(CodecError::Invalid("parity as a namespace of a node"));
+                }
+                (one, one)
+            }
+            RANGE => {
+                let (min, max) = (Namespace::decode(r)?, Namespace::decode(r)?);
+                // Neither trees nor honest headers have nodes that end before they begin.
+                if max <= min {
+                    return Err(CodecError::Invalid("range of a node"));
+                }
+                (min, max)
+            }
+            _ => return Err(CodecError::Invalid("form of a node")),
+        };
+        Ok(Self { min, max, hash: r.array()? })
     }
 }
 
@@ -254,6 +289,28 @@ mod tests {
         assert_eq!(Tree::new(&leaves[..1]).unwrap().root(), leaves[0]);
         assert!(Node::parent(&leaves[5], &leaves[4]).is_some(), "the same namespace");
         assert!(Node::parent(&leaves[6], &leaves[5]).is_none());
+    }
+
+    #[test]
+    fn nodes_have_one_encoding_each() {
+        let one = Namespace::from_bytes([1; NAMESPACE_BYTES]);
+        let two = Namespace::from_bytes([2; NAMESPACE_BYTES]);
+        let parity = Namespace::PARITY;
+        for (min, max, bytes) in [(parity, parity, 33), (one, one, 62), (one, two, 91)] {
+            let node = Node { min, max, hash: [3; 32] };
+            assert_eq!(node.to_bytes().len(), bytes);
+            assert_eq!(Node::from_bytes(&node.to_bytes()), Ok(node));
+        }
+        let refused = |form: u8, namespaces: &[Namespace]| {
+            let mut bytes = vec![form];
+            namespaces.iter().for_each(|namespace| namespace.encode(&mut bytes));
+            bytes.extend_from_slice(&[3; 32]);
+            assert!(matches!(Node::from_bytes(&bytes), Err(CodecError::Invalid(_))));
+        };
+        refused(ONE, &[parity]);
+        refused(RANGE, &[one, one]);
+        refused(RANGE, &[two, one]);
+        refused(3, &[]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 mod common;
 
 use atoll_da::{Axis, BadEncodingProof, EncodedSpan, LineShare, Namespace, Position, SpanData};
-use atoll_da::{WIDTH_MAX, sample_positions};
+use atoll_da::{DaHeader, Node, SquareHeader, WIDTH_MAX, sample_positions};
 use atoll_types::{B256, Encode};
 use common::*;
 
@@ -20,7 +20,7 @@ fn small() -> EncodedSpan {
 fn hashes_of_all_encodings_are_golden() {
     let span = small();
     let namespace = Namespace::of(NETWORK, environment(1)).unwrap();
-    let absent = Namespace::of(NETWORK, environment(2)).unwrap();
+    let absent = Namespace::of(NETWORK, environment(300)).unwrap();
     let sample = span.sample(at(1, 2), Axis::Column).unwrap();
     let share = LineShare {
         position: 1,
@@ -42,11 +42,11 @@ fn hashes_of_all_encodings_are_golden() {
     ];
     let expected = [
         "0xa54dbfb5b658b0316635937fd365016eee86b654f2350681d62199fb1d6a71f7",
-        "0xc5b767f86a4122071b3f798a61b3045ce555d77bf4f1710415476fb52b9aecd6",
-        "0xf64e9a0da99e710884ec41d7e7cc7d12c53b9b51d8952e1b329827cdce352fc6",
-        "0xbf768d9c668096eb6c45e0b1e73edd643a2363054e412381cbd7589c38fa4d75",
-        "0x47dc540c94ceb704a23875c11273e16bb0b8a87aed84de911f2133568115f254",
-        "0x72a00c1ede632cdb5f1424c215c80bd5c7823f49b34e5a5667937eaaa8159277",
+        "0x98caff88c011932e27e7faedf86cf36734dde3408431e8a49498cff5d64a7acc",
+        "0x0e75bb428f88910f91ebab9f75b8a1436bf255223aca3f38ac9aeccc1aeddd83",
+        "0x681cb76f3520a4035677278cbe72485f42f907fe67d08e5a40f01295ca525cb0",
+        "0x7f39d58d52e16b099fd85d3be4eb05e851e95d171effd5ff26833e7b854765d1",
+        "0xc8acccef2b3be9dc9535c2fc1ec622c1bbd8318caae610fa4e6df917d31cf014",
         "0xa64bef021e7e5cae6c2df0f8306d14cec98b4370a2e5fe7e5f450d21f40da015",
     ];
     assert_eq!(golden.each_ref().map(|(_, hash)| hash.as_str()), expected);
@@ -71,14 +71,41 @@ fn sampled_positions_are_golden() {
 #[test]
 fn sizes_are_as_documented() {
     let full = span_of_width(1, WIDTH_MAX);
-    assert_eq!(full.header().to_bytes().len(), 46_083);
-    let position = Position { square: 0, row: 255, column: 0 };
-    let sample = full.sample(position, Axis::Row).unwrap();
-    assert_eq!(sample.to_bytes().len(), 1_240);
+    // Of its 512 roots half are parity; rows mostly hold one namespace, columns several.
+    assert_eq!(full.header().to_bytes().len(), 28_093);
+    let mut sizes = [(0, 255), (255, 0), (0, 0)].map(|(row, column)| {
+        let position = Position { square: 0, row, column };
+        full.sample(position, Axis::Row).unwrap().to_bytes().len()
+    });
+    sizes.sort_unstable();
+    assert_eq!(sizes, [784, 813, 987]);
+    let sample = full.sample(at(0, 0), Axis::Row).unwrap();
     let share =
         LineShare { position: 0, by: Axis::Row, share: sample.share.clone(), path: sample.path };
     let shares = vec![share; usize::from(WIDTH_MAX)];
     let accusation = BadEncodingProof { square: 0, axis: Axis::Row, index: 0, shares };
-    assert_eq!(accusation.to_bytes().len(), 158_215);
+    assert_eq!(accusation.to_bytes().len(), 125_831);
     assert_eq!(atoll_da::share::capacity_of(atoll_da::span::SQUARE_SHARES_MAX), 7_897_084);
+}
+
+#[test]
+fn sizes_are_bounded_as_documented() {
+    // With two namespaces in each node, which no tree has throughout.
+    let node = Node {
+        min: Namespace::from_bytes([1; 29]),
+        max: Namespace::from_bytes([2; 29]),
+        hash: [0; 32],
+    };
+    let square = SquareHeader::new(vec![node; 256], vec![node; 256]).unwrap();
+    let header = DaHeader::new(vec![square]).unwrap();
+    assert_eq!(header.to_bytes().len(), 46_595);
+    let full = span_of_width(1, WIDTH_MAX);
+    let mut sample = full.sample(at(0, 0), Axis::Row).unwrap();
+    sample.path = vec![node; 8];
+    assert_eq!(sample.to_bytes().len(), 1_248);
+    let share =
+        LineShare { position: 0, by: Axis::Row, share: sample.share.clone(), path: sample.path };
+    let shares = vec![share; usize::from(WIDTH_MAX)];
+    let accusation = BadEncodingProof { square: 0, axis: Axis::Row, index: 0, shares };
+    assert_eq!(accusation.to_bytes().len(), 159_239);
 }
