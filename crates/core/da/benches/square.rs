@@ -1,6 +1,6 @@
 //! What a full square costs: `cargo bench -p atoll-da`.
+#![allow(clippy::disallowed_types, reason = "a benchmark needs a clock")]
 
-use atoll_da::compress::PART_BYTES_MAX;
 use atoll_da::{Axis, EncodedSpan, Owner, Position, Repair, Sample, SpanData, Square};
 use atoll_da::{sample_positions, samples_for_confidence};
 use atoll_types::{B256, EnvironmentId, NetworkId};
@@ -30,7 +30,6 @@ fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
 }
 
 fn main() {
-    assert!(PART_BYTES_MAX > 8 << 20);
     let network = NetworkId(B256::ZERO);
     let parts = vec![(Owner::Environment(EnvironmentId(1)), noise(7_890_000))];
     let data = SpanData { first_slot: 1, last_slot: 50, parts };
@@ -61,7 +60,8 @@ fn main() {
     println!("samples verified: {per_second:.0}/s; 20 bits of confidence: {count}");
 
     let square = &span.squares()[0];
-    let lost: [(&str, fn(u16, u16) -> bool); 3] = [
+    type Lost = fn(u16, u16) -> bool;
+    let lost: [(&str, Lost); 3] = [
         ("originals lost", |row, column| row < 128 && column < 128),
         ("a quarter lost, scattered", |row, column| (row * 7 + column * 13) % 4 == 0),
         ("three quarters lost", |row, column| row >= 128 || column < 128),
