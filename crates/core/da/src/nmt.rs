@@ -14,7 +14,7 @@ use crate::namespace::{NAMESPACE_BYTES, Namespace};
 use atoll_types::{CodecError, Decode, Encode, Reader};
 use sha2::{Digest, Sha256};
 
-/// Bytes of a node: two namespaces and a hash.
+/// Bytes of a node under a hash: two namespaces and a hash. Encoded, it is at most one longer.
 pub const NODE_BYTES: usize = 2 * NAMESPACE_BYTES + 32;
 /// Levels between the root and the leaves of the widest square.
 pub const DEPTH_MAX: u32 = 8;
@@ -73,15 +73,50 @@ impl Node {
     }
 }
 
+/// On the wire most nodes are much shorter than under a hash: three quarters of a square are
+/// parity, and most others hold one namespace.
 impl Encode for Node {
     fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.bytes());
+        if self.min != self.max {
+            out.push(RANGE);
+            self.min.encode(out);
+            self.max.encode(out);
+        } else if self.min != Namespace::PARITY {
+            out.push(ONE);
+            self.min.encode(out);
+        } else {
+            out.push(PARITY);
+        }
+        out.extend_from_slice(&self.hash);
     }
 }
 
+const PARITY: u8 = 0;
+const ONE: u8 = 1;
+const RANGE: u8 = 2;
+
 impl Decode for Node {
     fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        Ok(Self { min: Namespace::decode(r)?, max: Namespace::decode(r)?, hash: r.array()? })
+        let (min, max) = match r.u8()? {
+            PARITY => (Namespace::PARITY, Namespace::PARITY),
+            ONE => {
+                let one = Namespace::decode(r)?;
+                if one == Namespace::PARITY {
+                    return Err(CodecError::Invalid("parity as a namespace of a node"));
+                }
+                (one, one)
+            }
+            RANGE => {
+                let (min, max) = (Namespace::decode(r)?, Namespace::decode(r)?);
+                // Neither trees nor honest headers have nodes that end before they begin.
+                if max <= min {
+                    return Err(CodecError::Invalid("range of a node"));
+                }
+                (min, max)
+            }
+            _ => return Err(CodecError::Invalid("form of a node")),
+        };
+        Ok(Self { min, max, hash: r.array()? })
     }
 }
 
@@ -214,5 +249,90 @@ impl Fold<'_> {
         let left = self.node((low, middle))?;
         let right = self.node((middle, high))?;
         Node::parent(&left, &right)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree() -> (Tree, Vec<Node>) {
+        let namespace = |byte| Namespace::from_bytes([byte; NAMESPACE_BYTES]);
+        let leaf = |i: u8| Node::leaf(namespace(i / 3), &[i; 512]);
+        let leaves: Vec<Node> = (0..16).map(leaf).collect();
+        (Tree::new(&leaves).unwrap(), leaves)
+    }
+
+    #[test]
+    fn a_proof_has_one_shape_for_each_place() {
+        let (tree, leaves) = tree();
+        let root = tree.root();
+        for (index, leaf) in (0u16..).zip(&leaves) {
+            let path = tree.path(index);
+            assert!(verify_leaf(&root, 4, index, *leaf, &path));
+            for other in (0..u16::MAX).step_by(if index == 5 { 1 } else { 257 }) {
+                assert_eq!(verify_leaf(&root, 4, other, *leaf, &path), other == index);
+            }
+            // What stands above a leaf is no leaf, in this tree or in a lower one.
+            let parent = tree.nodes[(16 + usize::from(index)) / 2];
+            for depth in [3, 4, 5, 9, u32::MAX] {
+                assert_eq!(
+                    verify_leaf(&root, depth, index / 2, parent, &path[1..]),
+                    depth == 3,
+                    "only a verifier that takes another depth for granted is deceived"
+                );
+            }
+            assert!(!verify_leaf(&root, 5, index, *leaf, &path));
+        }
+        assert!(Tree::new(&leaves[..15]).is_none());
+        assert!(Tree::new(&[]).is_none());
+        assert_eq!(Tree::new(&leaves[..1]).unwrap().root(), leaves[0]);
+        assert!(Node::parent(&leaves[5], &leaves[4]).is_some(), "the same namespace");
+        assert!(Node::parent(&leaves[6], &leaves[5]).is_none());
+    }
+
+    #[test]
+    fn nodes_have_one_encoding_each() {
+        let one = Namespace::from_bytes([1; NAMESPACE_BYTES]);
+        let two = Namespace::from_bytes([2; NAMESPACE_BYTES]);
+        let parity = Namespace::PARITY;
+        for (min, max, bytes) in [(parity, parity, 33), (one, one, 62), (one, two, 91)] {
+            let node = Node { min, max, hash: [3; 32] };
+            assert_eq!(node.to_bytes().len(), bytes);
+            assert_eq!(Node::from_bytes(&node.to_bytes()), Ok(node));
+        }
+        let refused = |form: u8, namespaces: &[Namespace]| {
+            let mut bytes = vec![form];
+            namespaces.iter().for_each(|namespace| namespace.encode(&mut bytes));
+            bytes.extend_from_slice(&[3; 32]);
+            assert!(matches!(Node::from_bytes(&bytes), Err(CodecError::Invalid(_))));
+        };
+        refused(ONE, &[parity]);
+        refused(RANGE, &[one, one]);
+        refused(RANGE, &[two, one]);
+        refused(3, &[]);
+    }
+
+    #[test]
+    fn a_range_is_complete_or_it_is_not() {
+        let (tree, leaves) = tree();
+        let root = tree.root();
+        let ranges = (0..16).flat_map(|start| (start + 1..=16).map(move |end| (start, end)));
+        for (start, end) in ranges {
+            let nodes = tree.range(start, end);
+            let leaves = &leaves[usize::from(start)..usize::from(end)];
+            for byte in 0..8u8 {
+                let namespace = Namespace::from_bytes([byte; NAMESPACE_BYTES]);
+                let complete = verify_complete(&root, 4, namespace, start, leaves, &nodes);
+                // Leaves 3b, 3b + 1 and 3b + 2 are of namespace b.
+                let (first, last) = (3 * u16::from(byte), 3 * u16::from(byte) + 3);
+                assert_eq!(
+                    complete,
+                    start <= first.min(16) && last.min(16) <= end,
+                    "{start} {end}"
+                );
+                assert!(!verify_complete(&root, 4, namespace, start + 1, leaves, &nodes));
+            }
+        }
     }
 }

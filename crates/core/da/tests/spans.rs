@@ -3,7 +3,10 @@
 mod common;
 
 use atoll_da::compress::{PART_HEADER_BYTES, RATIO_MAX};
-use atoll_da::{DaError, DaHeader, EncodedSpan, Namespace, NamespaceProof, Owner, Part, SpanData};
+use atoll_da::{
+    Axis, DaError, DaHeader, EncodedSpan, Namespace, NamespaceProof, Owner, Part, SpanData,
+};
+use atoll_da::{NamespaceRow, Node, SquareHeader, Tree};
 use atoll_da::{Repair, Sample, SpanPlan, Square, WIDTH_MAX};
 use atoll_types::{Decode, Encode, EnvironmentId};
 use common::*;
@@ -132,7 +135,7 @@ fn hostile_streams_are_refused_before_they_cost_memory() {
     // What compresses too well to be read back is stored.
     let zeros = stream(&vec![0; 200_000]);
     assert_eq!(zeros.len(), PART_HEADER_BYTES + 200_000);
-    assert!(200_000 > RATIO_MAX * 54);
+    assert_eq!(RATIO_MAX, 64);
 }
 
 #[test]
@@ -151,13 +154,21 @@ fn a_namespace_proof_that_leaves_something_out_is_refused() {
     };
     refused(&|p| p.squares.clear());
     refused(&|p| p.squares[0].clear());
-    refused(&|p| drop(p.squares[0].pop()));
-    refused(&|p| drop(p.squares[0].remove(1)));
+    refused(&|p| {
+        let _ = p.squares[0].pop();
+    });
+    refused(&|p| {
+        let _ = p.squares[0].remove(1);
+    });
     refused(&|p| p.squares[0].swap(1, 2));
     refused(&|p| p.squares[0][1].row += 1);
     for row in 0..good.squares[0].len() {
-        refused(&|p| drop(p.squares[0][row].shares.pop()));
-        refused(&|p| drop(p.squares[0][row].shares.remove(0)));
+        refused(&|p| {
+            let _ = p.squares[0][row].shares.pop();
+        });
+        refused(&|p| {
+            let _ = p.squares[0][row].shares.remove(0);
+        });
         refused(&|p| p.squares[0][row].start += 1);
         refused(&|p| p.squares[0][row].shares.clear());
         refused(&|p| p.squares[0][row].shares[0].0[100] ^= 1);
@@ -173,10 +184,36 @@ fn a_namespace_proof_that_leaves_something_out_is_refused() {
         let next = *encoded.squares()[0].share(row.row, column).unwrap();
         row.shares.push(atoll_da::Share(next));
     });
+    refused(&|p| p.squares[0][1].nodes.extend_from_within(..1));
+    refused(&|p| p.squares[0][1].nodes.clear());
+    refused(&|p| p.squares[0][0].absent = Some(p.squares[0][0].nodes[0]));
+    // True shares with true nodes, yet not all of them.
+    let square = &encoded.squares()[0];
+    for row in 0..good.squares[0].len() {
+        let whole = &good.squares[0][row];
+        let tree = square.tree(Axis::Row, whole.row).unwrap();
+        let count = whole.shares.len();
+        for (from, to) in (0..count).flat_map(|from| (from + 1..=count).map(move |to| (from, to))) {
+            let part = |p: &mut NamespaceProof| {
+                let row = &mut p.squares[0][row];
+                let start = row.start;
+                row.start = start + from as u16;
+                row.shares = row.shares[from..to].to_vec();
+                row.nodes = tree.range(row.start, start + to as u16);
+            };
+            if (from, to) == (0, count) {
+                let mut same = good.clone();
+                part(&mut same);
+                assert_eq!(same, good);
+            } else {
+                refused(&part);
+            }
+        }
+    }
     // Absence cannot be claimed with a leaf of another place, nor with the namespace's own.
     for column in 0..encoded.squares()[0].extended_width() {
         let row = good.squares[0][0].row;
-        let tree = encoded.squares()[0].tree(atoll_da::Axis::Row, row).unwrap();
+        let tree = encoded.squares()[0].tree(Axis::Row, row).unwrap();
         refused(&|p| {
             let row = &mut p.squares[0][0];
             row.shares.clear();
@@ -187,8 +224,101 @@ fn a_namespace_proof_that_leaves_something_out_is_refused() {
     }
 }
 
+#[test]
+fn shares_that_state_another_namespace_than_they_are_hashed_under_are_refused() {
+    let namespace = Namespace::of(NETWORK, environment(1)).unwrap();
+    let other = encode(&SpanData {
+        first_slot: 1,
+        last_slot: 1,
+        parts: vec![(environment(2), vec![1; 5])],
+    });
+    let square = &other.squares()[0];
+    let liar = Node::leaf(namespace, square.share(0, 0).unwrap());
+    let parity = *square.tree(Axis::Row, 0).unwrap().leaf(1).unwrap();
+    let tree = Tree::new(&[liar, parity]).unwrap();
+    let columns = square.header().roots(Axis::Column).to_vec();
+    let rows = vec![tree.root(), square.header().roots(Axis::Row)[1]];
+    let header = DaHeader::new(vec![SquareHeader::new(rows, columns).unwrap()]).unwrap();
+    let row = NamespaceRow {
+        row: 0,
+        start: 0,
+        shares: vec![atoll_da::Share(*square.share(0, 0).unwrap())],
+        absent: None,
+        nodes: tree.range(0, 1),
+    };
+    let proof = NamespaceProof { squares: vec![vec![row]] };
+    let error = proof.verify(&header, namespace).unwrap_err();
+    assert!(matches!(error, DaError::BadNamespaceProof { .. }), "{error}");
+}
+
+#[test]
+fn what_is_there_cannot_be_denied_and_what_is_not_cannot_be_made_up() {
+    let parts = [1, 3, 5].map(|id| (environment(id), noise(1, 100))).to_vec();
+    let encoded = encode(&SpanData { first_slot: 1, last_slot: 1, parts });
+    let square = &encoded.squares()[0];
+    let tree = square.tree(Axis::Row, 0).unwrap();
+    let of = |id| Namespace::of(NETWORK, environment(id)).unwrap();
+    // Environment 1 has one share, the first: its own leaf must not pass for its absence.
+    let denial = NamespaceRow {
+        row: 0,
+        start: 0,
+        shares: Vec::new(),
+        absent: tree.leaf(0).copied(),
+        nodes: tree.range(0, 1),
+    };
+    let deny = NamespaceProof { squares: vec![vec![denial]] };
+    assert!(deny.verify(encoded.header(), of(1)).is_err());
+    // Environment 2 has none, and a good proof of that must not carry any.
+    let mut invent = encoded.namespace_proof(of(2));
+    assert_eq!(invent.verify(encoded.header(), of(2)), Ok(None));
+    assert_eq!(invent.squares[0].len(), 1);
+    let mut share = *square.share(0, 0).unwrap();
+    share[..29].copy_from_slice(of(2).as_bytes());
+    invent.squares[0][0].shares.push(atoll_da::Share(share));
+    assert!(invent.verify(encoded.header(), of(2)).is_err());
+    // Nor may a row that cannot hold any.
+    let mut invent = encoded.namespace_proof(of(9));
+    assert_eq!(invent.verify(encoded.header(), of(9)), Ok(None));
+    invent.squares[0].insert(0, encoded.namespace_proof(of(1)).squares[0][0].clone());
+    assert!(invent.verify(encoded.header(), of(9)).is_err());
+}
+
+#[test]
+fn malformed_sequences_are_refused() {
+    let read = |change: &dyn Fn(&mut Vec<u8>)| {
+        let namespace = Namespace::of(NETWORK, environment(1)).unwrap();
+        let square = &span_of_width(3, 2).squares()[0].clone();
+        let one = square.share(0, 0).unwrap();
+        assert_eq!(&one[..29], namespace.as_bytes());
+        // Four shares of the one namespace, of which the last is not full.
+        let mut shares = vec![0; 4 * 512];
+        for share in shares.chunks_mut(512) {
+            share[..29].copy_from_slice(namespace.as_bytes());
+        }
+        shares[29] = 1;
+        shares[30..34].copy_from_slice(&1_500u32.to_be_bytes());
+        change(&mut shares);
+        let span = EncodedSpan::from_squares(vec![Square::extend(&shares, 1).unwrap()]).unwrap();
+        span.namespace_proof(namespace).verify(span.header(), namespace)
+    };
+    assert_eq!(read(&|_| ()).unwrap().unwrap(), vec![0; 1_500]);
+    type Change<'a> = &'a dyn Fn(&mut Vec<u8>);
+    let changes: [Change<'_>; 7] = [
+        &|shares| shares[29] = 0,
+        &|shares| shares[29] = 3,
+        &|shares| shares[512 + 29] = 1,
+        &|shares| shares[2_047] = 1,
+        &|shares| shares[30..34].copy_from_slice(&1_000u32.to_be_bytes()),
+        &|shares| shares[30..34].copy_from_slice(&2_000u32.to_be_bytes()),
+        &|shares| shares[30..34].copy_from_slice(&u32::MAX.to_be_bytes()),
+    ];
+    for change in changes {
+        assert!(matches!(read(change), Err(DaError::BadPart(_))));
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(cases(24))]
 
     #[test]
     fn any_span_comes_out_as_it_went_in(
@@ -226,7 +356,7 @@ proptest! {
         let proof_bytes = proof.to_bytes();
         let header_bytes = encoded.header().to_bytes();
         let position = common::at(1, 2);
-        let sample = encoded.sample(position, atoll_da::Axis::Column).unwrap();
+        let sample = encoded.sample(position, Axis::Column).unwrap();
         if let Ok(proof) = NamespaceProof::from_bytes(&mutate(&proof_bytes))
             && let Ok(read) = proof.verify(encoded.header(), namespace)
         {
@@ -246,11 +376,11 @@ proptest! {
         {
             prop_assert_eq!(changed, sample.clone());
         }
-        for bytes in [&proof_bytes, &header_bytes, &sample.to_bytes()] {
-            let cut = &bytes[..cut.index(bytes.len())];
-            prop_assert!(NamespaceProof::from_bytes(cut).is_err());
-            prop_assert!(DaHeader::from_bytes(cut).is_err());
-            prop_assert!(Sample::from_bytes(cut).is_err());
+        fn part(bytes: &[u8], cut: prop::sample::Index) -> &[u8] {
+            &bytes[..cut.index(bytes.len())]
         }
+        prop_assert!(NamespaceProof::from_bytes(part(&proof_bytes, cut)).is_err());
+        prop_assert!(DaHeader::from_bytes(part(&header_bytes, cut)).is_err());
+        prop_assert!(Sample::from_bytes(part(&sample.to_bytes(), cut)).is_err());
     }
 }

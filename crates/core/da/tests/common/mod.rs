@@ -19,6 +19,11 @@ pub fn noise(seed: u64, length: usize) -> Vec<u8> {
     std::iter::repeat_with(next).flatten().take(length).collect()
 }
 
+/// So many random cases; the tests run in folders that are not theirs to write into.
+pub fn cases(cases: u32) -> proptest::test_runner::Config {
+    proptest::test_runner::Config { cases, failure_persistence: None, ..Default::default() }
+}
+
 pub fn environment(id: u32) -> Owner {
     Owner::Environment(EnvironmentId(id))
 }
