@@ -35,6 +35,19 @@ pub(crate) enum Command {
     /// code that a challenger or a proof guest runs: no database, nothing but spec, batch and
     /// witness.
     Verify(VerifyArgs),
+    /// Walk the whole way of money: from the hub in, trade, transfer, out again
+    ///
+    /// With `atoll dev` running, or starting a node of its own. Every step prints its hashes, checks
+    /// the balances on both sides and explains itself.
+    Tour(TourArgs),
+    /// Deposit money from the hub into an environment
+    Deposit(DepositArgs),
+    /// Withdraw money from an environment to the hub, or send it to another environment
+    Withdraw(WithdrawArgs),
+    /// Claim a settled withdrawal on the hub
+    Claim(ClaimArgs),
+    /// Print the proof of a withdrawal, or of an object of the last settled state
+    Proof(ProofArgs),
     /// Measure this machine
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -121,6 +134,121 @@ pub(crate) enum Speed {
     Times(f64),
     /// No waiting.
     Max,
+}
+
+/// What all commands that move money need.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct MoneyArgs {
+    /// The network's gateway
+    #[arg(long, default_value = "http://127.0.0.1:3001", value_name = "URL")]
+    pub(crate) url: String,
+    /// The hub's node [default: the one that the gateway names]
+    #[arg(long, value_name = "URL")]
+    pub(crate) hub_rpc: Option<String>,
+    /// The key that signs: 64 hex digits, or development:NAME
+    #[arg(
+        long,
+        env = "ATOLL_KEY",
+        hide_env_values = true,
+        default_value = "development:tour",
+        value_name = "KEY"
+    )]
+    pub(crate) key: String,
+    /// Print one JSON object on the last line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TourArgs {
+    #[command(flatten)]
+    pub(crate) money: MoneyArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  atoll deposit --environment perps --token USDC --amount 100 --fund
+  atoll deposit --environment evm --token ETH --amount 0.5 --to 0xf39F…2266")]
+pub(crate) struct DepositArgs {
+    #[command(flatten)]
+    pub(crate) money: MoneyArgs,
+    /// The environment, by name or number
+    #[arg(long, value_name = "NAME")]
+    pub(crate) environment: String,
+    /// The token, by symbol or by its address on the hub
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) token: String,
+    /// How much, as a decimal number
+    #[arg(long, value_name = "N")]
+    pub(crate) amount: String,
+    /// Who is credited [default: the key's address]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) to: Option<atoll_types::Address>,
+    /// On a development hub: get what is missing from the faucet first
+    #[arg(long)]
+    pub(crate) fund: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  atoll withdraw --environment perps --token USDC --amount 50
+  atoll withdraw --environment perps --token USDC --amount 50 --destination evm")]
+pub(crate) struct WithdrawArgs {
+    #[command(flatten)]
+    pub(crate) money: MoneyArgs,
+    /// The environment, by name or number
+    #[arg(long, value_name = "NAME")]
+    pub(crate) environment: String,
+    /// The token, by symbol or by its address on the hub
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) token: String,
+    /// How much, as a decimal number
+    #[arg(long, value_name = "N")]
+    pub(crate) amount: String,
+    /// Who receives it [default: the key's address]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) to: Option<atoll_types::Address>,
+    /// Where it goes: hub, or another environment
+    #[arg(long, default_value = "hub", value_name = "NAME")]
+    pub(crate) destination: String,
+    /// Do not wait until the withdrawal is settled
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ClaimArgs {
+    #[command(flatten)]
+    pub(crate) money: MoneyArgs,
+    /// The withdrawal's number
+    #[arg(long, value_name = "N")]
+    pub(crate) index: u64,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ProofArgs {
+    /// The network's gateway
+    #[arg(long, default_value = "http://127.0.0.1:3001", value_name = "URL")]
+    pub(crate) url: String,
+    /// A withdrawal's number
+    #[arg(long, value_name = "N", conflicts_with_all = ["environment", "claim", "key"])]
+    pub(crate) withdrawal: Option<u64>,
+    /// An environment whose state is asked
+    #[arg(long, value_name = "NAME")]
+    pub(crate) environment: Option<String>,
+    /// What an account of an exchange could take out of --token
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "key")]
+    pub(crate) claim: Option<atoll_types::Address>,
+    /// The token of --claim, by its address on the hub; zero is its native currency
+    #[arg(
+        long,
+        default_value = "0x0000000000000000000000000000000000000000",
+        value_name = "ADDRESS"
+    )]
+    pub(crate) token: String,
+    /// The encoded key of an object
+    #[arg(long, value_name = "HEX")]
+    pub(crate) key: Option<String>,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -5,8 +5,10 @@ mod cli;
 mod dev;
 #[cfg(test)]
 mod fuzz;
+mod gateway;
 mod hub;
 mod market;
+mod money;
 mod node;
 mod specs;
 mod stats;
@@ -28,6 +30,11 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Dev(args) => dev::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::Tour(args) => money::tour(args),
+        Command::Deposit(args) => money::deposit(args),
+        Command::Withdraw(args) => money::withdraw(args),
+        Command::Claim(args) => money::claim(args),
+        Command::Proof(args) => money::proof(args),
         Command::Bench(command) => bench::run(command),
         Command::Spec(args) => spec(args),
     };

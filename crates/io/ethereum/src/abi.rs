@@ -521,6 +521,17 @@ sol! {
     interface IEscapeHatchSetup {
         function initialize(Addresses calldata a) external;
     }
+    interface IEnvironmentBridge {
+        event MessageSent(
+            uint32 indexed destination, address indexed token, address indexed from, address to, uint256 amount
+        );
+        error ZeroAddress();
+        error ZeroAmount();
+        error WrongValue(uint256 expected, uint256 given);
+        error UnknownToken(address token);
+        function send(uint32 destination, address token, address to, uint256 amount) external payable;
+        function tokenOf(address token) external view returns (address);
+    }
     interface ITestToken {
         function mint(address to, uint256 amount) external;
     }
