@@ -506,6 +506,27 @@ sol! {
         function isRefunded(uint64 index) external view returns (bool);
     }
 
+    // What the proxies are initialised with.
+    interface IRegistrySetup {
+        function initialize(Addresses calldata a, RegistryConfig calldata c, Registration calldata router) external;
+    }
+
+    interface IHubQueueSetup {
+        function initialize(Addresses calldata a) external;
+    }
+
+    interface IAnchorSetup {
+        function initialize(Addresses calldata a, AnchorConfig calldata c) external;
+    }
+
+    interface IBridgeSetup {
+        function initialize(Addresses calldata a, BridgeConfig calldata c) external;
+    }
+
+    interface IEscapeHatchSetup {
+        function initialize(Addresses calldata a) external;
+    }
+
     interface IOwnable {
         function owner() external view returns (address);
     }

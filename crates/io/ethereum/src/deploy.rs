@@ -8,13 +8,12 @@ use crate::abi::IOwnable;
 use crate::client::Client;
 use crate::create;
 use crate::error::ClientError;
-use crate::transaction::{Signed, Transaction};
-use crate::view::{BlockId, CallRequest, Receipt};
+use crate::sending::{Sending, cost};
+use crate::view::{BlockId, Receipt};
 use alloy_primitives::{Address, B256, Bytes, U256, b256};
 use alloy_sol_types::SolValue;
 use atoll_types::crypto::SigningKey;
 use atoll_types::sha256;
-use std::time::{Duration, Instant};
 
 /// How one contract comes to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -244,151 +243,44 @@ const IMPLEMENTATION_SLOT: B256 =
     b256!("360894a13ba1a3210667c828492db98dca3e2076cc3735a920a3ca505d382bbc");
 const ADMIN_SLOT: B256 = b256!("b53127684a568b3173ae13b9f8a6016e243e63b6e8ee1178d6a717850b5d6103");
 
-/// Sends one transaction after the other and waits for each.
-struct Sending<'a> {
-    client: &'a Client,
-    key: &'a SigningKey,
+/// Waits until no transaction of this key waits for a block: what an earlier run sent may be what
+/// is missing.
+///
+/// # Errors
+/// See [`DeployError`].
+pub fn wait_for_earlier(
+    client: &Client,
+    key: &SigningKey,
     options: DeployOptions,
-    chain_id: u64,
+) -> Result<(), DeployError> {
+    Sending::new(client, key, options)?.settle("earlier transactions").map(|_| ())
 }
 
-impl Sending<'_> {
-    fn at(step: &str) -> impl Fn(ClientError) -> DeployError + '_ {
-        move |error| DeployError::Client { step: step.into(), error }
-    }
-
-    fn exists(&self, step: &str, address: Address) -> Result<bool, DeployError> {
-        let code = self.client.code(address, BlockId::Latest).map_err(Self::at(step))?;
-        Ok(!code.is_empty())
-    }
-
-    /// Waits until nothing of this key waits for a block: what an earlier run sent may be what is
-    /// missing.
-    fn settle(&self, step: &str) -> Result<u64, DeployError> {
-        let started = Instant::now();
-        loop {
-            let account = self.key.address();
-            let nonce = self.client.nonce(account, BlockId::Latest).map_err(Self::at(step))?;
-            let next = self.client.nonce(account, BlockId::Pending).map_err(Self::at(step))?;
-            if next <= nonce {
-                return Ok(nonce);
-            }
-            self.pause(step, started, B256::ZERO)?;
-        }
-    }
-
-    fn pause(&self, step: &str, started: Instant, hash: B256) -> Result<(), DeployError> {
-        let wait_ms = self.options.wait_ms;
-        if started.elapsed() > Duration::from_millis(wait_ms) {
-            return Err(DeployError::Waiting { step: step.into(), hash, wait_ms });
-        }
-        std::thread::sleep(Duration::from_millis(self.options.poll_ms));
-        Ok(())
-    }
-
-    fn call(
-        &self,
-        step: &str,
-        to: Address,
-        value: U256,
-        data: Vec<u8>,
-    ) -> Result<Receipt, DeployError> {
-        let at = Self::at(step);
-        let from = self.key.address();
-        let nonce = self.client.nonce(from, BlockId::Latest).map_err(&at)?;
-        let request = CallRequest { from: Some(from), to: Some(to), value, data };
-        let gas = self.client.estimate_gas(&request).map_err(&at)?;
-        let latest = self.client.block(BlockId::Latest).map_err(&at)?;
-        let base_fee_wei = latest.map_or(0, |block| block.base_fee_wei);
-        let cap_wei = self.options.max_fee_cap_wei;
-        if base_fee_wei > cap_wei {
-            return Err(DeployError::Cap { base_fee_wei, cap_wei });
-        }
-        let tip_wei = self.client.suggested_tip_wei().map_err(&at)?.min(cap_wei);
-        let transaction = Transaction {
-            chain_id: self.chain_id,
-            nonce,
-            tip_wei,
-            max_fee_wei: (base_fee_wei * 2).saturating_add(tip_wei).min(cap_wei),
-            gas_limit: gas + gas / 5,
-            to: Some(to),
-            value,
-            input: request.data,
-        };
-        let (needed, account) = (transaction.cost_max(), from);
-        let balance = self.client.balance(from, BlockId::Latest).map_err(&at)?;
-        if balance < needed {
-            return Err(DeployError::Funds { step: step.into(), account, balance, needed });
-        }
-        let signed = transaction.sign(self.key);
-        self.send(step, &signed)?;
-        self.receipt(step, signed.hash)
-    }
-
-    /// Sends; an answer that is lost is no answer, and the same bytes do no harm twice.
-    fn send(&self, step: &str, signed: &Signed) -> Result<(), DeployError> {
-        let started = Instant::now();
-        loop {
-            match self.client.send(signed) {
-                Ok(()) => return Ok(()),
-                Err(error) if error.is_temporary() => self.pause(step, started, signed.hash)?,
-                Err(error) => {
-                    let known = self.client.transaction(signed.hash).map_err(Self::at(step))?;
-                    return match known {
-                        Some(_) => Ok(()),
-                        None => Err(Self::at(step)(error)),
-                    };
-                }
-            }
-        }
-    }
-
-    fn receipt(&self, step: &str, hash: B256) -> Result<Receipt, DeployError> {
-        let started = Instant::now();
-        loop {
-            match self.client.receipt(hash) {
-                Ok(Some(receipt)) if receipt.success => return Ok(receipt),
-                Ok(Some(_)) => return Err(DeployError::Failed { step: step.into(), hash }),
-                Ok(None) => {}
-                Err(error) if error.is_temporary() => {}
-                Err(error) => return Err(Self::at(step)(error)),
-            }
-            self.pause(step, started, hash)?;
-        }
-    }
-
-    /// The deployer, where a chain does not have it: by its one transaction, whose sender is
-    /// funded first.
-    fn deployer(&self) -> Result<Step, DeployError> {
-        let step = "deterministic deployer";
-        let done = |transaction, gas_used, cost_wei| Step {
-            name: step.into(),
-            address: create::DEPLOYER,
-            transaction,
-            gas_used,
-            cost_wei,
-            skipped: transaction.is_none(),
-        };
-        if self.exists(step, create::DEPLOYER)? {
-            return Ok(done(None, 0, U256::ZERO));
-        }
-        let balance = self.client.balance(create::DEPLOYER_SIGNER, BlockId::Latest);
-        let needed = U256::from(create::DEPLOYER_COST_WEI);
-        let missing = needed.saturating_sub(balance.map_err(Self::at(step))?);
-        let (mut gas_used, mut cost_wei) = (0, missing);
-        if !missing.is_zero() {
-            let receipt = self.call(step, create::DEPLOYER_SIGNER, missing, Vec::new())?;
-            gas_used += receipt.gas_used;
-            cost_wei += cost(&receipt);
-        }
-        let hash = self.client.send_raw(create::DEPLOYER_TRANSACTION).map_err(Self::at(step))?;
-        gas_used += self.receipt(step, hash)?.gas_used;
-        Ok(done(Some(hash), gas_used, cost_wei))
-    }
-}
-
-fn cost(receipt: &Receipt) -> U256 {
-    U256::from(receipt.gas_used) * U256::from(receipt.gas_price_wei)
+/// Sends one call to a contract and waits for its block, as a step of a deployment.
+///
+/// # Errors
+/// See [`DeployError`].
+pub fn call(
+    client: &Client,
+    key: &SigningKey,
+    name: &str,
+    to: Address,
+    value: U256,
+    data: Vec<u8>,
+    options: DeployOptions,
+) -> Result<(Step, Receipt), DeployError> {
+    let sending = Sending::new(client, key, options)?;
+    sending.settle("earlier transactions")?;
+    let receipt = sending.call(name, to, value, data)?;
+    let step = Step {
+        name: name.into(),
+        address: to,
+        transaction: Some(receipt.transaction),
+        gas_used: receipt.gas_used,
+        cost_wei: cost(&receipt) + value,
+        skipped: false,
+    };
+    Ok((step, receipt))
 }
 
 /// Deploys what is missing of a plan, step by step, and tells of each. It can be stopped anywhere
@@ -406,8 +298,7 @@ pub fn deploy(
     if key.address() != plan.owner {
         return Err(DeployError::Owner { owner: plan.owner, key: key.address() });
     }
-    let chain_id = client.chain_id().map_err(Sending::at("chain id"))?;
-    let sending = Sending { client, key, options, chain_id };
+    let sending = Sending::new(client, key, options)?;
     sending.settle("earlier transactions")?;
     let mut steps = vec![sending.deployer()?];
     on_step(&steps[0]);

@@ -52,7 +52,7 @@ fn a_transaction_is_sent_mined_and_found() {
     let signed = transfer.sign(&key);
     assert_eq!(client.receipt(signed.hash), Ok(None));
     assert_eq!(client.send_raw(&signed.raw), Ok(signed.hash));
-    let receipt = client.receipt(signed.hash).unwrap().unwrap();
+    let receipt = anvil.receipt(signed.hash);
     assert!(receipt.success && receipt.gas_used == 21_000);
     let view = client.transaction(signed.hash).unwrap().unwrap();
     assert_eq!((view.from, view.to, view.block), (key.address(), Some(to), Some(receipt.block)));
