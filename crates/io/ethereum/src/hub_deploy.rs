@@ -1,14 +1,14 @@
 //! The whole hub as a deployment plan.
 //!
 //! The Registry, the HubQueue, the Anchor, the Bridge and the EscapeHatch stand behind transparent
-//! proxies whose admin is a timelock, and know one another's addresses from their first moment on:
-//! each is initialised as its proxy is created. Addresses follow from the network's id, the
-//! owner's key and the bytecode, so that two networks share a chain without meeting.
+//! proxies that belong to a timelock. One contract, `Hub`, creates and initialises all five in its
+//! constructor, so that nobody can come in between. Addresses follow from the network's id, the
+//! configuration and the bytecode alone: two networks share a chain without meeting, and their
+//! implementations are the same contracts.
 
 use crate::abi::{
-    Addresses, AnchorConfig, BridgeConfig, IAnchor, IAnchorSetup, IBridge, IBridgeSetup,
-    IEscapeHatch, IEscapeHatchSetup, IHubQueue, IHubQueueSetup, IRegistry, IRegistrySetup,
-    Registration, RegistryConfig,
+    Addresses, AnchorConfig, BridgeConfig, HubSetup, IAnchor, IBridge, IEscapeHatch, IHub,
+    IHubQueue, IRegistry, Implementations, Registration, RegistryConfig,
 };
 use crate::client::Client;
 use crate::deploy::{self, Bytecode, DeployError, DeployOptions, Plan, Step};
@@ -51,6 +51,7 @@ pub struct HubBytecode {
     anchor: Bytecode,
     bridge: Bytecode,
     hatch: Bytecode,
+    hub: Bytecode,
     timelock: Bytecode,
     proxy: Bytecode,
 }
@@ -84,6 +85,7 @@ impl HubBytecode {
             anchor: get("Anchor")?,
             bridge: get("Bridge")?,
             hatch: get("EscapeHatch")?,
+            hub: get("Hub")?,
             timelock: get("TimelockController")?,
             proxy: get("TransparentUpgradeableProxy")?,
         })
@@ -100,11 +102,13 @@ fn bytecode(text: &str) -> Result<Bytecode, String> {
     }
 }
 
-/// A hub that `owner` deploys, with every address, before any of it exists.
+/// A hub with every address, before any of it exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HubPlan {
     /// What is created, in order.
     pub plan: Plan,
+    /// The contract that creates the others and knows where they are.
+    pub hub: Address,
     /// The hub's contracts.
     pub addresses: Addresses,
     router_spec: B256,
@@ -113,58 +117,45 @@ pub struct HubPlan {
 
 impl HubPlan {
     /// Plans a hub.
-    pub fn new(config: &HubConfig, bytecode: &HubBytecode, owner: Address) -> Self {
-        let network = config.anchor.network;
-        let mut plan = Plan::new(owner, sha256(&[b"atoll hub", network.as_slice()]));
-        let registry = plan.shared("Registry implementation", &bytecode.registry);
-        let queue = plan.shared("HubQueue implementation", &bytecode.queue);
-        let anchor = plan.shared("Anchor implementation", &bytecode.anchor);
-        let bridge = plan.shared("Bridge implementation", &bytecode.bridge);
-        let hatch = plan.shared("EscapeHatch implementation", &bytecode.hatch);
-        let a = Addresses {
-            timelock: plan.address_of(0),
-            guardian: config.guardian,
-            registry: plan.address_of(1),
-            queue: plan.address_of(2),
-            anchor: plan.address_of(3),
-            bridge: plan.address_of(4),
-            hatch: plan.address_of(5),
+    pub fn new(config: &HubConfig, bytecode: &HubBytecode) -> Self {
+        let mut plan = Plan::default();
+        // No salt, no arguments: whoever has the same code shares it.
+        let mut shared = |name, bytecode| plan.add(name, B256::ZERO, bytecode, &[]);
+        let i = Implementations {
+            registry: shared("Registry implementation", &bytecode.registry),
+            queue: shared("HubQueue implementation", &bytecode.queue),
+            anchor: shared("Anchor implementation", &bytecode.anchor),
+            bridge: shared("Bridge implementation", &bytecode.bridge),
+            hatch: shared("EscapeHatch implementation", &bytecode.hatch),
         };
+        let salt = sha256(&[b"atoll hub", config.anchor.network.as_slice()]);
         // Nobody stands above the timelock: no admin.
         let (proposers, executors) = (config.proposers.clone(), config.executors.clone());
         let delay_s = U256::from(config.timelock_delay_s);
         let arguments = (delay_s, proposers, executors, Address::ZERO).abi_encode_params();
-        plan.numbered("Timelock", &bytecode.timelock, &arguments);
-        let (c, router) = (config.registry.clone(), config.router.clone());
-        for (name, implementation, call) in [
-            (
-                "Registry",
-                registry,
-                IRegistrySetup::initializeCall { a: a.clone(), c, router }.abi_encode(),
-            ),
-            ("HubQueue", queue, IHubQueueSetup::initializeCall { a: a.clone() }.abi_encode()),
-            (
-                "Anchor",
-                anchor,
-                IAnchorSetup::initializeCall { a: a.clone(), c: config.anchor.clone() }
-                    .abi_encode(),
-            ),
-            (
-                "Bridge",
-                bridge,
-                IBridgeSetup::initializeCall { a: a.clone(), c: config.bridge.clone() }
-                    .abi_encode(),
-            ),
-            ("EscapeHatch", hatch, IEscapeHatchSetup::initializeCall { a: a.clone() }.abi_encode()),
-        ] {
-            plan.proxy(name, &bytecode.proxy, implementation, a.timelock, call);
-        }
-        Self {
-            plan,
-            addresses: a,
-            router_spec: config.router.version.specHash,
-            bond: config.registry.bond,
-        }
+        let timelock = plan.add("Timelock", salt, &bytecode.timelock, &arguments);
+        let guardian = config.guardian;
+        let setup = HubSetup {
+            registry: config.registry.clone(),
+            anchor: config.anchor.clone(),
+            bridge: config.bridge.clone(),
+            router: config.router.clone(),
+        };
+        let arguments = (i.clone(), timelock, guardian, setup).abi_encode_params();
+        let hub = plan.add("Hub", salt, &bytecode.hub, &arguments);
+        let mut proxy =
+            |name, implementation| plan.with_proxy(name, &bytecode.proxy, implementation, timelock);
+        let addresses = Addresses {
+            timelock,
+            guardian,
+            registry: proxy("Registry", i.registry),
+            queue: proxy("HubQueue", i.queue),
+            anchor: proxy("Anchor", i.anchor),
+            bridge: proxy("Bridge", i.bridge),
+            hatch: proxy("EscapeHatch", i.hatch),
+        };
+        let (router_spec, bond) = (config.router.version.specHash, config.registry.bond);
+        Self { plan, hub, addresses, router_spec, bond }
     }
 }
 
@@ -181,6 +172,16 @@ pub fn verify(client: &Client, hub: &HubPlan, at: BlockId) -> Result<(), DeployE
     client.view(a.anchor, &IAnchor::lastCall {}, at).map_err(failed)?;
     client.view(a.queue, &IHubQueue::lengthCall {}, at).map_err(failed)?;
     client.view(a.hatch, &IEscapeHatch::isOpenCall {}, at).map_err(failed)?;
+    let found = client.view(hub.hub, &IHub::addressesCall {}, at).map_err(failed)?;
+    if found != *a {
+        return Err(DeployError::Mismatch {
+            name: "Hub".into(),
+            address: hub.hub,
+            what: "list of contracts",
+            expected: format!("{a:?}"),
+            found: format!("{found:?}"),
+        });
+    }
     let (environment, token) = (0, Address::ZERO);
     let escrow = IBridge::escrowCall { environment, token };
     client.view(a.bridge, &escrow, at).map_err(failed)?;

@@ -106,7 +106,7 @@ fn send(anvil: &Anvil, to: Address, value: u64, data: Vec<u8>) -> atoll_ethereum
 fn a_hub_is_deployed_once_verified_and_paid_into() {
     let Some((anvil, bytecode)) = world(&["--disable-default-create2-deployer"]) else { return };
     let (client, key) = (&anvil.client, account(0));
-    let plan = HubPlan::new(&config(1), &bytecode, key.address());
+    let plan = HubPlan::new(&config(1), &bytecode);
     let steps = deploy(client, &key, &plan.plan, options(), |step| {
         println!(
             "{:28} {} {:>9} gas {:>18} wei",
@@ -118,7 +118,7 @@ fn a_hub_is_deployed_once_verified_and_paid_into() {
     let again = deploy(client, &key, &plan.plan, options(), |_| {}).unwrap();
     assert!(again.iter().all(|step| step.skipped));
     // Another network beside it.
-    let other = HubPlan::new(&config(2), &bytecode, key.address());
+    let other = HubPlan::new(&config(2), &bytecode);
     let steps = deploy(client, &key, &other.plan, options(), |_| {}).unwrap();
     let implementations = steps.iter().filter(|step| step.skipped).count();
     assert_eq!(implementations, 1 + 5, "the deployer and the implementations are shared");
@@ -192,7 +192,7 @@ fn a_hub_is_deployed_once_verified_and_paid_into() {
 fn a_hub_whose_deployment_is_cut_off_again_and_again_is_the_same_hub() {
     let Some((anvil, bytecode)) = world(&[]) else { return };
     let (client, key) = (&anvil.client, account(0));
-    let plan = HubPlan::new(&config(3), &bytecode, key.address());
+    let plan = HubPlan::new(&config(3), &bytecode);
     anvil.automine(false);
     let hasty = DeployOptions { wait_ms: 100, ..options() };
     for run in 0..100 {
@@ -200,7 +200,7 @@ fn a_hub_whose_deployment_is_cut_off_again_and_again_is_the_same_hub() {
             Ok(_) => {
                 verify(client, &plan, BlockId::Latest).unwrap();
                 let nonce = client.nonce(key.address(), BlockId::Latest).unwrap();
-                assert_eq!(nonce, plan.plan.contracts().count() as u64, "one transaction each");
+                assert_eq!(nonce, plan.plan.transactions() as u64, "one transaction each");
                 return;
             }
             Err(DeployError::Waiting { .. }) if run % 2 == 0 => anvil.mine(1),
