@@ -67,6 +67,7 @@ mod engine;
 mod fees;
 mod follower;
 mod halt;
+mod live;
 pub mod port;
 pub mod queue;
 mod retry;
