@@ -110,7 +110,8 @@ impl Config {
             ("log_blocks_max", u(self.log_blocks_max), 1, 1_000_000),
             ("buffer_entries_max", self.buffer_entries_max.into(), 1, 1 << 20),
             ("buffer_bytes_max", self.buffer_bytes_max.into(), 1 << 16, 1 << 30),
-            ("contradictions_max", self.contradictions_max.into(), 1, 1_000),
+            // The first one asks how deep it goes.
+            ("contradictions_max", self.contradictions_max.into(), 2, 1_000),
         ] {
             if value < least || value > most {
                 return Err(ConfigError { what, value, least, most });

@@ -104,10 +104,12 @@ impl<W: Wallet> Engine<W> {
         if self.observe.due(now_ms, &self.config) {
             let id = self.ids.next();
             self.observe.begin(id, now_ms, &self.config);
+            // The newest vouches for those before it; the others show how deep a reorg went.
+            let depth = if self.contradictions == 0 { 1 } else { CHECKED_BLOCKS_MAX };
             actions.push(Action::Observe {
                 id,
                 blocks: (self.follower.unconfirmed().into_iter())
-                    .chain(self.checked_blocks().iter().map(|block| block.number))
+                    .chain(self.checked_blocks().iter().map(|block| block.number).take(depth))
                     .collect(),
                 transactions: (self.view.as_ref())
                     .map_or_else(Vec::new, |view| self.sender.hashes(view)),

@@ -26,6 +26,34 @@
 //! hatch, content that changed: the engine stops that part of itself ([`Halt`] says which and
 //! what to do) and goes on only when told ([`Engine::resume`], [`Engine::rederive`]).
 //!
+//! # Driving it
+//! ```
+//! use atoll_settlement::{Action, Engine, Event, QueueEntry, Wallet};
+//!
+//! /// One turn of the thread that drives an engine; returns when to come back, unless an answer
+//! /// comes before.
+//! fn turn<W: Wallet>(
+//!     engine: &mut Engine<W>,
+//!     now_ms: u64,
+//!     answers: &mut Vec<Event>,
+//!     persist: &mut dyn FnMut(&[u8]) -> std::io::Result<()>,
+//!     request: &mut dyn FnMut(Action),
+//!     take: &mut dyn FnMut(Vec<QueueEntry>),
+//! ) -> std::io::Result<u64> {
+//!     for event in answers.drain(..) {
+//!         engine.on_event(now_ms, event);
+//!     }
+//!     for action in engine.poll(now_ms) {
+//!         match action {
+//!             Action::Persist(bytes) => persist(&bytes)?, // on an error: end the process
+//!             action => request(action), // to a thread that speaks to the hub
+//!         }
+//!     }
+//!     take(engine.next_entries(64, 256 << 10));
+//!     Ok(engine.next_deadline_ms())
+//! }
+//! ```
+//!
 //! # Known limitations
 //! * A node that makes up whole consistent histories is believed: point the hub adapter at a node
 //!   you trust, or at several and compare.
@@ -39,6 +67,7 @@ mod engine;
 mod fees;
 mod follower;
 mod halt;
+mod live;
 pub mod port;
 pub mod queue;
 mod retry;

@@ -6,55 +6,22 @@
 //! persisted first. Only when the nonce is final and the Anchor, at that same block, does not have
 //! the commitment, does it get another nonce.
 
-use crate::checkpoint::{HASHES_MAX, Post};
+use crate::checkpoint::Post;
 use crate::config::Config;
 use crate::fees;
 use crate::halt::Halt;
+use crate::live::{Live, digest};
 use crate::port::{
-    Action, Call, Class, Fees, Next, Observation, Prepared, Purpose, RequestId, Sent,
-    TransactionRequest, Wallet,
+    Action, Class, Fees, Next, Observation, Prepared, Purpose, RequestId, Sent, Wallet,
 };
 use crate::retry::{Ids, Retry};
-use atoll_types::{B256, U256, sha256};
+use atoll_types::B256;
 use std::collections::{BTreeMap, VecDeque};
 
-/// Gas of a plain transfer, with room for chains that charge more for it.
-const FILL_GAS: u64 = 100_000;
 /// Nonces filled at a time.
 const FILLS_MAX: usize = 16;
 /// Commitments whose hashes are remembered beyond those of transactions.
 const KNOWN_MAX: usize = 64;
-
-#[derive(Clone, Debug)]
-pub(crate) struct Live {
-    pub(crate) post: Post,
-    call: Option<Call>,
-    retry: Retry,
-    /// When the last attempt was accepted: our time and the hub's head.
-    sent: Option<(u64, u64)>,
-    /// The next attempt must pay more.
-    raise: bool,
-    mined: bool,
-    reverted: bool,
-    /// Its receipts were asked for.
-    looked: bool,
-}
-
-impl Live {
-    fn new(post: Post, call: Option<Call>) -> Self {
-        let retry = Retry::default();
-        Self {
-            post,
-            call,
-            retry,
-            sent: None,
-            raise: false,
-            mined: false,
-            reverted: false,
-            looked: false,
-        }
-    }
-}
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sender {
@@ -77,11 +44,6 @@ pub(crate) struct Sender {
 pub(crate) struct Outgoing {
     pub(crate) persist: bool,
     pub(crate) actions: Vec<Action>,
-}
-
-fn digest(call: &Call) -> B256 {
-    let value = call.value.to_be_bytes::<32>();
-    sha256(&[call.to.as_slice(), &value, &call.gas_limit.to_be_bytes(), &call.data])
 }
 
 impl Sender {
@@ -454,57 +416,5 @@ impl Sender {
             None => live.retry.deadline_ms(),
         });
         lives.chain(self.asked.map(|_| self.prepare.deadline_ms())).min()
-    }
-}
-
-impl Live {
-    /// The transaction to send now, if any, and whether it is another than was persisted.
-    fn attempt(
-        &mut self,
-        now_ms: u64,
-        view: &Observation,
-        suggested: Fees,
-        first: bool,
-        config: &Config,
-        wallet: &dyn Wallet,
-    ) -> Option<(crate::port::SignedTransaction, bool)> {
-        let late = self.sent.is_none_or(|(at_ms, block)| {
-            now_ms >= at_ms.saturating_add(config.bump_ms)
-                || view.head.number >= block.saturating_add(config.bump_blocks)
-        });
-        if !(late || self.raise) || !self.retry.due(now_ms, config) {
-            return None;
-        }
-        let blank = self.post.withdrawn || self.post.purpose == Purpose::Fill;
-        let call = match &self.call {
-            _ if blank => Call {
-                to: wallet.address(),
-                data: Vec::new(),
-                value: U256::ZERO,
-                gas_limit: FILL_GAS,
-            },
-            Some(call) => call.clone(),
-            None => return None,
-        };
-        let fees = if self.post.hashes.is_empty() {
-            suggested
-        } else if self.raise || (first && self.sent.is_some()) {
-            fees::bump(self.post.fees, suggested, config).unwrap_or(self.post.fees)
-        } else {
-            self.post.fees
-        };
-        let request = TransactionRequest { nonce: self.post.nonce, fees, call };
-        let transaction = wallet.sign(&request);
-        let new = self.post.hashes.last() != Some(&transaction.hash);
-        if new {
-            self.post.hashes.push(transaction.hash);
-            if self.post.hashes.len() > HASHES_MAX {
-                self.post.hashes.remove(0);
-            }
-        }
-        self.post.fees = fees;
-        // Until a node has it, what follows is the same attempt, and pays no more.
-        (self.sent, self.raise) = (None, false);
-        Some((transaction, new))
     }
 }

@@ -506,34 +506,53 @@ sol! {
         function isRefunded(uint64 index) external view returns (bool);
     }
 
-    interface IRegistrySetup {
-        function initialize(Addresses calldata a, RegistryConfig calldata c, Registration calldata router) external;
+    /// Implementations behind the proxies.
+    struct Implementations {
+        address registry;
+        address queue;
+        address anchor;
+        address bridge;
+        address hatch;
     }
-    interface IHubQueueSetup {
-        function initialize(Addresses calldata a) external;
+
+    /// All that a hub is set up with (`HubConfig` in Solidity).
+    struct HubSetup {
+        RegistryConfig registry;
+        AnchorConfig anchor;
+        BridgeConfig bridge;
+        Registration router;
     }
-    interface IAnchorSetup {
-        function initialize(Addresses calldata a, AnchorConfig calldata c) external;
+
+    interface IHub {
+        event Deployed(Addresses addresses);
+        error AddressMismatch(address expected, address deployed);
+        function addresses() external view returns (Addresses memory);
     }
-    interface IBridgeSetup {
-        function initialize(Addresses calldata a, BridgeConfig calldata c) external;
-    }
-    interface IEscapeHatchSetup {
-        function initialize(Addresses calldata a) external;
-    }
+
+    /// Inside an EVM environment, at 0xA701100000000000000000000000000000000001.
     interface IEnvironmentBridge {
-        event MessageSent(
-            uint32 indexed destination, address indexed token, address indexed from, address to, uint256 amount
-        );
+        event MessageSent(uint32 indexed destination, address indexed token, address indexed from, address to, uint256 amount);
+        event TokenCreated(address indexed token, address bridged);
+        error NotSystem(address caller);
         error ZeroAddress();
         error ZeroAmount();
         error WrongValue(uint256 expected, uint256 given);
         error UnknownToken(address token);
+        function SYSTEM() external view returns (address);
         function send(uint32 destination, address token, address to, uint256 amount) external payable;
+        function receiveToken(address token, string calldata name, string calldata symbol, uint8 decimals, address to, uint256 amount) external;
         function tokenOf(address token) external view returns (address);
     }
-    interface ITestToken {
+
+    /// A token of the hub inside an EVM environment; an ERC-20 besides.
+    interface IBridgedToken {
+        error NotBridge(address caller);
+        error AlreadyInitialised();
+        function bridge() external view returns (address);
+        function hubToken() external view returns (address);
+        function initialize(address token, string calldata name_, string calldata symbol_, uint8 decimals_) external;
         function mint(address to, uint256 amount) external;
+        function burn(address from, uint256 amount) external;
     }
 
     interface IOwnable {
@@ -580,6 +599,14 @@ pub fn explain(data: &[u8]) -> String {
         .or_else(|_| {
             IEscapeHatch::IEscapeHatchErrors::abi_decode(data)
                 .map(|e| format!("EscapeHatch: {e:?}"))
+        })
+        .or_else(|_| {
+            IEnvironmentBridge::IEnvironmentBridgeErrors::abi_decode(data)
+                .map(|e| format!("EnvironmentBridge: {e:?}"))
+        })
+        .or_else(|_| {
+            IBridgedToken::IBridgedTokenErrors::abi_decode(data)
+                .map(|e| format!("BridgedToken: {e:?}"))
         })
         .or_else(|_| IERC20::IERC20Errors::abi_decode(data).map(|e| format!("token: {e:?}")));
     named.unwrap_or_else(|_| {

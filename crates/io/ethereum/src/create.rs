@@ -1,10 +1,6 @@
-//! Contracts at addresses that are known before they exist.
-//!
-//! Implementations go through the deterministic deployer that most chains have: the same bytes
-//! have the same address, and two hubs on one chain share them. What a hub has for itself is
-//! created by a factory of its own, at addresses that depend on the factory and a number alone, so
-//! that contracts can be given one another's addresses in their constructors and nobody can call
-//! an initialiser first. The factory obeys its owner only, and takes each number once.
+//! Contracts at addresses that are known before they exist: CREATE2 through the deterministic
+//! deployer that most chains have. The same bytes have the same address on every chain, whoever
+//! sends them, and cannot be created twice.
 
 use alloy_primitives::{Address, B256, address, hex, keccak256};
 
@@ -35,50 +31,6 @@ pub fn create2_address(salt: B256, init_code: &[u8]) -> Address {
     DEPLOYER.create2(salt, keccak256(init_code))
 }
 
-/// The factory's code.
-///
-/// ```text
-/// caller != owner             -> revert
-/// word(calldata, 0) != slot 0 -> revert
-/// slot 0 += 1
-/// create(callvalue, calldata[32..]) == 0 -> revert with its data
-/// return the address
-/// ```
-pub fn factory_code(owner: Address) -> Vec<u8> {
-    [
-        // caller == owner
-        &hex!("3373")[..],
-        owner.as_slice(),
-        &hex!("18603f57"),
-        // the number is the next one; count it
-        &hex!("3d54803d3518603f576001013d55"),
-        // create(callvalue, 0, calldatasize - 32)
-        &hex!("602036038060203d373d34f08015603f57"),
-        // return it
-        &hex!("3d5260203df3"),
-        // 0x3f: revert with what the creation returned
-        &hex!("5b3d600060003e3d6000fd"),
-    ]
-    .concat()
-}
-
-/// What creates the factory.
-pub fn factory_init_code(owner: Address) -> Vec<u8> {
-    [&hex!("604a8060093d393df3")[..], &factory_code(owner)].concat()
-}
-
-/// Where the factory puts its `number`-th contract, from 0.
-pub fn factory_address(factory: Address, number: u64) -> Address {
-    // A contract's nonce begins with 1.
-    factory.create(number + 1)
-}
-
-/// Calldata for the factory: create its `number`-th contract, from 0.
-pub fn factory_call(number: u64, init_code: &[u8]) -> Vec<u8> {
-    let number = B256::from(alloy_primitives::U256::from(number));
-    [number.as_slice(), init_code].concat()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,8 +40,6 @@ mod tests {
         assert_eq!(keccak256(DEPLOYER_TRANSACTION).to_string(), TRANSACTION_HASH);
         assert!(DEPLOYER_TRANSACTION.windows(DEPLOYER_CODE.len()).any(|w| w == DEPLOYER_CODE));
         assert_eq!(DEPLOYER_SIGNER.create(0), DEPLOYER);
-        let code = factory_code(Address::ZERO);
-        assert_eq!((code.len(), code[0x3f]), (0x4a, 0x5b));
     }
 
     const TRANSACTION_HASH: &str =

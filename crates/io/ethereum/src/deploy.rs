@@ -8,34 +8,38 @@ use crate::abi::IOwnable;
 use crate::client::Client;
 use crate::create;
 use crate::error::ClientError;
-use crate::transaction::{Signed, Transaction};
-use crate::view::{BlockId, CallRequest, Receipt};
-use alloy_primitives::{Address, B256, Bytes, U256, b256};
-use alloy_sol_types::SolValue;
+use crate::sending::{Sending, cost};
+use crate::view::{BlockId, Receipt};
+use alloy_primitives::{Address, B256, U256, b256};
 use atoll_types::crypto::SigningKey;
 use atoll_types::sha256;
-use std::time::{Duration, Instant};
+
+/// A proxy that a contract creates in its constructor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Proxy {
+    name: &'static str,
+    address: Address,
+    code: Vec<u8>,
+    implementation: Address,
+    /// Whose its `ProxyAdmin` is.
+    owner: Address,
+}
 
 /// How one contract comes to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Creation {
     name: &'static str,
     address: Address,
-    /// Who is called to create it, and with what.
-    to: Address,
+    /// Calldata for the deterministic deployer.
     data: Vec<u8>,
     /// What its code must look like; zero bytes stand for what its constructor filled in.
     code: Vec<u8>,
-    /// For proxies: what stands behind, and who may change that.
-    proxy: Option<(Address, Address)>,
+    proxies: Vec<Proxy>,
 }
 
-/// Contracts of one owner, with their addresses, in the order in which they are created.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Contracts with their addresses, in the order in which they are created.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    owner: Address,
-    factory: Address,
-    numbered: u64,
     creations: Vec<Creation>,
 }
 
@@ -49,83 +53,54 @@ pub struct Bytecode {
 }
 
 impl Plan {
-    /// Nothing yet but the factory, which obeys `owner` alone and depends on `salt`.
-    pub fn new(owner: Address, salt: B256) -> Self {
-        let factory = create::create2_address(salt, &create::factory_init_code(owner));
-        let mut plan = Self { owner, factory, numbered: 0, creations: Vec::new() };
-        let code = create::factory_code(owner);
-        plan.deterministic("factory", salt, create::factory_init_code(owner), code);
-        plan
-    }
-
-    /// Where the contract with this number will be, from 0: known before it is added.
-    pub fn address_of(&self, number: u64) -> Address {
-        create::factory_address(self.factory, number)
-    }
-
-    fn deterministic(
+    /// Adds a contract, created with these ABI-encoded arguments, and returns its address, which
+    /// depends on all three and nothing else.
+    pub fn add(
         &mut self,
         name: &'static str,
         salt: B256,
-        init_code: Vec<u8>,
-        code: Vec<u8>,
-    ) -> Address {
-        let address = create::create2_address(salt, &init_code);
-        let data = [salt.as_slice(), &init_code].concat();
-        let to = create::DEPLOYER;
-        self.creations.push(Creation { name, address, to, data, code, proxy: None });
-        address
-    }
-
-    /// Adds a contract without state or arguments. The same bytes have the same address on every
-    /// chain, whoever deploys them.
-    pub fn shared(&mut self, name: &'static str, bytecode: &Bytecode) -> Address {
-        let Bytecode { init_code, code } = bytecode.clone();
-        self.deterministic(name, B256::ZERO, init_code, code)
-    }
-
-    /// Adds the next numbered contract, created by the factory with these ABI-encoded arguments.
-    pub fn numbered(
-        &mut self,
-        name: &'static str,
         bytecode: &Bytecode,
         arguments: &[u8],
     ) -> Address {
-        let address = self.address_of(self.numbered);
         let init_code = [&bytecode.init_code, arguments].concat();
-        self.creations.push(Creation {
-            name,
-            address,
-            to: self.factory,
-            data: create::factory_call(self.numbered, &init_code),
-            code: bytecode.code.clone(),
-            proxy: None,
-        });
-        self.numbered += 1;
+        let address = create::create2_address(salt, &init_code);
+        let data = [salt.as_slice(), &init_code].concat();
+        let code = bytecode.code.clone();
+        self.creations.push(Creation { name, address, data, code, proxies: Vec::new() });
         address
     }
 
-    /// Adds the next numbered contract: a transparent proxy before `implementation`, initialised
-    /// with `call` as it is created, whose admin belongs to `owner`.
-    pub fn proxy(
+    /// Says that the contract added last creates, as its next one, a transparent proxy of its own
+    /// before `implementation`, whose admin belongs to `owner`; returns the proxy's address.
+    ///
+    /// # Panics
+    /// Before anything was added.
+    pub fn with_proxy(
         &mut self,
         name: &'static str,
         bytecode: &Bytecode,
         implementation: Address,
         owner: Address,
-        call: Vec<u8>,
     ) -> Address {
-        let arguments = (implementation, owner, Bytes::from(call)).abi_encode_params();
-        let address = self.numbered(name, bytecode, &arguments);
-        if let Some(creation) = self.creations.last_mut() {
-            creation.proxy = Some((implementation, owner));
-        }
+        let creator = self.creations.last_mut().expect("a contract that creates the proxy");
+        // A contract's nonce begins with 1.
+        let address = creator.address.create(creator.proxies.len() as u64 + 1);
+        let code = bytecode.code.clone();
+        creator.proxies.push(Proxy { name, address, code, implementation, owner });
         address
     }
 
     /// Every contract by name and address, in the order of deployment.
     pub fn contracts(&self) -> impl Iterator<Item = (&'static str, Address)> + '_ {
-        self.creations.iter().map(|creation| (creation.name, creation.address))
+        self.creations.iter().flat_map(|creation| {
+            let proxies = creation.proxies.iter().map(|proxy| (proxy.name, proxy.address));
+            std::iter::once((creation.name, creation.address)).chain(proxies)
+        })
+    }
+
+    /// How many transactions it takes, the deterministic deployer's not counted.
+    pub fn transactions(&self) -> usize {
+        self.creations.len()
     }
 }
 
@@ -215,14 +190,6 @@ pub enum DeployError {
         /// The cap.
         cap_wei: u128,
     },
-    /// The plan is another key's.
-    #[error("the plan belongs to {owner}, the key is that of {key}")]
-    Owner {
-        /// Whose plan it is.
-        owner: Address,
-        /// Whose key it is.
-        key: Address,
-    },
     /// What stands on the chain is not what should.
     #[error("{name} at {address}: {what} is {found}, must be {expected}")]
     Mismatch {
@@ -244,151 +211,44 @@ const IMPLEMENTATION_SLOT: B256 =
     b256!("360894a13ba1a3210667c828492db98dca3e2076cc3735a920a3ca505d382bbc");
 const ADMIN_SLOT: B256 = b256!("b53127684a568b3173ae13b9f8a6016e243e63b6e8ee1178d6a717850b5d6103");
 
-/// Sends one transaction after the other and waits for each.
-struct Sending<'a> {
-    client: &'a Client,
-    key: &'a SigningKey,
+/// Waits until no transaction of this key waits for a block: what an earlier run sent may be what
+/// is missing.
+///
+/// # Errors
+/// See [`DeployError`].
+pub fn wait_for_earlier(
+    client: &Client,
+    key: &SigningKey,
     options: DeployOptions,
-    chain_id: u64,
+) -> Result<(), DeployError> {
+    Sending::new(client, key, options)?.settle("earlier transactions").map(|_| ())
 }
 
-impl Sending<'_> {
-    fn at(step: &str) -> impl Fn(ClientError) -> DeployError + '_ {
-        move |error| DeployError::Client { step: step.into(), error }
-    }
-
-    fn exists(&self, step: &str, address: Address) -> Result<bool, DeployError> {
-        let code = self.client.code(address, BlockId::Latest).map_err(Self::at(step))?;
-        Ok(!code.is_empty())
-    }
-
-    /// Waits until nothing of this key waits for a block: what an earlier run sent may be what is
-    /// missing.
-    fn settle(&self, step: &str) -> Result<u64, DeployError> {
-        let started = Instant::now();
-        loop {
-            let account = self.key.address();
-            let nonce = self.client.nonce(account, BlockId::Latest).map_err(Self::at(step))?;
-            let next = self.client.nonce(account, BlockId::Pending).map_err(Self::at(step))?;
-            if next <= nonce {
-                return Ok(nonce);
-            }
-            self.pause(step, started, B256::ZERO)?;
-        }
-    }
-
-    fn pause(&self, step: &str, started: Instant, hash: B256) -> Result<(), DeployError> {
-        let wait_ms = self.options.wait_ms;
-        if started.elapsed() > Duration::from_millis(wait_ms) {
-            return Err(DeployError::Waiting { step: step.into(), hash, wait_ms });
-        }
-        std::thread::sleep(Duration::from_millis(self.options.poll_ms));
-        Ok(())
-    }
-
-    fn call(
-        &self,
-        step: &str,
-        to: Address,
-        value: U256,
-        data: Vec<u8>,
-    ) -> Result<Receipt, DeployError> {
-        let at = Self::at(step);
-        let from = self.key.address();
-        let nonce = self.client.nonce(from, BlockId::Latest).map_err(&at)?;
-        let request = CallRequest { from: Some(from), to: Some(to), value, data };
-        let gas = self.client.estimate_gas(&request).map_err(&at)?;
-        let latest = self.client.block(BlockId::Latest).map_err(&at)?;
-        let base_fee_wei = latest.map_or(0, |block| block.base_fee_wei);
-        let cap_wei = self.options.max_fee_cap_wei;
-        if base_fee_wei > cap_wei {
-            return Err(DeployError::Cap { base_fee_wei, cap_wei });
-        }
-        let tip_wei = self.client.suggested_tip_wei().map_err(&at)?.min(cap_wei);
-        let transaction = Transaction {
-            chain_id: self.chain_id,
-            nonce,
-            tip_wei,
-            max_fee_wei: (base_fee_wei * 2).saturating_add(tip_wei).min(cap_wei),
-            gas_limit: gas + gas / 5,
-            to: Some(to),
-            value,
-            input: request.data,
-        };
-        let (needed, account) = (transaction.cost_max(), from);
-        let balance = self.client.balance(from, BlockId::Latest).map_err(&at)?;
-        if balance < needed {
-            return Err(DeployError::Funds { step: step.into(), account, balance, needed });
-        }
-        let signed = transaction.sign(self.key);
-        self.send(step, &signed)?;
-        self.receipt(step, signed.hash)
-    }
-
-    /// Sends; an answer that is lost is no answer, and the same bytes do no harm twice.
-    fn send(&self, step: &str, signed: &Signed) -> Result<(), DeployError> {
-        let started = Instant::now();
-        loop {
-            match self.client.send(signed) {
-                Ok(()) => return Ok(()),
-                Err(error) if error.is_temporary() => self.pause(step, started, signed.hash)?,
-                Err(error) => {
-                    let known = self.client.transaction(signed.hash).map_err(Self::at(step))?;
-                    return match known {
-                        Some(_) => Ok(()),
-                        None => Err(Self::at(step)(error)),
-                    };
-                }
-            }
-        }
-    }
-
-    fn receipt(&self, step: &str, hash: B256) -> Result<Receipt, DeployError> {
-        let started = Instant::now();
-        loop {
-            match self.client.receipt(hash) {
-                Ok(Some(receipt)) if receipt.success => return Ok(receipt),
-                Ok(Some(_)) => return Err(DeployError::Failed { step: step.into(), hash }),
-                Ok(None) => {}
-                Err(error) if error.is_temporary() => {}
-                Err(error) => return Err(Self::at(step)(error)),
-            }
-            self.pause(step, started, hash)?;
-        }
-    }
-
-    /// The deployer, where a chain does not have it: by its one transaction, whose sender is
-    /// funded first.
-    fn deployer(&self) -> Result<Step, DeployError> {
-        let step = "deterministic deployer";
-        let done = |transaction, gas_used, cost_wei| Step {
-            name: step.into(),
-            address: create::DEPLOYER,
-            transaction,
-            gas_used,
-            cost_wei,
-            skipped: transaction.is_none(),
-        };
-        if self.exists(step, create::DEPLOYER)? {
-            return Ok(done(None, 0, U256::ZERO));
-        }
-        let balance = self.client.balance(create::DEPLOYER_SIGNER, BlockId::Latest);
-        let needed = U256::from(create::DEPLOYER_COST_WEI);
-        let missing = needed.saturating_sub(balance.map_err(Self::at(step))?);
-        let (mut gas_used, mut cost_wei) = (0, missing);
-        if !missing.is_zero() {
-            let receipt = self.call(step, create::DEPLOYER_SIGNER, missing, Vec::new())?;
-            gas_used += receipt.gas_used;
-            cost_wei += cost(&receipt);
-        }
-        let hash = self.client.send_raw(create::DEPLOYER_TRANSACTION).map_err(Self::at(step))?;
-        gas_used += self.receipt(step, hash)?.gas_used;
-        Ok(done(Some(hash), gas_used, cost_wei))
-    }
-}
-
-fn cost(receipt: &Receipt) -> U256 {
-    U256::from(receipt.gas_used) * U256::from(receipt.gas_price_wei)
+/// Sends one call to a contract and waits for its block, as a step of a deployment.
+///
+/// # Errors
+/// See [`DeployError`].
+pub fn call(
+    client: &Client,
+    key: &SigningKey,
+    name: &str,
+    to: Address,
+    value: U256,
+    data: Vec<u8>,
+    options: DeployOptions,
+) -> Result<(Step, Receipt), DeployError> {
+    let sending = Sending::new(client, key, options)?;
+    sending.settle("earlier transactions")?;
+    let receipt = sending.call(name, to, value, data)?;
+    let step = Step {
+        name: name.into(),
+        address: to,
+        transaction: Some(receipt.transaction),
+        gas_used: receipt.gas_used,
+        cost_wei: cost(&receipt) + value,
+        skipped: false,
+    };
+    Ok((step, receipt))
 }
 
 /// Deploys what is missing of a plan, step by step, and tells of each. It can be stopped anywhere
@@ -403,11 +263,7 @@ pub fn deploy(
     options: DeployOptions,
     mut on_step: impl FnMut(&Step),
 ) -> Result<Vec<Step>, DeployError> {
-    if key.address() != plan.owner {
-        return Err(DeployError::Owner { owner: plan.owner, key: key.address() });
-    }
-    let chain_id = client.chain_id().map_err(Sending::at("chain id"))?;
-    let sending = Sending { client, key, options, chain_id };
+    let sending = Sending::new(client, key, options)?;
     sending.settle("earlier transactions")?;
     let mut steps = vec![sending.deployer()?];
     on_step(&steps[0]);
@@ -422,7 +278,7 @@ pub fn deploy(
         };
         if !sending.exists(creation.name, creation.address)? {
             let data = creation.data.clone();
-            let receipt = sending.call(creation.name, creation.to, U256::ZERO, data)?;
+            let receipt = sending.call(creation.name, create::DEPLOYER, U256::ZERO, data)?;
             step.transaction = Some(receipt.transaction);
             step.gas_used = receipt.gas_used;
             step.cost_wei = cost(&receipt);
@@ -458,31 +314,44 @@ pub fn send_call(
 /// [`DeployError::Mismatch`] with the first difference.
 pub fn verify(client: &Client, plan: &Plan, at: BlockId) -> Result<(), DeployError> {
     for creation in &plan.creations {
-        let (name, address) = (creation.name, creation.address);
-        let differs = |what, expected: String, found: String| {
-            let name = name.into();
-            Err(DeployError::Mismatch { name, address, what, expected, found })
-        };
-        let failed = Sending::at(name);
-        let code = client.code(address, at).map_err(&failed)?;
-        let same = code.len() == creation.code.len()
-            && creation.code.iter().zip(&code).all(|(ours, there)| *ours == 0 || ours == there);
-        if !same {
-            let shown = |code: &[u8]| format!("{} bytes, {}", code.len(), sha256(&[code]));
-            return differs("code", shown(&creation.code), shown(&code));
-        }
-        let Some((implementation, upgrader)) = creation.proxy else { continue };
-        let slot = |slot: B256| client.storage(address, slot.into(), at).map_err(&failed);
-        let found = Address::from_word(slot(IMPLEMENTATION_SLOT)?);
-        if found != implementation {
-            return differs("implementation", implementation.to_string(), found.to_string());
-        }
-        let admin = Address::from_word(slot(ADMIN_SLOT)?);
-        let call = IOwnable::ownerCall {};
-        let owner = client.view(admin, &call, at).map_err(&failed)?;
-        if owner != upgrader {
-            return differs("owner", upgrader.to_string(), owner.to_string());
+        verify_code(client, creation.name, creation.address, &creation.code, at)?;
+        for proxy in &creation.proxies {
+            let Proxy { name, address, .. } = *proxy;
+            verify_code(client, name, address, &proxy.code, at)?;
+            let failed = Sending::at(name);
+            let slot = |slot: B256| client.storage(address, slot.into(), at).map_err(&failed);
+            let implementation = Address::from_word(slot(IMPLEMENTATION_SLOT)?);
+            let admin = Address::from_word(slot(ADMIN_SLOT)?);
+            let owner = client.view(admin, &IOwnable::ownerCall {}, at).map_err(&failed)?;
+            for (what, expected, found) in [
+                ("implementation", proxy.implementation, implementation),
+                ("owner", proxy.owner, owner),
+            ] {
+                if expected != found {
+                    let (expected, found) = (expected.to_string(), found.to_string());
+                    let name = name.into();
+                    return Err(DeployError::Mismatch { name, address, what, expected, found });
+                }
+            }
         }
     }
     Ok(())
+}
+
+fn verify_code(
+    client: &Client,
+    name: &str,
+    address: Address,
+    ours: &[u8],
+    at: BlockId,
+) -> Result<(), DeployError> {
+    let there = client.code(address, at).map_err(Sending::at(name))?;
+    let same = ours.len() == there.len()
+        && ours.iter().zip(&there).all(|(ours, there)| *ours == 0 || ours == there);
+    if same {
+        return Ok(());
+    }
+    let shown = |code: &[u8]| format!("{} bytes, {}", code.len(), sha256(&[code]));
+    let (expected, found) = (shown(ours), shown(&there));
+    Err(DeployError::Mismatch { name: name.into(), address, what: "code", expected, found })
 }

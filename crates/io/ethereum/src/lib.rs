@@ -14,7 +14,9 @@ pub mod create;
 pub mod deploy;
 mod error;
 pub mod hub;
+pub mod hub_deploy;
 mod json;
+mod sending;
 mod transaction;
 mod view;
 

@@ -4,7 +4,7 @@ mod common;
 
 use alloy_primitives::hex;
 use atoll_ethereum::deploy::{Bytecode, DeployError, DeployOptions, Plan, Step, deploy, verify};
-use atoll_ethereum::{BlockId, CallRequest, ClientError, SendRefusal, Transaction, create};
+use atoll_ethereum::{BlockId, CallRequest, SendRefusal, Transaction, create};
 use atoll_types::{Address, B256, U256};
 use common::*;
 
@@ -16,12 +16,10 @@ fn bytecode(answer: u8) -> Bytecode {
 }
 
 fn plan(salt: u8) -> Plan {
-    let mut plan = Plan::new(account(0).address(), B256::repeat_byte(salt));
-    plan.shared("shared", &bytecode(1));
-    let third = plan.address_of(2);
-    plan.numbered("first", &bytecode(2), third.into_word().as_slice());
-    plan.numbered("second", &bytecode(3), &[]);
-    assert_eq!(plan.numbered("third", &bytecode(4), &[]), third);
+    let mut plan = Plan::default();
+    plan.add("shared", B256::ZERO, &bytecode(1), &[]);
+    let first = plan.add("first", B256::repeat_byte(salt), &bytecode(2), &[]);
+    plan.add("second", B256::repeat_byte(salt), &bytecode(3), first.into_word().as_slice());
     plan
 }
 
@@ -52,7 +50,7 @@ fn a_transaction_is_sent_mined_and_found() {
     let signed = transfer.sign(&key);
     assert_eq!(client.receipt(signed.hash), Ok(None));
     assert_eq!(client.send_raw(&signed.raw), Ok(signed.hash));
-    let receipt = client.receipt(signed.hash).unwrap().unwrap();
+    let receipt = anvil.receipt(signed.hash);
     assert!(receipt.success && receipt.gas_used == 21_000);
     let view = client.transaction(signed.hash).unwrap().unwrap();
     assert_eq!((view.from, view.to, view.block), (key.address(), Some(to), Some(receipt.block)));
@@ -95,15 +93,16 @@ fn a_deployment_is_done_once_and_verified() {
     assert!(first.iter().all(|step| step.gas_used > 0 && step.cost_wei > U256::ZERO));
     assert_eq!(client.code(create::DEPLOYER, BlockId::Latest).unwrap(), create::DEPLOYER_CODE);
     verify(client, &plan, BlockId::Latest).unwrap();
-    let answer = client.call(&CallRequest::read(plan.address_of(2), Vec::new()), BlockId::Latest);
-    assert_eq!(answer.unwrap().last(), Some(&4));
+    let second = plan.contracts().last().unwrap().1;
+    let answer = client.call(&CallRequest::read(second, Vec::new()), BlockId::Latest);
+    assert_eq!(answer.unwrap().last(), Some(&3));
 
     let again = deploy(client, &key, &plan, options(), |_| {}).unwrap();
     assert!(skipped(&again).iter().all(|skipped| *skipped));
     // Another network on the same chain: what has no state is shared, the rest is its own.
     let other = self::plan(2);
     let steps = deploy(client, &key, &other, options(), |_| {}).unwrap();
-    assert_eq!(skipped(&steps), [true, false, true, false, false, false]);
+    assert_eq!(skipped(&steps), [true, true, false, false]);
     verify(client, &other, BlockId::Latest).unwrap();
     verify(client, &plan, BlockId::Latest).unwrap();
 }
@@ -133,36 +132,5 @@ fn a_deployment_that_was_cut_off_goes_on_and_sends_nothing_twice() {
     }
     verify(client, &plan, BlockId::Latest).unwrap();
     let nonce = client.nonce(key.address(), BlockId::Latest).unwrap();
-    assert_eq!(nonce, plan.contracts().count() as u64, "one transaction each");
-}
-
-#[test]
-fn the_factory_obeys_its_owner_and_takes_each_number_once() {
-    let Some(anvil) = Anvil::start(&[]) else { return };
-    let client = &anvil.client;
-    let plan = plan(1);
-    deploy(client, &account(0), &plan, options(), |_| {}).unwrap();
-    let factory = plan.contracts().next().unwrap().1;
-    let create = |from: Address, number: u64, init_code: &[u8]| {
-        let data = create::factory_call(number, init_code);
-        let call = CallRequest { from: Some(from), to: Some(factory), value: U256::ZERO, data };
-        client.call(&call, BlockId::Latest)
-    };
-    let (owner, init_code) = (account(0).address(), bytecode(9).init_code);
-    let created = create(owner, 3, &init_code).unwrap();
-    assert_eq!(Address::from_word(B256::from_slice(&created)), plan.address_of(3));
-    assert!(create(account(1).address(), 3, &init_code).is_err(), "a stranger");
-    assert!(create(owner, 2, &init_code).is_err(), "a number that is taken");
-    assert!(create(owner, 4, &init_code).is_err(), "a number that is not next");
-    // revert with four bytes
-    let failing = create(owner, 3, &hex!("63deadbeef6000526004601cfd"));
-    let error = failing.unwrap_err();
-    assert_eq!(error.revert_data(), Some(&hex!("deadbeef")[..]), "{error}");
-    let wrong = deploy(client, &account(1), &plan, options(), |_| {});
-    assert!(matches!(wrong, Err(DeployError::Owner { .. })));
-    let none = client.call(
-        &CallRequest { from: Some(owner), to: None, value: U256::ZERO, data: hex!("fe").to_vec() },
-        BlockId::Latest,
-    );
-    assert!(matches!(none, Err(ClientError::Rpc { .. })));
+    assert_eq!(nonce, plan.transactions() as u64, "one transaction each");
 }

@@ -1,11 +1,13 @@
 //! A real node: anvil, if `ATOLL_ANVIL` names its binary.
 #![allow(dead_code, unreachable_pub)]
 
-use atoll_ethereum::{Client, Limits};
+use atoll_ethereum::{Client, Limits, Receipt};
+use atoll_types::B256;
 use atoll_types::crypto::SigningKey;
 use serde_json::json;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 pub struct Anvil {
     process: Child,
@@ -47,6 +49,17 @@ impl Anvil {
 
     pub fn automine(&self, on: bool) {
         self.client.request("evm_setAutomine", json!([on])).unwrap();
+    }
+
+    /// The receipt of a transaction; anvil mines soon, not at once.
+    pub fn receipt(&self, transaction: B256) -> Receipt {
+        for _ in 0..500 {
+            if let Some(receipt) = self.client.receipt(transaction).unwrap() {
+                return receipt;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("{transaction} was not mined");
     }
 
     pub fn mine(&self, blocks: u64) {
