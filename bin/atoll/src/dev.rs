@@ -167,7 +167,7 @@ pub(crate) async fn boot(
         sequencer: SigningKey::from_label("sequencer"),
         operator: SigningKey::from_label("operator"),
     };
-    let settlement = match args.hub {
+    let mut settlement = match args.hub {
         HubChoice::None => None,
         _ => Some(tokio::task::block_in_place(|| Service::start(&shared, data_dir, &keys()))?),
     };
@@ -186,6 +186,13 @@ pub(crate) async fn boot(
     let serving = tokio::spawn(gateway.serve(async move {
         let _ = gateway_stop.wait_for(|stop| *stop).await;
     }));
+    if let Some(settlement) = &mut settlement {
+        let local = match address.ip().is_unspecified() {
+            true => SocketAddr::new(std::net::Ipv4Addr::LOCALHOST.into(), address.port()),
+            false => address,
+        };
+        settlement.settle(format!("http://{local}/hub"), true, keys())?;
+    }
     let hub = hub.map(|hub| hub.node);
     Ok(Network { node, shared, address, start_slot, hub, settlement, stop, stopped, serving })
 }

@@ -12,7 +12,7 @@ use atoll_executor::spec::{NAME_BYTES_MAX, Ordering, VmSpec};
 use atoll_types::crypto::SigningKey;
 use atoll_types::hub::ROUTER;
 use atoll_types::{Address, EnvironmentId, NetworkId, U256};
-use atoll_vm::evm::{BaseFee, EvmSpec, GenesisAccount, Hardfork};
+use atoll_vm::evm::{BaseFee, BridgedToken, EvmBridge, EvmSpec, GenesisAccount, Hardfork};
 use atoll_vm::exchange::{ExchangeVmSpec, GenesisBalance, HubAsset};
 use atoll_vm::router::{Funding, RoutedEnvironment, RouterSpec};
 use serde::Deserialize;
@@ -137,6 +137,24 @@ struct EvmTable {
     block_gas_limit: u64,
     base_fee: BaseFeeTable,
     fee_recipient: String,
+    bridge: Option<BridgeTable>,
+}
+
+/// How money comes into an EVM environment and leaves it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BridgeTable {
+    #[serde(default)]
+    tokens: Vec<BridgedTokenTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BridgedTokenTable {
+    hub_token: String,
+    name: String,
+    symbol: String,
+    decimals: u8,
 }
 
 #[derive(Deserialize)]
@@ -216,15 +234,11 @@ fn account(key: &str, text: &str) -> Result<Address> {
     text.parse().map_err(|_| wrong(key, text, expected))
 }
 
-/// The address on the hub of a development network's token.
-pub(crate) fn development_token(name: &str) -> Address {
-    SigningKey::from_label(&format!("token-{name}")).address()
-}
-
 /// A token of the hub.
 fn token(key: &str, text: &str) -> Result<Address> {
     if let Some(name) = text.strip_prefix(DEVELOPMENT) {
-        return Ok(development_token(name));
+        return crate::hub::artifacts::development_token(name)
+            .map_err(|error| wrong(key, text, &format!("a token that exists: {error:#}")));
     }
     let expected = "a token's address of 40 hex digits with 0x (all zeros for the hub's native \
                     currency), or development:NAME";
@@ -453,11 +467,26 @@ fn evm(table: &EvmTable, genesis: &[GenesisTable]) -> Result<EvmSpec> {
             }
         },
         fee_recipient: account("evm.fee_recipient", &table.fee_recipient)?,
-        bridge: None,
+        bridge: table.bridge.as_ref().map(bridge).transpose()?,
         genesis: list,
     };
     spec.validate().map_err(|error| anyhow!("evm.{error}"))?;
     Ok(spec)
+}
+
+fn bridge(table: &BridgeTable) -> Result<EvmBridge> {
+    let tokens = table.tokens.iter().enumerate().map(|(at, listed)| {
+        Ok(BridgedToken {
+            token: token(&format!("evm.bridge.tokens[{at}].hub_token"), &listed.hub_token)?,
+            name: listed.name.clone(),
+            symbol: listed.symbol.clone(),
+            decimals: listed.decimals,
+        })
+    });
+    Ok(EvmBridge {
+        code: crate::hub::artifacts::environment_bridge()?.into(),
+        tokens: tokens.collect::<Result<_>>()?,
+    })
 }
 
 fn parse_inner(text: &str) -> Result<EnvironmentSpec> {
@@ -592,6 +621,33 @@ pub(crate) fn hub_tokens(spec: &EnvironmentSpec) -> Vec<(Address, U256)> {
             Some(bridge) => {
                 let tokens = bridge.tokens.iter().map(|token| (token.token, U256::from(1)));
                 [(Address::ZERO, U256::from(1))].into_iter().chain(tokens).collect()
+            }
+        },
+        VmSpec::Router(_) => Vec::new(),
+    }
+}
+
+/// The same for people: symbol, address on the hub, decimals there, smallest amount.
+pub(crate) fn hub_token_names(spec: &EnvironmentSpec) -> Vec<(String, Address, u32, U256)> {
+    match &spec.vm {
+        VmSpec::Exchange(exchange) => {
+            let assets = &exchange.exchange.spec().assets;
+            let listed = exchange.hub_assets.iter().filter_map(|hub| {
+                let asset = assets.get(usize::from(hub.asset.0))?;
+                let decimals = u32::from(asset.decimals) + hub.unit.ilog10();
+                Some((asset.symbol.clone(), hub.token, decimals, U256::from(hub.unit)))
+            });
+            listed.collect()
+        }
+        VmSpec::Evm(evm) => match &evm.bridge {
+            None => Vec::new(),
+            Some(bridge) => {
+                let one = U256::from(1);
+                let native = (evm.symbol.clone(), Address::ZERO, NATIVE_DECIMALS, one);
+                let tokens = bridge.tokens.iter().map(|token| {
+                    (token.symbol.clone(), token.token, u32::from(token.decimals), one)
+                });
+                [native].into_iter().chain(tokens).collect()
             }
         },
         VmSpec::Router(_) => Vec::new(),

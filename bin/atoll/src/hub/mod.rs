@@ -1,7 +1,9 @@
 //! The settlement hub: the chain that Atoll's contracts run on, and the node's side of it.
 
+pub(crate) mod artifacts;
 pub(crate) mod assemble;
 pub(crate) mod calls;
+pub(crate) mod deployment;
 pub(crate) mod embedded;
 pub(crate) mod published;
 pub(crate) mod publisher;

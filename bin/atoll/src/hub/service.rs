@@ -1,5 +1,6 @@
 //! What a node runs to settle: the publisher, and the engine's thread once the hub can be reached.
 
+use super::deployment::{self, Terms};
 use super::published::PublishedStore;
 use super::publisher::{Publisher, commitment_slots};
 use super::queries::{Inner, SettlementAdapter};
@@ -7,6 +8,7 @@ use super::settler::Settler;
 use super::spans::SpanStore;
 use super::view::HubView;
 use crate::node::{Shared, genesis_state, host};
+use crate::specs;
 use anyhow::{Context, Result};
 use atoll_executor::EnvironmentSpec;
 use atoll_settlement::Config;
@@ -93,6 +95,15 @@ impl Service {
             genesis_roots: genesis_roots.clone(),
             keep_slots: KEEP_SLOTS,
         };
+        let tokens = specs.iter().flat_map(|spec| {
+            specs::hub_token_names(spec).into_iter().map(|(symbol, token, decimals, unit)| {
+                json!({
+                    "environment": spec.id.0, "symbol": symbol, "token": token.to_string(),
+                    "decimals": decimals, "unit": unit.to_string(),
+                })
+            })
+        });
+        view.note("tokens", tokens.collect());
         view.note("commitment_slots", json!(publisher.commitment_slots));
         let stopped = Arc::new(AtomicBool::new(false));
         let (stop, seen) = (stopped.clone(), view.clone());
@@ -116,6 +127,60 @@ impl Service {
     /// For the gateway.
     pub(crate) fn adapter(&self) -> Arc<SettlementAdapter> {
         Arc::new(SettlementAdapter { inner: self.inner.clone() })
+    }
+
+    /// Begins to settle on the chain at `url`, deploying the contracts first where `deploys`.
+    pub(crate) fn settle(&mut self, url: String, deploys: bool, keys: Keys) -> Result<()> {
+        let Some(ready) = self.ready.take() else { return Ok(()) };
+        let (inner, stopped) = (self.inner.clone(), self.stopped.clone());
+        let checkpoint = self.folder.join("engine.checkpoint");
+        let genesis_roots = self.genesis_roots.clone();
+        inner.view.note("rpc_url", json!(url));
+        let thread = std::thread::Builder::new().name("settlement".into());
+        self.threads.push(thread.spawn(move || {
+            let shared = inner.shared.clone();
+            let specs: Vec<EnvironmentSpec> =
+                shared.environments.iter().map(|h| h.environment().spec().clone()).collect();
+            let plan = deployment::Wanted {
+                network: shared.network,
+                sequencer: keys.sequencer.address(),
+                specs,
+                genesis_roots,
+                terms: Terms::DEVELOPMENT,
+            };
+            let hub = loop {
+                if stopped.load(Relaxed) {
+                    return;
+                }
+                match deployment::reach(&url, &plan, &keys.operator, deploys, &inner.view) {
+                    Ok(hub) => break hub,
+                    Err(error) => {
+                        inner.view.note("problem", json!(format!("{error:#}")));
+                        tracing::warn!("the hub cannot be used yet: {error:#}");
+                        std::thread::sleep(RETRY);
+                    }
+                }
+            };
+            inner.view.note("problem", serde_json::Value::Null);
+            let settler = Settler {
+                hub,
+                shared,
+                store: inner.store.clone(),
+                view: inner.view.clone(),
+                checkpoint,
+                config: Config {
+                    observe_interval_ms: 300,
+                    retry_ms_min: 100,
+                    retry_ms_max: 5_000,
+                    ..Config::default()
+                },
+            };
+            if let Err(error) = settler.run(&stopped, &ready) {
+                tracing::error!("settlement has stopped: {error:#}");
+                inner.view.note("settlement_halted", json!(format!("{error:#}")));
+            }
+        })?);
+        Ok(())
     }
 
     /// Whether the hub's contracts are there and environments registered.

@@ -5,7 +5,7 @@ use alloy_sol_types::SolCall;
 use anyhow::{Context, Result, bail};
 use atoll_ethereum::BlockId;
 use atoll_ethereum::abi::{IBridge, IERC20, IEnvironmentBridge, ITestToken};
-use atoll_ethereum::deploy::send_call;
+use atoll_ethereum::deploy::call as send;
 use atoll_exchange::Wallet;
 use atoll_types::crypto::SigningKey;
 use atoll_types::{Address, B256, Encode, EnvironmentId, U256};
@@ -121,7 +121,7 @@ impl Session {
         value: U256,
         data: Vec<u8>,
     ) -> Result<Sent> {
-        let receipt = send_call(&self.hub, key, step, (to, value, data), options())?;
+        let (_, receipt) = send(&self.hub, key, step, to, value, data, options())?;
         Ok(Sent { hash: receipt.transaction, gas_used: receipt.gas_used })
     }
 
@@ -147,8 +147,7 @@ impl Session {
             let token = token.token;
             (U256::ZERO, IBridge::depositCall { environment: id, token, to, amount }.abi_encode())
         };
-        let options = options();
-        let receipt = send_call(&self.hub, &self.key, "deposit", (bridge, value, data), options)?;
+        let (_, receipt) = send(&self.hub, &self.key, "deposit", bridge, value, data, options())?;
         let log = receipt.logs.iter().find(|log| log.address == self.contracts.queue);
         let log = log.context("the deposit's transaction left nothing in the queue")?;
         let entry = atoll_ethereum::hub::Enqueued::from_log(log).map_err(anyhow::Error::msg)?;
@@ -204,8 +203,10 @@ impl Session {
                     to,
                     amount,
                 };
-                let call = (BRIDGE_ADDRESS, value, call.abi_encode());
-                Ok(send_call(&evm, &self.key, "send", call, options())?.transaction)
+                let data = call.abi_encode();
+                let (_, receipt) =
+                    send(&evm, &self.key, "send", BRIDGE_ADDRESS, value, data, options())?;
+                Ok(receipt.transaction)
             }
             kind => bail!("sending from an environment of kind {kind} is not known here"),
         }

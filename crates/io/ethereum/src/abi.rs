@@ -530,6 +530,10 @@ sol! {
     }
 
     /// Inside an EVM environment, at 0xA701100000000000000000000000000000000001.
+    interface ITestToken {
+        function mint(address to, uint256 amount) external;
+    }
+
     interface IEnvironmentBridge {
         event MessageSent(uint32 indexed destination, address indexed token, address indexed from, address to, uint256 amount);
         event TokenCreated(address indexed token, address bridged);

@@ -290,24 +290,6 @@ pub fn deploy(
     Ok(steps)
 }
 
-/// Sends one call from `key` and waits for its block: what a person or a test does by hand. Fees
-/// and gas are estimated; `step` names it in errors.
-///
-/// # Errors
-/// See [`DeployError`]; a call that would revert is not sent.
-pub fn send_call(
-    client: &Client,
-    key: &SigningKey,
-    step: &str,
-    (to, value, data): (Address, U256, Vec<u8>),
-    options: DeployOptions,
-) -> Result<Receipt, DeployError> {
-    let chain_id = client.chain_id().map_err(Sending::at(step))?;
-    let sending = Sending { client, key, options, chain_id };
-    sending.settle(step)?;
-    sending.call(step, to, value, data)
-}
-
 /// Compares everything that stands on the chain with what should.
 ///
 /// # Errors

@@ -92,7 +92,11 @@ impl HubBytecode {
     }
 }
 
-fn bytecode(text: &str) -> Result<Bytecode, String> {
+/// Reads one artifact of the compiler.
+///
+/// # Errors
+/// A sentence that says what is wrong with it.
+pub fn bytecode(text: &str) -> Result<Bytecode, String> {
     let artifact: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let part = |name| json::bytes(json::member(&artifact, name)?, name);
     let bytecode = Bytecode { init_code: part("bytecode")?, code: part("deployedBytecode")? };
