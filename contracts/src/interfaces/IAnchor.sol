@@ -11,9 +11,10 @@ interface IAnchor {
         bytes32 indexed hash,
         Commitment commitment,
         bytes32 statementsRoot,
-        bytes32 transfersHash,
-        bool derived
+        bytes32 transfersHash
     );
+    /// @notice The commitment was anchored without the sequencer.
+    event AnchoredDerived(uint64 indexed number, address indexed by, uint256 bond);
     /// @notice The net transfers of a commitment that has any: `settle` and `unwind` ask for them.
     event Transfers(uint64 indexed number, NetTransfer[] transfers);
     /// @notice The commitment is final and its withdrawals can be claimed.
@@ -107,11 +108,13 @@ interface IAnchor {
     error FormerSequencer(address sequencer);
     error BadCommittee();
 
-    /// @notice Accepts the next commitment, signed by the sequencer. Anyone may carry it.
+    /// @notice Accepts the next commitment. Signed by the sequencer, anyone may carry it. Without a
+    /// signature it is accepted from anyone after silence, for the derived bond, and then without a
+    /// certificate too if there is no data (slots of hub entries alone).
     /// @param c The commitment.
     /// @param s One statement of each live environment, by ascending environment.
     /// @param t Net transfers by ascending (environment, token).
-    /// @param signature The sequencer's, of the commitment's hash.
+    /// @param signature The sequencer's, of the commitment's hash; empty: anchored without it.
     /// @param availability The committee's, by ascending signer; empty when blobs are named.
     /// @param blobIndexes Blobs of this transaction that hold the data.
     function anchor(
@@ -119,16 +122,6 @@ interface IAnchor {
         Statement[] calldata s,
         NetTransfer[] calldata t,
         bytes calldata signature,
-        bytes[] calldata availability,
-        uint256[] calldata blobIndexes
-    ) external;
-
-    /// @notice Accepts the next commitment from anyone after silence, with a bond. Without a
-    /// certificate only if there is no data.
-    function anchorDerived(
-        Commitment calldata c,
-        Statement[] calldata s,
-        NetTransfer[] calldata t,
         bytes[] calldata availability,
         uint256[] calldata blobIndexes
     ) external payable;

@@ -52,7 +52,7 @@ interface IHubQueue {
 
     /// @notice What a commitment's cursor is checked against: length, running hash at the cursor,
     /// and the time of the entry at the cursor (zero if there is none).
-    function checkpoint(uint64 cursor) external view returns (uint64 length, bytes32 hash, uint64 nextTime);
+    function checkpoint(uint64 cursor) external view returns (uint64 entries, bytes32 hash, uint64 nextTime);
 
     /// @notice Sum of the deposits of a token into an environment among the first `cursor` entries.
     function depositsBefore(uint32 environment, address token, uint64 cursor) external view returns (uint256);
