@@ -19,10 +19,10 @@ use tokio::sync::broadcast;
 /// The spec of the embedded hub.
 const SPEC: (&str, &str) =
     ("environments/hub/dev.toml", include_str!("../../../../environments/hub/dev.toml"));
-/// One block a second: like a fast parent chain, and next to nothing where nothing happens.
-const BLOCK_US: u64 = 1_000_000;
+/// Four blocks a second: a tour should not wait for blocks, and an empty one costs next to nothing.
+const BLOCK_US: u64 = 250_000;
 /// Blocks from one snapshot to the next.
-const SNAPSHOT_INTERVAL: u64 = 600;
+const SNAPSHOT_INTERVAL: u64 = 2_400;
 /// Blocks that a slow subscriber may lag behind.
 const HEADS_BUFFER: usize = 64;
 
