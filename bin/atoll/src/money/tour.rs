@@ -272,7 +272,9 @@ fn withdraw(
     let hash = session.send(environment, token, atoll_types::EnvironmentId(0), me, amount)?;
     guide.fact("transaction", hash);
     let inside = session.balance(environment, token, me)?;
-    ensure!(inside <= before.inside - amount, "the money is still inside");
+    // What a position is worth moves meanwhile, by far less than this.
+    let left = before.inside.saturating_sub(inside);
+    ensure!(left >= amount - amount / U256::from(10), "the money is still inside");
     guide.fact("balance inside", token.text(inside));
 
     guide.step(
@@ -303,6 +305,8 @@ fn withdraw(
     Ok(())
 }
 
+/// The contract's own words in an error that has come a long way.
 fn last_line(text: &str) -> String {
-    text.rsplit(": ").next().unwrap_or(text).to_string()
+    let at = text.find("Bridge: ").or_else(|| text.rfind(": ").map(|at| at + 2));
+    text[at.unwrap_or(0)..].to_string()
 }
