@@ -48,6 +48,9 @@ pub(crate) enum Command {
     Claim(ClaimArgs),
     /// Print the proof of a withdrawal, or of an object of the last settled state
     Proof(ProofArgs),
+    /// Deploy the hub's contracts to a chain, or look at them
+    #[command(subcommand)]
+    Hub(HubCommand),
     /// Measure this machine
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -85,9 +88,19 @@ pub(crate) struct DevArgs {
     /// Print the summary as one JSON object on the last line
     #[arg(long)]
     pub(crate) json: bool,
-    /// The chain that the network settles on
-    #[arg(long, value_enum, default_value_t = HubChoice::Embedded, value_name = "HUB")]
+    /// The chain that the network settles on: embedded, none, or the address of a node of any EVM
+    /// chain; the contracts are deployed there if they are missing
+    #[arg(long, default_value = "embedded", value_name = "HUB", value_parser = parse_hub)]
     pub(crate) hub: HubChoice,
+    /// The key that deploys to the hub and posts commitments: 64 hex digits, or development:NAME
+    #[arg(
+        long,
+        env = "ATOLL_HUB_KEY",
+        hide_env_values = true,
+        value_name = "KEY",
+        default_value = "development:operator"
+    )]
+    pub(crate) hub_key: String,
     /// Seed of the built-in agents
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
@@ -119,12 +132,25 @@ pub(crate) enum Durability {
 }
 
 /// The chain that a network settles on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum HubChoice {
-    /// A chain in this process, at /hub
+    /// A chain in this process, at /hub.
     Embedded,
-    /// None: nothing comes in and nothing goes out
+    /// None: nothing comes in and nothing goes out.
     None,
+    /// Any EVM chain, by the address of a node.
+    Url(String),
+}
+
+fn parse_hub(text: &str) -> Result<HubChoice, String> {
+    match text {
+        "embedded" => Ok(HubChoice::Embedded),
+        "none" => Ok(HubChoice::None),
+        url if url.starts_with("http://") || url.starts_with("https://") => {
+            Ok(HubChoice::Url(url.into()))
+        }
+        _ => Err("expected embedded, none, or the http address of an Ethereum node".into()),
+    }
 }
 
 /// Speed of a replay.
@@ -134,6 +160,62 @@ pub(crate) enum Speed {
     Times(f64),
     /// No waiting.
     Max,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HubCommand {
+    /// Deploy the contracts, register the environments, fund the escrows of genesis balances
+    ///
+    /// What is there already is left as it is: a deployment that was cut off goes on when it is run
+    /// again. Everything is verified on the chain afterwards, and each step says what it cost.
+    Deploy(HubArgs),
+    /// Verify the contracts on a chain and say where settlement stands
+    Status(HubArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  anvil &
+  atoll hub deploy --rpc-url http://127.0.0.1:8545 --key 0xac09…ff80
+  atoll hub status --rpc-url http://127.0.0.1:8545 --key 0xac09…ff80
+  atoll dev --hub http://127.0.0.1:8545 --hub-key 0xac09…ff80")]
+pub(crate) struct HubArgs {
+    /// A node of the chain
+    #[arg(long, value_name = "URL")]
+    pub(crate) rpc_url: String,
+    /// The operator's key, which deploys: 64 hex digits, or development:NAME
+    #[arg(
+        long,
+        env = "ATOLL_HUB_KEY",
+        hide_env_values = true,
+        value_name = "KEY",
+        default_value = "development:operator"
+    )]
+    pub(crate) key: String,
+    /// Folder of spec files [default: those built in]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) environments: Option<PathBuf>,
+    /// The network's name, part of its identity
+    #[arg(long, default_value = "dev", value_name = "NAME")]
+    pub(crate) network: String,
+    /// The sequencer's address [default: the development sequencer's]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) sequencer: Option<atoll_types::Address>,
+    /// Windows, deadlines and bonds: development (seconds) or production (days)
+    #[arg(long, value_enum, default_value_t = TermsChoice::Development, value_name = "TERMS")]
+    pub(crate) terms: TermsChoice,
+    /// Print one JSON object on the last line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Terms of a hub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TermsChoice {
+    /// Everything within minutes
+    Development,
+    /// Seven days to challenge, a day to include
+    Production,
 }
 
 /// What all commands that move money need.

@@ -161,12 +161,11 @@ pub(crate) async fn boot(
             let folder = data_dir.join("hub");
             Some(tokio::task::block_in_place(|| embedded::boot(&folder, args.reset))?)
         }
-        HubChoice::None => None,
+        HubChoice::None | HubChoice::Url(_) => None,
     };
-    let keys = || Keys {
-        sequencer: SigningKey::from_label("sequencer"),
-        operator: SigningKey::from_label("operator"),
-    };
+    let operator = crate::money::parse_key(&args.hub_key).context("--hub-key")?;
+    let keys =
+        || Keys { sequencer: SigningKey::from_label("sequencer"), operator: operator.clone() };
     let mut settlement = match args.hub {
         HubChoice::None => None,
         _ => Some(tokio::task::block_in_place(|| Service::start(&shared, data_dir, &keys()))?),
@@ -191,7 +190,11 @@ pub(crate) async fn boot(
             true => SocketAddr::new(std::net::Ipv4Addr::LOCALHOST.into(), address.port()),
             false => address,
         };
-        settlement.settle(format!("http://{local}/hub"), true, keys())?;
+        let url = match &args.hub {
+            HubChoice::Url(url) => url.clone(),
+            _ => format!("http://{local}/hub"),
+        };
+        settlement.settle(url, keys())?;
     }
     let hub = hub.map(|hub| hub.node);
     Ok(Network { node, shared, address, start_slot, hub, settlement, stop, stopped, serving })

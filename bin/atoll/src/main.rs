@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Command::Withdraw(args) => money::withdraw(args),
         Command::Claim(args) => money::claim(args),
         Command::Proof(args) => money::proof(args),
+        Command::Hub(command) => hub::command::run(command),
         Command::Bench(command) => bench::run(command),
         Command::Spec(args) => spec(args),
     };

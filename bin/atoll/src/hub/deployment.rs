@@ -251,24 +251,21 @@ impl Wanted {
     }
 }
 
-/// Reaches the hub at `url`: deploys where `deploys`, and checks that everything is as it should.
+/// Reaches the hub at `url`: deploys what is missing, and checks that everything is as it should.
 pub(crate) fn reach(
     url: &str,
     wanted: &Wanted,
     operator: &SigningKey,
-    deploys: bool,
     view: &HubView,
 ) -> Result<Hub> {
     let client = Client::new(url, Limits::default())?;
     let chain_id = client.chain_id()?;
     let first = client.block(BlockId::Number(0))?.context("the hub has no first block")?;
-    if deploys {
-        establish(&client, wanted, operator, &mut |step| {
-            if !step.skipped {
-                tracing::debug!(step = %step.name, gas = step.gas_used, "hub");
-            }
-        })?;
-    }
+    establish(&client, wanted, operator, &mut |step| {
+        if !step.skipped {
+            tracing::debug!(step = %step.name, gas = step.gas_used, "hub");
+        }
+    })?;
     let hub = wanted.plan(operator.address())?;
     verify(&client, &hub, BlockId::Latest)?;
     let contracts = hub.addresses;

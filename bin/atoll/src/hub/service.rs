@@ -22,12 +22,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Slots that a commitment should cover: five seconds.
 const COMMITMENT_SLOTS: u64 = 50;
 /// Slots whose data is kept: thirty days, longer than any exit takes.
 const KEEP_SLOTS: u64 = 30 * 24 * 36_000;
+/// How long the threads may take to end.
+const PATIENCE: Duration = Duration::from_millis(1_000);
 /// Wait before the hub is tried again.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -49,7 +51,18 @@ pub(crate) struct Service {
     genesis_roots: BTreeMap<u32, B256>,
 }
 
-/// State roots at genesis, by environment: kept, because a large genesis takes a while.
+/// State roots at genesis, by environment.
+pub(crate) fn roots_at_genesis(
+    network: NetworkId,
+    specs: &[EnvironmentSpec],
+) -> BTreeMap<u32, B256> {
+    use atoll_state::db::StateDb;
+    let root =
+        |spec: &EnvironmentSpec| (spec.id.0, genesis_state(&host(network, spec, 0)).0.root());
+    specs.iter().map(root).collect()
+}
+
+/// The same, kept in a file: a large genesis takes a while.
 fn genesis_roots(
     network: NetworkId,
     specs: &[EnvironmentSpec],
@@ -64,10 +77,7 @@ fn genesis_roots(
             return Ok(kept);
         }
     }
-    use atoll_state::db::StateDb;
-    let root =
-        |spec: &EnvironmentSpec| (spec.id.0, genesis_state(&host(network, spec, 0)).0.root());
-    let roots: BTreeMap<u32, B256> = specs.iter().map(root).collect();
+    let roots = roots_at_genesis(network, specs);
     let bytes: Vec<u8> =
         roots.iter().flat_map(|(id, root)| [&id.to_le_bytes()[..], &root[..]].concat()).collect();
     std::fs::write(file, bytes).with_context(|| format!("cannot write {}", file.display()))?;
@@ -129,8 +139,8 @@ impl Service {
         Arc::new(SettlementAdapter { inner: self.inner.clone() })
     }
 
-    /// Begins to settle on the chain at `url`, deploying the contracts first where `deploys`.
-    pub(crate) fn settle(&mut self, url: String, deploys: bool, keys: Keys) -> Result<()> {
+    /// Begins to settle on the chain at `url`, deploying there first what is missing.
+    pub(crate) fn settle(&mut self, url: String, keys: Keys) -> Result<()> {
         let Some(ready) = self.ready.take() else { return Ok(()) };
         let (inner, stopped) = (self.inner.clone(), self.stopped.clone());
         let checkpoint = self.folder.join("engine.checkpoint");
@@ -152,7 +162,7 @@ impl Service {
                 if stopped.load(Relaxed) {
                     return;
                 }
-                match deployment::reach(&url, &plan, &keys.operator, deploys, &inner.view) {
+                match deployment::reach(&url, &plan, &keys.operator, &inner.view) {
                     Ok(hub) => break hub,
                     Err(error) => {
                         inner.view.note("problem", json!(format!("{error:#}")));
@@ -183,16 +193,18 @@ impl Service {
         Ok(())
     }
 
-    /// Whether the hub's contracts are there and environments registered.
-    pub(crate) fn view(&self) -> &Arc<HubView> {
-        &self.inner.view
-    }
-
-    /// Ends both threads. Before the gateway ends: the hub may be behind it.
+    /// Ends both threads. Before the gateway ends: the hub may be behind it. One that waits for the
+    /// hub is left behind: whatever it does can be cut off anywhere and is gone on with.
     pub(crate) fn stop(self) {
         self.stopped.store(true, Relaxed);
+        let until = Instant::now() + PATIENCE;
         for thread in self.threads {
-            let _ = thread.join();
+            while !thread.is_finished() && Instant::now() < until {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            if thread.is_finished() {
+                let _ = thread.join();
+            }
         }
     }
 }

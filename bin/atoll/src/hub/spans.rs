@@ -17,6 +17,7 @@ use super::assemble::Slots;
 const CACHED: usize = 4;
 /// Most environments that a slot's order gives something.
 const PARTS_MAX: u32 = 1 << 16;
+
 /// Most slots in a stream.
 const SLOTS_MAX: u32 = 1 << 20;
 

@@ -47,7 +47,7 @@ pub(super) struct Session {
 }
 
 /// Reads a key: 32 bytes in hex, or a development key by name.
-pub(super) fn parse_key(text: &str) -> Result<SigningKey> {
+pub(crate) fn parse_key(text: &str) -> Result<SigningKey> {
     if let Some(label) = text.strip_prefix("development:") {
         return Ok(SigningKey::from_label(label));
     }
@@ -159,7 +159,7 @@ pub(super) fn options() -> DeployOptions {
 /// Looks again and again until there is something.
 pub(super) fn wait<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let started = Instant::now();
-    let mut last = None;
+    let mut last;
     loop {
         match look() {
             Ok(Some(found)) => return Ok(found),
