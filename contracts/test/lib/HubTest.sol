@@ -317,11 +317,19 @@ abstract contract HubTest is Test {
     {
         armed();
         anchor.anchor{value: bond}(d.c, d.s, d.t, signature, certs, blobs);
+        _afterAnchor();
         // Nothing of this is reached by a call that was expected to revert: `last` tells.
         if (anchor.last() != d.c.number) return;
         for (uint256 i = 0; i < d.s.length; ++i) {
             heads[d.c.number][d.s[i].environment] = d.s[i].postRoot;
         }
+        keep(d);
+    }
+
+    /// @dev Called right after a commitment was sent.
+    function _afterAnchor() internal virtual {}
+
+    function keep(Draft memory d) internal {
         _drafts[d.c.number] = abi.encode(d);
     }
 
