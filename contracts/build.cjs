@@ -17,12 +17,19 @@ for (const flag of flags) {
 }
 const check = flags.has("--check");
 
-// Contracts of OpenZeppelin that are deployed as they are.
-const VENDORED = {
-  TimelockController: "@openzeppelin/contracts/governance/TimelockController.sol",
-  TransparentUpgradeableProxy:
-    "@openzeppelin/contracts/proxy/transparent/TransparentUpgradeableProxy.sol",
-  ProxyAdmin: "@openzeppelin/contracts/proxy/transparent/ProxyAdmin.sol",
+// What is compiled, and which artifacts come of it. The optimiser's output for a contract depends on
+// what is compiled beside it, so each is compiled with its imports alone.
+const UNITS = {
+  "src/Registry.sol": ["Registry"],
+  "src/HubQueue.sol": ["HubQueue"],
+  "src/Anchor.sol": ["Anchor"],
+  "src/Bridge.sol": ["Bridge"],
+  "src/EscapeHatch.sol": ["EscapeHatch"],
+  "src/Hub.sol": ["Hub", "TransparentUpgradeableProxy", "ProxyAdmin"],
+  "src/TestToken.sol": ["TestToken"],
+  "src/environment/EnvironmentBridge.sol": ["EnvironmentBridge", "BridgedToken"],
+  "src/interfaces/IStatementVerifier.sol": ["IStatementVerifier"],
+  "@openzeppelin/contracts/governance/TimelockController.sol": ["TimelockController"],
 };
 // Contracts behind proxies: their storage layout must stay compatible. BridgedToken is not
 // upgraded, but snapshot exits read its storage.
@@ -34,19 +41,15 @@ function fail(message) {
   process.exit(1);
 }
 
-function sources(dir) {
-  return fs.readdirSync(path.join(root, dir), { withFileTypes: true }).flatMap((entry) => {
-    const name = `${dir}/${entry.name}`;
-    if (entry.isDirectory()) return sources(name);
-    return name.endsWith(".sol") ? [name] : [];
-  });
+function source(name) {
+  const file = name.startsWith("@") ? require.resolve(name) : path.join(root, name);
+  return fs.readFileSync(file, "utf8");
 }
 
-function compile() {
-  const own = sources("src").sort();
+function compileUnit(unit) {
   const input = {
     language: "Solidity",
-    sources: {},
+    sources: { [unit]: { content: source(unit) } },
     settings: {
       ...require("./solc-settings.cjs"),
       outputSelection: {
@@ -56,15 +59,9 @@ function compile() {
       },
     },
   };
-  for (const name of own) {
-    input.sources[name] = { content: fs.readFileSync(path.join(root, name), "utf8") };
-  }
-  for (const name of Object.values(VENDORED)) {
-    input.sources[name] = { content: fs.readFileSync(require.resolve(name), "utf8") };
-  }
   const readImport = (name) => {
     try {
-      return { contents: fs.readFileSync(require.resolve(name), "utf8") };
+      return { contents: source(name) };
     } catch (error) {
       return { error: error.message };
     }
@@ -76,30 +73,28 @@ function compile() {
     if (message.severity === "error" || ours) console.error(message.formattedMessage);
     broken ||= message.severity === "error" || ours;
   }
-  if (broken) fail("the contracts do not compile without errors and warnings");
+  if (broken) fail(`${unit} does not compile without errors and warnings`);
+  return Object.assign({}, ...Object.values(output.contracts));
+}
 
+function compile() {
   const artifacts = {};
-  const add = (name, contract) => {
-    const deployed = contract.evm.deployedBytecode.object;
-    if (deployed.length / 2 > SIZE_MAX) {
-      fail(`${name} has ${deployed.length / 2} bytes of code, at most ${SIZE_MAX} can be deployed`);
-    }
-    artifacts[name] = {
-      abi: contract.abi,
-      bytecode: `0x${contract.evm.bytecode.object}`,
-      deployedBytecode: `0x${deployed}`,
-      storageLayout: normalise(contract.storageLayout),
-    };
-  };
-  for (const name of own) {
-    for (const [contract, data] of Object.entries(output.contracts[name] ?? {})) {
-      // Libraries are inlined; interfaces are in the ABI of what implements them.
-      const library = name.startsWith("src/lib/");
-      const wanted = data.evm.bytecode.object !== "" || contract === "IStatementVerifier";
-      if (!library && wanted) add(contract, data);
+  for (const [unit, names] of Object.entries(UNITS)) {
+    const contracts = compileUnit(unit);
+    for (const name of names) {
+      const contract = contracts[name];
+      const deployed = contract.evm.deployedBytecode.object;
+      if (deployed.length / 2 > SIZE_MAX) {
+        fail(`${name} has ${deployed.length / 2} bytes of code, at most ${SIZE_MAX} can be deployed`);
+      }
+      artifacts[name] = {
+        abi: contract.abi,
+        bytecode: `0x${contract.evm.bytecode.object}`,
+        deployedBytecode: `0x${deployed}`,
+        storageLayout: normalise(contract.storageLayout),
+      };
     }
   }
-  for (const [contract, name] of Object.entries(VENDORED)) add(contract, output.contracts[name][contract]);
   return artifacts;
 }
 

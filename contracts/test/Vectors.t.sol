@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {MerkleRfc6962} from "../src/lib/MerkleRfc6962.sol";
+import {Range, Words} from "../src/lib/Words.sol";
+import "../src/Types.sol";
+import {Libraries} from "./Hashes.t.sol";
+import {Test} from "./lib/Test.sol";
+
+/// @notice testdata/settlement.json, which the Rust side writes and checks too.
+contract VectorsTest is Test {
+    string private constant FILE = "../testdata/settlement.json";
+    Libraries private lib = new Libraries();
+    string private json;
+
+    function setUp() public {
+        if (vm.exists(FILE)) json = vm.readFile(FILE);
+    }
+
+    modifier needsFile() {
+        if (bytes(json).length == 0) vm.skip(true, "testdata/settlement.json is not there");
+        _;
+    }
+
+    function _at(string memory list, uint256 i) private pure returns (string memory) {
+        return string.concat(list, "[", vm.toString(i), "]");
+    }
+
+    function _word(string memory base, string memory key) private view returns (bytes32) {
+        return vm.parseJsonBytes32(json, string.concat(base, key));
+    }
+
+    function _uint(string memory base, string memory key) private view returns (uint256) {
+        return vm.parseJsonUint(json, string.concat(base, key));
+    }
+
+    function _u64(string memory base, string memory key) private view returns (uint64) {
+        return uint64(_uint(base, key));
+    }
+
+    function _address(string memory base, string memory key) private view returns (address) {
+        return vm.parseJsonAddress(json, string.concat(base, key));
+    }
+
+    function test_queue() public needsFile {
+        bytes32 hash = 0;
+        uint256 i = 0;
+        for (; vm.keyExistsJson(json, _at(".queue", i)); ++i) {
+            string memory p = _at(".queue", i);
+            Entry memory e;
+            (e.index, e.kind) = (_u64(p, ".index"), uint8(_uint(p, ".kind")));
+            e.environment = uint32(_uint(p, ".environment"));
+            (e.from, e.to, e.token) = (_address(p, ".from"), _address(p, ".to"), _address(p, ".token"));
+            (e.amount, e.time) = (_uint(p, ".amount"), _u64(p, ".time"));
+            e.data = vm.parseJsonBytes(json, string.concat(p, ".data"));
+            assertEq(lib.entry(e), _word(p, ".entry_hash"), p);
+            hash = Words.queue(hash, lib.entry(e));
+            assertEq(hash, _word(p, ".queue_hash"), p);
+        }
+        assertTrue(i != 0, "there are entries");
+    }
+
+    function test_withdrawals() public needsFile {
+        bytes32 root = vm.parseJsonBytes32(json, ".withdrawals.root");
+        uint256 i = 0;
+        for (; vm.keyExistsJson(json, _at(".withdrawals.leaves", i)); ++i) {
+            string memory p = _at(".withdrawals.leaves", i);
+            Withdrawal memory w = Withdrawal(
+                _u64(p, ".index"),
+                uint32(_uint(p, ".environment")),
+                _address(p, ".from"),
+                _address(p, ".to"),
+                _address(p, ".token"),
+                _uint(p, ".amount")
+            );
+            bytes32 leaf = lib.withdrawal(w);
+            assertEq(leaf, _word(p, ".leaf"), p);
+            bytes32[] memory proof = vm.parseJsonBytes32Array(json, _at(".withdrawals.proofs", i));
+            bytes32[32] memory siblings;
+            for (uint256 level = 0; level < 32; ++level) {
+                siblings[level] = proof[level];
+            }
+            assertTrue(lib.inTree(root, leaf, w.index, siblings), p);
+        }
+        assertTrue(i != 0, "there are leaves");
+    }
+
+    function test_statements() public needsFile {
+        uint256 n = 0;
+        while (vm.keyExistsJson(json, _at(".statements", n))) ++n;
+        assertTrue(n != 0, "there are statements");
+        bytes32[] memory hashes = new bytes32[](n);
+        for (uint256 i = 0; i < n; ++i) {
+            string memory p = _at(".statements", i);
+            assertEq(_uint(p, ".protocol_version"), Words.PROTOCOL_VERSION, "protocol version");
+            hashes[i] = lib.statement(_statement(p), _range(p));
+            assertEq(hashes[i], _word(p, ".hash"), p);
+        }
+        assertEq(MerkleRfc6962.root(hashes), vm.parseJsonBytes32(json, ".statements_root"), "root");
+    }
+
+    function _range(string memory p) private view returns (Range memory) {
+        return Range(
+            _word(p, ".network"), _u64(p, ".first_slot"), _u64(p, ".last_slot"), _u64(p, ".cursor_before"),
+            _u64(p, ".cursor_after")
+        );
+    }
+
+    function _statement(string memory p) private view returns (Statement memory s) {
+        s.environment = uint32(_uint(p, ".environment"));
+        (s.specHash, s.programId) = (_word(p, ".spec_hash"), _word(p, ".program_id"));
+        (s.firstTimeUs, s.lastTimeUs) = (_u64(p, ".first_time_us"), _u64(p, ".last_time_us"));
+        (s.preRoot, s.postRoot) = (_word(p, ".pre_root"), _word(p, ".post_root"));
+        (s.batch, s.inbox, s.outbox) = (_word(p, ".batch"), _word(p, ".inbox"), _word(p, ".outbox"));
+        (s.receipts, s.foreignRoots) = (_word(p, ".receipts"), _word(p, ".foreign_roots"));
+    }
+
+    function _transfers() private view returns (NetTransfer[] memory t) {
+        uint256 n = 0;
+        while (vm.keyExistsJson(json, _at(".transfers.list", n))) ++n;
+        t = new NetTransfer[](n);
+        for (uint256 i = 0; i < n; ++i) {
+            string memory p = _at(".transfers.list", i);
+            int256 delta = vm.parseJsonInt(json, string.concat(p, ".delta"));
+            t[i] = NetTransfer(uint32(_uint(p, ".environment")), _address(p, ".token"), delta);
+        }
+    }
+
+    function test_transfers() public needsFile {
+        assertEq(lib.transfers(_transfers()), vm.parseJsonBytes32(json, ".transfers.hash"), "transfers");
+    }
+
+    function test_commitment() public needsFile {
+        string memory p = ".commitment";
+        Commitment memory c;
+        (c.number, c.firstSlot, c.lastSlot) = (_u64(p, ".number"), _u64(p, ".first_slot"), _u64(p, ".last_slot"));
+        (c.cursor, c.withdrawalsCount) = (_u64(p, ".cursor"), _u64(p, ".withdrawals_count"));
+        (c.slotHash, c.queueHash) = (_word(p, ".slot_hash"), _word(p, ".queue_hash"));
+        (c.withdrawalsRoot, c.data) = (_word(p, ".withdrawals_root"), _word(p, ".data"));
+        bytes32[4] memory w;
+        (w[0], w[1]) = (_word(p, ".network"), _word(p, ".previous"));
+        w[2] = vm.parseJsonBytes32(json, ".statements_root");
+        w[3] = vm.parseJsonBytes32(json, ".transfers.hash");
+        assertEq(lib.commitment(c, w), _word(p, ".hash"), "commitment");
+    }
+
+    function test_availability() public needsFile {
+        string memory p = ".availability";
+        bytes32 hash = Words.availability(
+            _word(p, ".network"), _u64(p, ".first_slot"), _u64(p, ".last_slot"), _word(p, ".data")
+        );
+        assertEq(hash, _word(p, ".hash"), "availability");
+    }
+
+    function test_state_proofs() public needsFile {
+        bytes32 root = vm.parseJsonBytes32(json, ".state.root");
+        uint256 i = 0;
+        for (; vm.keyExistsJson(json, _at(".state.proofs", i)); ++i) {
+            string memory p = _at(".state.proofs", i);
+            bytes memory key = vm.parseJsonBytes(json, string.concat(p, ".key"));
+            bytes memory value = vm.parseJsonBytes(json, string.concat(p, ".value"));
+            bytes32[] memory siblings = vm.parseJsonBytes32Array(json, string.concat(p, ".siblings"));
+            assertTrue(lib.inState(root, key, value, siblings), p);
+        }
+        assertTrue(i != 0, "there are proofs");
+    }
+}
