@@ -48,6 +48,9 @@ pub(crate) enum Command {
     Claim(ClaimArgs),
     /// Print the proof of a withdrawal, or of an object of the last settled state
     Proof(ProofArgs),
+    /// Check for oneself that published data is there
+    #[command(subcommand)]
+    Da(DaCommand),
     /// Deploy the hub's contracts to a chain, or look at them
     #[command(subcommand)]
     Hub(HubCommand),
@@ -160,6 +163,45 @@ pub(crate) enum Speed {
     Times(f64),
     /// No waiting.
     Max,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DaCommand {
+    /// Sample the data of a slot's span until a stated confidence, and rebuild it on request
+    ///
+    /// Every share proves itself against the roots, the roots against the commitment, the
+    /// commitment against the sequencer's signature.
+    Sample(SampleArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  atoll da sample --slot 100
+  atoll da sample --slot 100 --reconstruct       after the loss of a random quarter
+  atoll da sample --slot 100 --confidence 40 --json")]
+pub(crate) struct SampleArgs {
+    /// The network's gateway
+    #[arg(long, default_value = "http://127.0.0.1:3001", value_name = "URL")]
+    pub(crate) url: String,
+    /// Any slot of the span
+    #[arg(long, value_name = "N")]
+    pub(crate) slot: u64,
+    /// The sequencer's address [default: what the gateway says, with a warning]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) sequencer: Option<atoll_types::Address>,
+    /// An adversary who withholds enough gets by with a chance below 1 in 2^BITS
+    #[arg(long, default_value_t = 20, value_name = "BITS",
+        value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) confidence: u32,
+    /// Fetch three quarters of the shares, rebuild the rest, and read everything
+    #[arg(long)]
+    pub(crate) reconstruct: bool,
+    /// Which shares are asked for [default: random]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Print one JSON object on the last line
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

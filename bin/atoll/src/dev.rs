@@ -70,6 +70,8 @@ pub(crate) struct Network {
     pub(crate) address: SocketAddr,
     /// The last slot before this run.
     pub(crate) start_slot: u64,
+    /// The last slot of the run before this one; 0 for none.
+    pub(crate) resumed_slot: u64,
     /// The hub in this process, if there is one.
     pub(crate) hub: Option<Node>,
     /// What settles, if anything does.
@@ -154,7 +156,7 @@ pub(crate) async fn boot(
     let shared = node.shared.clone();
     // What recovery executed was counted by another process.
     stats.reset();
-    let start_slot = shared.head.read().slot;
+    let resumed_slot = shared.head.read().slot;
 
     let hub = match args.hub {
         HubChoice::Embedded => {
@@ -197,7 +199,19 @@ pub(crate) async fn boot(
         settlement.settle(url, keys())?;
     }
     let hub = hub.map(|hub| hub.node);
-    Ok(Network { node, shared, address, start_slot, hub, settlement, stop, stopped, serving })
+    let start_slot = shared.head.read().slot;
+    Ok(Network {
+        node,
+        shared,
+        address,
+        start_slot,
+        resumed_slot,
+        hub,
+        settlement,
+        stop,
+        stopped,
+        serving,
+    })
 }
 
 async fn run_async(args: &DevArgs) -> Result<()> {
@@ -206,7 +220,7 @@ async fn run_async(args: &DevArgs) -> Result<()> {
     let network = boot(args, specs, &name, &data_dir).await?;
     let (shared, address) = (network.shared.clone(), network.address);
     let start_slot = network.start_slot;
-    let resumed = match start_slot {
+    let resumed = match network.resumed_slot {
         0 => "a new network".to_string(),
         slot => format!("going on after slot {slot}"),
     };

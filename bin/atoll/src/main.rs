@@ -2,6 +2,7 @@
 
 mod bench;
 mod cli;
+mod da;
 mod dev;
 #[cfg(test)]
 mod fuzz;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Withdraw(args) => money::withdraw(args),
         Command::Claim(args) => money::claim(args),
         Command::Proof(args) => money::proof(args),
+        Command::Da(command) => da::run(command),
         Command::Hub(command) => hub::command::run(command),
         Command::Bench(command) => bench::run(command),
         Command::Spec(args) => spec(args),

@@ -101,7 +101,9 @@ fn any_evm_chain_is_a_hub_and_deployment_is_idempotent() {
     let first = hub("deploy");
     assert_eq!(first["verified"], true);
     let steps = first["steps"].as_array().unwrap();
-    assert!(steps.iter().all(|step| step["gas_used"].as_u64() > Some(0) || step["skipped"] == true));
+    assert!(
+        steps.iter().all(|step| step["gas_used"].as_u64() > Some(0) || step["skipped"] == true)
+    );
     assert!(steps.len() > 10, "{first}");
     let again = hub("deploy");
     assert_eq!(again["gas_used"], 0, "{again}");

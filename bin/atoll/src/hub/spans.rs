@@ -60,7 +60,7 @@ impl Decode for HeaderRecord {
 
 /// The stream of an environment: its batches, without slots that hold nothing for it.
 pub(crate) fn read_batches(stream: &[u8]) -> Result<Vec<Range>, CodecError> {
-    read_stream(stream, |bytes| Range::from_bytes(bytes))
+    read_stream(stream, Range::from_bytes)
 }
 
 /// The stream of the headers.
@@ -139,11 +139,14 @@ fn parts_of(slots: &Slots, header: &atoll_types::SlotHeader) -> Parts {
     parts
 }
 
+/// An extended span with its first and last slot.
+type Cached = ((u64, u64), Arc<EncodedSpan>);
+
 /// The files of published spans.
 pub(crate) struct SpanStore {
     network: NetworkId,
     folder: PathBuf,
-    cache: Mutex<VecDeque<((u64, u64), Arc<EncodedSpan>)>>,
+    cache: Mutex<VecDeque<Cached>>,
 }
 
 impl SpanStore {

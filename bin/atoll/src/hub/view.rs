@@ -33,10 +33,6 @@ impl HubView {
         self.facts.write().insert(name.to_string(), value);
     }
 
-    pub(crate) fn fact(&self, name: &str) -> Option<Value> {
-        self.facts.read().get(name).cloned()
-    }
-
     pub(crate) fn status_of(&self, number: u64) -> &'static str {
         match number {
             n if n <= self.settled_number() => "settled",

@@ -35,6 +35,7 @@ pub(crate) fn deposit(args: &DepositArgs) -> Result<()> {
     let to = args.to.unwrap_or_else(|| session.key.address());
     if args.fund {
         session.fund(&token, session.key.address(), amount)?;
+        session.fund_gas(session.key.address())?;
     }
     let before = session.balance(&environment, &token, to)?;
     let deposited = session.deposit(&environment, &token, to, amount)?;

@@ -4,7 +4,7 @@ use super::session::{Environment, Session, Token, address_of, number_of, options
 use alloy_sol_types::SolCall;
 use anyhow::{Context, Result, bail};
 use atoll_ethereum::BlockId;
-use atoll_ethereum::abi::{IBridge, IERC20, IEnvironmentBridge, ITestToken};
+use atoll_ethereum::abi::{IBridge, IERC20, IEnvironmentBridge, IRegistry, ITestToken};
 use atoll_ethereum::deploy::call as send;
 use atoll_exchange::Wallet;
 use atoll_types::crypto::SigningKey;
@@ -113,6 +113,16 @@ impl Session {
         self.on_hub("fund", &operator, to, value, data).map(Some)
     }
 
+    /// Makes sure that a development key can pay for transactions on the hub.
+    pub(super) fn fund_gas(&self, owner: Address) -> Result<()> {
+        let wanted = U256::from(10).pow(U256::from(17));
+        if self.hub.balance(owner, BlockId::Latest)? < wanted {
+            let operator = SigningKey::from_label("operator");
+            self.on_hub("fund", &operator, owner, wanted * U256::from(10), Vec::new())?;
+        }
+        Ok(())
+    }
+
     pub(super) fn on_hub(
         &self,
         step: &str,
@@ -135,6 +145,11 @@ impl Session {
     ) -> Result<Deposited> {
         let bridge = self.contracts.bridge;
         let id = environment.id.0;
+        // From the first commitment on that names it.
+        wait("the environment to be live at the hub", || {
+            let call = IRegistry::requireLiveCall { environment: id };
+            Ok(self.hub.view(self.contracts.registry, &call, BlockId::Latest).ok())
+        })?;
         let (value, data) = if token.token.is_zero() {
             (amount, IBridge::depositETHCall { environment: id, to }.abi_encode())
         } else {

@@ -90,7 +90,7 @@ enum EnvironmentMessage {
 
 /// What the router's thread waits for of each slot.
 enum RouterMessage {
-    Sealed(Arc<SlotOpening>, SignedHeader, Vec<TickConfirmation>),
+    Sealed(Arc<SlotOpening>, Box<SignedHeader>, Vec<TickConfirmation>),
     /// An environment's part of a slot; none if it is halted.
     Result(u64, Option<Box<SlotResult>>),
 }
@@ -470,7 +470,7 @@ impl Order {
         let ticks = std::mem::take(&mut self.slot_ticks);
         let _ = self.syncer.send(header.slot);
         if let Some(opening) = self.opening.take() {
-            let _ = self.router.send(RouterMessage::Sealed(opening, sealed, ticks));
+            let _ = self.router.send(RouterMessage::Sealed(opening, Box::new(sealed), ticks));
         }
         for sender in self.environments.values() {
             send(sender, EnvironmentMessage::Seal(header.clone()));
@@ -595,7 +595,7 @@ impl Routing {
             let slot = match message {
                 RouterMessage::Sealed(opening, sealed, ticks) => {
                     let slot = sealed.header.slot;
-                    partial.entry(slot).or_default().sealed = Some((opening, sealed, ticks));
+                    partial.entry(slot).or_default().sealed = Some((opening, *sealed, ticks));
                     slot
                 }
                 RouterMessage::Result(slot, result) => {

@@ -93,7 +93,7 @@ fn receipts_and_specs_have_golden_bytes() {
     assert_ne!(sha256(&[&spec.to_bytes()]), sha256(&[&other.to_bytes()]));
     let small = EvmSpec { genesis: vec![], ..other };
     let expected = "591b000000000000010345544880c3c9010000000001050000000000000050";
-    let expected = format!("{expected}00000000000000{}00", "fe".repeat(20));
+    let expected = format!("{expected}00000000000000{}0000", "fe".repeat(20));
     assert_eq!(small.to_bytes(), hex(&expected));
 }
 

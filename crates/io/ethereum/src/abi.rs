@@ -249,9 +249,9 @@ sol! {
             bytes32 indexed hash,
             Commitment commitment,
             bytes32 statementsRoot,
-            bytes32 transfersHash,
-            bool derived
+            bytes32 transfersHash
         );
+        event AnchoredDerived(uint64 indexed number, address indexed by, uint256 bond);
         event Transfers(uint64 indexed number, NetTransfer[] transfers);
         event Settled(uint64 indexed number, bytes32 indexed hash);
         event Challenged(
@@ -338,13 +338,6 @@ sol! {
             bytes[] calldata availability,
             uint256[] calldata blobIndexes
         ) external;
-        function anchorDerived(
-            Commitment calldata c,
-            Statement[] calldata s,
-            NetTransfer[] calldata t,
-            bytes[] calldata availability,
-            uint256[] calldata blobIndexes
-        ) external payable;
         function settle(uint64 number, NetTransfer[] calldata t) external;
         function challenge(
             uint64 number,

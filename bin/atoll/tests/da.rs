@@ -1,0 +1,49 @@
+//! Data availability through the binary: sampling, rebuilding after a loss, and what is refused.
+
+mod common;
+
+use common::*;
+use serde_json::Value;
+use std::process::Output;
+
+fn sample(node: &Node, more: &[&str]) -> Output {
+    let url = format!("http://{}", node.address);
+    atoll().args(["da", "sample", "--json", "--url", &url]).args(more).output().unwrap()
+}
+
+fn refused(output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success(), "{said}");
+    said
+}
+
+#[test]
+fn a_span_is_sampled_and_rebuilt_after_a_quarter_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start(&folder.path().join("data"), &["--rate", "300"]);
+    node.eventually_get("/atoll/settlement", |s| s["latest"]["last_slot"].as_u64() >= Some(50));
+
+    let sequencer = node.get("/atoll/settlement").1["sequencer"].as_str().unwrap().to_string();
+    let known = ["--slot", "20", "--sequencer", &sequencer, "--reconstruct"];
+    let output = sample(&node, &known);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said} {}", String::from_utf8_lossy(&output.stderr));
+    let value: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    assert_eq!((value["first_slot"].as_u64(), value["last_slot"].as_u64()), (Some(1), Some(50)));
+    assert!(value["confidence_bits"].as_u64() >= Some(20), "{value}");
+    let rebuilt = &value["rebuilt"];
+    assert_eq!(rebuilt["slots"], 50);
+    assert!(rebuilt["batches"].as_u64() >= Some(50), "{value}");
+    assert!(rebuilt["steps"].as_u64() > Some(500), "{value}");
+
+    // Another sequencer's word is not this one's.
+    let stranger = "0x00000000000000000000000000000000000000aa";
+    let other = refused(&sample(&node, &["--slot", "20", "--sequencer", stranger]));
+    assert!(other.contains("not signed by the sequencer"), "{other}");
+    let late = refused(&sample(&node, &["--slot", "1000000"]));
+    assert!(late.contains("no such thing"), "{late}");
+    // What is asked outside of the square is refused, and nothing breaks.
+    let (status, answer) = node.get("/atoll/da/20/sample?square=7&row=9999&column=0");
+    assert_eq!(status, 400, "{answer}");
+    assert_eq!(node.get("/atoll/da/20/sample?row=x").0, 400);
+}
