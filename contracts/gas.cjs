@@ -10,7 +10,7 @@ fs.mkdirSync("out", { recursive: true });
 const run = spawnSync(
   path.join("node_modules", ".bin", "forge"),
   ["test", "--isolate", "--match-contract", "GasTable"],
-  { encoding: "utf8" },
+  { encoding: "utf8", env: { ...process.env, ATOLL_GAS_TABLE: "1" } },
 );
 if (run.status !== 0) {
   process.stderr.write(run.stdout + run.stderr);

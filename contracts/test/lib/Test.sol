@@ -30,6 +30,7 @@ interface Vm {
     function lastCallGas() external view returns (Gas memory);
     function readFile(string calldata path) external view returns (string memory);
     function writeFile(string calldata path, string calldata data) external;
+    function envExists(string calldata name) external view returns (bool);
     function exists(string calldata path) external view returns (bool);
     function skip(bool condition, string calldata reason) external;
     function toString(uint256 value) external pure returns (string memory);
