@@ -50,14 +50,15 @@ impl Terms {
         upgrade_delay_slots: 6_000,
         bond_wei: 100_000_000_000_000_000,
     };
-    /// Seven days to challenge, a day to include, thirty days for a frozen commitment.
+    /// Seven days to challenge, a day to include. The timelock leaves time to go and still decides a
+    /// challenge before its freeze ends.
     pub(crate) const PRODUCTION: Self = Self {
         challenge_window_s: 7 * 86_400,
         inclusion_deadline_s: 86_400,
         silence_s: 7 * 86_400,
         derivation_s: 7 * 86_400,
         freeze_max_s: 30 * 86_400,
-        timelock_delay_s: 30 * 86_400,
+        timelock_delay_s: 14 * 86_400,
         upgrade_delay_slots: 30 * 86_400 * 10,
         bond_wei: 1_000_000_000_000_000_000,
     };
