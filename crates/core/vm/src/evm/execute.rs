@@ -130,12 +130,9 @@ impl<S: Source> EvmVm<S> {
                     Status::Success => 0,
                     Status::Halted | Status::Reverted => RejectCode::Reverted.number(),
                 };
-                Receipt {
-                    hash: checked.hash,
-                    code,
-                    payload: receipt.to_bytes(),
-                    messages: Vec::new(),
-                }
+                // What did not succeed has no logs.
+                let messages = self.messages_sent(&receipt.logs);
+                Receipt { hash: checked.hash, code, payload: receipt.to_bytes(), messages }
             }
             Err(error) => refused(refusal(&error).code),
         }

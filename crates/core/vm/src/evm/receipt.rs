@@ -1,5 +1,6 @@
 //! What the payload of an EVM receipt says.
 
+use super::bridge::DELIVERY_KIND;
 use alloc::vec::Vec;
 use atoll_types::codec::{CodecError, put_bytes, put_varint, put_varint128};
 use atoll_types::{Address, B256, Decode, Encode, Reader};
@@ -41,9 +42,9 @@ pub struct EvmLog {
 pub struct EvmReceipt {
     /// How it ended.
     pub status: Status,
-    /// EIP-2718 type: 0, 1, 2 or 4.
+    /// EIP-2718 type: 0, 1, 2 or 4; [`DELIVERY_KIND`] for money that came in.
     pub kind: u8,
-    /// Ethereum hash of the transaction (Keccak-256 of the signed bytes).
+    /// Ethereum hash of the transaction (Keccak-256 of the signed bytes), or of the delivery.
     pub transaction_hash: B256,
     /// Index in the block.
     pub transaction_index: u32,
@@ -129,7 +130,7 @@ impl Decode for EvmReceipt {
             _ => return Err(CodecError::Invalid("status")),
         };
         let kind = r.u8()?;
-        if !matches!(kind, 0 | 1 | 2 | 4) {
+        if !matches!(kind, 0 | 1 | 2 | 4 | DELIVERY_KIND) {
             return Err(CodecError::Invalid("transaction type"));
         }
         Ok(Self {

@@ -8,6 +8,7 @@ use revm::bytecode::Bytecode;
 use revm::primitives::hardfork::SpecId;
 use revm::primitives::{Bytes, eip7825};
 
+use super::bridge::EvmBridge;
 use super::history::HISTORY_ADDRESS;
 
 /// Most accounts in a genesis state.
@@ -153,6 +154,8 @@ pub struct EvmSpec {
     pub fee_recipient: Address,
     /// The genesis state.
     pub genesis: Vec<GenesisAccount>,
+    /// What lets money in and out; none for an environment without a hub.
+    pub bridge: Option<EvmBridge>,
 }
 
 /// A value of a spec that cannot be.
@@ -167,7 +170,7 @@ pub struct SpecError {
     pub expected: String,
 }
 
-fn expect(
+pub(super) fn expect(
     ok: bool,
     key: impl Into<String>,
     found: impl ToString,
@@ -211,7 +214,11 @@ impl EvmSpec {
                 "2 to 10000",
             )?;
         }
-        self.validate_genesis()
+        self.validate_genesis()?;
+        match &self.bridge {
+            Some(bridge) => bridge.validate(self.genesis.iter().map(|account| account.address)),
+            None => Ok(()),
+        }
     }
 
     fn validate_genesis(&self) -> Result<(), SpecError> {
@@ -316,6 +323,10 @@ impl Encode for EvmSpec {
         for account in &self.genesis {
             account.encode(out);
         }
+        out.push(u8::from(self.bridge.is_some()));
+        if let Some(bridge) = &self.bridge {
+            bridge.encode(out);
+        }
     }
 }
 
@@ -342,6 +353,16 @@ impl Decode for EvmSpec {
         for _ in 0..r.length("genesis accounts", GENESIS_ACCOUNTS_MAX)? {
             genesis.push(GenesisAccount::decode(r)?);
         }
-        Ok(Self { chain_id, hardfork, symbol, block_gas_limit, base_fee, fee_recipient, genesis })
+        let bridge = if r.bool()? { Some(EvmBridge::decode(r)?) } else { None };
+        Ok(Self {
+            chain_id,
+            hardfork,
+            symbol,
+            block_gas_limit,
+            base_fee,
+            fee_recipient,
+            genesis,
+            bridge,
+        })
     }
 }
