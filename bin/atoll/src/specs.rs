@@ -11,7 +11,7 @@ use atoll_executor::EnvironmentSpec;
 use atoll_executor::spec::{NAME_BYTES_MAX, Ordering, VmSpec};
 use atoll_types::crypto::SigningKey;
 use atoll_types::{Address, EnvironmentId, NetworkId, U256};
-use atoll_vm::evm::{BaseFee, EvmSpec, GenesisAccount, Hardfork};
+use atoll_vm::evm::{BaseFee, BridgedTokenSpec, EvmBridge, EvmSpec, GenesisAccount, Hardfork};
 use atoll_vm::exchange::{ExchangeVmSpec, GenesisBalance};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -24,6 +24,9 @@ pub(crate) const BUILT_IN: [(&str, &str); 2] = [
 ];
 /// Prefix of accounts whose keys anyone can derive.
 const DEVELOPMENT: &str = "development:";
+/// The bridge contract of EVM environments, as compiled.
+const ENVIRONMENT_BRIDGE: &str =
+    include_str!("../../../contracts/artifacts/EnvironmentBridge.json");
 /// Decimals of the EVM's native currency.
 const NATIVE_DECIMALS: u32 = 18;
 
@@ -129,6 +132,23 @@ struct EvmTable {
     block_gas_limit: u64,
     base_fee: BaseFeeTable,
     fee_recipient: String,
+    bridge: Option<BridgeTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BridgeTable {
+    #[serde(default)]
+    tokens: Vec<BridgedTokenTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BridgedTokenTable {
+    hub_token: String,
+    name: String,
+    symbol: String,
+    decimals: u8,
 }
 
 #[derive(Deserialize)]
@@ -205,6 +225,21 @@ fn account(key: &str, text: &str) -> Result<Address> {
         return Ok(SigningKey::from_label(label).address());
     }
     let expected = "an address of 40 hex digits with 0x, or development:NAME";
+    text.parse().map_err(|_| wrong(key, text, expected))
+}
+
+/// The address on the hub of a development network's token.
+pub(crate) fn development_token(name: &str) -> Address {
+    SigningKey::from_label(&format!("token-{name}")).address()
+}
+
+/// A token of the hub.
+fn token(key: &str, text: &str) -> Result<Address> {
+    if let Some(name) = text.strip_prefix(DEVELOPMENT) {
+        return Ok(development_token(name));
+    }
+    let expected = "a token's address of 40 hex digits with 0x (all zeros for the hub's native \
+                    currency), or development:NAME";
     text.parse().map_err(|_| wrong(key, text, expected))
 }
 
@@ -353,6 +388,28 @@ fn exchange(table: &ExchangeTable, genesis: &[GenesisTable]) -> Result<ExchangeV
     Ok(spec)
 }
 
+/// What lets money into an EVM environment and out of it.
+fn bridge(table: &BridgeTable) -> Result<EvmBridge> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Artifact {
+        deployed_bytecode: String,
+    }
+    let artifact: Artifact =
+        serde_json::from_str(ENVIRONMENT_BRIDGE).context("EnvironmentBridge.json")?;
+    let code = artifact.deployed_bytecode.parse().context("EnvironmentBridge.json")?;
+    let mut tokens = Vec::new();
+    for (at, listed) in table.tokens.iter().enumerate() {
+        tokens.push(BridgedTokenSpec {
+            token: token(&format!("evm.bridge.tokens[{at}].hub_token"), &listed.hub_token)?,
+            name: listed.name.clone(),
+            symbol: listed.symbol.clone(),
+            decimals: listed.decimals,
+        });
+    }
+    Ok(EvmBridge { code, tokens })
+}
+
 fn evm(table: &EvmTable, genesis: &[GenesisTable]) -> Result<EvmSpec> {
     let mut list = Vec::new();
     for (at, entry) in genesis.iter().enumerate() {
@@ -402,6 +459,7 @@ fn evm(table: &EvmTable, genesis: &[GenesisTable]) -> Result<EvmSpec> {
         },
         fee_recipient: account("evm.fee_recipient", &table.fee_recipient)?,
         genesis: list,
+        bridge: table.bridge.as_ref().map(bridge).transpose()?,
     };
     spec.validate().map_err(|error| anyhow!("evm.{error}"))?;
     Ok(spec)
@@ -537,6 +595,25 @@ mod tests {
             ("0xf39F", "0xzz9F", "genesis[1].account"),
             ("USDC = \"1000000\"", "USDC = \"0.0000001\"", "genesis[1].balances.USDC"),
             ("commit_interval_slots = 10", "commit_interval_slots = 0", "commit_interval_slots"),
+        ] {
+            assert!(good.contains(from), "{from}");
+            let error = parse("x.toml", &good.replacen(from, to, 1)).unwrap_err();
+            let text = format!("{error:#}");
+            assert!(text.contains("x.toml") && text.contains(expected), "{to}: {text}");
+        }
+    }
+
+    #[test]
+    fn the_bridge_of_an_evm_is_the_committed_contract() {
+        let good = BUILT_IN[1].1;
+        let VmSpec::Evm(spec) = parse("x.toml", good).unwrap().vm else { panic!("not an EVM") };
+        let bridge = spec.bridge.unwrap();
+        assert!(ENVIRONMENT_BRIDGE.contains(&bridge.code.to_string()));
+        assert_eq!(bridge.tokens[0].token, development_token("USDC"));
+        for (from, to, expected) in [
+            ("\"development:USDC\"", "\"USDC\"", "evm.bridge.tokens[0].hub_token is \"USDC\""),
+            ("symbol = \"USDC\"", "symbol = \"\"", "evm.bridge.tokens[0].symbol"),
+            ("decimals = 6", "decimals = 256", "decimals"),
         ] {
             assert!(good.contains(from), "{from}");
             let error = parse("x.toml", &good.replacen(from, to, 1)).unwrap_err();
