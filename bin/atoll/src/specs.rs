@@ -12,7 +12,7 @@ use atoll_executor::spec::{NAME_BYTES_MAX, Ordering, VmSpec};
 use atoll_types::crypto::SigningKey;
 use atoll_types::hub::ROUTER;
 use atoll_types::{Address, EnvironmentId, NetworkId, U256};
-use atoll_vm::evm::{BaseFee, BridgedToken, EvmBridge, EvmSpec, GenesisAccount, Hardfork};
+use atoll_vm::evm::{BaseFee, BridgedTokenSpec, EvmBridge, EvmSpec, GenesisAccount, Hardfork};
 use atoll_vm::exchange::{ExchangeVmSpec, GenesisBalance, HubAsset};
 use atoll_vm::router::{Funding, RoutedEnvironment, RouterSpec};
 use serde::Deserialize;
@@ -476,7 +476,7 @@ fn evm(table: &EvmTable, genesis: &[GenesisTable]) -> Result<EvmSpec> {
 
 fn bridge(table: &BridgeTable) -> Result<EvmBridge> {
     let tokens = table.tokens.iter().enumerate().map(|(at, listed)| {
-        Ok(BridgedToken {
+        Ok(BridgedTokenSpec {
             token: token(&format!("evm.bridge.tokens[{at}].hub_token"), &listed.hub_token)?,
             name: listed.name.clone(),
             symbol: listed.symbol.clone(),

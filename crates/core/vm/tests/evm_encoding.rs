@@ -6,14 +6,23 @@ use atoll_state::Object;
 use atoll_state::object::{self, LoadError};
 use atoll_types::codec::CodecError;
 use atoll_types::{Address, B256, Decode, Encode, U256, sha256};
-use atoll_vm::evm::objects::{Account, Block, Code, Ledger, StorageSlot};
-use atoll_vm::evm::{BaseFee, EvmLog, EvmReceipt, EvmSpec, EvmVm, Hardfork, Status};
+use atoll_vm::evm::objects::{Account, Block, Code, Flows, Ledger, StorageSlot};
+use atoll_vm::evm::{
+    BRIDGE_ADDRESS, BaseFee, BridgedTokenSpec, DELIVERY_KIND, EvmBridge, EvmLog, EvmReceipt,
+    EvmSpec, EvmVm, Hardfork, SYSTEM_ADDRESS, Status,
+};
 use evm_common::*;
 use std::fmt::Debug;
 
 fn golden<T: Encode + Decode + PartialEq + Debug>(value: &T, bytes: &str) {
     assert_eq!(value.to_bytes(), hex(bytes), "{value:?}");
     assert_eq!(T::from_bytes(&hex(bytes)).as_ref(), Ok(value));
+}
+
+fn bridge() -> EvmBridge {
+    let token = Address::repeat_byte(0x11);
+    let token = BridgedTokenSpec { token, name: "A b".into(), symbol: "X1".into(), decimals: 18 };
+    EvmBridge { code: hex("6000").into(), tokens: vec![token] }
 }
 
 fn receipt() -> EvmReceipt {
@@ -49,9 +58,10 @@ fn objects_have_golden_bytes() {
     let block =
         Block { number: 1, timestamp: 2, base_fee: 3, gas_used: 300, transactions: 5, logs: 6 };
     golden(&block, "010203ac020506");
-    let [genesis, deposits, withdrawals, burned, destroyed] = [1, 2, 3, 0, 5].map(U256::from);
-    let ledger = Ledger { genesis, deposits, withdrawals, burned, destroyed };
-    golden(&ledger, "0101010201030001 05".replace(' ', "").as_str());
+    let [genesis, burned, destroyed] = [1, 0, 5].map(U256::from);
+    golden(&Ledger { genesis, burned, destroyed }, "0101000105");
+    let [deposits, inbound, outbound, withdrawals] = [1, 0, 0x300, 4].map(U256::from);
+    golden(&Flows { deposits, inbound, outbound, withdrawals }, "0101000203000104");
     golden(&Code::from_bytes(&hex("0360005b")).unwrap(), "0360005b");
     let delegation = format!("17ef0100{}", "11".repeat(20));
     golden(&Code::from_bytes(&hex(&delegation)).unwrap(), &delegation);
@@ -73,6 +83,11 @@ fn one_value_has_one_encoding() {
 fn receipts_and_specs_have_golden_bytes() {
     let bytes = receipt().to_bytes();
     assert_eq!(EvmReceipt::from_bytes(&bytes), Ok(receipt()));
+    let delivery = EvmReceipt { kind: DELIVERY_KIND, ..receipt() };
+    assert_eq!(EvmReceipt::from_bytes(&delivery.to_bytes()), Ok(delivery));
+    for kind in [3, 5, 0x7d, 0x7f] {
+        assert!(EvmReceipt::from_bytes(&EvmReceipt { kind, ..receipt() }.to_bytes()).is_err());
+    }
     for cut in 0..bytes.len() {
         assert!(EvmReceipt::from_bytes(&bytes[..cut]).is_err());
     }
@@ -93,8 +108,12 @@ fn receipts_and_specs_have_golden_bytes() {
     assert_ne!(sha256(&[&spec.to_bytes()]), sha256(&[&other.to_bytes()]));
     let small = EvmSpec { genesis: vec![], ..other };
     let expected = "591b000000000000010345544880c3c9010000000001050000000000000050";
-    let expected = format!("{expected}00000000000000{}0000", "fe".repeat(20));
-    assert_eq!(small.to_bytes(), hex(&expected));
+    let expected = format!("{expected}00000000000000{}00", "fe".repeat(20));
+    assert_eq!(small.to_bytes(), hex(&format!("{expected}00")));
+    let bridged = EvmSpec { bridge: Some(bridge()), ..small };
+    let token = format!("{}0341206202583112", "11".repeat(20));
+    assert_eq!(bridged.to_bytes(), hex(&format!("{expected}0102600001{token}")));
+    assert_eq!(EvmSpec::from_bytes(&bridged.to_bytes()), Ok(bridged));
 }
 
 #[test]
@@ -129,10 +148,17 @@ impl Empty for EvmVm<atoll_state::Resident> {
     }
 }
 
+fn bridge_of(spec: &mut EvmSpec) -> &mut EvmBridge {
+    spec.bridge.as_mut().unwrap()
+}
+
 #[test]
 fn a_wrong_spec_is_told_by_key_and_expectation() {
     type Change = fn(&mut EvmSpec);
-    let cases: [(&str, Change); 14] = [
+    fn token(s: &mut EvmSpec) -> &mut BridgedTokenSpec {
+        &mut bridge_of(s).tokens[0]
+    }
+    let cases: [(&str, Change); 25] = [
         ("chain_id", |s| s.chain_id = 0),
         ("chain_id", |s| s.chain_id = u64::MAX),
         ("symbol", |s| s.symbol.clear()),
@@ -151,10 +177,21 @@ fn a_wrong_spec_is_told_by_key_and_expectation() {
         (".storage", |s| s.genesis[0].storage = vec![(U256::ZERO, U256::from(1))]),
         (".storage", |s| s.genesis[3].storage = vec![(U256::ZERO, U256::from(1)); 2]),
         (".balance", |s| s.genesis[0].balance = U256::from(1) << 128),
+        (".address", |s| s.genesis[0].address = BRIDGE_ADDRESS),
+        (".address", |s| s.genesis[0].address = SYSTEM_ADDRESS),
+        ("bridge.code", |s| bridge_of(s).code = vec![].into()),
+        ("bridge.code", |s| bridge_of(s).code = vec![0; 0x6001].into()),
+        ("bridge.tokens", |s| bridge_of(s).tokens = vec![bridge().tokens[0].clone(); 257]),
+        ("bridge.tokens[1].hub_token", |s| bridge_of(s).tokens.extend(bridge().tokens)),
+        ("bridge.tokens[0].hub_token", |s| token(s).token = Address::ZERO),
+        ("bridge.tokens[0].name", |s| token(s).name = "a".repeat(65)),
+        ("bridge.tokens[0].symbol", |s| token(s).symbol.clear()),
+        ("bridge.tokens[0].symbol", |s| token(s).symbol = "A\n".into()),
+        ("bridge.tokens[0].decimals", |s| token(s).decimals = 37),
     ];
-    assert_eq!(spec().validate(), Ok(()));
+    assert_eq!(EvmSpec { bridge: Some(bridge()), ..spec() }.validate(), Ok(()));
     for (key, change) in cases {
-        let mut wrong = spec();
+        let mut wrong = EvmSpec { bridge: Some(bridge()), ..spec() };
         change(&mut wrong);
         let error = wrong.validate().unwrap_err();
         assert!(error.key.contains(key), "{error}");

@@ -79,7 +79,6 @@ fn spec_of(test: &Value) -> EvmSpec {
         }
     });
     EvmSpec {
-        bridge: None,
         chain_id: 1,
         hardfork: Hardfork::Cancun,
         symbol: "ETH".into(),
@@ -87,6 +86,7 @@ fn spec_of(test: &Value) -> EvmSpec {
         base_fee: BaseFee::Fixed(small(&env["currentBaseFee"])),
         fee_recipient: address(env["currentCoinbase"].as_str().unwrap()),
         genesis: genesis.collect(),
+        bridge: None,
     }
 }
 

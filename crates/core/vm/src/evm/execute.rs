@@ -126,11 +126,12 @@ impl<S: Source> EvmVm<S> {
             Ok(ExecResultAndState { result, state }) => {
                 let lost = database::commit(&mut self.tables, state);
                 let receipt = self.account_for(checked, block, result, lost);
-                let messages = self.take_out(&receipt.logs);
                 let code = match receipt.status {
                     Status::Success => 0,
                     Status::Halted | Status::Reverted => RejectCode::Reverted.number(),
                 };
+                // What did not succeed has no logs.
+                let messages = self.messages_sent(&receipt.logs);
                 Receipt { hash: checked.hash, code, payload: receipt.to_bytes(), messages }
             }
             Err(error) => refused(refusal(&error).code),

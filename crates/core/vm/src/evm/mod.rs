@@ -6,13 +6,14 @@
 //!   header hashes. There is no beacon chain: no EIP-4788 root and no contract that serves it, no
 //!   deposit and withdrawal requests, and blob transactions are refused.
 //! * **State.** [`objects::Account`], [`objects::StorageSlot`], [`objects::Code`], one
-//!   [`objects::Block`] with the counters of the current block, one [`objects::Ledger`]. Every
-//!   read goes through the tables, so any range of commands runs again from its witness.
+//!   [`objects::Block`] with the counters of the current block, one [`objects::Ledger`], and
+//!   [`objects::Flows`] for each token. Every read goes through the tables, so any range of
+//!   commands runs again from its witness.
 //! * **Refusals.** A transaction that cannot be executed (nonce, funds, fee, no room in the
 //!   block) has a receipt with a code, no payload and no effect. One that ran has an
 //!   [`EvmReceipt`] as payload, whatever its outcome.
-//! * **Money.** Σ balances + burned + destroyed = genesis + deposits − withdrawals, where deposits
-//!   are all that came in and withdrawals all that went out ([`bridge`]).
+//! * **Money.** Σ balances + burned + destroyed = genesis + what came in − what went out; the
+//!   supply of a bridged token = what came in − what went out. [`bridge`] says how it moves.
 //!
 //! Known limitations: code of a contract whose creation succeeded stays for ever, that of an
 //! EIP-7702 delegation included (it is shared by all who delegate to the same address).
@@ -28,7 +29,7 @@ mod rlp;
 pub mod spec;
 pub mod transaction;
 
-pub use bridge::{BRIDGE_ADDRESS, BridgedToken, EvmBridge};
+pub use bridge::{BRIDGE_ADDRESS, BridgedTokenSpec, DELIVERY_KIND, EvmBridge, SYSTEM_ADDRESS};
 pub use execute::prev_randao;
 pub use query::{At, CallError, CallOutcome, CallRequest};
 pub use receipt::{EvmLog, EvmReceipt, Status};
@@ -40,9 +41,9 @@ use crate::{AssetAudit, Checked, Identity, Receipt, SlotContext, Vm};
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use atoll_state::{Source, TableVisitor, Tables};
-use atoll_types::{B256, Message, Reject, U256, keccak256};
+use atoll_types::{Address, B256, EnvironmentId, Message, Reject, U256, keccak256};
 use objects::{
-    Account, AccountKey, Block, Code, CodeKey, EvmTables, Singleton, SlotKey, StorageSlot,
+    Account, AccountKey, Block, Code, CodeKey, EvmTables, Singleton, SlotKey, StorageSlot, TokenKey,
 };
 use revm::bytecode::Bytecode;
 use revm::context::CfgEnv;
@@ -51,7 +52,7 @@ use revm::primitives::KECCAK_EMPTY;
 /// The EVM over its objects.
 #[derive(Debug)]
 pub struct EvmVm<S: Source> {
-    identity: Identity,
+    environment: EnvironmentId,
     spec: EvmSpec,
     config: CfgEnv,
     prev_randao: B256,
@@ -77,8 +78,9 @@ impl<S: Source> Vm<S> for EvmVm<S> {
     const PROGRAM: &'static str = "evm 2 (revm 43.0.3)";
 
     fn new(identity: Identity, spec: EvmSpec, seed: u64) -> Self {
-        let config = execute::config(&spec);
-        Self { identity, spec, config, prev_randao: B256::ZERO, tables: EvmTables::new(seed) }
+        let (environment, config) = (identity.environment, execute::config(&spec));
+        let tables = EvmTables::new(seed);
+        Self { environment, spec, config, prev_randao: B256::ZERO, tables }
     }
 
     fn genesis(&mut self) {
@@ -102,6 +104,9 @@ impl<S: Source> Vm<S> for EvmVm<S> {
             }
             total = total.saturating_add(balance);
         }
+        if self.spec.hardfork >= Hardfork::Prague {
+            history::deploy(&mut self.tables);
+        }
         if let Some(bridge) = &self.spec.bridge
             && let Ok(code) = Bytecode::new_raw_checked(bridge.code.clone())
         {
@@ -109,9 +114,6 @@ impl<S: Source> Vm<S> for EvmVm<S> {
             self.tables.code.set(&CodeKey(code_hash), Code(code));
             let account = Account { nonce: 1, balance: U256::ZERO, code_hash };
             self.tables.accounts.set(&AccountKey(BRIDGE_ADDRESS), account);
-        }
-        if self.spec.hardfork >= Hardfork::Prague {
-            history::deploy(&mut self.tables);
         }
         self.tables.ledger.get_mut(&Singleton).genesis = total;
         let base_fee = self.spec.base_fee.initial();
@@ -154,7 +156,7 @@ impl<S: Source> Vm<S> for EvmVm<S> {
     }
 
     fn receive(&mut self, hash: B256, message: &Message) -> Receipt {
-        self.receive_message(hash, message)
+        self.receive_money(hash, message)
     }
 
     fn audit(&self) -> Vec<AssetAudit> {
@@ -162,17 +164,28 @@ impl<S: Source> Vm<S> for EvmVm<S> {
         let balances = self.tables.accounts.local_iter().map(|(_, account)| account.balance);
         let mut held = [ledger.burned, ledger.destroyed].into_iter().chain(balances);
         let held = held.try_fold(U256::ZERO, U256::checked_add);
-        let came = ledger.genesis.checked_add(ledger.deposits);
-        let owed = came.and_then(|came| came.checked_sub(ledger.withdrawals));
-        let text = |amount: Option<U256>| match amount {
-            Some(amount) => amount.to_string(),
-            None => "out of range".to_string(),
-        };
-        alloc::vec![AssetAudit {
-            asset: self.spec.symbol.clone(),
-            owed: text(owed),
-            held: text(held),
-            conserved: owed.is_some() && owed == held,
-        }]
+        let flows =
+            |token: Address| self.tables.flows.peek(&TokenKey(token)).copied().unwrap_or_default();
+        let owed = flows(Address::ZERO).balance(ledger.genesis);
+        let mut audits = alloc::vec![asset_audit(&self.spec.symbol, owed, held)];
+        for listed in self.spec.bridge.iter().flat_map(|bridge| &bridge.tokens) {
+            let (owed, held) =
+                (flows(listed.token).balance(U256::ZERO), self.bridged_supply(listed.token));
+            audits.push(asset_audit(&listed.symbol, owed, held));
+        }
+        audits
+    }
+}
+
+fn asset_audit(asset: &str, owed: Option<U256>, held: Option<U256>) -> AssetAudit {
+    let text = |amount: Option<U256>| match amount {
+        Some(amount) => amount.to_string(),
+        None => "out of range".to_string(),
+    };
+    AssetAudit {
+        asset: asset.to_string(),
+        owed: text(owed),
+        held: text(held),
+        conserved: owed.is_some() && owed == held,
     }
 }

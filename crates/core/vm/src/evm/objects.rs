@@ -92,14 +92,36 @@ pub struct Block {
 pub struct Ledger {
     /// Credited by the genesis state.
     pub genesis: U256,
-    /// Came in from the hub.
-    pub deposits: U256,
-    /// Went out to the hub.
-    pub withdrawals: U256,
     /// Base fees burned.
     pub burned: U256,
     /// Balances that went with contracts that destroyed themselves in their own creation.
     pub destroyed: U256,
+}
+
+/// Key of a token: its address on the hub; zero is the native currency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TokenKey(pub Address);
+
+/// What came and went of a token, all of it ever. A message that comes back counts as one that
+/// comes: what the hub returns as a deposit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flows {
+    /// Came in from the hub.
+    pub deposits: U256,
+    /// Came in from other environments.
+    pub inbound: U256,
+    /// Went out to other environments.
+    pub outbound: U256,
+    /// Went out to the hub.
+    pub withdrawals: U256,
+}
+
+impl Flows {
+    /// What came and did not go, on top of what was there before; none out of range.
+    pub fn balance(&self, before: U256) -> Option<U256> {
+        let came = before.checked_add(self.deposits)?.checked_add(self.inbound)?;
+        came.checked_sub(self.outbound)?.checked_sub(self.withdrawals)
+    }
 }
 
 impl Encode for AccountKey {
@@ -225,7 +247,7 @@ impl Decode for Block {
 
 impl Encode for Ledger {
     fn encode(&self, out: &mut Vec<u8>) {
-        for part in [self.genesis, self.deposits, self.withdrawals, self.burned, self.destroyed] {
+        for part in [self.genesis, self.burned, self.destroyed] {
             put_amount(out, &part);
         }
     }
@@ -233,12 +255,37 @@ impl Encode for Ledger {
 
 impl Decode for Ledger {
     fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(Self { genesis: amount(r)?, burned: amount(r)?, destroyed: amount(r)? })
+    }
+}
+
+impl Encode for TokenKey {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.0.as_slice());
+    }
+}
+
+impl Decode for TokenKey {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        r.address().map(Self)
+    }
+}
+
+impl Encode for Flows {
+    fn encode(&self, out: &mut Vec<u8>) {
+        for part in [self.deposits, self.inbound, self.outbound, self.withdrawals] {
+            put_amount(out, &part);
+        }
+    }
+}
+
+impl Decode for Flows {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
         Ok(Self {
-            genesis: amount(r)?,
             deposits: amount(r)?,
+            inbound: amount(r)?,
+            outbound: amount(r)?,
             withdrawals: amount(r)?,
-            burned: amount(r)?,
-            destroyed: amount(r)?,
         })
     }
 }
@@ -246,6 +293,7 @@ impl Decode for Ledger {
 impl Key for AccountKey {}
 impl Key for SlotKey {}
 impl Key for CodeKey {}
+impl Key for TokenKey {}
 impl Key for Singleton {
     fn dense(&self) -> Option<u32> {
         Some(0)
@@ -268,6 +316,7 @@ objects! {
     Code(CodeKey) = 3, "code";
     Block(Singleton) = 4, "block";
     Ledger(Singleton) = 5, "ledger";
+    Flows(TokenKey) = 6, "flows";
 }
 
 /// The state of an EVM environment.
@@ -278,6 +327,7 @@ pub struct EvmTables<S: Source> {
     pub(super) code: Table<Code, S>,
     pub(super) block: Table<Block, S>,
     pub(super) ledger: Table<Ledger, S>,
+    pub(super) flows: Table<Flows, S>,
 }
 
 impl<S: Source> EvmTables<S> {
@@ -288,6 +338,7 @@ impl<S: Source> EvmTables<S> {
             code: Table::new(seed),
             block: Table::new(seed),
             ledger: Table::new(seed),
+            flows: Table::new(seed),
         }
     }
 }
@@ -299,5 +350,6 @@ impl<S: Source> Tables<S> for EvmTables<S> {
         visitor.visit(&mut self.code);
         visitor.visit(&mut self.block);
         visitor.visit(&mut self.ledger);
+        visitor.visit(&mut self.flows);
     }
 }

@@ -44,7 +44,7 @@ pub struct EvmReceipt {
     pub status: Status,
     /// EIP-2718 type: 0, 1, 2 or 4; [`DELIVERY_KIND`] for money that came in.
     pub kind: u8,
-    /// Ethereum hash of the transaction (Keccak-256 of the signed bytes).
+    /// Ethereum hash of the transaction (Keccak-256 of the signed bytes), or of the delivery.
     pub transaction_hash: B256,
     /// Index in the block.
     pub transaction_index: u32,

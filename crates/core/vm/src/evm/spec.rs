@@ -8,7 +8,7 @@ use revm::bytecode::Bytecode;
 use revm::primitives::hardfork::SpecId;
 use revm::primitives::{Bytes, eip7825};
 
-use super::bridge::{BRIDGE_ADDRESS, EvmBridge, TOKEN_TEXT_BYTES_MAX, TOKENS_MAX};
+use super::bridge::EvmBridge;
 use super::history::HISTORY_ADDRESS;
 
 /// Most accounts in a genesis state.
@@ -152,10 +152,10 @@ pub struct EvmSpec {
     pub base_fee: BaseFee,
     /// Who receives the tips.
     pub fee_recipient: Address,
-    /// How money comes in and goes out; without one it does not.
-    pub bridge: Option<EvmBridge>,
     /// The genesis state.
     pub genesis: Vec<GenesisAccount>,
+    /// What lets money in and out; none for an environment without a hub.
+    pub bridge: Option<EvmBridge>,
 }
 
 /// A value of a spec that cannot be.
@@ -170,7 +170,7 @@ pub struct SpecError {
     pub expected: String,
 }
 
-fn expect(
+pub(super) fn expect(
     ok: bool,
     key: impl Into<String>,
     found: impl ToString,
@@ -214,42 +214,11 @@ impl EvmSpec {
                 "2 to 10000",
             )?;
         }
-        self.validate_bridge()?;
-        self.validate_genesis()
-    }
-
-    fn validate_bridge(&self) -> Result<(), SpecError> {
-        let Some(bridge) = &self.bridge else { return Ok(()) };
-        let code = !bridge.code.is_empty()
-            && bridge.code.len() <= CODE_BYTES_MAX as usize
-            && Bytecode::new_raw_checked(bridge.code.clone()).is_ok();
-        expect(
-            code,
-            "bridge.code",
-            alloc::format!("{} bytes", bridge.code.len()),
-            alloc::format!("EVM code of 1 to {CODE_BYTES_MAX} bytes"),
-        )?;
-        expect(
-            bridge.tokens.len() <= TOKENS_MAX as usize,
-            "bridge.tokens",
-            bridge.tokens.len(),
-            alloc::format!("at most {TOKENS_MAX} tokens"),
-        )?;
-        for (i, token) in bridge.tokens.iter().enumerate() {
-            let key = |name: &str| alloc::format!("bridge.tokens[{i}].{name}");
-            let other = bridge.tokens[..i].iter().all(|other| other.token != token.token);
-            expect(
-                other && !token.token.is_zero(),
-                key("token"),
-                token.token,
-                "a token of the hub, each once; the native currency needs no entry",
-            )?;
-            for (name, text) in [("name", &token.name), ("symbol", &token.symbol)] {
-                let fits = !text.is_empty() && text.len() <= TOKEN_TEXT_BYTES_MAX as usize;
-                expect(fits, key(name), text, "1 to 64 bytes")?;
-            }
+        self.validate_genesis()?;
+        match &self.bridge {
+            Some(bridge) => bridge.validate(self.genesis.iter().map(|account| account.address)),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn validate_genesis(&self) -> Result<(), SpecError> {
@@ -268,12 +237,6 @@ impl EvmSpec {
         let mut total = U256::ZERO;
         for account in &self.genesis {
             let key = |name: &str| alloc::format!("genesis.{}.{name}", account.address);
-            expect(
-                self.bridge.is_none() || account.address != BRIDGE_ADDRESS,
-                key("address"),
-                "the bridge contract",
-                "another address: this contract is part of the genesis state",
-            )?;
             expect(
                 account.address != HISTORY_ADDRESS,
                 key("address"),
@@ -356,11 +319,13 @@ impl Encode for EvmSpec {
             }
         }
         out.extend_from_slice(self.fee_recipient.as_slice());
-        out.push(u8::from(self.bridge.is_some()));
-        self.bridge.iter().for_each(|bridge| bridge.encode(out));
         put_varint(out, self.genesis.len() as u64);
         for account in &self.genesis {
             account.encode(out);
+        }
+        out.push(u8::from(self.bridge.is_some()));
+        if let Some(bridge) = &self.bridge {
+            bridge.encode(out);
         }
     }
 }
@@ -384,11 +349,11 @@ impl Decode for EvmSpec {
             _ => return Err(CodecError::Invalid("base fee")),
         };
         let fee_recipient = r.address()?;
-        let bridge = if r.bool()? { Some(EvmBridge::decode(r)?) } else { None };
         let mut genesis = Vec::new();
         for _ in 0..r.length("genesis accounts", GENESIS_ACCOUNTS_MAX)? {
             genesis.push(GenesisAccount::decode(r)?);
         }
+        let bridge = if r.bool()? { Some(EvmBridge::decode(r)?) } else { None };
         Ok(Self {
             chain_id,
             hardfork,
@@ -396,8 +361,8 @@ impl Decode for EvmSpec {
             block_gas_limit,
             base_fee,
             fee_recipient,
-            bridge,
             genesis,
+            bridge,
         })
     }
 }

@@ -2,12 +2,14 @@
 //! on full state and on nothing but the witness.
 #![allow(dead_code)]
 
+pub(crate) mod bridge;
+
 use alloy_rlp::{Encodable, Header};
 use atoll_state::object::{self, ReadSet};
 use atoll_state::{Resident, Source, Witnessed, WriteSet};
 use atoll_types::crypto::SigningKey;
 use atoll_types::{
-    Address, B256, Decode, EnvironmentId, NetworkId, Reject, U256, keccak256, sha256,
+    Address, B256, Decode, EnvironmentId, Message, NetworkId, Reject, U256, keccak256, sha256,
 };
 use atoll_vm::evm::{
     BaseFee, Bytes, EvmReceipt, EvmSpec, EvmTransaction, EvmVm, GenesisAccount, Hardfork,
@@ -68,13 +70,13 @@ pub(crate) fn spec() -> EvmSpec {
         storage: if code == STORE { vec![(U256::from(9), U256::from(10))] } else { vec![] },
     };
     EvmSpec {
-        bridge: None,
         chain_id: CHAIN_ID,
         hardfork: Hardfork::Osaka,
         symbol: "ETH".into(),
         block_gas_limit: 30_000_000,
         base_fee: BaseFee::Fixed(1_000_000_000),
         fee_recipient: Address::repeat_byte(0xfe),
+        bridge: None,
         genesis: vec![
             rich("a"),
             rich("b"),
@@ -197,6 +199,7 @@ pub(crate) enum Step {
     Open(SlotContext),
     Resume(SlotContext),
     Send(Vec<u8>),
+    Receive(Message),
 }
 
 pub(crate) fn check(spec: &EvmSpec, bytes: &[u8]) -> Result<Checked<EvmTransaction>, Reject> {
@@ -209,6 +212,7 @@ fn execute<S: Source>(vm: &mut EvmVm<S>, spec: &EvmSpec, steps: &[Step]) -> Vec<
         match step {
             Step::Open(context) => vm.open_slot(context),
             Step::Resume(context) => vm.resume(context, None),
+            Step::Receive(message) => receipts.push(vm.receive(message.hash(), message)),
             Step::Send(bytes) => match check(spec, bytes) {
                 Ok(checked) => receipts.push(vm.execute(&checked)),
                 Err(reject) => panic!("refused by the static check: {reject}"),
@@ -286,7 +290,7 @@ impl Chain {
         }
 
         let audit = self.vm.audit();
-        assert!(audit[0].conserved || !self.audited, "{audit:?}");
+        assert!(audit.iter().all(|a| a.conserved) || !self.audited, "{audit:?}");
         receipts
     }
 
