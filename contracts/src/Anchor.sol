@@ -106,6 +106,7 @@ contract Anchor is AnchorDisputes {
         _checkWithdrawals(c, s[0].outbox, transfersHash, before);
 
         hash = Words.commitment(c, network, before.hash, statementsRoot, transfersHash);
+        if (isCondemned[hash]) revert Condemned(hash);
         (r.hash, r.statementsRoot, r.heads) = (hash, statementsRoot, heads);
         (r.withdrawalsRoot, r.transfersHash) = (c.withdrawalsRoot, transfersHash);
         (r.lastSlot, r.cursor, r.withdrawalsCount) = (c.lastSlot, c.cursor, c.withdrawalsCount);

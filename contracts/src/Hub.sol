@@ -3,12 +3,25 @@ pragma solidity 0.8.37;
 
 import {TransparentUpgradeableProxy} from
     "@openzeppelin/contracts/proxy/transparent/TransparentUpgradeableProxy.sol";
-import {Anchor} from "./Anchor.sol";
-import {Bridge} from "./Bridge.sol";
-import {EscapeHatch} from "./EscapeHatch.sol";
-import {HubQueue} from "./HubQueue.sol";
-import {Registry} from "./Registry.sol";
 import {Addresses, AnchorConfig, BridgeConfig, Registration, RegistryConfig} from "./Types.sol";
+
+/// @notice How each contract is initialised.
+interface IRegistryInitialize {
+    function initialize(Addresses calldata a, RegistryConfig calldata c, Registration calldata router) external;
+}
+
+interface IAnchorInitialize {
+    function initialize(Addresses calldata a, AnchorConfig calldata c) external;
+}
+
+interface IBridgeInitialize {
+    function initialize(Addresses calldata a, BridgeConfig calldata c) external;
+}
+
+/// @dev The queue and the escape hatch.
+interface IInitialize {
+    function initialize(Addresses calldata a) external;
+}
 
 /// @notice Implementations behind the proxies.
 struct Implementations {
@@ -46,11 +59,11 @@ contract Hub {
             timelock, guardian, _created(1), _created(2), _created(3), _created(4), _created(5)
         );
         _addresses = a;
-        _deploy(a.registry, i.registry, timelock, abi.encodeCall(Registry.initialize, (a, c.registry, c.router)));
-        _deploy(a.queue, i.queue, timelock, abi.encodeCall(HubQueue.initialize, (a)));
-        _deploy(a.anchor, i.anchor, timelock, abi.encodeCall(Anchor.initialize, (a, c.anchor)));
-        _deploy(a.bridge, i.bridge, timelock, abi.encodeCall(Bridge.initialize, (a, c.bridge)));
-        _deploy(a.hatch, i.hatch, timelock, abi.encodeCall(EscapeHatch.initialize, (a)));
+        _deploy(a.registry, i.registry, timelock, abi.encodeCall(IRegistryInitialize.initialize, (a, c.registry, c.router)));
+        _deploy(a.queue, i.queue, timelock, abi.encodeCall(IInitialize.initialize, (a)));
+        _deploy(a.anchor, i.anchor, timelock, abi.encodeCall(IAnchorInitialize.initialize, (a, c.anchor)));
+        _deploy(a.bridge, i.bridge, timelock, abi.encodeCall(IBridgeInitialize.initialize, (a, c.bridge)));
+        _deploy(a.hatch, i.hatch, timelock, abi.encodeCall(IInitialize.initialize, (a)));
         emit Deployed(a);
     }
 

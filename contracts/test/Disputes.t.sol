@@ -193,6 +193,45 @@ contract DisputesTest is HubTest {
         assertEq(anchor.silentFor(), 1 days, "not frozen");
     }
 
+    function test_what_was_shown_to_be_wrong_is_not_accepted_again() public {
+        Draft memory d = draft();
+        seal(d);
+        bytes32 hash = hashOf(d);
+        post(d);
+        challenge(2, 1, carol);
+        _reject(2);
+        expect(abi.encodeWithSelector(IAnchor.Condemned.selector, hash));
+        post(d);
+        d.s[1].postRoot = keccak256("the truth");
+        post(d);
+    }
+
+    function test_what_was_left_undecided_may_come_again() public {
+        Draft memory d = draft();
+        post(d);
+        challenge(2, 1, carol);
+        vm.warp(time() + MAX_FREEZE);
+        anchor.expireFreeze(2);
+        post(d);
+    }
+
+    function test_freeze_ends_though_a_void_commitment_was_challenged() public {
+        next();
+        uint64 third = _moving(1 ether);
+        uint64 fourth = next();
+        challenge(2, 0, carol);
+        challenge(third, 0, bob);
+        challenge(fourth, 0, bob);
+        _reject(third);
+        assertEq(anchor.unwindFrom(), third, "awaits its transfers");
+        _uphold(2);
+        NetTransfer[][] memory lists = new NetTransfer[][](1);
+        lists[0] = posted(third).t;
+        anchor.unwind(lists);
+        vm.warp(time() + 1 days);
+        assertEq(anchor.silentFor(), 1 days, "not frozen any more");
+    }
+
     function test_later_challenge_outlives_the_upholding_of_an_earlier_commitment() public {
         next();
         challenge(1, 0, carol);

@@ -203,6 +203,25 @@ contract EscapeHatchTest is HubTest {
         assertEq(bridge.escrow(EXCHANGE, ETHER), 0, "escrow");
     }
 
+    function test_insolvency_takes_nothing_from_withdrawals_and_unconsumed_deposits() public {
+        // 12 ether of claims; of the 13 there, 2 are withdrawn and 3 came late.
+        Ledger memory ledger = Ledger(10 ether, 0, 0, 2 ether);
+        Withdrawal memory w = withdraw(EXCHANGE, ETHER, carol, 2 ether);
+        _ledger(EXCHANGE, ETHER, ledger);
+        _claims(9 ether, 3 ether, 12 ether);
+        uint64 number = _settleStates();
+        depositETH(carol, EXCHANGE, 3 ether);
+        Entry memory late = _entry(4, carol, EXCHANGE, 3 ether);
+        _silence();
+        _openExit(EXCHANGE, ETHER, ledger, 12 ether);
+        assertEq(hatch.exitOf(EXCHANGE, ETHER).pool, 8 ether, "pool");
+        _exit(alice, 9 ether);
+        _exit(bob, 3 ether);
+        bridge.claim(number, w, proofOf(0));
+        _refund(late);
+        assertEq(bridge.escrow(EXCHANGE, ETHER), 0, "escrow");
+    }
+
     function test_open_while_frozen_gives_back_debits_and_bonds() public {
         _solvent();
         // A window longer than silence and derivation keeps it unsettled.

@@ -142,7 +142,8 @@ abstract contract AnchorDisputes is AnchorState {
         address winner = _derived[number].by;
         _owe(winner == address(0) ? sequencer : winner, c.bond);
         _records[number].status = Status.Anchored;
-        uint64 end = last;
+        // Those that await unwinding are void, their challenges too.
+        uint64 end = unwindFrom == 0 ? last : unwindFrom - 1;
         uint64 next = 0;
         for (uint64 n = number; n <= end; ++n) {
             Record storage r = _records[n];
@@ -161,6 +162,9 @@ abstract contract AnchorDisputes is AnchorState {
         Challenge memory c = _challenges[number];
         delete _challenges[number];
         _owe(c.challenger, c.bond);
+        // Its signature is still good: nobody shall post it again. One that was left undecided may
+        // well be right.
+        if (fault) isCondemned[_records[number].hash] = true;
         // Nothing before it may be challenged for the freeze to end.
         if (firstChallenged == number) _endFreeze();
 

@@ -70,6 +70,8 @@ abstract contract AnchorState is IAnchor, Initializable, ReentrancyGuardTransien
     mapping(uint64 => Derived) internal _derived;
     /// @notice Wei that bonds left to an account.
     mapping(address => uint256) public owed;
+    /// @notice Commitments that were shown to be wrong.
+    mapping(bytes32 => bool) public isCondemned;
 
     modifier onlyTimelock() {
         if (msg.sender != timelock) revert NotTimelock(msg.sender);

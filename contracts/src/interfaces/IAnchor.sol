@@ -53,6 +53,8 @@ interface IAnchor {
     /// @notice Call `unwind` first.
     error UnwindPending(uint64 from);
     error NothingToUnwind();
+    /// @notice This very commitment was rejected before.
+    error Condemned(bytes32 hash);
     error RouterMissing();
     error StatementsNotAscending(uint32 environment);
     /// @notice A live environment has no statement.
