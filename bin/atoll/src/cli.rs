@@ -104,6 +104,9 @@ pub(crate) struct DevArgs {
         default_value = "development:operator"
     )]
     pub(crate) hub_key: String,
+    /// For tests of whoever watches: lie about a state root in this commitment
+    #[arg(long, hide = true, value_name = "N")]
+    pub(crate) false_root: Option<u64>,
     /// Seed of the built-in agents
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,

@@ -166,8 +166,11 @@ pub(crate) async fn boot(
         HubChoice::None | HubChoice::Url(_) => None,
     };
     let operator = crate::money::parse_key(&args.hub_key).context("--hub-key")?;
-    let keys =
-        || Keys { sequencer: SigningKey::from_label("sequencer"), operator: operator.clone() };
+    let keys = || Keys {
+        sequencer: SigningKey::from_label("sequencer"),
+        operator: operator.clone(),
+        false_root: args.false_root,
+    };
     let mut settlement = match args.hub {
         HubChoice::None => None,
         _ => Some(tokio::task::block_in_place(|| Service::start(&shared, data_dir, &keys()))?),

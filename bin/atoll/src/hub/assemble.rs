@@ -6,14 +6,13 @@ use crate::node::archive::SlotRecord;
 use anyhow::{Context, Result, bail};
 use atoll_executor::machine::outbox_root;
 use atoll_executor::{Batch, EnvironmentSpec, Step};
-use atoll_types::crypto::SigningKey;
 use atoll_types::hub::{ROUTER, WithdrawalTree};
 use atoll_types::statement::{
-    PROTOCOL_VERSION, availability_digest, router_outbox, span_leaf, statements_root,
-    transfers_hash,
+    PROTOCOL_VERSION, router_outbox, span_leaf, statements_root, transfers_hash,
 };
 use atoll_types::{
-    B256, Commitment, Decode, NetTransfer, SlotHeader, Statement, Withdrawal, merkle_root,
+    B256, Commitment, Decode, NetTransfer, NetworkId, SlotHeader, Statement, Withdrawal,
+    merkle_root,
 };
 use atoll_vm::SlotContext;
 use atoll_vm::router::net_transfers;
@@ -31,7 +30,7 @@ pub(crate) struct Slots {
     pub(crate) headers: Vec<SlotHeader>,
     pub(crate) parts: Vec<Part>,
     /// Hub queue cursor before the range.
-    cursor_before: u64,
+    pub(crate) cursor_before: u64,
 }
 
 /// What goes before the first commitment.
@@ -115,7 +114,7 @@ impl Slots {
         batch.whole().hash()
     }
 
-    fn statement(&self, shared: &Shared, part: &Part, pre: B256, post: B256) -> Statement {
+    fn statement(&self, network: NetworkId, part: &Part, pre: B256, post: B256) -> Statement {
         let (first, last) = (&self.headers[0], &self.headers[self.headers.len() - 1]);
         let record = |slot: &SlotHeader| part.records.get(&slot.slot);
         let roots = |value: &dyn Fn(&SlotRecord) -> B256| {
@@ -131,7 +130,7 @@ impl Slots {
         let end = record(last).map_or(last.time_us, |record| record.range.last_time_us());
         Statement {
             protocol_version: PROTOCOL_VERSION,
-            network: shared.network,
+            network,
             environment: part.spec.id,
             spec_hash: part.spec.hash(),
             program_id: part.spec.vm.program_id(),
@@ -149,21 +148,32 @@ impl Slots {
     }
 }
 
-/// The commitment over a range of slots and its withdrawals. `pre_roots` are by environment; `tree`
-/// is the tree of withdrawals before, and grows.
+/// A commitment and what it is about, not signed yet.
+pub(crate) struct Assembled {
+    pub(crate) commitment: Commitment,
+    pub(crate) statements: Vec<Statement>,
+    pub(crate) transfers: Vec<NetTransfer>,
+    pub(crate) withdrawals: Vec<Withdrawal>,
+}
+
+/// State roots before and after a range, by environment.
+pub(crate) struct Roots<'a> {
+    pub(crate) pre: &'a BTreeMap<u32, B256>,
+    pub(crate) post: &'a BTreeMap<u32, B256>,
+}
+
+/// The commitment over a range of slots. `tree` is the tree of withdrawals before, and grows.
 pub(crate) fn assemble(
-    shared: &Shared,
+    network: NetworkId,
     slots: &Slots,
     before: Before,
-    pre_roots: &BTreeMap<u32, B256>,
+    roots: &Roots<'_>,
     tree: &mut WithdrawalTree,
-    spans: Vec<SpanRoot>,
-    key: &SigningKey,
-) -> Result<(Published, Vec<Withdrawal>)> {
+    spans: &[SpanRoot],
+) -> Result<Assembled> {
     let (Some(first), Some(last)) = (slots.headers.first(), slots.headers.last()) else {
         bail!("a commitment covers at least one slot")
     };
-    let range = (first.slot, last.slot);
     let withdrawals = slots.withdrawals();
     for withdrawal in &withdrawals {
         if tree.push(withdrawal.leaf()) != Some(withdrawal.index) {
@@ -174,11 +184,12 @@ pub(crate) fn assemble(
     let mut statements = Vec::new();
     for part in &slots.parts {
         let id = part.spec.id;
-        let pre = pre_roots.get(&id.0).copied().context("an environment without a root before")?;
-        let post = shared.archive.root(id, last.slot)?.with_context(|| {
-            format!("{} has no state root at slot {}", part.spec.name, last.slot)
-        })?;
-        let mut statement = slots.statement(shared, part, pre, post);
+        let root = |roots: &BTreeMap<u32, B256>, when: &str| {
+            let root = roots.get(&id.0).copied();
+            root.with_context(|| format!("{} has no state root {when} the range", part.spec.name))
+        };
+        let (pre, post) = (root(roots.pre, "before")?, root(roots.post, "after")?);
+        let mut statement = slots.statement(network, part, pre, post);
         if id == ROUTER {
             statement.outbox = router_outbox(tree.root(), tree.count(), transfers_hash(&transfers));
         }
@@ -186,12 +197,11 @@ pub(crate) fn assemble(
     }
     let leaves: Vec<B256> =
         spans.iter().map(|span| span_leaf(span.slots, span.data_root)).collect();
-    let data = merkle_root(leaves.iter().map(|leaf| leaf.as_slice()));
     let commitment = Commitment {
-        network: shared.network,
+        network,
         previous: before.hash,
         number: before.number + 1,
-        slots: range,
+        slots: (first.slot, last.slot),
         slot_hash: last.hash(),
         cursor: last.hub_cursor,
         queue_hash: slots.queue_hash(before.queue_hash),
@@ -199,10 +209,7 @@ pub(crate) fn assemble(
         withdrawals_root: tree.root(),
         withdrawals_count: tree.count(),
         transfers: transfers_hash(&transfers),
-        data,
+        data: merkle_root(leaves.iter().map(|leaf| leaf.as_slice())),
     };
-    let signature = key.sign(&commitment.hash());
-    let availability = key.sign(&availability_digest(&shared.network, range, data));
-    let published = Published { commitment, statements, transfers, spans, signature, availability };
-    Ok((published, withdrawals))
+    Ok(Assembled { commitment, statements, transfers, withdrawals })
 }

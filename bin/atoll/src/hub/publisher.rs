@@ -1,7 +1,7 @@
 //! Publishes what was executed: spans of data, and commitments about them, one after the other, on
 //! a thread of its own. Everything is durable here before the hub is told of it.
 
-use super::assemble::{Before, Slots, assemble};
+use super::assemble::{Assembled, Before, Roots, Slots, assemble};
 use super::published::{Published, PublishedStore, SpanRoot};
 use super::spans::{SpanStore, span_data};
 use crate::node::Shared;
@@ -9,7 +9,8 @@ use anyhow::{Context, Result, bail};
 use atoll_da::{Owner, SpanPlan};
 use atoll_types::crypto::SigningKey;
 use atoll_types::hub::WithdrawalTree;
-use atoll_types::{B256, SignedHeader};
+use atoll_types::statement::availability_digest;
+use atoll_types::{B256, SignedHeader, sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -30,6 +31,8 @@ pub(crate) struct Publisher {
     pub(crate) genesis_roots: BTreeMap<u32, B256>,
     /// Slots whose data is kept.
     pub(crate) keep_slots: u64,
+    /// For tests of whoever watches: the number of a commitment to lie in, about one state root.
+    pub(crate) false_root: Option<u64>,
 }
 
 /// The least number of slots, at least `wanted`, after which every environment has a state root.
@@ -91,8 +94,27 @@ impl Publisher {
                 roots.map(|s| (s.environment.0, s.post_root)).collect()
             }
         };
-        let (published, withdrawals) =
-            assemble(&self.shared, &slots, before, &pre_roots, tree, spans, &self.key)?;
+        let mut post_roots = BTreeMap::new();
+        for part in &slots.parts {
+            if let Some(root) = self.shared.archive.root(part.spec.id, last)? {
+                post_roots.insert(part.spec.id.0, root);
+            }
+        }
+        if self.false_root == Some(before.number + 1)
+            && let Some((_, root)) = post_roots.last_key_value()
+        {
+            let wrong = sha256(&[root.as_slice()]);
+            post_roots.last_entry().map(|mut last| last.insert(wrong));
+        }
+        let network = self.shared.network;
+        let roots = Roots { pre: &pre_roots, post: &post_roots };
+        let Assembled { commitment, statements, transfers, withdrawals } =
+            assemble(network, &slots, before, &roots, tree, &spans)?;
+        let signature = self.key.sign(&commitment.hash());
+        let promise = availability_digest(&network, range, commitment.data);
+        let availability = self.key.sign(&promise);
+        let published =
+            Published { commitment, statements, transfers, spans, signature, availability };
         self.store.add(published, &withdrawals)?;
         if last.is_multiple_of(100 * self.commitment_slots) {
             self.spans.prune(last.saturating_sub(self.keep_slots))?;

@@ -39,6 +39,8 @@ pub(crate) struct Keys {
     pub(crate) sequencer: SigningKey,
     /// Pays for transactions on the hub.
     pub(crate) operator: SigningKey,
+    /// See [`Publisher::false_root`].
+    pub(crate) false_root: Option<u64>,
 }
 
 /// Everything on the node's side of the hub.
@@ -104,6 +106,7 @@ impl Service {
             commitment_slots: commitment_slots(intervals, COMMITMENT_SLOTS),
             genesis_roots: genesis_roots.clone(),
             keep_slots: KEEP_SLOTS,
+            false_root: keys.false_root,
         };
         let tokens = specs.iter().flat_map(|spec| {
             specs::hub_token_names(spec).into_iter().map(|(symbol, token, decimals, unit)| {

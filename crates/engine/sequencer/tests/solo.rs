@@ -250,10 +250,9 @@ fn a_slot_takes_the_hubs_queue_in_order_and_within_its_bounds() {
         time_s: 5,
     };
     let mut solo = solo(config());
-    let mut queue = Queue::default();
     // 32 KiB each: eight fill a slot, the rest waits; then come more small ones than a slot takes.
-    queue.hub = (0..10).map(|index| entry(index, 32 * 1024)).collect();
-    queue.hub.extend((10..100).map(|index| entry(index, 1)));
+    let hub = (0..10).map(|index| entry(index, 32 * 1024)).chain((10..100).map(|i| entry(i, 1)));
+    let mut queue = Queue { hub: hub.collect(), ..Queue::default() };
     let outcome = drive(&mut solo, &mut queue, T, T + 350_000);
     let taken: Vec<(u64, usize)> = outcome
         .log
