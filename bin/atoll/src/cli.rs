@@ -59,6 +59,12 @@ pub(crate) enum Command {
     Bench(BenchCommand),
     /// Check environment spec files and print what they define
     Spec(SpecArgs),
+    /// Follow a network without trusting who serves it: headers, data samples, settled state
+    ///
+    /// Every slot's header is checked by signature and hash, every commitment against its headers
+    /// and the hub, its data by samples. What is withheld, forged or contradictory ends the run with
+    /// an error that says what, where, and what proves it.
+    Light(crate::light::LightArgs),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -541,7 +547,7 @@ fn parse_rate(text: &str) -> Result<Rate, String> {
     }
 }
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let error = || "expected a time like 500ms, 30s, 5m or 1h".to_string();
     let split = text.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(error)?;
     let (number, unit) = text.split_at(split);

@@ -4,6 +4,8 @@ mod e2e;
 mod exchange;
 mod state;
 
+pub(crate) use state::resident_peak_bytes;
+
 use crate::cli::BenchCommand;
 use anyhow::Result;
 

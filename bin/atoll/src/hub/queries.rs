@@ -67,6 +67,7 @@ impl Inner {
             SettlementQuery::Withdrawal(index) => self.withdrawal(index),
             SettlementQuery::Withdrawals(to) => self.withdrawals(to),
             SettlementQuery::Header(slot) => self.header(slot),
+            SettlementQuery::Headers { from, count } => self.headers(from, count),
             SettlementQuery::Span(slot) => self.span(slot),
             SettlementQuery::Sample { slot, square, row, column } => {
                 self.sample(slot, Position { square, row, column })
@@ -210,6 +211,19 @@ impl Inner {
             "finalised": slot <= self.shared.finalised.load(Relaxed),
             "bytes": hex(&sealed.to_bytes()),
         }))
+    }
+
+    fn headers(&self, from: u64, count: u64) -> Result<Value, QueryError> {
+        let mut bytes = Vec::new();
+        let mut found = 0;
+        while found < count
+            && let Some(slot) = from.checked_add(found)
+            && let Some(sealed) = self.shared.archive.sealed(slot).map_err(internal)?
+        {
+            sealed.encode(&mut bytes);
+            found += 1;
+        }
+        Ok(json!({ "from": from, "count": found, "bytes": hex(&bytes) }))
     }
 
     fn published_span(&self, slot: u64) -> Result<(Published, Arc<EncodedSpan>), QueryError> {
