@@ -56,6 +56,8 @@ pub(crate) struct Follower {
     pub(crate) options: Options,
     pub(crate) counts: Counts,
     store: Store,
+    /// Whether there was an earlier run.
+    resumed: bool,
     chain: HeaderChain,
     last: Last,
     /// Commitments that are not settled, by number.
@@ -76,58 +78,56 @@ fn header_of(gateway: &Gateway, slot: u64) -> Result<Option<SignedHeader>> {
 }
 
 impl Follower {
-    /// Goes on where an earlier run was; else begins at the last settled commitment, or at the
-    /// first slot if there is none or `from_genesis` says so. Gives the settled commitment that it
-    /// began with, checked, if it did.
-    pub(crate) fn start(
+    /// A client that goes on where an earlier run was, if there was one.
+    pub(crate) fn open(
         gateway: Gateway,
         anchor: Anchor,
         store: Store,
         options: Options,
-        from_genesis: bool,
-    ) -> Result<(Self, Option<Checked>)> {
+    ) -> Result<Self> {
         let network = options.network;
-        let standing = anchor.standing().context("the hub cannot be asked")?;
-        let resumed = store.load()?;
-        if let Some(state) = resumed.as_ref().filter(|state| state.network != network) {
+        let state = store.load()?;
+        if let Some(state) = state.as_ref().filter(|state| state.network != network) {
             bail!(
                 "the data folder is of network {}, the gateway's is {}: name another --data-dir",
                 state.network.0,
                 network.0
             );
         }
-        let state = resumed.as_ref();
-        let chain = HeaderChain::new(
-            network,
-            options.sequencer,
-            state.and_then(|state| state.base.clone()),
-            state.and_then(|state| state.tip.clone()),
-        );
-        let mut follower = Self {
+        let resumed = state.is_some();
+        let (last, base, tip) = match state {
+            Some(state) => (state.last, state.base, state.tip),
+            None => (Last::default(), None, None),
+        };
+        let known = (last.number > 0).then_some((last.number, last.hash));
+        Ok(Self {
+            chain: HeaderChain::new(network, options.sequencer, base, tip),
             gateway,
             others: Vec::new(),
             anchor,
             options,
             counts: Counts::default(),
             store,
-            chain,
-            last: state.map_or(Last::default(), |state| state.last),
-            known: VecDeque::new(),
-            standing,
+            resumed,
+            last,
+            known: known.into_iter().collect(),
+            standing: Standing::default(),
             anchored: 0,
             settled: 0,
             missed: 0,
-        };
-        if follower.last.number > 0 {
-            follower.known.push_back((follower.last.number, follower.last.hash));
-        }
-        let began = match standing.settled {
-            number if number > 0 && state.is_none() && !from_genesis => {
-                Some(follower.begin_at(number)?)
+        })
+    }
+
+    /// Without an earlier run: begins at the last settled commitment, which it gives, or at the
+    /// first slot if there is none or `from_genesis` says so.
+    pub(crate) fn begin(&mut self, from_genesis: bool) -> Result<Option<Checked>> {
+        self.standing = self.anchor.standing()?;
+        match self.standing.settled {
+            number if number > 0 && !self.resumed && !from_genesis => {
+                self.begin_at(number).map(Some)
             }
-            _ => None,
-        };
-        Ok((follower, began))
+            _ => Ok(None),
+        }
     }
 
     /// Begins at a commitment that the hub has settled.
@@ -327,7 +327,7 @@ impl Follower {
     }
 
     fn same_as_anchored(&self, number: u64, hash: B256) -> Result<()> {
-        let anchored = self.anchor.record(number, &self.standing)?.hash;
+        let anchored = self.anchor.record(number)?.1.hash;
         if anchored == hash {
             return Ok(());
         }
@@ -339,7 +339,7 @@ impl Follower {
 
     /// Looks at the hub: what it anchored and settled must be what was followed.
     pub(crate) fn hub(&mut self) -> Result<()> {
-        self.standing = self.anchor.standing().context("the hub cannot be asked")?;
+        self.standing = self.anchor.standing()?;
         let known = |most: u64| self.known.iter().rev().find(|(n, _)| *n <= most).copied();
         // Each commitment names the one before: the last that the hub has speaks for all.
         if let Some((number, hash)) = known(self.standing.last)

@@ -260,19 +260,16 @@ fn follow_network(args: &LightArgs) -> Result<()> {
     };
     let store = Store::open(&args.data_dir)?;
     let Sources { gateway, anchor, trusted, .. } = sources;
-    let (mut follower, first) =
-        Follower::start(gateway, anchor, store, options, args.from_genesis)?;
+    let mut follower = Follower::open(gateway, anchor, store, options)?;
     follower.others = args.also.iter().map(|url| Gateway::new(url)).collect::<Result<_>>()?;
-    if !json {
-        match (&first, follower.last().number) {
-            (Some(first), _) => println!("{}", report::line(first, args.confidence, "begun with")),
-            (None, 0) => println!("from the first slot of network {}", follower.options.network.0),
-            (None, number) => println!("going on after commitment {number}"),
+    let outcome = follower.begin(args.from_genesis).and_then(|first| {
+        if !json {
+            tell_beginning(&follower, first.as_ref(), args.confidence);
         }
-    }
-    let outcome = watch(&mut follower, &mut proofs, args, &stop, began);
-    // What was followed counts, whatever ended the run.
-    follower.save()?;
+        let outcome = watch(&mut follower, &mut proofs, args, &stop, began);
+        // What was followed counts, whatever ended the run.
+        follower.save().and(outcome)
+    });
     let refused = outcome.as_ref().err().and_then(|error| error.downcast_ref::<Refusal>());
     let elapsed = began.elapsed();
     let summary = report::summary(&follower, &trusted, &proofs.done, elapsed, refused);
@@ -281,6 +278,14 @@ fn follow_network(args: &LightArgs) -> Result<()> {
         false => println!("{}", report::text(&summary)),
     }
     outcome
+}
+
+fn tell_beginning(follower: &Follower, first: Option<&Checked>, confidence: u32) {
+    match (first, follower.last().number) {
+        (Some(first), _) => println!("{}", report::line(first, confidence, "begun with")),
+        (None, 0) => println!("from the first slot of network {}", follower.options.network.0),
+        (None, number) => println!("going on after commitment {number}"),
+    }
 }
 
 /// Follows until the run is over.

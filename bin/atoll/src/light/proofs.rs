@@ -19,8 +19,9 @@ use std::time::Duration;
 
 /// How often a set of objects is asked for again because another commitment was settled meanwhile.
 const ATTEMPTS: u32 = 5;
-/// Looks at the hub until what the gateway calls settled is so there, too; half a second apart.
+/// Looks at the hub until what the gateway calls settled is so there, too, and the other way round.
 const LOOKS: u32 = 10;
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Another commitment was settled between two questions: their answers do not belong together.
 #[derive(Debug)]
@@ -120,7 +121,24 @@ impl<'a> Prover<'a> {
     pub(crate) fn value(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let (id, key_text) = (self.environment.0, hex(key));
         let path = format!("/atoll/proof?environment={id}&key={key_text}");
-        let Some(answer) = self.gateway.find(&path)? else { return Ok(None) };
+        let mut looks = 0;
+        let answer = loop {
+            let found = self.gateway.find(&path)?;
+            let any = || self.gateway.find("/atoll/commitments/settled").map(|any| any.is_some());
+            match found {
+                Some(answer) => break answer,
+                None if self.settled.is_some() || any()? => return Ok(None),
+                None if looks < LOOKS && self.anchor.standing()?.settled > 0 => {
+                    // The gateway learns of what was settled a moment later.
+                    looks += 1;
+                    std::thread::sleep(LOOK);
+                }
+                None => bail!(
+                    "nothing is settled yet, says the gateway: the first commitment is on its way \
+                     to the hub"
+                ),
+            }
+        };
         let number = answer["commitment"].as_u64().context("a proof names its commitment")?;
         let value = answer["value"].as_str().and_then(|v| alloy_primitives::hex::decode(v).ok());
         let value = value.context("a proof comes with the value")?;
@@ -179,10 +197,10 @@ impl<'a> Prover<'a> {
         let published = insist(withheld, || commitments::get(self.gateway, number))?;
         commitments::holds_together(&published, number)?;
         let mut looks = 0;
-        let standing = loop {
-            let standing = self.anchor.standing().context("the hub cannot be asked")?;
+        let record = loop {
+            let (standing, record) = self.anchor.record(number)?;
             if standing.settled >= number {
-                break standing;
+                break record;
             }
             looks += 1;
             if looks == LOOKS {
@@ -192,9 +210,8 @@ impl<'a> Prover<'a> {
                 );
                 return Err(Refusal::new(Kind::NotAnchored, message).into());
             }
-            std::thread::sleep(Duration::from_millis(500));
+            std::thread::sleep(LOOK);
         };
-        let record = self.anchor.record(number, &standing)?;
         let hash = published.commitment.hash();
         if record.hash != hash || record.status != Status::Settled {
             let message = format!(
