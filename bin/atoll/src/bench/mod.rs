@@ -1,5 +1,6 @@
 //! `atoll bench`: measures this machine. Figures are medians over runs; compare ratios, not days.
 
+mod da;
 mod e2e;
 mod exchange;
 mod state;
@@ -15,6 +16,7 @@ pub(crate) fn run(command: &BenchCommand) -> Result<()> {
         BenchCommand::Exchange(args) => exchange::run(args),
         BenchCommand::E2e(args) => e2e::run(args),
         BenchCommand::State(args) => state::run(args),
+        BenchCommand::Da(args) => da::run(args),
     }
 }
 
