@@ -29,6 +29,7 @@ const SPAN_SLOTS: usize = 50;
 const SLOTS_PER_S: f64 = 10.0;
 const SLOT_US: u64 = 100_000;
 const TICK_US: u64 = 500;
+const HEADER_BYTES: u64 = 308;
 const AGENTS_PER_MARKET: usize = 15;
 /// Bytes of data in a blob: 4,096 field elements, 31 bytes of each.
 const BLOB_BYTES: f64 = 4_096.0 * 31.0;
@@ -237,7 +238,8 @@ fn publish(
         stream_bytes: 0,
     };
     let owner = Owner::Environment(flow.spec.id);
-    let sizes: Vec<u64> = records.iter().map(|r| r.range.to_bytes().len() as u64).collect();
+    // A batch with its framing, and a header: what a node reckons with.
+    let sizes: Vec<u64> = records.iter().map(|r| r.range.to_bytes().len() as u64 + 16).collect();
     let slots = Slots {
         headers: sealed.iter().map(|sealed| sealed.header.clone()).collect(),
         parts: vec![Environment {
@@ -249,7 +251,7 @@ fn publish(
     let mut plan = SpanPlan::new();
     let mut first = 0;
     for at in 0..=sealed.len() {
-        let size = sizes.get(at).map(|bytes| [(owner, *bytes)]);
+        let size = sizes.get(at).map(|bytes| [(owner, *bytes), (Owner::Headers, HEADER_BYTES)]);
         let full = at - first == SPAN_SLOTS
             || size.as_ref().is_none_or(|size| !plan.is_empty() && !plan.fits(size));
         if full && at > first {
