@@ -16,6 +16,7 @@ mod stats;
 mod status;
 mod summary;
 mod verify;
+mod watch;
 
 use clap::Parser;
 use cli::{Cli, Command};
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Command::Withdraw(args) => money::withdraw(args),
         Command::Claim(args) => money::claim(args),
         Command::Proof(args) => money::proof(args),
+        Command::Watch(args) => watch::run(args),
         Command::Da(command) => da::run(command),
         Command::Hub(command) => hub::command::run(command),
         Command::Bench(command) => bench::run(command),
