@@ -54,6 +54,12 @@ pub(crate) enum Command {
     /// What it has read it keeps: `atoll escape` needs no more than that folder and the hub. Exits
     /// with an error if anything was wrong or withheld.
     Watch(WatchArgs),
+    /// Get money out although the operator has vanished
+    ///
+    /// Needs the hub, the network's spec files and the published data that somebody has kept: a
+    /// folder of `atoll watch`, a node's data folder, or a gateway that still answers.
+    #[command(subcommand)]
+    Escape(EscapeCommand),
     /// Check for oneself that published data is there
     #[command(subcommand)]
     Da(DaCommand),
@@ -430,6 +436,56 @@ pub(crate) struct WatchArgs {
     /// End by itself after so many slots
     #[arg(long, value_name = "N")]
     pub(crate) slots: Option<u64>,
+    /// Print one JSON object on the last line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EscapeCommand {
+    /// Say how long the operator has been silent, what can be done, and what an account has
+    Status(EscapeArgs),
+    /// Anchor what the operator left: commitments it signed, then what follows from the hub's queue
+    ///
+    /// Signed commitments can be brought to the hub at any time. After the stated silence anyone may
+    /// also anchor slots of the queue's entries alone, with a bond that comes back when they are
+    /// settled: deposits are credited and forced transactions executed as if the operator had done
+    /// it.
+    Derive(EscapeArgs),
+    /// Open the snapshot exit and take out what an account has in the last settled state
+    ///
+    /// Withdrawals that are settled are claimed, deposits that nobody consumed come back, and each
+    /// account is paid its claim once: in full where there is enough, in proportion where not.
+    /// Opening is final.
+    Exit(EscapeArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  atoll escape status --from .atoll-watch --key development:tour
+  atoll escape derive --from .atoll --hub-rpc http://127.0.0.1:8545 --anchor 0x5FbD…0aa3 --wait
+  atoll escape exit --from .atoll-watch --key 0xac09…ff80")]
+pub(crate) struct EscapeArgs {
+    #[command(flatten)]
+    pub(crate) outside: OutsideArgs,
+    /// Where published data was kept: a folder of `atoll watch`, or a node's data folder
+    #[arg(long, default_value = ".atoll-watch", value_name = "DIR")]
+    pub(crate) from: PathBuf,
+    /// The key that pays for transactions on the hub: 64 hex digits, or development:NAME
+    #[arg(
+        long,
+        env = "ATOLL_KEY",
+        hide_env_values = true,
+        default_value = "development:tour",
+        value_name = "KEY"
+    )]
+    pub(crate) key: String,
+    /// Whose money it is; it is paid to the same address on the hub [default: the key's address]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) account: Option<atoll_types::Address>,
+    /// Wait for what takes time: challenge windows
+    #[arg(long)]
+    pub(crate) wait: bool,
     /// Print one JSON object on the last line
     #[arg(long)]
     pub(crate) json: bool,

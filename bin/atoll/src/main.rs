@@ -4,6 +4,7 @@ mod bench;
 mod cli;
 mod da;
 mod dev;
+mod escape;
 #[cfg(test)]
 mod fuzz;
 mod gateway;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Command::Claim(args) => money::claim(args),
         Command::Proof(args) => money::proof(args),
         Command::Watch(args) => watch::run(args),
+        Command::Escape(command) => escape::run(command),
         Command::Da(command) => da::run(command),
         Command::Hub(command) => hub::command::run(command),
         Command::Bench(command) => bench::run(command),

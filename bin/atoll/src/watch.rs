@@ -23,11 +23,14 @@ use atoll_types::{
     B256, Encode, NetworkId, Statement, U256, merkle_proof, merkle_root,
 };
 use serde_json::{Value, json};
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+/// Commitments that may be executed ahead of the hub.
+const AHEAD_MAX: usize = 256;
 /// Time between two looks.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -111,7 +114,8 @@ struct Watch<'a> {
     folder: Folder,
     follower: Follower,
     entries: Entries,
-    judged: Option<Judged>,
+    /// What is published and, as far as is known, not on the hub yet.
+    judged: VecDeque<Judged>,
     /// Since when the hub has the next commitment and its data cannot be had.
     missing: Option<Instant>,
     withheld: bool,
@@ -147,7 +151,7 @@ pub(crate) fn run(args: &WatchArgs) -> Result<()> {
         folder: Folder::open(outside.network, &args.data_dir)?,
         follower: Follower::new(outside.network, &outside.specs),
         entries: Entries::new(args.outside.from_block),
-        judged: None,
+        judged: VecDeque::new(),
         missing: None,
         withheld: false,
         disputed: None,
@@ -203,18 +207,23 @@ fn warn_of_missing_bond(on: &OnChain, key: Option<&SigningKey>) -> Result<()> {
 }
 
 impl Watch<'_> {
-    /// Executes what an earlier watch has kept.
+    /// Executes what an earlier watch has kept. A commitment names the one before it, so only what
+    /// is not settled yet needs to be compared.
     fn catch_up(&mut self) -> Result<()> {
+        let settled = self.outside.on.anchor(&IAnchor::lastSettledCall {})?;
         let last = self.folder.store.latest().map_or(0, |last| last.commitment.number);
         for number in 1..=last {
             let published = self.folder.commitment(number)?.context("a commitment is missing")?;
             let spans = self.spans(&self.folder, &published)?;
-            let assembled = self.execute(&published, &spans)?;
+            let right = self.execute(&published, &spans)?;
             ensure!(
-                assembled.commitment == published.commitment,
+                right.commitment == published.commitment,
                 "{} holds another commitment {number}; remove the folder to start over",
                 self.args.data_dir.display()
             );
+            if number >= settled {
+                self.judged.push_back(Judged { published, expected: Ok(right) });
+            }
             if number % 100 == 0 && !self.args.json {
                 println!("executed again what was kept: commitment {number} of {last}");
             }
@@ -240,14 +249,22 @@ impl Watch<'_> {
         if let Some(number) = self.disputed {
             return self.look_at_dispute(number);
         }
-        if self.judged.is_none() {
-            return self.judge();
+        match self.compare()? {
+            Look::Progress => Ok(Look::Progress),
+            Look::Nothing => self.judge(),
         }
-        self.compare()
     }
 
     /// Executes the next commitment as soon as it is published, mostly before it is on the hub.
     fn judge(&mut self) -> Result<Look> {
+        let wrong = |judged: &Judged| match &judged.expected {
+            Ok(right) => right.commitment != judged.published.commitment,
+            Err(_) => true,
+        };
+        let stuck = self.judged.back().is_some_and(wrong);
+        if stuck || self.judged.len() >= AHEAD_MAX {
+            return Ok(Look::Nothing);
+        }
         let number = self.follower.number() + 1;
         let Some(published) = self.gateway.commitment(number)? else {
             if self.outside.on.anchor(&IAnchor::lastCall {})? >= number {
@@ -275,12 +292,18 @@ impl Watch<'_> {
             Ok(()) => self.execute(&published, &spans).map_err(|error| format!("{error:#}")),
             Err(why) => Err(why),
         };
-        self.judged = Some(Judged { published, expected });
+        if let Ok(right) = &expected
+            && right.commitment == published.commitment
+        {
+            self.folder.store.add(published.clone(), &right.withdrawals)?;
+        }
+        self.judged.push_back(Judged { published, expected });
         Ok(Look::Progress)
     }
 
+    /// Compares the oldest commitment judged with what the hub has.
     fn compare(&mut self) -> Result<Look> {
-        let Some(judged) = &self.judged else { return Ok(Look::Nothing) };
+        let Some(judged) = self.judged.front() else { return Ok(Look::Nothing) };
         let number = judged.published.commitment.number;
         let record = self.outside.on.anchor(&IAnchor::recordCall { number })?;
         if record.status == Status::None {
@@ -308,17 +331,14 @@ impl Watch<'_> {
     }
 
     fn agree(&mut self, record: &Record) -> Result<Look> {
-        let Some(Judged { published, expected: Ok(right) }) = self.judged.take() else {
+        let Some(Judged { published, expected: Ok(right) }) = self.judged.pop_front() else {
             bail!("a commitment that was judged is gone")
         };
         let (number, slots) = (right.commitment.number, right.commitment.slots);
+        let (withdrawn, moved) = (right.withdrawals.len(), right.transfers.len());
         if published.commitment != right.commitment {
             self.alarm(format!("the gateway shows another commitment {number} than the hub has"));
         }
-        let Assembled { commitment, statements, transfers, withdrawals } = right;
-        let (withdrawn, moved) = (withdrawals.len(), transfers.len());
-        let kept = Published { commitment, statements, transfers, ..published };
-        self.folder.store.add(kept, &withdrawals)?;
         self.report.agreed += 1;
         self.report.slots += slots.1 - slots.0 + 1;
         self.report.last_slot = slots.1;
@@ -365,7 +385,7 @@ impl Watch<'_> {
             return Ok(());
         };
         let on = &self.outside.on;
-        let judged = self.judged.as_ref().context("a commitment that was judged is gone")?;
+        let judged = self.judged.front().context("a commitment that was judged is gone")?;
         let ours = judged.expected.as_ref().ok().map(|right| &right.statements);
         let (theirs, hashes) = self.statements(number, record, &judged.published)?;
         let hash_of = |s: &Statement| s.hash();
@@ -440,7 +460,7 @@ impl Watch<'_> {
             Status::Rejected | Status::None => {
                 self.say(&format!("commitment {number} was rejected; waiting for a right one"));
                 self.disputed = None;
-                self.judged = None;
+                self.judged.clear();
                 // What was executed of it is taken back by executing what was right again.
                 self.follower = Follower::new(self.outside.network, &self.outside.specs);
                 self.entries = Entries::new(self.args.outside.from_block);

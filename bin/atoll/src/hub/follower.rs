@@ -3,16 +3,18 @@
 use super::assemble::{Assembled, Before, Part, Roots, Slots, assemble};
 use super::published::SpanRoot;
 use super::spans::{HeaderRecord, read_batches, read_headers};
+use crate::node::SLOT_US;
 use crate::node::archive::SlotRecord;
 use crate::node::replica::{Executed, Replica};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use atoll_da::{Owner, SpanData};
 use atoll_executor::{Batch, EnvironmentSpec, Range, Step};
 use atoll_state::PathProof;
-use atoll_types::hub::{ROUTER, WithdrawalTree};
+use atoll_sequencer::running;
+use atoll_types::hub::{ROUTER, SLOT_ENTRIES_BYTES_MAX, SLOT_ENTRIES_MAX, WITHDRAWAL_TREE_DEPTH, WithdrawalTree, withdrawal_proof};
 use atoll_types::slot::Parts;
 use atoll_types::{
-    B256, EnvironmentId, HubEntry, Lane, NetworkId, SlotHeader, SlotOpening, Transaction,
+    Address, B256, EnvironmentId, HubEntry, Lane, NetworkId, SlotHeader, SlotOpening, Transaction,
     Withdrawal,
 };
 use std::collections::BTreeMap;
@@ -30,6 +32,10 @@ pub(crate) struct Follower {
     /// The last header; its default for genesis.
     header: SlotHeader,
 }
+
+/// Slots behind the last derived entry: what an entry sets off is delivered two slots later, and
+/// what comes back from there two slots after that.
+const DERIVED_TRAILING_SLOTS: u32 = 4;
 
 /// What one slot was, by environment; the router's part follows from the others'.
 type Ranges = BTreeMap<EnvironmentId, BTreeMap<u64, Range>>;
@@ -53,10 +59,6 @@ impl Follower {
         }
     }
 
-    pub(crate) fn network(&self) -> NetworkId {
-        self.network
-    }
-
     /// Number of the last commitment followed.
     pub(crate) fn number(&self) -> u64 {
         self.before.number
@@ -76,6 +78,17 @@ impl Follower {
     pub(crate) fn owners(&self) -> Vec<Owner> {
         let environments = self.specs.iter().map(|spec| spec.id).filter(|id| *id != ROUTER);
         environments.map(Owner::Environment).chain([Owner::Headers]).collect()
+    }
+
+    /// The siblings of a withdrawal in the tree as it is now.
+    pub(crate) fn withdrawal_proof(&self, index: u64) -> Option<[B256; WITHDRAWAL_TREE_DEPTH]> {
+        let leaves: Vec<B256> = self.withdrawals.iter().map(Withdrawal::leaf).collect();
+        withdrawal_proof(&leaves, index)
+    }
+
+    /// Where an EVM environment keeps a token of the hub.
+    pub(crate) fn bridged_token(&self, environment: EnvironmentId, token: Address) -> Option<Address> {
+        self.replica.bridged_token(environment, token)
     }
 
     /// An object after the last slot followed, with its proof.
@@ -145,6 +158,52 @@ impl Follower {
         }
         let slots = Slots { headers: plain, parts, cursor_before };
         self.assemble(&slots, roots)
+    }
+
+    /// Executes what follows from the hub's queue alone, where nobody orders any more: slots of
+    /// `entries`, as many in each as a slot takes, and then slots enough for what they set off to
+    /// arrive (`docs/SETTLEMENT.md`, "Derivation").
+    pub(crate) fn derive(&mut self, entries: &[HubEntry]) -> Result<Assembled> {
+        let mut parts: Vec<Part> = self
+            .specs
+            .iter()
+            .map(|spec| Part { spec: spec.clone(), records: BTreeMap::new() })
+            .collect();
+        let cursor_before = self.header.hub_cursor;
+        let (mut rest, mut plain, mut trailing) = (entries, Vec::new(), 0);
+        while !rest.is_empty() || trailing < DERIVED_TRAILING_SLOTS {
+            trailing += u32::from(rest.is_empty());
+            let (taken, left) = rest.split_at(entries_of_a_slot(rest));
+            rest = left;
+            let last = &self.header;
+            let entered_us = taken.last().map_or(0, |entry| entry.time_s.saturating_mul(1_000_000));
+            let opening = SlotOpening {
+                slot: last.slot + 1,
+                term: last.term,
+                time_us: (last.time_us + SLOT_US).max(entered_us),
+                parent: if last.slot == 0 { B256::ZERO } else { last.hash() },
+                // Everyone derives the same header: it names no block that not everyone would.
+                hub_block: last.hub_block,
+                hub_cursor: last.hub_cursor,
+                entries: taken.to_vec(),
+                inputs: Vec::new(),
+            };
+            let header = SlotHeader {
+                slot: opening.slot,
+                term: opening.term,
+                time_us: opening.time_us,
+                parent: opening.parent,
+                ticks: 0,
+                running: running::open(&last.running, &opening),
+                batches: Parts::open(&opening).root(),
+                hub_block: opening.hub_block,
+                hub_cursor: opening.hub_cursor_after(),
+            };
+            self.execute(&header, taken, BTreeMap::new(), &mut parts)?;
+            self.header = header.clone();
+            plain.push(header);
+        }
+        self.assemble(&Slots { headers: plain, parts, cursor_before }, &[])
     }
 
     /// The commitment about slots just executed.
@@ -246,6 +305,16 @@ impl Follower {
         );
         Ok(())
     }
+}
+
+/// How many of these entries one slot takes.
+fn entries_of_a_slot(entries: &[HubEntry]) -> usize {
+    let mut bytes = 0;
+    let fits = |entry: &&HubEntry| {
+        bytes += entry.data.len();
+        bytes <= SLOT_ENTRIES_BYTES_MAX as usize
+    };
+    entries.iter().take(SLOT_ENTRIES_MAX as usize).take_while(fits).count()
 }
 
 /// Behind the first tick there is nothing but ticks, in order of time, and their transactions.

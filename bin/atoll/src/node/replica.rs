@@ -8,7 +8,7 @@ use atoll_executor::{Batch, EnvironmentSpec};
 use atoll_state::db::{MemoryDb, StateDb};
 use atoll_state::{PathProof, Resident};
 use atoll_types::hub::ROUTER;
-use atoll_types::{B256, EnvironmentId, Message, NetworkId};
+use atoll_types::{Address, B256, EnvironmentId, Message, NetworkId};
 use atoll_vm::Receipt;
 use atoll_vm::router::RouterVm;
 use std::sync::Arc;
@@ -97,6 +97,16 @@ impl Replica {
     /// State roots, by environment.
     pub(crate) fn roots(&self) -> impl Iterator<Item = (EnvironmentId, B256)> + '_ {
         self.hosted.iter().map(|(hosted, db)| (hosted.environment().id(), db.root()))
+    }
+
+    /// Where an EVM environment keeps a token of the hub.
+    pub(crate) fn bridged_token(&self, environment: EnvironmentId, token: Address) -> Option<Address> {
+        self.hosted.iter().find_map(|(hosted, _)| match hosted {
+            Hosted::Evm(live) if live.spec.id == environment => {
+                live.machine.read().vm().bridged_token(token)
+            }
+            _ => None,
+        })
     }
 
     /// An object as it is now, with the proof of its leaf; `None` if it is absent.

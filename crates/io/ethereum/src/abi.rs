@@ -379,6 +379,7 @@ sol! {
         function network() external view returns (bytes32);
         function sequencer() external view returns (address);
         function sequencerClock() external view returns (uint64);
+        function anchorClock() external view returns (uint64);
         function silence() external view returns (uint32);
         function derivation() external view returns (uint32);
         function challengeBond() external view returns (uint96);
