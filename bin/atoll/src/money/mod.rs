@@ -87,7 +87,22 @@ pub(crate) fn withdraw(args: &WithdrawArgs) -> Result<()> {
         name => session.environment(name)?.id,
     };
     let first = session.withdrawals()?;
-    let hash = session.send(&environment, &token, destination, to, amount)?;
+    let hash = match args.force {
+        false => session.send(&environment, &token, destination, to, amount)?,
+        true => {
+            let (sent, entry) = session.force(&environment, &token, destination, to, amount)?;
+            if !args.money.json {
+                println!("forced       {} ({} gas), entry {entry}", sent.hash, sent.gas_used);
+                println!("waiting until the sequencer has taken it in");
+            }
+            let receipt = session.receipt(entry)?;
+            let refusal = &receipt["receipt"];
+            if !refusal["code"].is_null() {
+                bail!("refused: {} ({})", refusal["message"], refusal["label"]);
+            }
+            entry
+        }
+    };
     if !args.money.json {
         println!("transaction  {hash}");
     }
