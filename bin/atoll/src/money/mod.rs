@@ -10,7 +10,7 @@ pub(crate) use tour::run as tour;
 
 use crate::cli::{ClaimArgs, DepositArgs, MoneyArgs, ProofArgs, WithdrawArgs};
 use anyhow::{Result, bail};
-use atoll_types::{Address, EnvironmentId};
+use atoll_types::{Address, EnvironmentId, U256};
 use serde_json::{Value, json};
 use session::Session;
 
@@ -34,7 +34,9 @@ pub(crate) fn deposit(args: &DepositArgs) -> Result<()> {
     let amount = token.amount(&args.amount)?;
     let to = args.to.unwrap_or_else(|| session.key.address());
     if args.fund {
-        session.fund(&token, session.key.address(), amount)?;
+        // The hub's own currency pays for the transaction, too.
+        let gas = if token.token.is_zero() { steps::GAS_MONEY } else { U256::ZERO };
+        session.fund(&token, session.key.address(), amount + gas)?;
         session.fund_gas(session.key.address())?;
     }
     let before = session.balance(&environment, &token, to)?;

@@ -31,6 +31,8 @@ pub(super) struct Deposited {
     pub(super) entry: B256,
 }
 
+/// What pays for transactions on the hub for a while: a tenth of its unit.
+pub(super) const GAS_MONEY: U256 = U256::from_limbs([100_000_000_000_000_000, 0, 0, 0]);
 /// Gas of a forced call of an environment's bridge: nobody is asked for an estimate.
 const FORCED_GAS: u64 = 300_000;
 
@@ -118,10 +120,10 @@ impl Session {
 
     /// Makes sure that a development key can pay for transactions on the hub.
     pub(super) fn fund_gas(&self, owner: Address) -> Result<()> {
-        let wanted = U256::from(10).pow(U256::from(17));
-        if self.hub.balance(owner, BlockId::Latest)? < wanted {
+        if self.hub.balance(owner, BlockId::Latest)? < GAS_MONEY {
             let operator = SigningKey::from_label("operator");
-            self.on_hub("fund", &operator, owner, wanted * U256::from(10), Vec::new())?;
+            let some = GAS_MONEY.saturating_mul(U256::from(10));
+            self.on_hub("fund", &operator, owner, some, Vec::new())?;
         }
         Ok(())
     }

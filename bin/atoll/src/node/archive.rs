@@ -2,8 +2,8 @@
 //! and where a transaction is. Rebuilt from the log after a crash.
 
 use super::environment::{IndexEntry, Place, SlotResult};
-use atoll_executor::{Range, Step};
 use atoll_executor::machine::receipts_root;
+use atoll_executor::{Range, Step};
 use atoll_storage::{History, HistoryBatch, Table};
 use atoll_types::codec::{put_bytes, put_varint};
 use atoll_types::{
