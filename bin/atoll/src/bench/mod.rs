@@ -3,7 +3,9 @@
 mod da;
 mod e2e;
 mod exchange;
+mod settle;
 mod state;
+mod work;
 
 pub(crate) use state::resident_peak_bytes;
 
@@ -15,6 +17,7 @@ pub(crate) fn run(command: &BenchCommand) -> Result<()> {
     match command {
         BenchCommand::Exchange(args) => exchange::run(args),
         BenchCommand::E2e(args) => e2e::run(args),
+        BenchCommand::Settle(args) => settle::run(args),
         BenchCommand::State(args) => state::run(args),
         BenchCommand::Da(args) => da::run(args),
     }
