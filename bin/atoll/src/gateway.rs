@@ -13,6 +13,7 @@ pub(crate) struct Gateway {
     agent: ureq::Agent,
     url: String,
     received: AtomicU64,
+    answer_bytes_max: u64,
 }
 
 /// Bytes of an answer, heads included as they are in HTTP/1.1.
@@ -40,7 +41,14 @@ impl Gateway {
             agent: ureq::Agent::new_with_config(config),
             url: url.trim_end_matches('/').to_string(),
             received: AtomicU64::new(0),
+            answer_bytes_max: ANSWER_BYTES_MAX,
         })
+    }
+
+    /// A client that reads shorter answers only.
+    pub(crate) fn limited(mut self, answer_bytes_max: u64) -> Self {
+        self.answer_bytes_max = answer_bytes_max;
+        self
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -86,7 +94,7 @@ impl Gateway {
     }
 
     fn read(&self, url: &str, answer: Answer) -> Result<Option<Value>> {
-        let (status, body) = self.body(url, answer, ANSWER_BYTES_MAX)?;
+        let (status, body) = self.body(url, answer, self.answer_bytes_max)?;
         let value: Value = serde_json::from_slice(&body)
             .with_context(|| format!("{url} answers with status {status} and no JSON"))?;
         match status {

@@ -7,8 +7,8 @@
 //! * [`proofs`], [`objects`]: values of the settled state;
 //! * [`follow`]: all of it in order; [`store`]: where to go on.
 //!
-//! Known limitations: one key signs headers, so there is no quorum to check; what is absent from a
-//! state is not proven; what the hub's node says is believed.
+//! Known limitations: one key signs headers, so there is no quorum to check; what the hub's node
+//! says is believed.
 
 mod anchor;
 mod args;
@@ -46,6 +46,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const LOOK_AT_HUB: Duration = Duration::from_secs(3);
 /// How long gateway and hub may be away before a run ends.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest JSON that is read: the largest object in hex, with its proof.
+const ANSWER_BYTES_MAX: u64 = 4 << 20;
 
 /// Runs the command.
 pub(crate) fn run(args: &LightArgs) -> Result<()> {
@@ -65,7 +67,7 @@ struct Sources {
 
 impl Sources {
     fn open(args: &LightSource) -> Result<Self> {
-        let gateway = Gateway::new(&args.url)?;
+        let gateway = Gateway::new(&args.url)?.limited(ANSWER_BYTES_MAX);
         let began = Instant::now();
         let settlement = loop {
             // A network that was only just started deploys its contracts first.

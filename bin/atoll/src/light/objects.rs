@@ -31,7 +31,7 @@ pub(crate) enum Question {
     Key(Vec<u8>),
 }
 
-/// An answer: facts in order, by name. What is not proven says so.
+/// An answer: facts by name.
 pub(crate) type Facts = Map<String, Value>;
 
 pub(crate) fn answer(
@@ -61,12 +61,10 @@ pub(crate) fn answer(
     })
 }
 
-const ABSENT: &str = "none, says the gateway: that something is absent is not proven";
-
 fn raw(prover: &mut Prover<'_>, key: &[u8]) -> Result<Facts> {
     let value = prover.value(key)?;
-    let value = value.map_or(json!(ABSENT), |value| json!(super::refusal::hex(&value)));
-    Ok(Map::from_iter([("value".to_string(), value)]))
+    let value = value.as_deref().map(super::refusal::hex);
+    Ok(Map::from_iter([("value".to_string(), json!(value))]))
 }
 
 /// A U256 with a decimal point.
@@ -81,35 +79,29 @@ fn units(amount: U256, decimals: usize) -> String {
 
 fn native(prover: &mut Prover<'_>, symbol: &str, account: Address) -> Result<Facts> {
     use evm::objects::{Account, AccountKey};
-    let found = prover.object::<Account>(&AccountKey(account))?;
+    // An account without balance, nonce and code has no object.
+    let found = prover.object::<Account>(&AccountKey(account))?.unwrap_or_default();
     let mut facts = Facts::new();
+    let balance = format!("{} {symbol}", units(found.balance, NATIVE_DECIMALS));
     facts.insert("account".into(), json!(account.to_string()));
-    match found {
-        None => facts.insert("balance".into(), json!(ABSENT)),
-        Some(found) => {
-            let balance = format!("{} {symbol}", units(found.balance, NATIVE_DECIMALS));
-            facts.insert("nonce".into(), json!(found.nonce));
-            facts.insert("code_hash".into(), json!(found.code_hash.to_string()));
-            facts.insert("balance".into(), json!(balance))
-        }
-    };
+    facts.insert("nonce".into(), json!(found.nonce));
+    facts.insert("code_hash".into(), json!(found.code_hash.to_string()));
+    facts.insert("balance".into(), json!(balance));
     Ok(facts)
 }
 
-/// An exchange's account: its number, and itself.
-fn number(prover: &mut Prover<'_>, account: Address) -> Result<(AccountId, Account)> {
+/// An exchange's account: its number, and itself. Without one everything is zero.
+fn number(prover: &mut Prover<'_>, account: Address) -> Result<Option<(AccountId, Account)>> {
     let entry = prover.object::<AccountEntry>(&AddressKey(account))?;
-    let number = entry.and_then(|entry| entry.number.checked_sub(1));
-    let number = number.with_context(|| {
-        format!("the gateway says that {account} has no account, which is not proven")
-    })?;
-    let id = AccountId(number);
+    let Some(id) = entry.and_then(|entry| entry.number.checked_sub(1)).map(AccountId) else {
+        return Ok(None);
+    };
     let found = prover.object::<Account>(&AccountKey(id))?;
-    Ok((id, found.context("the gateway does not prove the account that it says there is")?))
+    Ok(Some((id, found.unwrap_or_default())))
 }
 
-fn facts(account: Address, id: AccountId) -> Facts {
-    let fields = [("account", json!(account.to_string())), ("number", json!(id.0))];
+fn facts(account: Address, id: Option<AccountId>) -> Facts {
+    let fields = [("account", json!(account.to_string())), ("number", json!(id.map(|id| id.0)))];
     fields.into_iter().map(|(name, value)| (name.to_string(), value)).collect()
 }
 
@@ -123,7 +115,8 @@ fn balance(
     if let Some(wanted) = wanted.filter(|wanted| !known.contains(wanted)) {
         bail!("there is no asset {wanted}; there are: {}", known.join(", "));
     }
-    let (id, owner) = number(prover, account)?;
+    let found = number(prover, account)?;
+    let id = found.as_ref().map(|(id, _)| *id);
     let mut facts = facts(account, id);
     for (asset, listed) in (0u16..).zip(&spec.assets) {
         let symbol = &listed.symbol;
@@ -134,12 +127,19 @@ fn balance(
         let asset = atoll_exchange::AssetId(asset);
         if asset == spec.collateral {
             // Settled: open profit and loss is not in it.
-            facts.insert("collateral".into(), json!(text(owner.collateral)));
+            facts.insert(
+                "collateral".into(),
+                json!(text(found.as_ref().map_or(0, |f| f.1.collateral))),
+            );
         }
-        let spot = prover.object::<SpotBalance>(&BalanceKey { account: id, asset })?;
+        let spot = match id {
+            Some(account) => prover.object::<SpotBalance>(&BalanceKey { account, asset })?,
+            None => None,
+        };
+        let spot = spot.unwrap_or_default();
         let name = format!("spot_{}", symbol.to_lowercase());
-        facts.insert(name.clone(), spot.map_or(json!(ABSENT), |spot| json!(text(spot.total))));
-        if let Some(spot) = spot.filter(|spot| spot.hold != 0) {
+        facts.insert(name.clone(), json!(text(spot.total)));
+        if spot.hold != 0 {
             facts.insert(format!("{name}_held_by_orders"), json!(text(spot.hold)));
         }
     }
@@ -157,21 +157,19 @@ fn position(
         let known: Vec<&str> = spec.markets.iter().map(|market| market.name.as_str()).collect();
         format!("there is no market {name}; there are: {}", known.join(", "))
     })?;
-    let (id, owner) = number(prover, account)?;
-    let mut facts = facts(account, id);
+    let found = number(prover, account)?;
+    let mut facts = facts(account, found.as_ref().map(|(id, _)| *id));
     facts.insert("market".into(), json!(name));
-    // The list of markets is part of the proven account: no place in it is no position, proven.
-    let Some(slot) = owner.slot(atoll_exchange::MarketId(at as u16)) else {
+    // The list of markets is part of the account: no place in it is no position.
+    let market_id = atoll_exchange::MarketId(at as u16);
+    let place = found.and_then(|(id, owner)| Some((id, owner.slot(market_id)?)));
+    let Some((account, slot)) = place else {
         facts.insert("size".into(), json!("0"));
         return Ok(facts);
     };
     let group = (slot / PositionGroup::SLOTS) as u8;
-    let found = prover.object::<PositionGroup>(&GroupKey { account: id, group })?;
-    let Some(found) = found else {
-        facts.insert("size".into(), json!(ABSENT));
-        return Ok(facts);
-    };
-    let position = found.0[(slot % PositionGroup::SLOTS) as usize];
+    let found = prover.object::<PositionGroup>(&GroupKey { account, group })?;
+    let position = found.unwrap_or_default().0[(slot % PositionGroup::SLOTS) as usize];
     let quote = spec.assets.get(usize::from(spec.collateral.0));
     let (symbol, decimals) = quote.map_or(("", 0), |q| (q.symbol.as_str(), q.decimals));
     facts.insert("size".into(), json!(market.format_size(position.size.into())));
@@ -188,15 +186,15 @@ fn open_order(
     account: Address,
     order: OrderId,
 ) -> Result<Facts> {
-    let (id, _) = number(prover, account)?;
+    let id = number(prover, account)?.map(|(id, _)| id);
     let mut facts = facts(account, id);
     facts.insert("order".into(), json!(order.0));
-    let (key, place) = OrderPage::of(id, order.slot());
-    let page = prover.object::<OrderPage>(&key)?;
-    let Some(listed) = page.as_ref().and_then(|page| page.get(place, order)) else {
-        // A page that is proven and holds no such order proves that it is not open.
-        let said = if page.is_some() { json!("not open") } else { json!(ABSENT) };
-        facts.insert("state".into(), said);
+    let page = match id.map(|id| OrderPage::of(id, order.slot())) {
+        Some((key, place)) => prover.object::<OrderPage>(&key)?.map(|page| (page, place)),
+        None => None,
+    };
+    let Some(listed) = page.as_ref().and_then(|(page, place)| page.get(*place, order)) else {
+        facts.insert("open".into(), json!("0"));
         return Ok(facts);
     };
     let market = spec.markets.get(usize::from(listed.market.0));
@@ -213,7 +211,7 @@ fn open_order(
     let resting = chunk.as_ref().and_then(|chunk| chunk.get(place));
     let open = resting.filter(|resting| resting.order == order);
     let open = open.map(|resting| market.format_size(i128::from(resting.size)));
-    facts.insert("open".into(), open.map_or(json!(ABSENT), |open| json!(open)));
+    facts.insert("open".into(), json!(open.unwrap_or_else(|| "0".into())));
     Ok(facts)
 }
 

@@ -11,6 +11,7 @@ use crate::hub::published::Published;
 use anyhow::{Context, Result, bail};
 use atoll_ethereum::abi::Status;
 use atoll_executor::EnvironmentSpec;
+use atoll_state::proof::VerifiedWitness;
 use atoll_state::{Object, PathProof, db};
 use atoll_types::{B256, Encode, EnvironmentId};
 use serde_json::{Value, json};
@@ -35,17 +36,16 @@ impl fmt::Display for Moved {
 
 impl std::error::Error for Moved {}
 
-/// A proven object.
+/// A proven object, or that there is none.
 #[derive(Clone, Debug)]
 pub(crate) struct Proven {
     pub(crate) key: Vec<u8>,
-    pub(crate) value: Vec<u8>,
-    pub(crate) siblings: usize,
+    pub(crate) value: Option<Vec<u8>>,
 }
 
 impl Proven {
     pub(crate) fn render(&self) -> Value {
-        json!({ "key": hex(&self.key), "value": hex(&self.value), "siblings": self.siblings })
+        json!({ "key": hex(&self.key), "value": self.value.as_deref().map(hex) })
     }
 }
 
@@ -105,8 +105,7 @@ impl<'a> Prover<'a> {
         })
     }
 
-    /// An object of a known type; none if the gateway says that there is none, which it does not
-    /// prove.
+    /// An object of a known type; none if it is proven that there is none.
     pub(crate) fn object<O: Object>(&mut self, key: &O::Key) -> Result<Option<O>> {
         let mut bytes = vec![O::TAG];
         key.encode(&mut bytes);
@@ -117,47 +116,57 @@ impl<'a> Prover<'a> {
         })
     }
 
-    /// The value at an encoded key.
+    /// The value at an encoded key; none if it is proven that there is none.
     pub(crate) fn value(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let (id, key_text) = (self.environment.0, hex(key));
-        let path = format!("/atoll/proof?environment={id}&key={key_text}");
-        let mut looks = 0;
-        let answer = loop {
-            let found = self.gateway.find(&path)?;
-            let any = || self.gateway.find("/atoll/commitments/settled").map(|any| any.is_some());
-            match found {
-                Some(answer) => break answer,
-                None if self.settled.is_some() || any()? => return Ok(None),
-                None if looks < LOOKS && self.anchor.standing()?.settled > 0 => {
-                    // The gateway learns of what was settled a moment later.
-                    looks += 1;
-                    std::thread::sleep(LOOK);
-                }
-                None => bail!(
-                    "nothing is settled yet, says the gateway: the first commitment is on its way \
-                     to the hub"
-                ),
+        let answer = self.ask(&format!("/atoll/proof?environment={id}&key={key_text}"))?;
+        let number = answer["commitment"].as_u64().context("a proof names its commitment")?;
+        let bytes = |name: &str| -> Result<Option<Vec<u8>>> {
+            let bytes = answer[name].as_str().map(alloy_primitives::hex::decode).transpose();
+            bytes.ok().with_context(|| format!("the {name} of a proof is no hex"))
+        };
+        let value = bytes("value")?;
+        let root = self.state_root(number)?;
+        let path = db::key_path(key);
+        let (holds, what) = match &value {
+            Some(value) => {
+                let siblings = answer["siblings"].as_array().map_or(&[][..], Vec::as_slice);
+                let siblings: Option<Vec<B256>> =
+                    siblings.iter().map(|sibling| sibling.as_str()?.parse().ok()).collect();
+                let proof = PathProof(siblings.context("a sibling is a hash")?);
+                (proof.verify(&root, &path, &db::value_hash(value)), hex(value))
+            }
+            None => {
+                let proof = bytes("absence")?.unwrap_or_default();
+                let verified = VerifiedWitness::verify(root.0, &proof, &[(path, None)]);
+                (verified.is_ok(), "nothing".to_string())
             }
         };
-        let number = answer["commitment"].as_u64().context("a proof names its commitment")?;
-        let value = answer["value"].as_str().and_then(|v| alloy_primitives::hex::decode(v).ok());
-        let value = value.context("a proof comes with the value")?;
-        let siblings = answer["siblings"].as_array().context("a proof has siblings")?;
-        let siblings: Option<Vec<B256>> =
-            siblings.iter().map(|sibling| sibling.as_str()?.parse().ok()).collect();
-        let proof = PathProof(siblings.context("a sibling is a hash")?);
-        let root = self.state_root(number)?;
-        if !proof.verify(&root, &db::key_path(key), &db::value_hash(&value)) {
+        if !holds {
             let message = format!(
-                "the state that commitment {number} settled for environment {id} does not hold \
-                 {} at {key_text}",
-                hex(&value)
+                "the state that commitment {number} settled for environment {id} is not proven to \
+                 hold {what} at {key_text}"
             );
             return Err(bad(message).into());
         }
-        let siblings = proof.0.len();
-        self.proven.push(Proven { key: key.to_vec(), value: value.clone(), siblings });
-        Ok(Some(value))
+        self.proven.push(Proven { key: key.to_vec(), value: value.clone() });
+        Ok(value)
+    }
+
+    /// The gateway's answer, which it has as soon as something is settled.
+    fn ask(&self, path: &str) -> Result<Value> {
+        for _ in 0..LOOKS {
+            if let Some(answer) = self.gateway.find(path)? {
+                return Ok(answer);
+            }
+            if self.anchor.standing()?.settled == 0 {
+                bail!("nothing is settled yet: the first commitment is on its way to the hub");
+            }
+            // The gateway learns of what was settled a moment later.
+            std::thread::sleep(LOOK);
+        }
+        let message = format!("{}{path}: the gateway gives no proof", self.gateway.url());
+        Err(Refusal::new(Kind::Withheld, message).into())
     }
 
     /// The environment's state root in a commitment, if the hub has settled that.

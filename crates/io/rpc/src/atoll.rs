@@ -73,7 +73,7 @@ const INDEX: &[(&str, &str)] = &[
     ),
     (
         "GET /atoll/proof?environment=NAME&key=HEX",
-        "an object of the last settled state, with its proof",
+        "an object of the last settled state, or that there is none, with its proof",
     ),
     ("GET /metrics", "OpenMetrics text for Prometheus"),
     ("POST /evm/{environment}", "Ethereum JSON-RPC; the same over WebSocket"),
