@@ -122,3 +122,139 @@ pub(crate) fn follows(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::published::SpanRoot;
+    use atoll_types::crypto::SigningKey;
+    use atoll_types::{Commitment, EnvironmentId, SlotHeader, Statement};
+
+    const NETWORK: NetworkId = NetworkId(B256::repeat_byte(7));
+
+    fn header(slot: u64) -> SignedHeader {
+        let header = SlotHeader { slot, hub_cursor: 3, ..SlotHeader::default() };
+        let signature = SigningKey::from_label("sequencer").sign(&header.digest(&NETWORK));
+        SignedHeader { header, signature }
+    }
+
+    fn blank() -> Statement {
+        let zero = B256::ZERO;
+        Statement {
+            protocol_version: 1,
+            network: NETWORK,
+            environment: EnvironmentId(0),
+            spec_hash: zero,
+            program_id: zero,
+            slots: (0, 0),
+            times_us: (0, 0),
+            pre_root: zero,
+            post_root: zero,
+            batch: zero,
+            hub_cursor: (0, 0),
+            inbox: zero,
+            outbox: zero,
+            receipts: zero,
+            foreign_roots: zero,
+        }
+    }
+
+    /// A good commitment over slots 11 to 20, changed, and then sealed.
+    fn made(change: impl FnOnce(&mut Published)) -> Published {
+        let key = SigningKey::from_label("sequencer");
+        let nothing = key.sign(&B256::ZERO);
+        let statement = |id| Statement {
+            environment: EnvironmentId(id),
+            network: NETWORK,
+            slots: (11, 20),
+            ..blank()
+        };
+        let span = |first, last| SpanRoot { slots: (first, last), data_root: B256::ZERO };
+        let mut published = Published {
+            commitment: Commitment {
+                network: NETWORK,
+                previous: B256::repeat_byte(1),
+                number: 2,
+                slots: (11, 20),
+                slot_hash: header(20).header.hash(),
+                cursor: 3,
+                queue_hash: B256::ZERO,
+                statements: B256::ZERO,
+                withdrawals_root: B256::ZERO,
+                withdrawals_count: 0,
+                transfers: B256::ZERO,
+                data: B256::ZERO,
+            },
+            statements: vec![statement(0), statement(1)],
+            transfers: Vec::new(),
+            spans: vec![span(11, 15), span(16, 20)],
+            signature: nothing.clone(),
+            availability: nothing,
+        };
+        change(&mut published);
+        let leaves: Vec<B256> =
+            published.spans.iter().map(|span| span_leaf(span.slots, span.data_root)).collect();
+        let c = &mut published.commitment;
+        c.statements = statements_root(&published.statements);
+        c.transfers = transfers_hash(&published.transfers);
+        c.data = merkle_root(leaves.iter().map(|leaf| leaf.as_slice()));
+        published.signature = key.sign(&c.hash());
+        published.availability = key.sign(&availability_digest(&c.network, c.slots, c.data));
+        published
+    }
+
+    fn check(published: &Published) -> Result<(), Refusal> {
+        let last = Last { number: 1, hash: B256::repeat_byte(1), slot: 10 };
+        holds_together(published, 2)?;
+        is_signed(published, SigningKey::from_label("sequencer").address())?;
+        covers_its_slots(published)?;
+        follows(published, &last, NETWORK, &header(20))
+    }
+
+    #[test]
+    fn a_commitment_that_follows_is_taken_and_every_other_refused() {
+        check(&made(|_| {})).unwrap();
+        type Change = fn(&mut Published);
+        let changes: [(&str, Change); 12] = [
+            ("number", |p| p.commitment.number = 3),
+            ("hash of the commitment before", |p| p.commitment.previous = B256::ZERO),
+            ("another network", |p| {
+                p.commitment.network = NetworkId(B256::ZERO);
+                p.statements.iter_mut().for_each(|s| s.network = NetworkId(B256::ZERO));
+            }),
+            ("slot after the last", |p| {
+                p.commitment.slots.0 = 12;
+                p.statements.iter_mut().for_each(|s| s.slots.0 = 12);
+                p.spans[0].slots.0 = 12;
+            }),
+            ("one after the other", |p| p.spans[1].slots.0 = 17),
+            ("one after the other", |p| p.spans.swap(0, 1)),
+            ("one after the other", |p| p.spans[0].slots = (11, 9)),
+            ("cover all", |p| drop(p.spans.pop())),
+            ("cover all", |p| p.spans.clear()),
+            ("out of order", |p| p.statements.swap(0, 1)),
+            ("other slots", |p| p.statements[1].slots.1 = 19),
+            ("hub cursor", |p| p.commitment.cursor = 4),
+        ];
+        for (says, change) in changes {
+            let refusal = check(&made(change)).unwrap_err();
+            assert_eq!(refusal.kind, Kind::BadCommitment, "{says}");
+            let number = says == "number";
+            assert!(number || refusal.message.contains(says), "{says}: {}", refusal.message);
+        }
+        let other = made(|p| p.commitment.slot_hash = B256::ZERO);
+        let refusal = check(&other).unwrap_err();
+        assert_eq!((refusal.kind, refusal.evidence.len()), (Kind::Equivocation, 2));
+
+        // What is changed after it was signed.
+        let forged = |change: Change| {
+            let mut published = made(|_| {});
+            change(&mut published);
+            check(&published).unwrap_err().message
+        };
+        assert!(forged(|p| p.commitment.cursor = 9).contains("not signed"));
+        assert!(forged(|p| p.statements[0].post_root.0[0] ^= 1).contains("belong together"));
+        assert!(forged(|p| p.spans[0].data_root.0[0] ^= 1).contains("belong together"));
+        assert!(forged(|p| p.availability = p.signature.clone()).contains("availability"));
+    }
+}
