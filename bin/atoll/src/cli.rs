@@ -71,6 +71,12 @@ pub(crate) enum Command {
     Bench(BenchCommand),
     /// Check environment spec files and print what they define
     Spec(SpecArgs),
+    /// Follow a network without trusting who serves it: headers, data samples, settled state
+    ///
+    /// Every slot's header is checked by signature and hash, every commitment against its headers
+    /// and the hub, its data by samples. What is withheld, forged or contradictory ends the run with
+    /// an error that says what, where, and what proves it.
+    Light(crate::light::LightArgs),
 }
 
 /// What a dishonest operator does, for tests of what protects against it.
@@ -541,6 +547,8 @@ pub(crate) enum BenchCommand {
     E2e(E2eArgs),
     /// Authenticated state: object updates per second with root
     State(StateArgs),
+    /// Data availability: extend, sample, rebuild a full square; bytes of data an order
+    Da(DaBenchArgs),
     /// Settlement: gas of every call on the hub, time until settled, gas per order
     Settle(SettleArgs),
 }
@@ -611,6 +619,32 @@ pub(crate) struct StateArgs {
     pub(crate) serve: Option<String>,
 }
 
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  atoll bench da                              a full square of 8 MiB; 1,000 and 100,000 orders/s
+  atoll bench da --rate 20000 --json
+  cargo run --release --features bench-peers -- bench da")]
+pub(crate) struct DaBenchArgs {
+    /// Width of the square in shares of 512 bytes: a power of two
+    #[arg(long, default_value_t = 128, value_name = "N", value_parser = parse_width)]
+    pub(crate) width: u16,
+    /// Runs, of which the median counts
+    #[arg(long, default_value_t = 9, value_name = "N",
+        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000))]
+    pub(crate) runs: usize,
+    /// Orders per second whose data is counted; may be given several times
+    #[arg(long, default_values_t = [1_000, 100_000], value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) rate: Vec<u32>,
+    /// Orders to make at each rate
+    #[arg(long, default_value_t = 100_000, value_name = "N",
+        value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub(crate) orders: u64,
+    /// Print one JSON object on the last line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// A part of `atoll bench state`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum StatePart {
@@ -675,6 +709,13 @@ pub(crate) struct SpecArgs {
     pub(crate) files: Vec<PathBuf>,
 }
 
+fn parse_width(text: &str) -> Result<u16, String> {
+    match text.parse::<u16>() {
+        Ok(width) if width.is_power_of_two() && (4..=128).contains(&width) => Ok(width),
+        _ => Err("expected a power of two from 4 to 128".into()),
+    }
+}
+
 fn parse_speed(text: &str) -> Result<Speed, String> {
     if text == "max" {
         return Ok(Speed::Max);
@@ -693,7 +734,7 @@ fn parse_rate(text: &str) -> Result<Rate, String> {
     }
 }
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let error = || "expected a time like 500ms, 30s, 5m or 1h".to_string();
     let split = text.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(error)?;
     let (number, unit) = text.split_at(split);

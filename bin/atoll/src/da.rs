@@ -2,78 +2,22 @@
 
 use crate::cli::{DaCommand, SampleArgs};
 use crate::gateway::Gateway;
-use crate::hub::published::Published;
 use crate::hub::spans::{read_batches, read_headers};
+use crate::light::commitments;
+use crate::light::sampling::{self, Fetch};
 use anyhow::{Context, Result, bail, ensure};
 use atoll_da::{
-    DaHeader, EncodedSpan, Namespace, Owner, Part, Position, Repair, Sample, Unrepaired,
-    confidence_bits, sample_positions, samples_for_confidence,
+    DaHeader, EncodedSpan, Namespace, Owner, Part, Position, Repair, Unrepaired, confidence_bits,
+    sample_positions, samples_for_confidence,
 };
 use atoll_types::slot::Parts;
-use atoll_types::statement::{availability_digest, span_leaf, statements_root, transfers_hash};
-use atoll_types::{Address, B256, Decode, NetworkId, merkle_root, sha256};
+use atoll_types::{Address, B256, NetworkId, sha256};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 pub(crate) fn run(command: &DaCommand) -> Result<()> {
     match command {
         DaCommand::Sample(args) => sample(args),
-    }
-}
-
-fn bytes_of(value: &Value, what: &str) -> Result<Vec<u8>> {
-    let text = value.as_str().with_context(|| format!("the gateway gives no {what}"))?;
-    alloy_primitives::hex::decode(text).with_context(|| format!("{what} is no hex"))
-}
-
-/// A commitment whose parts belong together and which the sequencer has signed.
-fn checked(gateway: &Gateway, number: u64, sequencer: Address) -> Result<Published> {
-    let answer = gateway.get(&format!("/atoll/commitments/{number}"))?;
-    let published = Published::from_bytes(&bytes_of(&answer["bytes"], "commitment")?)?;
-    let c = &published.commitment;
-    let leaves: Vec<B256> =
-        published.spans.iter().map(|span| span_leaf(span.slots, span.data_root)).collect();
-    ensure!(
-        c.number == number
-            && c.statements == statements_root(&published.statements)
-            && c.transfers == transfers_hash(&published.transfers)
-            && c.data == merkle_root(leaves.iter().map(|leaf| leaf.as_slice())),
-        "the parts of commitment {number} do not belong together"
-    );
-    ensure!(
-        published.signature.recover(&c.hash()) == Ok(sequencer),
-        "commitment {number} is not signed by the sequencer {sequencer}"
-    );
-    let promise = availability_digest(&c.network, c.slots, c.data);
-    ensure!(
-        published.availability.recover(&promise) == Ok(sequencer),
-        "the availability of commitment {number} is not promised by {sequencer}"
-    );
-    Ok(published)
-}
-
-struct Fetch<'a> {
-    gateway: &'a Gateway,
-    header: &'a DaHeader,
-    slot: u64,
-    bytes: usize,
-}
-
-impl Fetch<'_> {
-    /// A share that proves itself; one that is not given is withheld.
-    fn sample(&mut self, position: Position) -> Result<Sample> {
-        let Position { square, row, column } = position;
-        let slot = self.slot;
-        let path = format!("/atoll/da/{slot}/sample?square={square}&row={row}&column={column}");
-        let answer = self.gateway.get(&path).with_context(|| {
-            format!("WITHHELD: share ({row}, {column}) of square {square} is not given")
-        })?;
-        let bytes = bytes_of(&answer["sample"], "sample")?;
-        self.bytes += bytes.len();
-        let sample = Sample::from_bytes(&bytes).context("a sample cannot be read")?;
-        ensure!(sample.position == position, "the gateway answers with another share");
-        sample.verify(self.header).context("a sample does not verify")?;
-        Ok(sample)
     }
 }
 
@@ -91,20 +35,20 @@ fn sample(args: &SampleArgs) -> Result<()> {
     };
     let span = gateway.get(&format!("/atoll/da/{}", args.slot))?;
     let number = span["commitment"].as_u64().context("the span is in no commitment")?;
-    let published = checked(&gateway, number, sequencer)?;
+    let published = commitments::get(&gateway, number)?;
+    let published = published.context("the gateway does not give the span's commitment")?;
+    commitments::holds_together(&published, number)?;
+    commitments::is_signed(&published, sequencer)?;
     ensure!(published.commitment.network.0 == network, "the commitment is of another network");
     let slots = published.spans.iter().find(|s| (s.slots.0..=s.slots.1).contains(&args.slot));
     let slots = slots.context("the commitment does not cover the slot")?;
-    let encoded = bytes_of(&span["header"], "header of the span")?;
-    let header = DaHeader::from_bytes(&encoded).context("the span's header cannot be read")?;
-    ensure!(header.data_root() == slots.data_root, "the header is not the one committed to");
+    let (header, bytes) = sampling::roots(&gateway, args.slot, slots.data_root)?;
 
-    let mut fetch = Fetch { gateway: &gateway, header: &header, slot: args.slot, bytes: 0 };
+    let mut fetch = Fetch { gateway: &gateway, header: &header, slot: args.slot, bytes };
     let wanted = samples_for_confidence(args.confidence);
     let seed = match args.seed {
         Some(seed) => sha256(&[&seed.to_le_bytes()]),
-        // The one who serves must not know before which shares are asked for.
-        None => B256::from(rand::random::<[u8; 32]>()),
+        None => sampling::secret_seed(),
     };
     let positions = sample_positions(&header, seed, wanted);
     for position in &positions {
@@ -119,7 +63,7 @@ fn sample(args: &SampleArgs) -> Result<()> {
         "squares": header.squares().iter().map(|s| s.width()).collect::<Vec<_>>(),
         "samples": positions.len(),
         "confidence_bits": confidence_bits(wanted),
-        "bytes": fetch.bytes + encoded.len(),
+        "bytes": fetch.bytes,
     });
     if !args.json {
         println!(
@@ -130,7 +74,7 @@ fn sample(args: &SampleArgs) -> Result<()> {
             slots.data_root,
             positions.len(),
             confidence_bits(wanted),
-            fetch.bytes + encoded.len()
+            fetch.bytes
         );
         picture(&header, &positions);
     }

@@ -9,6 +9,7 @@ mod escape;
 mod fuzz;
 mod gateway;
 mod hub;
+mod light;
 mod market;
 mod money;
 mod node;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Command::Hub(command) => hub::command::run(command),
         Command::Bench(command) => bench::run(command),
         Command::Spec(args) => spec(args),
+        Command::Light(args) => light::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

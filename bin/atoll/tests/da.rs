@@ -2,6 +2,7 @@
 
 mod common;
 
+use atoll_types::{Decode, Reader, SignedHeader};
 use common::*;
 use serde_json::Value;
 use std::process::Output;
@@ -46,4 +47,17 @@ fn a_span_is_sampled_and_rebuilt_after_a_quarter_is_lost() {
     let (status, answer) = node.get("/atoll/da/20/sample?square=7&row=9999&column=0");
     assert_eq!(status, 400, "{answer}");
     assert_eq!(node.get("/atoll/da/20/sample?row=x").0, 400);
+
+    // Headers come many at a time, as far as there are any.
+    let (status, answer) = node.get("/atoll/headers?from=11&count=20");
+    assert_eq!((status, answer["count"].as_u64()), (200, Some(20)), "{answer}");
+    let bytes = alloy_primitives::hex::decode(answer["bytes"].as_str().unwrap()).unwrap();
+    let mut reader = Reader::new(&bytes);
+    let slots: Vec<u64> =
+        (0..20).map(|_| SignedHeader::decode(&mut reader).unwrap().header.slot).collect();
+    assert!(slots.into_iter().eq(11..31) && reader.rest().is_empty());
+    assert_eq!(node.get("/atoll/headers?from=18446744073709551615").1["count"], 0);
+    for bad in ["", "?from=0", "?from=1&count=0", "?from=1&count=1001", "?from=x", "?count=5"] {
+        assert_eq!(node.get(&format!("/atoll/headers{bad}")).0, 400, "{bad}");
+    }
 }

@@ -1,10 +1,13 @@
 //! `atoll bench`: measures this machine. Figures are medians over runs; compare ratios, not days.
 
+mod da;
 mod e2e;
 mod exchange;
 mod settle;
 mod state;
 mod work;
+
+pub(crate) use state::resident_peak_bytes;
 
 use crate::cli::BenchCommand;
 use anyhow::Result;
@@ -16,6 +19,7 @@ pub(crate) fn run(command: &BenchCommand) -> Result<()> {
         BenchCommand::E2e(args) => e2e::run(args),
         BenchCommand::Settle(args) => settle::run(args),
         BenchCommand::State(args) => state::run(args),
+        BenchCommand::Da(args) => da::run(args),
     }
 }
 

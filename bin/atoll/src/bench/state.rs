@@ -98,7 +98,7 @@ fn resident_bytes() -> u64 {
 }
 
 /// The most that was ever resident; 0 where the system does not tell.
-fn resident_peak_bytes() -> u64 {
+pub(crate) fn resident_peak_bytes() -> u64 {
     status_kib("VmHWM:") * 1024
 }
 

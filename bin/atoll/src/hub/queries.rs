@@ -8,6 +8,7 @@ use crate::node::ports::{blocking, internal};
 use crate::node::witness::{self, Past};
 use atoll_da::{Axis, EncodedSpan, Namespace, Owner, Position};
 use atoll_rpc::port::{CommitmentId, Pending, QueryError, SettlementPort, SettlementQuery};
+use atoll_state::proof::VerifiedWitness;
 use atoll_types::statement::statements_root;
 use atoll_types::{Address, B256, Encode, EnvironmentId, Statement, Withdrawal};
 use parking_lot::Mutex;
@@ -67,6 +68,7 @@ impl Inner {
             SettlementQuery::Withdrawal(index) => self.withdrawal(index),
             SettlementQuery::Withdrawals(to) => self.withdrawals(to),
             SettlementQuery::Header(slot) => self.header(slot),
+            SettlementQuery::Headers { from, count } => self.headers(from, count),
             SettlementQuery::Span(slot) => self.span(slot),
             SettlementQuery::Sample { slot, square, row, column } => {
                 self.sample(slot, Position { square, row, column })
@@ -212,6 +214,19 @@ impl Inner {
         }))
     }
 
+    fn headers(&self, from: u64, count: u64) -> Result<Value, QueryError> {
+        let mut bytes = Vec::new();
+        let mut found = 0;
+        while found < count
+            && let Some(slot) = from.checked_add(found)
+            && let Some(sealed) = self.shared.archive.sealed(slot).map_err(internal)?
+        {
+            sealed.encode(&mut bytes);
+            found += 1;
+        }
+        Ok(json!({ "from": from, "count": found, "bytes": hex(&bytes) }))
+    }
+
     fn published_span(&self, slot: u64) -> Result<(Published, Arc<EncodedSpan>), QueryError> {
         let published = self.store.covering(slot).map_err(internal)?;
         let published = published.ok_or_else(|| {
@@ -281,23 +296,34 @@ impl Inner {
         };
         past.run_through(&self.data_dir, slot).map_err(not_kept)?;
         let found = past.object(environment, key).map_err(internal)?;
+        let absence = match found {
+            Some(_) => None,
+            None => Some(past.absence(environment, key).map_err(internal)?),
+        };
         *kept = Some(past);
         drop(kept);
-        let (value, proof) = found
-            .ok_or_else(|| not_found("the state holds nothing there: it is zero or absent"))?;
         let path = atoll_state::db::key_path(key);
         let root = settled.statements[at].post_root;
-        if !proof.verify(&root, &path, &atoll_state::db::value_hash(&value)) {
+        let holds = match (&found, &absence) {
+            (Some((value, proof)), _) => {
+                proof.verify(&root, &path, &atoll_state::db::value_hash(value))
+            }
+            (None, Some(proof)) => VerifiedWitness::verify(root.0, proof, &[(path, None)]).is_ok(),
+            (None, None) => false,
+        };
+        if !holds {
             return Err(broken("the state made again is not the one that was settled"));
         }
+        let siblings = found.iter().flat_map(|(_, proof)| &proof.0);
         Ok(json!({
             "commitment": commitment.number,
             "slot": slot,
             "environment": environment.0,
             "root": text(root),
             "key": hex(key),
-            "value": hex(&value),
-            "siblings": proof.0.iter().map(text).collect::<Vec<_>>(),
+            "value": found.as_ref().map(|(value, _)| hex(value)),
+            "siblings": siblings.map(text).collect::<Vec<_>>(),
+            "absence": absence.map(|proof| hex(&proof)),
             "statement": statement(&settled.statements[at]),
             "statement_index": at,
             "statement_hashes":

@@ -129,6 +129,13 @@ impl Replica {
         let proof = db.prove_path(&atoll_state::db::key_path(key));
         Ok(value.zip(proof))
     }
+
+    /// The encoded multi-proof that there is nothing at a key, now.
+    pub(crate) fn absence(&self, environment: EnvironmentId, key: &[u8]) -> Result<Vec<u8>> {
+        let of = |(hosted, _): &&(Hosted, MemoryDb)| hosted.environment().id() == environment;
+        let (_, db) = self.hosted.iter().find(of).context("no such environment")?;
+        Ok(db.prove(&[atoll_state::db::key_path(key)]))
+    }
 }
 
 fn run<V: HostedVm>(live: &Live<V>, db: &mut MemoryDb, batch: &Batch) -> Vec<Receipt> {

@@ -122,6 +122,11 @@ impl Past {
         self.0.object(environment, key)
     }
 
+    /// The encoded multi-proof that there is nothing at a key after the slot reached.
+    pub(crate) fn absence(&self, environment: EnvironmentId, key: &[u8]) -> Result<Vec<u8>> {
+        self.0.absence(environment, key)
+    }
+
     /// Executes the log up to `slot`, without the part of `environment` in that slot, which is
     /// returned.
     fn run_to(&mut self, data_dir: &Path, slot: u64, environment: EnvironmentId) -> Result<Batch> {

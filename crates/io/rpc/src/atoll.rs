@@ -61,6 +61,10 @@ const INDEX: &[(&str, &str)] = &[
     ("GET /atoll/withdrawals?to=ADDRESS", "withdrawals to an address of the hub"),
     ("GET /atoll/withdrawals/{index}", "a withdrawal, with its proof once it is settled"),
     ("GET /atoll/headers/{slot}", "a slot's header with its leader's signature"),
+    (
+        "GET /atoll/headers?from=SLOT&count=N",
+        "up to 1,000 of them, one after the other, as far as slots are sealed",
+    ),
     ("GET /atoll/da/{slot}", "the roots of the data published about a slot's span"),
     ("GET /atoll/da/{slot}/sample?square=N&row=N&column=N", "a share of it with its proof"),
     (
@@ -69,7 +73,7 @@ const INDEX: &[(&str, &str)] = &[
     ),
     (
         "GET /atoll/proof?environment=NAME&key=HEX",
-        "an object of the last settled state, with its proof",
+        "an object of the last settled state, or that there is none, with its proof",
     ),
     ("GET /metrics", "OpenMetrics text for Prometheus"),
     ("POST /evm/{environment}", "Ethereum JSON-RPC; the same over WebSocket"),
@@ -95,6 +99,7 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
         .route("/atoll/commitments/{commitment}", only(get(settlement::commitment)))
         .route("/atoll/withdrawals", only(get(settlement::withdrawals)))
         .route("/atoll/withdrawals/{index}", only(get(settlement::withdrawal)))
+        .route("/atoll/headers", only(get(settlement::headers)))
         .route("/atoll/headers/{slot}", only(get(settlement::header)))
         .route("/atoll/da/{slot}", only(get(settlement::span)))
         .route("/atoll/da/{slot}/sample", only(get(settlement::sample)))

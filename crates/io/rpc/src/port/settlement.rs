@@ -48,6 +48,13 @@ pub enum SettlementQuery {
     },
     /// A slot's header with its leader's signature.
     Header(u64),
+    /// Consecutive headers, from a slot on: as many as are sealed, and at most so many.
+    Headers {
+        /// The first slot.
+        from: u64,
+        /// How many at most.
+        count: u64,
+    },
     /// An object of an environment's state at the last settled commitment, with its proof.
     Proof {
         /// Whose state.
