@@ -81,7 +81,7 @@ fn read_stream<T>(
     Ok(items)
 }
 
-fn write_stream(items: impl ExactSizeIterator<Item = Vec<u8>>) -> Vec<u8> {
+pub(super) fn write_stream(items: impl ExactSizeIterator<Item = Vec<u8>>) -> Vec<u8> {
     let mut out = Vec::new();
     put_varint(&mut out, items.len() as u64);
     items.for_each(|item| put_bytes(&mut out, &item));
