@@ -11,6 +11,7 @@ use crate::hub::published::Published;
 use anyhow::{Context, Result, bail};
 use atoll_types::{Address, B256, Decode, NetworkId, Reader, SignedHeader};
 use std::collections::VecDeque;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Most headers asked for at a time.
 const HEADERS_AT_ONCE: usize = 1000;
@@ -180,6 +181,12 @@ impl Follower {
 
     pub(crate) fn tip(&self) -> Option<&SignedHeader> {
         self.chain.last()
+    }
+
+    /// How old the last header is by this machine's clock.
+    pub(crate) fn behind(&self) -> Option<Duration> {
+        let time = Duration::from_micros(self.tip()?.header.time_us);
+        Some(SystemTime::now().duration_since(UNIX_EPOCH).ok()?.saturating_sub(time))
     }
 
     /// Whether all headers that were asked for are there.

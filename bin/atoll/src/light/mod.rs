@@ -46,6 +46,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const LOOK_AT_HUB: Duration = Duration::from_secs(3);
 /// How long gateway and hub may be away before a run ends.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// A header older than this is worth a warning.
+const STALE: Duration = Duration::from_secs(30);
 /// Longest JSON that is read: the largest object in hex, with its proof.
 const ANSWER_BYTES_MAX: u64 = 4 << 20;
 
@@ -301,6 +303,7 @@ fn watch(
     let first = follower.last().number + 1;
     let mut well = Instant::now();
     let mut hub_asked: Option<Instant> = None;
+    let mut warned = false;
     loop {
         let settled = follower.settled();
         let step = step(follower, &mut hub_asked, |checked| {
@@ -332,9 +335,23 @@ fn watch(
             return Ok(());
         }
         if !more {
+            warn_if_stale(follower, &mut warned);
             std::thread::sleep(LOOK);
         }
     }
+}
+
+/// Says once that no new slot comes: a gateway can stop telling without telling anything wrong.
+fn warn_if_stale(follower: &Follower, warned: &mut bool) {
+    let behind = follower.behind();
+    let stale = behind.is_some_and(|behind| behind > STALE);
+    if let Some(behind) = behind.filter(|_| stale && !*warned) {
+        let seconds = behind.as_secs();
+        eprintln!(
+            "the last header is {seconds} s old: the network stands still, or the gateway does"
+        );
+    }
+    *warned = stale;
 }
 
 /// One round. Whether there may be more at once.

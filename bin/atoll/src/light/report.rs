@@ -50,6 +50,7 @@ pub(crate) fn summary(
         "headers": counts.headers,
         "last_slot": tip.map_or(0, |tip| tip.slot),
         "last_hash": tip.map(|tip| tip.hash().to_string()),
+        "behind_s": follower.behind().map(|behind| behind.as_secs_f64()),
         "commitments": counts.commitments,
         "last_commitment": follower.last().number,
         "anchored": follower.standing().last,
