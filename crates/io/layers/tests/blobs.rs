@@ -1,6 +1,5 @@
 //! Blobs on a real EVM chain: `ATOLL_ANVIL` names an anvil; without it these tests say that they
 //! are skipped.
-#![cfg(feature = "ethereum-blobs")]
 
 mod common;
 
