@@ -48,6 +48,18 @@ pub(crate) enum Command {
     Claim(ClaimArgs),
     /// Print the proof of a withdrawal, or of an object of the last settled state
     Proof(ProofArgs),
+    /// Execute again what the operator publishes, and challenge what is committed wrongly
+    ///
+    /// Reads the contracts on the hub and the published data; takes no other word of the operator.
+    /// What it has read it keeps: `atoll escape` needs no more than that folder and the hub. Exits
+    /// with an error if anything was wrong or withheld.
+    Watch(WatchArgs),
+    /// Get money out although the operator has vanished
+    ///
+    /// Needs the hub, the network's spec files and the published data that somebody has kept: a
+    /// folder of `atoll watch`, a node's data folder, or a gateway that still answers.
+    #[command(subcommand)]
+    Escape(EscapeCommand),
     /// Check for oneself that published data is there
     #[command(subcommand)]
     Da(DaCommand),
@@ -376,6 +388,107 @@ pub(crate) struct ProofArgs {
     /// The encoded key of an object
     #[arg(long, value_name = "HEX")]
     pub(crate) key: Option<String>,
+}
+
+/// How somebody who does not trust the operator reaches a network.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct OutsideArgs {
+    /// A node of the hub's chain [default: the one that the gateway names]
+    #[arg(long, value_name = "URL")]
+    pub(crate) hub_rpc: Option<String>,
+    /// The network's Anchor contract on the hub [default: the one that the gateway names]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) anchor: Option<atoll_types::Address>,
+    /// A block of the hub that the contracts were not deployed before
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) from_block: u64,
+    /// Folder of the network's spec files [default: those built in]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) environments: Option<PathBuf>,
+    /// The network's name, part of its identity
+    #[arg(long, default_value = "dev", value_name = "NAME")]
+    pub(crate) network: String,
+    /// The network's gateway [default: http://127.0.0.1:3001]
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  atoll watch --url http://127.0.0.1:3001
+  atoll watch --url http://127.0.0.1:3001 --key development:watcher --for 1m --json
+  atoll watch --url http://203.0.113.7:3001 --hub-rpc http://127.0.0.1:8545 --anchor 0x5FbD…0aa3")]
+pub(crate) struct WatchArgs {
+    #[command(flatten)]
+    pub(crate) outside: OutsideArgs,
+    /// The key that challenges, with a bond: 64 hex digits, or development:NAME
+    #[arg(long, env = "ATOLL_KEY", hide_env_values = true, value_name = "KEY")]
+    pub(crate) key: Option<String>,
+    /// Where what was read is kept
+    #[arg(long, default_value = ".atoll-watch", value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// How long data of a commitment on the hub may be missing before that is an alarm
+    #[arg(long, default_value = "10s", value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) patience: Duration,
+    /// End by itself after this long
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) run_for: Option<Duration>,
+    /// End by itself after so many slots
+    #[arg(long, value_name = "N")]
+    pub(crate) slots: Option<u64>,
+    /// Print one JSON object on the last line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EscapeCommand {
+    /// Say how long the operator has been silent, what can be done, and what an account has
+    Status(EscapeArgs),
+    /// Anchor what the operator left: commitments it signed, then what follows from the hub's queue
+    ///
+    /// Signed commitments can be brought to the hub at any time. After the stated silence anyone may
+    /// also anchor slots of the queue's entries alone, with a bond that comes back when they are
+    /// settled: deposits are credited and forced transactions executed as if the operator had done
+    /// it.
+    Derive(EscapeArgs),
+    /// Open the snapshot exit and take out what an account has in the last settled state
+    ///
+    /// Withdrawals that are settled are claimed, deposits that nobody consumed come back, and each
+    /// account is paid its claim once: in full where there is enough, in proportion where not.
+    /// Opening is final.
+    Exit(EscapeArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  atoll escape status --from .atoll-watch --key development:tour
+  atoll escape derive --from .atoll --hub-rpc http://127.0.0.1:8545 --anchor 0x5FbD…0aa3 --wait
+  atoll escape exit --from .atoll-watch --key 0xac09…ff80")]
+pub(crate) struct EscapeArgs {
+    #[command(flatten)]
+    pub(crate) outside: OutsideArgs,
+    /// Where published data was kept: a folder of `atoll watch`, or a node's data folder
+    #[arg(long, default_value = ".atoll-watch", value_name = "DIR")]
+    pub(crate) from: PathBuf,
+    /// The key that pays for transactions on the hub: 64 hex digits, or development:NAME
+    #[arg(
+        long,
+        env = "ATOLL_KEY",
+        hide_env_values = true,
+        default_value = "development:tour",
+        value_name = "KEY"
+    )]
+    pub(crate) key: String,
+    /// Whose money it is; it is paid to the same address on the hub [default: the key's address]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) account: Option<atoll_types::Address>,
+    /// Wait for what takes time: challenge windows
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// Print one JSON object on the last line
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -4,6 +4,7 @@ mod bench;
 mod cli;
 mod da;
 mod dev;
+mod escape;
 #[cfg(test)]
 mod fuzz;
 mod gateway;
@@ -16,6 +17,7 @@ mod stats;
 mod status;
 mod summary;
 mod verify;
+mod watch;
 
 use clap::Parser;
 use cli::{Cli, Command};
@@ -36,6 +38,8 @@ fn main() -> ExitCode {
         Command::Withdraw(args) => money::withdraw(args),
         Command::Claim(args) => money::claim(args),
         Command::Proof(args) => money::proof(args),
+        Command::Watch(args) => watch::run(args),
+        Command::Escape(command) => escape::run(command),
         Command::Da(command) => da::run(command),
         Command::Hub(command) => hub::command::run(command),
         Command::Bench(command) => bench::run(command),

@@ -5,7 +5,7 @@ use alloy_primitives::I256;
 use alloy_sol_types::SolCall;
 use atoll_ethereum::abi::{self, IAnchor};
 use atoll_types::hub::FORCED_BYTES_MAX;
-use atoll_types::{EntryKind, EnvironmentId, HubEntry, NetTransfer, Signature, Statement};
+use atoll_types::{Commitment, EntryKind, EnvironmentId, HubEntry, NetTransfer, Signature, Statement};
 
 /// A signature as contracts take it: r ‖ s ‖ v, v 27 or 28.
 pub(crate) fn signature(signature: &Signature) -> Vec<u8> {
@@ -42,8 +42,7 @@ pub(crate) fn statement(s: &Statement) -> abi::Statement {
     }
 }
 
-pub(crate) fn commitment(published: &Published) -> abi::Commitment {
-    let c = &published.commitment;
+pub(crate) fn commitment(c: &Commitment) -> abi::Commitment {
     abi::Commitment {
         number: c.number,
         firstSlot: c.slots.0,
@@ -60,7 +59,7 @@ pub(crate) fn commitment(published: &Published) -> abi::Commitment {
 /// The call that anchors a commitment.
 pub(crate) fn anchor(published: &Published) -> Vec<u8> {
     IAnchor::anchorCall {
-        c: commitment(published),
+        c: commitment(&published.commitment),
         s: published.statements.iter().map(statement).collect(),
         t: transfers(&published.transfers),
         signature: signature(&published.signature).into(),
@@ -68,6 +67,38 @@ pub(crate) fn anchor(published: &Published) -> Vec<u8> {
         blobIndexes: Vec::new(),
     }
     .abi_encode()
+}
+
+/// The call that anchors a commitment which nobody signed and which needs no data but the queue's.
+pub(crate) fn anchor_derived(
+    c: &Commitment,
+    statements: &[Statement],
+    net: &[NetTransfer],
+) -> Vec<u8> {
+    IAnchor::anchorCall {
+        c: commitment(c),
+        s: statements.iter().map(statement).collect(),
+        t: transfers(net),
+        signature: Vec::new().into(),
+        availability: Vec::new(),
+        blobIndexes: Vec::new(),
+    }
+    .abi_encode()
+}
+
+/// An entry of the queue as contracts take it.
+pub(crate) fn to_abi(entry: &HubEntry) -> abi::Entry {
+    abi::Entry {
+        index: entry.index,
+        kind: entry.kind as u8,
+        environment: entry.environment.0,
+        from: entry.from,
+        to: entry.to,
+        token: entry.token,
+        amount: entry.amount,
+        data: entry.data.clone().into(),
+        time: entry.time_s,
+    }
 }
 
 /// An entry of the queue as the engine has it.

@@ -5,7 +5,7 @@ mod session;
 mod steps;
 mod tour;
 
-pub(crate) use session::parse_key;
+pub(crate) use session::{options as wait_options, parse_key};
 pub(crate) use tour::run as tour;
 
 use crate::cli::{ClaimArgs, DepositArgs, MoneyArgs, ProofArgs, WithdrawArgs};

@@ -152,7 +152,7 @@ impl Session {
 }
 
 /// Options for transactions that a person waits for.
-pub(super) fn options() -> DeployOptions {
+pub(crate) fn options() -> DeployOptions {
     DeployOptions { wait_ms: 60_000, poll_ms: 100, ..DeployOptions::default() }
 }
 

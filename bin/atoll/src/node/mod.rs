@@ -14,6 +14,7 @@ mod historian;
 mod keeper;
 pub(crate) mod ports;
 mod replay;
+pub(crate) mod replica;
 mod router;
 #[cfg(test)]
 mod tests;

@@ -6,20 +6,18 @@
 use super::boot::{host, load_snapshot};
 use super::driver;
 use super::environment::Live;
+use super::replica::Replica;
 use super::{Hosted, genesis_state};
 use anyhow::{Context, Result, bail};
 use atoll_executor::verify::make_claim;
 use atoll_executor::{Batch, Claim, EnvironmentSpec, Range};
 use atoll_sequencer::LogRecord;
 use atoll_state::db::{MemoryDb, StateDb};
-use atoll_state::{PathProof, Resident};
+use atoll_state::PathProof;
 use atoll_storage::{DataDirView, LogReader, SnapshotStore};
 use atoll_types::hub::ROUTER;
 use atoll_types::{B256, Decode, EnvironmentId, NetworkId, SlotOpening, Tick};
-use atoll_vm::Receipt;
-use atoll_vm::router::RouterVm;
 use std::path::Path;
-use std::sync::Arc;
 
 /// The network of a data folder and the specs it was booted with.
 pub(crate) fn specs(data_dir: &Path) -> Result<(NetworkId, Vec<EnvironmentSpec>)> {
@@ -60,7 +58,7 @@ pub(crate) fn regenerate(
         .range(start, end)
         .with_context(|| format!("slot {slot} has commands 0..{steps}, not {start}..{end}"))?;
     let prefix = batch.range(0, start).filter(|_| start > 0);
-    let (hosted, mut db) = past.take(environment)?;
+    let (hosted, mut db) = past.0.take(environment)?;
     Ok(match hosted {
         Hosted::Exchange(live) => claim_with(network, &live, &mut db, prefix, range),
         Hosted::Evm(live) => claim_with(network, &live, &mut db, prefix, range),
@@ -84,11 +82,7 @@ fn claim_with<V: super::environment::Hosted>(
 }
 
 /// A network at a slot that has passed, in memory.
-pub(crate) struct Past {
-    hosted: Vec<(Hosted, MemoryDb)>,
-    /// The slot after which the state is.
-    at: u64,
-}
+pub(crate) struct Past(Replica);
 
 impl Past {
     /// The newest snapshot before `slot`.
@@ -106,24 +100,12 @@ impl Past {
             at = from;
             hosted.push((environment, db));
         }
-        Ok(Self { hosted, at })
+        Ok(Self(Replica::new(hosted, at)))
     }
 
     /// The slot reached.
     pub(crate) fn slot(&self) -> u64 {
-        self.at
-    }
-
-    fn take(self, id: EnvironmentId) -> Result<(Hosted, MemoryDb)> {
-        let found = self.hosted.into_iter().find(|(hosted, _)| hosted.environment().id() == id);
-        found.context("an environment that was there is gone")
-    }
-
-    fn router(&self) -> Option<&Arc<Live<RouterVm<Resident>>>> {
-        self.hosted.iter().find_map(|(hosted, _)| match hosted {
-            Hosted::Router(live) => Some(live),
-            _ => None,
-        })
+        self.0.slot()
     }
 
     /// Executes the log through `slot`; that of a snapshot needs nothing.
@@ -137,15 +119,7 @@ impl Past {
         environment: EnvironmentId,
         key: &[u8],
     ) -> Result<Option<(Vec<u8>, PathProof)>> {
-        let of = |(hosted, _): &&mut (Hosted, MemoryDb)| hosted.environment().id() == environment;
-        let (hosted, db) = self.hosted.iter_mut().find(of).context("no such environment")?;
-        let value = match hosted {
-            Hosted::Exchange(live) => live.machine.write().object(key),
-            Hosted::Evm(live) => live.machine.write().object(key),
-            Hosted::Router(live) => live.machine.write().object(key),
-        };
-        let proof = db.prove_path(&atoll_state::db::key_path(key));
-        Ok(value.zip(proof))
+        self.0.object(environment, key)
     }
 
     /// Executes the log up to `slot`, without the part of `environment` in that slot, which is
@@ -161,10 +135,10 @@ impl Past {
         slot: u64,
         environment: Option<EnvironmentId>,
     ) -> Result<Option<Batch>> {
-        if self.at == slot {
+        let from = self.slot();
+        if from == slot {
             return Ok(None);
         }
-        let from = self.at;
         let mut reader = LogReader::open(DataDirView::open(data_dir)?.log_dir(), from + 1)?;
         let mut open: Option<(SlotOpening, Vec<Tick>)> = None;
         while let Some(record) = reader.next_record()? {
@@ -180,24 +154,23 @@ impl Past {
                 }
                 LogRecord::Sealed(sealed) => {
                     let Some((opening, ticks)) = open.take() else { continue };
-                    if sealed.header.slot != self.at + 1 {
-                        bail!("the log has no slot {}; it was pruned", self.at + 1);
+                    if sealed.header.slot != self.slot() + 1 {
+                        bail!("the log has no slot {}; it was pruned", self.slot() + 1);
                     }
                     let wanted = environment.filter(|_| sealed.header.slot == slot);
                     if let Some(batch) = self.run_slot(&opening, &ticks, wanted) {
                         return Ok(Some(batch));
                     }
-                    self.at = sealed.header.slot;
-                    if self.at == slot {
+                    if self.slot() == slot {
                         return Ok(None);
                     }
                 }
             }
         }
-        if self.at == from {
+        if self.slot() == from {
             bail!("the log no longer holds slot {slot}: it was pruned behind a snapshot");
         }
-        bail!("slot {slot} is not sealed; the last sealed slot is {}", self.at)
+        bail!("slot {slot} is not sealed; the last sealed slot is {}", self.slot())
     }
 
     /// Executes a slot; stops before the part of `wanted` and returns it.
@@ -207,47 +180,20 @@ impl Past {
         ticks: &[Tick],
         wanted: Option<EnvironmentId>,
     ) -> Option<Batch> {
-        let router = self.router().cloned();
-        let mut sent = Vec::new();
-        // The router executes last, on what the others sent.
-        self.hosted.sort_by_key(|(hosted, _)| {
-            let id = hosted.environment().id();
-            (id == ROUTER, id)
-        });
-        for (hosted, db) in &mut self.hosted {
-            let id = hosted.environment().id();
-            let inbox = match &router {
-                Some(_) if id == ROUTER => std::mem::take(&mut sent),
-                Some(router) => router.machine.read().vm().deliveries(opening.slot, id),
-                None => Vec::new(),
-            };
-            let mut batch = Batch::open(id, opening, &inbox);
+        let mut stopped_at = None;
+        self.0.execute(|id, inbox| {
+            let mut batch = Batch::open(id, opening, inbox);
             if id != ROUTER {
                 ticks.iter().for_each(|tick| batch.push_tick(tick));
             }
             if wanted == Some(id) {
-                return Some(batch);
+                stopped_at = Some(batch);
+                return None;
             }
-            let receipts = match hosted {
-                Hosted::Exchange(live) => run(live, db, &batch),
-                Hosted::Evm(live) => run(live, db, &batch),
-                Hosted::Router(live) => run(live, db, &batch),
-            };
-            sent.extend(receipts.into_iter().flat_map(|receipt| receipt.messages));
-        }
-        None
+            Some(batch)
+        });
+        stopped_at
     }
-}
-
-fn run<V: super::environment::Hosted>(
-    live: &Live<V>,
-    db: &mut MemoryDb,
-    batch: &Batch,
-) -> Vec<Receipt> {
-    let mut machine = live.machine.write();
-    let outcome = machine.run(&live.vm_spec, &batch.whole());
-    db.commit(&machine.seal(None));
-    outcome.receipts
 }
 
 /// The environment's state after the newest slot before `slot` that a snapshot has.

@@ -36,6 +36,29 @@ pub fn merkle_root<'a>(leaves: impl Iterator<Item = &'a [u8]>) -> B256 {
     root
 }
 
+/// The siblings of leaf `index` under [`merkle_root`], from the leaf upward (RFC 9162, 2.1.3);
+/// `None` if there is no such leaf.
+pub fn merkle_proof(leaves: &[&[u8]], index: usize) -> Option<Vec<B256>> {
+    if index >= leaves.len() {
+        return None;
+    }
+    let mut level: Vec<B256> = leaves.iter().map(|leaf| sha256(&[&[0], leaf])).collect();
+    let (mut at, mut siblings) = (index, Vec::new());
+    while level.len() > 1 {
+        // A node without a partner goes up as it is.
+        siblings.extend(level.get(at ^ 1).copied());
+        level = level
+            .chunks(2)
+            .map(|pair| match pair {
+                [left, right] => sha256(&[&[1], left.as_slice(), right.as_slice()]),
+                _ => pair[0],
+            })
+            .collect();
+        at /= 2;
+    }
+    Some(siblings)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +82,33 @@ mod tests {
         for n in 0..40u8 {
             let leaves: Vec<Vec<u8>> = (0..n).map(|i| vec![i; usize::from(i % 5)]).collect();
             assert_eq!(merkle_root(leaves.iter().map(Vec::as_slice)), naive(&leaves), "{n}");
+        }
+    }
+
+    /// The path of the definition: at each split the other side's root, innermost first.
+    fn naive_proof(leaves: &[Vec<u8>], index: usize) -> Vec<B256> {
+        if leaves.len() == 1 {
+            return Vec::new();
+        }
+        let split = leaves.len().next_power_of_two() / 2;
+        let (left, right) = leaves.split_at(split);
+        let (mut path, other) = match index < split {
+            true => (naive_proof(left, index), naive(right)),
+            false => (naive_proof(right, index - split), naive(left)),
+        };
+        path.push(other);
+        path
+    }
+
+    #[test]
+    fn merkle_proof_is_that_of_rfc_9162() {
+        for n in 1..40usize {
+            let leaves: Vec<Vec<u8>> = (0..n).map(|i| vec![i as u8; 32]).collect();
+            let slices: Vec<&[u8]> = leaves.iter().map(Vec::as_slice).collect();
+            for index in 0..n {
+                assert_eq!(merkle_proof(&slices, index), Some(naive_proof(&leaves, index)));
+            }
+            assert_eq!(merkle_proof(&slices, n), None);
         }
     }
 }

@@ -23,7 +23,7 @@ pub use alloy_primitives::{Address, B256, U256};
 pub use codec::{CodecError, Decode, Encode, Reader};
 pub use confirmation::{Confirmation, TickConfirmation};
 pub use crypto::{Signature, SignatureError};
-pub use hash::{keccak256, merkle_root, sha256};
+pub use hash::{keccak256, merkle_proof, merkle_root, sha256};
 pub use hub::{EntryKind, HubEntry, Message, MessageKind, Withdrawal};
 pub use id::{EnvironmentId, NetworkId};
 pub use reject::{Reject, RejectCode};

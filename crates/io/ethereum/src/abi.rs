@@ -371,6 +371,20 @@ sol! {
         function silentFor() external view returns (uint256);
         function closed() external view returns (bool);
         function unwindFrom() external view returns (uint64);
+        function timelock() external view returns (address);
+        function registry() external view returns (address);
+        function queue() external view returns (address);
+        function bridge() external view returns (address);
+        function hatch() external view returns (address);
+        function network() external view returns (bytes32);
+        function sequencer() external view returns (address);
+        function sequencerClock() external view returns (uint64);
+        function anchorClock() external view returns (uint64);
+        function silence() external view returns (uint32);
+        function derivation() external view returns (uint32);
+        function challengeBond() external view returns (uint96);
+        function derivedBond() external view returns (uint96);
+        function owed(address account) external view returns (uint256);
     }
 
     interface IBridge {

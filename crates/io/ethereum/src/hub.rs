@@ -66,6 +66,22 @@ pub fn anchor_at(client: &Client, hub: &Addresses, at: B256) -> Result<AnchorSta
     })
 }
 
+/// The contracts that an Anchor works with. Nobody is guardian here: it is not asked for.
+///
+/// # Errors
+/// See [`ClientError`].
+pub fn addresses(client: &Client, anchor: Address, at: BlockId) -> Result<Addresses, ClientError> {
+    Ok(Addresses {
+        timelock: client.view(anchor, &IAnchor::timelockCall {}, at)?,
+        guardian: Address::ZERO,
+        registry: client.view(anchor, &IAnchor::registryCall {}, at)?,
+        queue: client.view(anchor, &IAnchor::queueCall {}, at)?,
+        anchor,
+        bridge: client.view(anchor, &IAnchor::bridgeCall {}, at)?,
+        hatch: client.view(anchor, &IAnchor::hatchCall {}, at)?,
+    })
+}
+
 /// Number of entries in the queue, and the running hash over them.
 ///
 /// # Errors

@@ -1,0 +1,403 @@
+//! `atoll escape`: out of a network whose operator has vanished, with nothing but the hub and the
+//! published data that somebody has kept.
+
+mod exit;
+
+use crate::cli::{EscapeArgs, EscapeCommand};
+use crate::hub::assemble::Assembled;
+use crate::hub::calls;
+use crate::hub::follower::Follower;
+use crate::hub::onchain::Entries;
+use crate::hub::published::Published;
+use crate::hub::source::{Folder, Source};
+use crate::money::{parse_key, wait_options};
+use crate::watch::{Outside, outside};
+use alloy_sol_types::SolCall;
+use anyhow::{Context, Result, bail, ensure};
+use atoll_ethereum::abi::{IAnchor, IHubQueue, Record, Status};
+use atoll_ethereum::{BlockId, Receipt};
+use atoll_types::crypto::SigningKey;
+use atoll_types::{Address, EntryKind, NetTransfer, U256};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Time between two looks.
+const LOOK: Duration = Duration::from_millis(500);
+
+pub(crate) fn run(command: &EscapeCommand) -> Result<()> {
+    match command {
+        EscapeCommand::Status(args) => Leaving::open(args)?.status(),
+        EscapeCommand::Derive(args) => Leaving::open(args)?.derive(),
+        EscapeCommand::Exit(args) => Leaving::open(args)?.exit(),
+    }
+}
+
+/// Somebody who leaves.
+struct Leaving<'a> {
+    args: &'a EscapeArgs,
+    outside: Outside,
+    folder: Folder,
+    key: SigningKey,
+    account: Address,
+    follower: Follower,
+    entries: Entries,
+    /// The last commitment executed.
+    last: Option<Assembled>,
+    transactions: Vec<Value>,
+}
+
+/// How the hub stands, in its own seconds.
+struct Silence {
+    /// Since the sequencer last anchored, freezes not counted.
+    sequencer_s: u64,
+    /// Since anyone last anchored.
+    anyone_s: u64,
+    /// After so much of the first, anyone may anchor.
+    derive_after_s: u64,
+    /// After so much of the second, anyone may open the exit.
+    exit_after_s: u64,
+}
+
+fn settlement_folder(from: &std::path::Path) -> PathBuf {
+    let of_a_node = from.join("node").join("settlement");
+    if of_a_node.is_dir() { of_a_node } else { from.to_path_buf() }
+}
+
+impl<'a> Leaving<'a> {
+    fn open(args: &'a EscapeArgs) -> Result<Self> {
+        let folder = settlement_folder(&args.from);
+        ensure!(
+            folder.is_dir() || args.outside.url.is_some(),
+            "{} does not exist: name a folder of published data with --from, or a gateway that \
+             still answers with --url",
+            folder.display()
+        );
+        let outside = outside(&args.outside, Some(&folder))?;
+        let key = parse_key(&args.key)?;
+        Ok(Self {
+            account: args.account.unwrap_or_else(|| key.address()),
+            folder: Folder::open(outside.network, &folder)?,
+            follower: Follower::new(outside.network, &outside.specs),
+            entries: Entries::new(args.outside.from_block),
+            last: None,
+            transactions: Vec::new(),
+            args,
+            outside,
+            key,
+        })
+    }
+
+    fn say(&self, text: &str) {
+        if !self.args.json {
+            println!("{text}");
+        }
+    }
+
+    /// Something that was published.
+    fn published(&self, number: u64) -> Result<Option<Published>> {
+        match (self.folder.commitment(number)?, &self.outside.gateway) {
+            (None, Some(gateway)) => gateway.commitment(number),
+            (found, _) => Ok(found),
+        }
+    }
+
+    fn record(&self, number: u64) -> Result<Record> {
+        self.outside.on.anchor(&IAnchor::recordCall { number })
+    }
+
+    /// Executes on until commitment `number`, all of which the hub has.
+    fn follow_to(&mut self, number: u64) -> Result<()> {
+        while self.follower.number() < number {
+            let next = self.follower.number() + 1;
+            let record = self.record(next)?;
+            let assembled = match record.derived {
+                true => {
+                    let from = self.follower.cursor();
+                    let entries = self.entries.get(&self.outside.on, from, record.cursor)?;
+                    self.follower.derive(&entries)?
+                }
+                false => self.follow_published(next)?,
+            };
+            ensure!(
+                assembled.commitment.hash() == record.hash,
+                "commitment {next} on the hub is not what the published data gives"
+            );
+            self.last = Some(assembled);
+            if next.is_multiple_of(100) {
+                self.say(&format!("executed again: commitment {next} of {number}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn follow_published(&mut self, number: u64) -> Result<Assembled> {
+        let published = self.published(number)?;
+        let published = published.with_context(|| {
+            format!(
+                "nobody has kept commitment {number} in {}: name another folder with --from, or a \
+                 gateway with --url",
+                self.args.from.display()
+            )
+        })?;
+        let owners = self.follower.owners();
+        let read = |span| {
+            let kept = self.folder.span(self.outside.network, span, &owners);
+            match (kept, &self.outside.gateway) {
+                (Err(_), Some(gateway)) => gateway.span(self.outside.network, span, &owners),
+                (kept, _) => kept,
+            }
+        };
+        let spans = published.spans.iter().map(read).collect::<Result<Vec<_>>>()?;
+        let (from, to) = (self.follower.cursor(), Follower::cursor_after(&spans)?);
+        let entries = self.entries.get(&self.outside.on, from, to)?;
+        self.follower.follow(&published.spans, &spans, &entries)
+    }
+
+    /// Sends a transaction to the hub and waits for its block.
+    fn send(&mut self, step: &str, to: Address, value: U256, data: Vec<u8>) -> Result<Receipt> {
+        let client = &self.outside.on.client;
+        let sent = atoll_ethereum::deploy::call(
+            client,
+            &self.key,
+            step,
+            to,
+            value,
+            data,
+            wait_options(),
+        );
+        let (done, receipt) = sent?;
+        self.say(&format!("{step:<22} {} ({} gas)", receipt.transaction, done.gas_used));
+        self.transactions.push(json!({
+            "step": step,
+            "transaction": receipt.transaction.to_string(),
+            "gas_used": done.gas_used,
+        }));
+        Ok(receipt)
+    }
+
+    fn silence(&self) -> Result<Silence> {
+        let on = &self.outside.on;
+        let sequencer_s = on.anchor(&IAnchor::silentForCall {})?.saturating_to::<u64>();
+        let heard = on.anchor(&IAnchor::sequencerClockCall {})?;
+        let anchored = on.anchor(&IAnchor::anchorClockCall {})?;
+        let silence = u64::from(on.anchor(&IAnchor::silenceCall {})?);
+        let derivation = u64::from(on.anchor(&IAnchor::derivationCall {})?);
+        Ok(Silence {
+            sequencer_s,
+            anyone_s: (sequencer_s + heard).saturating_sub(anchored),
+            derive_after_s: silence,
+            exit_after_s: silence + derivation,
+        })
+    }
+
+    /// The hub's time, seconds.
+    fn hub_time_s(&self) -> Result<u64> {
+        let block = self.outside.on.client.block(BlockId::Latest)?;
+        Ok(block.context("the hub has no block")?.time_s)
+    }
+
+    /// Settles every commitment whose window is over, the last one executed being the last one
+    /// settled; with `wait` also those whose window still runs.
+    fn settle(&mut self, wait: bool) -> Result<u64> {
+        loop {
+            let settled = self.outside.on.anchor(&IAnchor::lastSettledCall {})?;
+            let next = settled + 1;
+            let record = self.record(next)?;
+            if record.status != Status::Anchored {
+                return Ok(settled);
+            }
+            let from = record.countedFrom + u64::from(record.challengeWindow);
+            if self.hub_time_s()? < from {
+                if !wait {
+                    return Ok(settled);
+                }
+                std::thread::sleep(LOOK);
+                continue;
+            }
+            self.follow_to(next)?;
+            let transfers = self.last.as_ref().map(|last| calls::transfers(&last.transfers));
+            let call = IAnchor::settleCall { number: next, t: transfers.unwrap_or_default() };
+            let anchor = self.outside.on.contracts.anchor;
+            let sent = self.send(&format!("settle {next}"), anchor, U256::ZERO, call.abi_encode());
+            // Anybody else may have done it.
+            if let Err(error) = sent
+                && self.outside.on.anchor(&IAnchor::lastSettledCall {})? < next
+            {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Entries of the hub's queue that no settled slot consumed: deposits of the account.
+    fn unconsumed(&mut self, cursor: u64) -> Result<Vec<atoll_types::HubEntry>> {
+        let length = self.queue_length()?;
+        let entries = self.entries.get(&self.outside.on, cursor, length.max(cursor))?;
+        let own = |entry: &atoll_types::HubEntry| {
+            entry.kind == EntryKind::Deposit && entry.from == self.account
+        };
+        Ok(entries.into_iter().filter(own).collect())
+    }
+
+    fn queue_length(&self) -> Result<u64> {
+        let on = &self.outside.on;
+        let call = IHubQueue::lengthCall {};
+        Ok(on.client.view(on.contracts.queue, &call, BlockId::Finalized)?)
+    }
+
+    fn status(mut self) -> Result<()> {
+        let on = &self.outside.on;
+        let (settled, last) =
+            (on.anchor(&IAnchor::lastSettledCall {})?, on.anchor(&IAnchor::lastCall {})?);
+        let closed = on.anchor(&IAnchor::closedCall {})?;
+        let silence = self.silence()?;
+        self.follow_to(settled)?;
+        let holdings = self.holdings()?;
+        let unconsumed = self.unconsumed(self.follower.cursor())?;
+        let published = self.folder.store.latest().map_or(0, |last| last.commitment.number);
+        let next = match () {
+            () if closed => "the exit is open: atoll escape exit".into(),
+            () if silence.anyone_s >= silence.exit_after_s => {
+                "the exit can be opened: atoll escape exit".into()
+            }
+            () if silence.sequencer_s >= silence.derive_after_s => format!(
+                "anyone may anchor: atoll escape derive; the exit can be opened in {} s",
+                silence.exit_after_s - silence.anyone_s
+            ),
+            () if published > last => {
+                "signed commitments wait to be brought to the hub: atoll escape derive".into()
+            }
+            () => format!(
+                "the operator was heard {} s ago; anyone may anchor after {} s of silence",
+                silence.sequencer_s, silence.derive_after_s
+            ),
+        };
+        let value = json!({
+            "account": self.account.to_string(),
+            "settled": settled, "anchored": last, "kept": published, "closed": closed,
+            "silent_s": silence.sequencer_s,
+            "derive_after_s": silence.derive_after_s, "exit_after_s": silence.exit_after_s,
+            "holdings": holdings.iter().map(|holding| holding.render()).collect::<Vec<_>>(),
+            "unconsumed_deposits": unconsumed.iter().map(|entry| entry.index).collect::<Vec<_>>(),
+            "next": next,
+        });
+        if self.args.json {
+            println!("{}", serde_json::to_string(&value)?);
+            return Ok(());
+        }
+        println!("account       {}", self.account);
+        println!("commitments   {settled} settled, {last} on the hub, {published} kept here");
+        println!(
+            "silence       {} s; anyone may anchor after {} s, open the exit after {} s",
+            silence.sequencer_s, silence.derive_after_s, silence.exit_after_s
+        );
+        for holding in &holdings {
+            println!("holds         {}", holding.text());
+        }
+        println!("deposits      {} not consumed yet", unconsumed.len());
+        println!("next          {next}");
+        Ok(())
+    }
+
+    /// Anchors what the sequencer left behind, and what follows from the queue.
+    fn derive(mut self) -> Result<()> {
+        let anchor = self.outside.on.contracts.anchor;
+        ensure!(
+            !self.outside.on.anchor(&IAnchor::closedCall {})?,
+            "the snapshot exit is open, nothing is anchored any more: atoll escape exit"
+        );
+        let mut carried = 0;
+        loop {
+            let last = self.outside.on.anchor(&IAnchor::lastCall {})?;
+            self.settle_behind(last)?;
+            let Some(published) = self.published(last + 1)? else { break };
+            self.follow_to(last)?;
+            let right = self.follow_published(last + 1)?;
+            ensure!(
+                right.commitment == published.commitment,
+                "the commitment {} that was kept is not what its data gives",
+                last + 1
+            );
+            let data = calls::anchor(&published);
+            self.send(&format!("anchor {}", last + 1), anchor, U256::ZERO, data)?;
+            self.last = Some(right);
+            carried += 1;
+        }
+        let derived = self.derive_from_queue();
+        let (number, entries) = match derived {
+            Ok(derived) => derived,
+            // What was carried is something already.
+            Err(error) if carried > 0 => {
+                self.say(&format!("{error:#}"));
+                (None, 0)
+            }
+            Err(error) => return Err(error),
+        };
+        let settled = self.settle(self.args.wait)?;
+        let value = json!({
+            "carried": carried, "derived": number, "entries": entries, "settled": settled,
+            "transactions": self.transactions,
+        });
+        match self.args.json {
+            true => println!("{}", serde_json::to_string(&value)?),
+            false => println!(
+                "{carried} signed commitments anchored, {entries} entries of the queue derived; \
+                 settled through commitment {settled}"
+            ),
+        }
+        Ok(())
+    }
+
+    /// At most 256 commitments await settlement.
+    fn settle_behind(&mut self, last: u64) -> Result<()> {
+        if last - self.outside.on.anchor(&IAnchor::lastSettledCall {})? >= 250 {
+            self.settle(true)?;
+        }
+        Ok(())
+    }
+
+    fn derive_from_queue(&mut self) -> Result<(Option<u64>, u64)> {
+        let silence = self.silence()?;
+        let wait = silence.derive_after_s.saturating_sub(silence.sequencer_s);
+        ensure!(
+            wait == 0,
+            "the operator was heard {} s ago; anyone may anchor what follows from the queue after \
+             {} s of silence, in {wait} s",
+            silence.sequencer_s,
+            silence.derive_after_s
+        );
+        let last = self.outside.on.anchor(&IAnchor::lastCall {})?;
+        self.follow_to(last)?;
+        let (from, to) = (self.follower.cursor(), self.queue_length()?);
+        if from >= to {
+            self.say("the queue holds nothing that is not anchored");
+            return Ok((None, 0));
+        }
+        let entries = self.entries.get(&self.outside.on, from, to)?;
+        let derived = self.follower.derive(&entries)?;
+        let bond = U256::from(self.outside.on.anchor(&IAnchor::derivedBondCall {})?);
+        let number = derived.commitment.number;
+        let anchor = self.outside.on.contracts.anchor;
+        let data = calls::anchor_derived(&derived.commitment, &derived.statements, &derived.transfers);
+        self.send(&format!("anchor {number}, derived"), anchor, bond, data)?;
+        self.last = Some(derived);
+        Ok((Some(number), to - from))
+    }
+
+    /// The net transfers of commitments, from `last` downward: what an unwinding has to take back.
+    fn transfers_downward(&self, first: u64, last: u64) -> Result<Vec<Vec<NetTransfer>>> {
+        let mut lists = Vec::new();
+        for number in (first..=last).rev() {
+            let published = self.published(number)?;
+            // A derived commitment is in no folder; its transfers are in its transaction.
+            let list = match published {
+                Some(published) => published.transfers,
+                None => bail!("commitment {number} is not kept: its transfers are not known"),
+            };
+            if !list.is_empty() {
+                lists.push(list);
+            }
+        }
+        Ok(lists)
+    }
+}

@@ -1,0 +1,356 @@
+//! Executes published data again and says what the commitment about it must be.
+
+use super::assemble::{Assembled, Before, Part, Roots, Slots, assemble};
+use super::published::SpanRoot;
+use super::spans::{HeaderRecord, read_batches, read_headers};
+use crate::node::SLOT_US;
+use crate::node::archive::SlotRecord;
+use crate::node::replica::{Executed, Replica};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use atoll_da::{Owner, SpanData};
+use atoll_executor::{Batch, EnvironmentSpec, Range, Step};
+use atoll_state::PathProof;
+use atoll_sequencer::running;
+use atoll_types::hub::{ROUTER, SLOT_ENTRIES_BYTES_MAX, SLOT_ENTRIES_MAX, WITHDRAWAL_TREE_DEPTH, WithdrawalTree, withdrawal_proof};
+use atoll_types::slot::Parts;
+use atoll_types::{
+    Address, B256, EnvironmentId, HubEntry, Lane, NetworkId, SlotHeader, SlotOpening, Transaction,
+    Withdrawal,
+};
+use std::collections::BTreeMap;
+
+/// A network executed from nothing but its specs, the hub's queue and what was published.
+pub(crate) struct Follower {
+    network: NetworkId,
+    /// In ascending order, the router first.
+    specs: Vec<EnvironmentSpec>,
+    replica: Replica,
+    before: Before,
+    roots: BTreeMap<u32, B256>,
+    tree: WithdrawalTree,
+    withdrawals: Vec<Withdrawal>,
+    /// The last header; its default for genesis.
+    header: SlotHeader,
+}
+
+/// Slots behind the last derived entry: what an entry sets off is delivered two slots later, and
+/// what comes back from there two slots after that.
+const DERIVED_TRAILING_SLOTS: u32 = 4;
+
+/// What one slot was, by environment; the router's part follows from the others'.
+type Ranges = BTreeMap<EnvironmentId, BTreeMap<u64, Range>>;
+
+impl Follower {
+    /// Before the first slot.
+    pub(crate) fn new(network: NetworkId, specs: &[EnvironmentSpec]) -> Self {
+        let mut specs = specs.to_vec();
+        specs.sort_by_key(|spec| spec.id);
+        let replica = Replica::genesis(network, &specs);
+        let roots = replica.roots().map(|(id, root)| (id.0, root)).collect();
+        Self {
+            network,
+            specs,
+            replica,
+            before: Before::default(),
+            roots,
+            tree: WithdrawalTree::default(),
+            withdrawals: Vec::new(),
+            header: SlotHeader::default(),
+        }
+    }
+
+    /// Number of the last commitment followed.
+    pub(crate) fn number(&self) -> u64 {
+        self.before.number
+    }
+
+    /// Entries of the hub's queue taken so far.
+    pub(crate) fn cursor(&self) -> u64 {
+        self.header.hub_cursor
+    }
+
+    /// All withdrawals so far, in the order of the tree.
+    pub(crate) fn withdrawals(&self) -> &[Withdrawal] {
+        &self.withdrawals
+    }
+
+    /// Whose parts a span can have.
+    pub(crate) fn owners(&self) -> Vec<Owner> {
+        let environments = self.specs.iter().map(|spec| spec.id).filter(|id| *id != ROUTER);
+        environments.map(Owner::Environment).chain([Owner::Headers]).collect()
+    }
+
+    /// The siblings of a withdrawal in the tree as it is now.
+    pub(crate) fn withdrawal_proof(&self, index: u64) -> Option<[B256; WITHDRAWAL_TREE_DEPTH]> {
+        let leaves: Vec<B256> = self.withdrawals.iter().map(Withdrawal::leaf).collect();
+        withdrawal_proof(&leaves, index)
+    }
+
+    /// Where an EVM environment keeps a token of the hub.
+    pub(crate) fn bridged_token(&self, environment: EnvironmentId, token: Address) -> Option<Address> {
+        self.replica.bridged_token(environment, token)
+    }
+
+    /// An object after the last slot followed, with its proof.
+    pub(crate) fn object(
+        &mut self,
+        environment: EnvironmentId,
+        key: &[u8],
+    ) -> Result<Option<(Vec<u8>, PathProof)>> {
+        self.replica.object(environment, key)
+    }
+
+    /// The cursor after spans, as their headers say.
+    pub(crate) fn cursor_after(spans: &[SpanData]) -> Result<u64> {
+        let headers = headers_of(spans.last().context("a commitment without spans")?)?;
+        Ok(headers.last().context("a span without slots")?.sealed.header.hub_cursor)
+    }
+
+    /// Executes the spans of the next commitment; `entries` are the queue's from the cursor on. An
+    /// error says what is wrong with what was published.
+    pub(crate) fn follow(
+        &mut self,
+        roots: &[SpanRoot],
+        spans: &[SpanData],
+        entries: &[HubEntry],
+    ) -> Result<Assembled> {
+        let mut headers = Vec::new();
+        let mut ranges = Ranges::new();
+        for span in spans {
+            headers.extend(headers_of(span)?);
+            for (owner, stream) in &span.parts {
+                let Owner::Environment(id) = owner else { continue };
+                let of = ranges.entry(*id).or_default();
+                let batches = read_batches(stream).context("an environment's stream")?;
+                for range in batches {
+                    of.insert(range.context.slot, range);
+                }
+            }
+        }
+        let mut parts: Vec<Part> = self
+            .specs
+            .iter()
+            .map(|spec| Part { spec: spec.clone(), records: BTreeMap::new() })
+            .collect();
+        let mut plain = Vec::new();
+        let cursor_before = self.header.hub_cursor;
+        for record in headers {
+            let header = record.sealed.header.clone();
+            let slot = header.slot;
+            self.continues(&record)?;
+            let from = self.header.hub_cursor - cursor_before;
+            let count = header.hub_cursor - self.header.hub_cursor;
+            let taken = usize::try_from(from).ok().zip(usize::try_from(count).ok());
+            let taken = taken.and_then(|(from, count)| entries.get(from..)?.get(..count));
+            let taken = taken.with_context(|| {
+                format!("slot {slot} takes entries that the hub's queue does not have")
+            })?;
+            let own: BTreeMap<EnvironmentId, Range> = ranges
+                .iter_mut()
+                .filter_map(|(id, of)| Some((*id, of.remove(&slot)?)))
+                .collect();
+            self.execute(&header, taken, own, &mut parts)?;
+            self.header = header.clone();
+            plain.push(header);
+        }
+        if let Some((id, _)) = ranges.iter().find(|(_, of)| !of.is_empty()) {
+            bail!("the stream of environment {id} holds slots that have no header");
+        }
+        let slots = Slots { headers: plain, parts, cursor_before };
+        self.assemble(&slots, roots)
+    }
+
+    /// Executes what follows from the hub's queue alone, where nobody orders any more: slots of
+    /// `entries`, as many in each as a slot takes, and then slots enough for what they set off to
+    /// arrive (`docs/SETTLEMENT.md`, "Derivation").
+    pub(crate) fn derive(&mut self, entries: &[HubEntry]) -> Result<Assembled> {
+        let mut parts: Vec<Part> = self
+            .specs
+            .iter()
+            .map(|spec| Part { spec: spec.clone(), records: BTreeMap::new() })
+            .collect();
+        let cursor_before = self.header.hub_cursor;
+        let (mut rest, mut plain, mut trailing) = (entries, Vec::new(), 0);
+        while !rest.is_empty() || trailing < DERIVED_TRAILING_SLOTS {
+            trailing += u32::from(rest.is_empty());
+            let (taken, left) = rest.split_at(entries_of_a_slot(rest));
+            rest = left;
+            let last = &self.header;
+            let entered_us = taken.last().map_or(0, |entry| entry.time_s.saturating_mul(1_000_000));
+            let opening = SlotOpening {
+                slot: last.slot + 1,
+                term: last.term,
+                time_us: (last.time_us + SLOT_US).max(entered_us),
+                parent: if last.slot == 0 { B256::ZERO } else { last.hash() },
+                // Everyone derives the same header: it names no block that not everyone would.
+                hub_block: last.hub_block,
+                hub_cursor: last.hub_cursor,
+                entries: taken.to_vec(),
+                inputs: Vec::new(),
+            };
+            let header = SlotHeader {
+                slot: opening.slot,
+                term: opening.term,
+                time_us: opening.time_us,
+                parent: opening.parent,
+                ticks: 0,
+                running: running::open(&last.running, &opening),
+                batches: Parts::open(&opening).root(),
+                hub_block: opening.hub_block,
+                hub_cursor: opening.hub_cursor_after(),
+            };
+            self.execute(&header, taken, BTreeMap::new(), &mut parts)?;
+            self.header = header.clone();
+            plain.push(header);
+        }
+        self.assemble(&Slots { headers: plain, parts, cursor_before }, &[])
+    }
+
+    /// The commitment about slots just executed.
+    fn assemble(&mut self, slots: &Slots, spans: &[SpanRoot]) -> Result<Assembled> {
+        let post: BTreeMap<u32, B256> =
+            self.replica.roots().map(|(id, root)| (id.0, root)).collect();
+        let roots = Roots { pre: &self.roots, post: &post };
+        let assembled =
+            assemble(self.network, slots, self.before, &roots, &mut self.tree, spans)?;
+        let commitment = &assembled.commitment;
+        self.before = Before {
+            hash: commitment.hash(),
+            number: commitment.number,
+            last_slot: commitment.slots.1,
+            queue_hash: commitment.queue_hash,
+        };
+        self.roots = post;
+        self.withdrawals.extend(assembled.withdrawals.iter().cloned());
+        Ok(assembled)
+    }
+
+    /// Whether a header is that of the next slot.
+    fn continues(&self, record: &HeaderRecord) -> Result<()> {
+        let (header, last) = (&record.sealed.header, &self.header);
+        let parent = if last.slot == 0 { B256::ZERO } else { last.hash() };
+        let slot = last.slot + 1;
+        ensure!(header.slot == slot, "there is no header of slot {slot}");
+        ensure!(header.parent == parent, "slot {slot} does not continue the slot before it");
+        ensure!(header.time_us >= last.time_us, "slot {slot} goes back in time");
+        ensure!(header.hub_cursor >= last.hub_cursor, "slot {slot} puts entries back");
+        ensure!(record.holds(), "the parts of slot {slot} are not those that its header names");
+        Ok(())
+    }
+
+    fn execute(
+        &mut self,
+        header: &SlotHeader,
+        entries: &[HubEntry],
+        mut ranges: BTreeMap<EnvironmentId, Range>,
+        parts: &mut [Part],
+    ) -> Result<()> {
+        let slot = header.slot;
+        let known: Vec<EnvironmentId> = self.specs.iter().map(|spec| spec.id).collect();
+        let mut opening = SlotOpening {
+            slot,
+            term: header.term,
+            time_us: header.time_us,
+            parent: header.parent,
+            hub_block: header.hub_block,
+            hub_cursor: self.header.hub_cursor,
+            entries: entries.to_vec(),
+            inputs: Vec::new(),
+        };
+        let mut wrong = None;
+        let done = self.replica.execute(|id, inbox| {
+            let range = ranges.remove(&id);
+            // What the opening gives an environment follows; inputs and ticks are the sequencer's.
+            let steps = range.as_ref().map_or(&[][..], |range| &range.steps);
+            opening.inputs = steps.iter().filter_map(|step| input(id, step)).collect();
+            let mut batch = Batch::open(id, &opening, inbox);
+            let ticks = steps.iter().skip_while(|step| !matches!(step, Step::Tick { .. }));
+            batch.steps.extend(ticks.cloned());
+            if let Err(error) = ticks_are_sound(header.time_us, &batch.steps) {
+                wrong = Some(error);
+                return None;
+            }
+            let whole = batch.whole();
+            let same = range.map_or(whole.steps.is_empty(), |range| range == whole);
+            if !same && id != ROUTER {
+                wrong = Some(anyhow!("what is published of environment {id} is not its batch"));
+                return None;
+            }
+            Some(batch)
+        });
+        if let Some(error) = wrong {
+            return Err(error.context(format!("slot {slot}")));
+        }
+        let done: Vec<Executed> = done.context("a slot without environments")?;
+
+        let mut given = Parts::begin(slot, header.time_us, header.parent);
+        for entry in entries.iter().filter(|entry| !known.contains(&entry.environment)) {
+            given.entry(entry.environment, &entry.hash());
+        }
+        for Executed { batch, receipts } in done {
+            let id = batch.environment;
+            let range = batch.whole();
+            if id != ROUTER {
+                range.add_to(&mut given);
+            }
+            let part = parts.iter_mut().find(|part| part.spec.id == id);
+            let part = part.context("an environment without a spec")?;
+            if !range.steps.is_empty() {
+                part.records.insert(slot, SlotRecord { range, receipts, places: Vec::new() });
+            }
+        }
+        ensure!(
+            given.root() == header.batches,
+            "the header of slot {slot} names other batches than were published"
+        );
+        Ok(())
+    }
+}
+
+/// How many of these entries one slot takes.
+fn entries_of_a_slot(entries: &[HubEntry]) -> usize {
+    let mut bytes = 0;
+    let fits = |entry: &&HubEntry| {
+        bytes += entry.data.len();
+        bytes <= SLOT_ENTRIES_BYTES_MAX as usize
+    };
+    entries.iter().take(SLOT_ENTRIES_MAX as usize).take_while(fits).count()
+}
+
+/// Behind the first tick there is nothing but ticks, in order of time, and their transactions.
+fn ticks_are_sound(opened_us: u64, steps: &[Step]) -> Result<()> {
+    let mut last = opened_us;
+    for step in steps.iter().skip_while(|step| !matches!(step, Step::Tick { .. })) {
+        match step {
+            Step::Tick { time_us } => {
+                ensure!(*time_us >= last, "a tick goes back in time");
+                last = *time_us;
+            }
+            Step::Transaction(_) => {}
+            _ => bail!("a tick holds what belongs into the slot's opening"),
+        }
+    }
+    Ok(())
+}
+
+fn headers_of(span: &SpanData) -> Result<Vec<HeaderRecord>> {
+    let stream = span.parts.iter().find(|(owner, _)| *owner == Owner::Headers);
+    let (_, stream) = stream.context("a span without headers")?;
+    let headers = read_headers(stream).context("the stream of headers")?;
+    let slots = (headers.first(), headers.last());
+    let (Some(first), Some(last)) = slots else { bail!("a span without slots") };
+    ensure!(
+        (first.sealed.header.slot, last.sealed.header.slot) == (span.first_slot, span.last_slot),
+        "the headers of a span are not those of its slots"
+    );
+    Ok(headers)
+}
+
+fn input(environment: EnvironmentId, step: &Step) -> Option<Transaction> {
+    match step {
+        Step::Input(bytes) => {
+            Some(Transaction { environment, lane: Lane::Rest, bytes: bytes.clone() })
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,135 @@
+//! A network in memory that does not run: executed slot by slot from what was ordered. Witnesses,
+//! proofs of settled state, whoever watches the operator and whoever leaves stand on it.
+
+use super::environment::{Hosted as HostedVm, Live};
+use super::{Hosted, genesis_state, host};
+use anyhow::{Context, Result};
+use atoll_executor::{Batch, EnvironmentSpec};
+use atoll_state::db::{MemoryDb, StateDb};
+use atoll_state::{PathProof, Resident};
+use atoll_types::hub::ROUTER;
+use atoll_types::{Address, B256, EnvironmentId, Message, NetworkId};
+use atoll_vm::Receipt;
+use atoll_vm::router::RouterVm;
+use std::sync::Arc;
+
+/// Every environment of a network at the end of a slot.
+pub(crate) struct Replica {
+    /// In ascending order, but the router last: it executes what the others sent.
+    hosted: Vec<(Hosted, MemoryDb)>,
+    at: u64,
+}
+
+/// What one environment executed in a slot.
+pub(crate) struct Executed {
+    pub(crate) batch: Batch,
+    pub(crate) receipts: Vec<Receipt>,
+}
+
+impl Replica {
+    /// The environments at the end of slot `at`.
+    pub(crate) fn new(mut hosted: Vec<(Hosted, MemoryDb)>, at: u64) -> Self {
+        hosted.sort_by_key(|(hosted, _)| {
+            let id = hosted.environment().id();
+            (id == ROUTER, id)
+        });
+        Self { hosted, at }
+    }
+
+    /// The network before its first slot.
+    pub(crate) fn genesis(network: NetworkId, specs: &[EnvironmentSpec]) -> Self {
+        let genesis = |spec| {
+            let hosted = host(network, spec, 0);
+            let (db, _) = genesis_state(&hosted);
+            (hosted, db)
+        };
+        Self::new(specs.iter().map(genesis).collect(), 0)
+    }
+
+    /// The last slot executed.
+    pub(crate) fn slot(&self) -> u64 {
+        self.at
+    }
+
+    /// One environment with its state.
+    pub(crate) fn take(self, id: EnvironmentId) -> Result<(Hosted, MemoryDb)> {
+        let found = self.hosted.into_iter().find(|(hosted, _)| hosted.environment().id() == id);
+        found.context("an environment that was there is gone")
+    }
+
+    fn router(&self) -> Option<Arc<Live<RouterVm<Resident>>>> {
+        self.hosted.iter().find_map(|(hosted, _)| match hosted {
+            Hosted::Router(live) => Some(live.clone()),
+            _ => None,
+        })
+    }
+
+    /// Executes the next slot. `batch_of` gives each environment's batch from what is delivered to
+    /// it; where it gives none, the replica stops before that environment's part, and is of no
+    /// further use but for this environment.
+    pub(crate) fn execute(
+        &mut self,
+        mut batch_of: impl FnMut(EnvironmentId, &[Message]) -> Option<Batch>,
+    ) -> Option<Vec<Executed>> {
+        let slot = self.at + 1;
+        let router = self.router();
+        let (mut sent, mut done) = (Vec::new(), Vec::new());
+        for (hosted, db) in &mut self.hosted {
+            let id = hosted.environment().id();
+            let inbox = match &router {
+                Some(_) if id == ROUTER => std::mem::take(&mut sent),
+                Some(router) => router.machine.read().vm().deliveries(slot, id),
+                None => Vec::new(),
+            };
+            let batch = batch_of(id, &inbox)?;
+            let receipts = match hosted {
+                Hosted::Exchange(live) => run(live, db, &batch),
+                Hosted::Evm(live) => run(live, db, &batch),
+                Hosted::Router(live) => run(live, db, &batch),
+            };
+            sent.extend(receipts.iter().flat_map(|receipt| &receipt.messages).cloned());
+            done.push(Executed { batch, receipts });
+        }
+        self.at = slot;
+        Some(done)
+    }
+
+    /// State roots, by environment.
+    pub(crate) fn roots(&self) -> impl Iterator<Item = (EnvironmentId, B256)> + '_ {
+        self.hosted.iter().map(|(hosted, db)| (hosted.environment().id(), db.root()))
+    }
+
+    /// Where an EVM environment keeps a token of the hub.
+    pub(crate) fn bridged_token(&self, environment: EnvironmentId, token: Address) -> Option<Address> {
+        self.hosted.iter().find_map(|(hosted, _)| match hosted {
+            Hosted::Evm(live) if live.spec.id == environment => {
+                live.machine.read().vm().bridged_token(token)
+            }
+            _ => None,
+        })
+    }
+
+    /// An object as it is now, with the proof of its leaf; `None` if it is absent.
+    pub(crate) fn object(
+        &mut self,
+        environment: EnvironmentId,
+        key: &[u8],
+    ) -> Result<Option<(Vec<u8>, PathProof)>> {
+        let of = |(hosted, _): &&mut (Hosted, MemoryDb)| hosted.environment().id() == environment;
+        let (hosted, db) = self.hosted.iter_mut().find(of).context("no such environment")?;
+        let value = match hosted {
+            Hosted::Exchange(live) => live.machine.write().object(key),
+            Hosted::Evm(live) => live.machine.write().object(key),
+            Hosted::Router(live) => live.machine.write().object(key),
+        };
+        let proof = db.prove_path(&atoll_state::db::key_path(key));
+        Ok(value.zip(proof))
+    }
+}
+
+fn run<V: HostedVm>(live: &Live<V>, db: &mut MemoryDb, batch: &Batch) -> Vec<Receipt> {
+    let mut machine = live.machine.write();
+    let outcome = machine.run(&live.vm_spec, &batch.whole());
+    db.commit(&machine.seal(None));
+    outcome.receipts
+}
