@@ -1,4 +1,4 @@
-//! `atoll da sample`: checks for oneself that the data of a slot is there, and all of it.
+//! `atoll da`: checks for oneself that the data of a slot is there, and all of it.
 
 use crate::cli::{DaCommand, SampleArgs};
 use crate::gateway::Gateway;
@@ -18,16 +18,17 @@ use std::collections::BTreeSet;
 pub(crate) fn run(command: &DaCommand) -> Result<()> {
     match command {
         DaCommand::Sample(args) => sample(args),
+        DaCommand::Fetch(args) => crate::layers::fetch::run(args),
     }
 }
 
-fn bytes_of(value: &Value, what: &str) -> Result<Vec<u8>> {
+pub(crate) fn bytes_of(value: &Value, what: &str) -> Result<Vec<u8>> {
     let text = value.as_str().with_context(|| format!("the gateway gives no {what}"))?;
     alloy_primitives::hex::decode(text).with_context(|| format!("{what} is no hex"))
 }
 
 /// A commitment whose parts belong together and which the sequencer has signed.
-fn checked(gateway: &Gateway, number: u64, sequencer: Address) -> Result<Published> {
+pub(crate) fn checked(gateway: &Gateway, number: u64, sequencer: Address) -> Result<Published> {
     let answer = gateway.get(&format!("/atoll/commitments/{number}"))?;
     let published = Published::from_bytes(&bytes_of(&answer["bytes"], "commitment")?)?;
     let c = &published.commitment;
@@ -206,7 +207,7 @@ fn reconstruct(fetch: &mut Fetch<'_>, seed: B256) -> Result<EncodedSpan> {
 }
 
 /// Reads every stream of a span and holds the batches against the signed headers.
-fn decode(
+pub(crate) fn decode(
     span: &EncodedSpan,
     network: NetworkId,
     sequencer: Address,

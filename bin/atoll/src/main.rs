@@ -9,6 +9,7 @@ mod escape;
 mod fuzz;
 mod gateway;
 mod hub;
+mod layers;
 mod market;
 mod money;
 mod node;

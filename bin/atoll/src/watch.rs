@@ -19,9 +19,7 @@ use atoll_ethereum::{BlockId, Client, Limits};
 use atoll_executor::EnvironmentSpec;
 use atoll_types::crypto::SigningKey;
 use atoll_types::statement::span_leaf;
-use atoll_types::{
-    B256, Encode, NetworkId, Statement, U256, merkle_proof, merkle_root,
-};
+use atoll_types::{B256, Encode, NetworkId, Statement, U256, merkle_proof, merkle_root};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::path::Path;
@@ -358,7 +356,11 @@ impl Watch<'_> {
     /// What is wrong with the commitment that the hub has.
     fn difference(&self, published: &Published, right: &Assembled, record: &Record) -> String {
         if published.commitment.hash() != record.hash {
-            return format!("the hub has {}, execution gives {}", record.hash, right.commitment.hash());
+            return format!(
+                "the hub has {}, execution gives {}",
+                record.hash,
+                right.commitment.hash()
+            );
         }
         match first_difference(&published.statements, &right.statements) {
             Some(at) => {
@@ -389,7 +391,8 @@ impl Watch<'_> {
         let ours = judged.expected.as_ref().ok().map(|right| &right.statements);
         let (theirs, hashes) = self.statements(number, record, &judged.published)?;
         let hash_of = |s: &Statement| s.hash();
-        let differs = |at: &usize| ours.is_some_and(|o| o.get(*at).map(hash_of) != Some(hashes[*at]));
+        let differs =
+            |at: &usize| ours.is_some_and(|o| o.get(*at).map(hash_of) != Some(hashes[*at]));
         let at = (0..hashes.len()).find(differs).unwrap_or(0);
         let leaves: Vec<&[u8]> = hashes.iter().map(|hash| hash.as_slice()).collect();
         // What it should have been, for whoever decides.
@@ -448,9 +451,8 @@ impl Watch<'_> {
             true => published.statements.iter().map(calls::statement).collect(),
             false => on.anchored(number)?.s,
         };
-        let hash = |s: &abi::Statement| {
-            on.anchor(&IAnchor::statementHashCall { number, s: s.clone() })
-        };
+        let hash =
+            |s: &abi::Statement| on.anchor(&IAnchor::statementHashCall { number, s: s.clone() });
         let hashes = theirs.iter().map(hash).collect::<Result<Vec<B256>>>()?;
         Ok((theirs, hashes))
     }

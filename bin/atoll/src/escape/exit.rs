@@ -6,9 +6,7 @@ use crate::specs;
 use alloy_sol_types::{SolCall, SolEvent};
 use anyhow::{Context, Result, ensure};
 use atoll_ethereum::BlockId;
-use atoll_ethereum::abi::{
-    self, IAnchor, IBridge, IEscapeHatch, Ledger, ProvenStatement,
-};
+use atoll_ethereum::abi::{self, IAnchor, IBridge, IEscapeHatch, Ledger, ProvenStatement};
 use atoll_executor::VmSpec;
 use atoll_types::hub::ROUTER;
 use atoll_types::{Address, B256, EnvironmentId, U256, Withdrawal, keccak256, merkle_proof};
@@ -165,7 +163,8 @@ impl Leaving<'_> {
     /// Claims the account's settled withdrawals.
     fn claim_withdrawals(&mut self, settled: u64) -> Result<Vec<Value>> {
         let own = |w: &&Withdrawal| w.to == self.account;
-        let own: Vec<Withdrawal> = self.follower.withdrawals().iter().filter(own).cloned().collect();
+        let own: Vec<Withdrawal> =
+            self.follower.withdrawals().iter().filter(own).cloned().collect();
         let bridge = self.outside.on.contracts.bridge;
         let mut done = Vec::new();
         for w in own {
@@ -218,8 +217,7 @@ impl Leaving<'_> {
     /// Takes out one holding; none if that was done before.
     fn pay(&mut self, holding: &Holding) -> Result<Option<Value>> {
         let hatch = self.outside.on.contracts.hatch;
-        let (environment, token, account) =
-            (holding.environment.0, holding.token, self.account);
+        let (environment, token, account) = (holding.environment.0, holding.token, self.account);
         let view = &self.outside.on.client;
         let call = IEscapeHatch::hasExitedCall { environment, token, account };
         if view.view(hatch, &call, BlockId::Latest)? {
@@ -243,7 +241,8 @@ impl Leaving<'_> {
         let receipt = self.send(&step, hatch, U256::ZERO, call.abi_encode())?;
         let logs = receipt.logs.iter().filter(|log| log.address == hatch);
         let exited = logs.filter_map(|log| {
-            IEscapeHatch::Exited::decode_raw_log_validate(log.topics.iter().copied(), &log.data).ok()
+            IEscapeHatch::Exited::decode_raw_log_validate(log.topics.iter().copied(), &log.data)
+                .ok()
         });
         let exited = exited.last().context("the exit says nothing of what it paid")?;
         let mut value = holding.render();

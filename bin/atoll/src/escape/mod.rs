@@ -157,15 +157,8 @@ impl<'a> Leaving<'a> {
     /// Sends a transaction to the hub and waits for its block.
     fn send(&mut self, step: &str, to: Address, value: U256, data: Vec<u8>) -> Result<Receipt> {
         let client = &self.outside.on.client;
-        let sent = atoll_ethereum::deploy::call(
-            client,
-            &self.key,
-            step,
-            to,
-            value,
-            data,
-            wait_options(),
-        );
+        let sent =
+            atoll_ethereum::deploy::call(client, &self.key, step, to, value, data, wait_options());
         let (done, receipt) = sent?;
         self.say(&format!("{step:<22} {} ({} gas)", receipt.transaction, done.gas_used));
         self.transactions.push(json!({
@@ -378,7 +371,8 @@ impl<'a> Leaving<'a> {
         let bond = U256::from(self.outside.on.anchor(&IAnchor::derivedBondCall {})?);
         let number = derived.commitment.number;
         let anchor = self.outside.on.contracts.anchor;
-        let data = calls::anchor_derived(&derived.commitment, &derived.statements, &derived.transfers);
+        let data =
+            calls::anchor_derived(&derived.commitment, &derived.statements, &derived.transfers);
         self.send(&format!("anchor {number}, derived"), anchor, bond, data)?;
         self.last = Some(derived);
         Ok((Some(number), to - from))

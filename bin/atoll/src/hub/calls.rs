@@ -5,7 +5,9 @@ use alloy_primitives::I256;
 use alloy_sol_types::SolCall;
 use atoll_ethereum::abi::{self, IAnchor};
 use atoll_types::hub::FORCED_BYTES_MAX;
-use atoll_types::{Commitment, EntryKind, EnvironmentId, HubEntry, NetTransfer, Signature, Statement};
+use atoll_types::{
+    Commitment, EntryKind, EnvironmentId, HubEntry, NetTransfer, Signature, Statement,
+};
 
 /// A signature as contracts take it: r ‖ s ‖ v, v 27 or 28.
 pub(crate) fn signature(signature: &Signature) -> Vec<u8> {

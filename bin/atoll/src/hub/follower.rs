@@ -9,9 +9,12 @@ use crate::node::replica::{Executed, Replica};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use atoll_da::{Owner, SpanData};
 use atoll_executor::{Batch, EnvironmentSpec, Range, Step};
-use atoll_state::PathProof;
 use atoll_sequencer::running;
-use atoll_types::hub::{ROUTER, SLOT_ENTRIES_BYTES_MAX, SLOT_ENTRIES_MAX, WITHDRAWAL_TREE_DEPTH, WithdrawalTree, withdrawal_proof};
+use atoll_state::PathProof;
+use atoll_types::hub::{
+    ROUTER, SLOT_ENTRIES_BYTES_MAX, SLOT_ENTRIES_MAX, WITHDRAWAL_TREE_DEPTH, WithdrawalTree,
+    withdrawal_proof,
+};
 use atoll_types::slot::Parts;
 use atoll_types::{
     Address, B256, EnvironmentId, HubEntry, Lane, NetworkId, SlotHeader, SlotOpening, Transaction,
@@ -87,7 +90,11 @@ impl Follower {
     }
 
     /// Where an EVM environment keeps a token of the hub.
-    pub(crate) fn bridged_token(&self, environment: EnvironmentId, token: Address) -> Option<Address> {
+    pub(crate) fn bridged_token(
+        &self,
+        environment: EnvironmentId,
+        token: Address,
+    ) -> Option<Address> {
         self.replica.bridged_token(environment, token)
     }
 
@@ -145,10 +152,8 @@ impl Follower {
             let taken = taken.with_context(|| {
                 format!("slot {slot} takes entries that the hub's queue does not have")
             })?;
-            let own: BTreeMap<EnvironmentId, Range> = ranges
-                .iter_mut()
-                .filter_map(|(id, of)| Some((*id, of.remove(&slot)?)))
-                .collect();
+            let own: BTreeMap<EnvironmentId, Range> =
+                ranges.iter_mut().filter_map(|(id, of)| Some((*id, of.remove(&slot)?))).collect();
             self.execute(&header, taken, own, &mut parts)?;
             self.header = header.clone();
             plain.push(header);
@@ -211,8 +216,7 @@ impl Follower {
         let post: BTreeMap<u32, B256> =
             self.replica.roots().map(|(id, root)| (id.0, root)).collect();
         let roots = Roots { pre: &self.roots, post: &post };
-        let assembled =
-            assemble(self.network, slots, self.before, &roots, &mut self.tree, spans)?;
+        let assembled = assemble(self.network, slots, self.before, &roots, &mut self.tree, spans)?;
         let commitment = &assembled.commitment;
         self.before = Before {
             hash: commitment.hash(),

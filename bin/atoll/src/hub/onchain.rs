@@ -1,8 +1,8 @@
 //! The hub as somebody reads it who trusts the contracts and nobody else.
 
+use alloy_sol_types::{SolCall, SolEvent};
 use anyhow::{Context, Result, bail, ensure};
 use atoll_ethereum::abi::{Addresses, IAnchor};
-use alloy_sol_types::{SolCall, SolEvent};
 use atoll_ethereum::{BlockId, Client, LogFilter, hub};
 use atoll_types::{Address, B256, HubEntry, NetworkId, U256};
 use std::collections::VecDeque;
@@ -34,10 +34,8 @@ impl OnChain {
     /// The call that anchored a commitment, from its transaction.
     pub(crate) fn anchored(&self, number: u64) -> Result<IAnchor::anchorCall> {
         let last = self.client.block_number()?;
-        let topics = vec![
-            Some(IAnchor::Anchored::SIGNATURE_HASH),
-            Some(B256::from(U256::from(number))),
-        ];
+        let topics =
+            vec![Some(IAnchor::Anchored::SIGNATURE_HASH), Some(B256::from(U256::from(number)))];
         let mut to = last;
         loop {
             let from = to.saturating_sub(BLOCKS_AT_ONCE - 1);

@@ -100,7 +100,11 @@ impl Replica {
     }
 
     /// Where an EVM environment keeps a token of the hub.
-    pub(crate) fn bridged_token(&self, environment: EnvironmentId, token: Address) -> Option<Address> {
+    pub(crate) fn bridged_token(
+        &self,
+        environment: EnvironmentId,
+        token: Address,
+    ) -> Option<Address> {
         self.hosted.iter().find_map(|(hosted, _)| match hosted {
             Hosted::Evm(live) if live.spec.id == environment => {
                 live.machine.read().vm().bridged_token(token)
