@@ -71,7 +71,6 @@ contract Registry is IRegistry, Initializable, ReentrancyGuardTransient {
         uint256 length = bytes(r.name).length;
         if (length == 0 || length > MAX_NAME_BYTES) revert BadName(length);
         if (r.tokens.length > MAX_TOKENS) revert TooManyTokens(r.tokens.length, MAX_TOKENS);
-        if (r.genesisRoot == 0) revert ZeroHash();
         _checkVersion(r.version);
         environment = count++;
         Environment storage e = _environments[environment];

@@ -103,7 +103,7 @@ struct TokenUnit {
 }
 
 /// @notice What a new environment is registered with.
-/// @param genesisRoot Pre root of its first statement.
+/// @param genesisRoot Pre root of its first statement; zero is the root of an empty state.
 struct Registration {
     string name;
     Version version;

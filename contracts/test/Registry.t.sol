@@ -24,6 +24,15 @@ contract RegistryTest is HubTest {
         registry.register{value: 1}(registration("fourth", VmKind.Other));
     }
 
+    function test_a_state_may_begin_empty() public {
+        Registration memory r = registration("empty", VmKind.Exchange);
+        r.genesisRoot = 0;
+        vm.deal(address(this), REGISTRATION_BOND);
+        uint32 id = registry.register{value: REGISTRATION_BOND}(r);
+        uint64 slot = r.version.activationSlot;
+        assertEq(registry.termsAt(id, slot, slot).genesisRoot, bytes32(0), "genesis root");
+    }
+
     function test_bad_registrations() public {
         Registration memory r = registration("", VmKind.Evm);
         _refused(r, abi.encodeWithSelector(IRegistry.BadName.selector, 0));
@@ -32,9 +41,6 @@ contract RegistryTest is HubTest {
         r = registration("x", VmKind.Evm);
         r.version.vmKind = VmKind.Router;
         _refused(r, abi.encodeWithSelector(IRegistry.BadVmKind.selector));
-        r = registration("x", VmKind.Evm);
-        r.genesisRoot = 0;
-        _refused(r, abi.encodeWithSelector(IRegistry.ZeroHash.selector));
         r = registration("x", VmKind.Evm);
         r.version.specHash = 0;
         _refused(r, abi.encodeWithSelector(IRegistry.ZeroHash.selector));

@@ -73,6 +73,17 @@ pub(crate) enum Command {
     Spec(SpecArgs),
 }
 
+/// What a dishonest operator does, for tests of what protects against it.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Hostile {
+    /// Lie about a state root in this commitment
+    #[arg(long, hide = true, value_name = "N")]
+    pub(crate) false_root: Option<u64>,
+    /// Take no transaction from this signer
+    #[arg(long, hide = true, value_name = "ADDRESS")]
+    pub(crate) censor: Option<atoll_types::Address>,
+}
+
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DevArgs {
     /// Where the network lives [default: ./.atoll, or ./.atoll/replay-NAME with --replay]
@@ -116,6 +127,7 @@ pub(crate) struct DevArgs {
         default_value = "development:operator"
     )]
     pub(crate) hub_key: String,
+<<<<<<< HEAD
     /// Publish each span to another layer as well: celestia:URL[,token=…][,trusted=HASH] or
     /// blobs:URL[,beacon=URL][,key=KEY]; may be given once for each. Secrets may come from
     /// ATOLL_CELESTIA_TOKEN and ATOLL_BLOBS_KEY instead
@@ -124,6 +136,10 @@ pub(crate) struct DevArgs {
     /// For tests of whoever watches: lie about a state root in this commitment
     #[arg(long, hide = true, value_name = "N")]
     pub(crate) false_root: Option<u64>,
+=======
+    #[command(flatten)]
+    pub(crate) hostile: Hostile,
+>>>>>>> main
     /// Seed of the built-in agents
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
@@ -389,6 +405,10 @@ pub(crate) struct WithdrawArgs {
     /// Do not wait until the withdrawal is settled
     #[arg(long)]
     pub(crate) no_wait: bool,
+    /// Put the transaction into the hub's queue, from where the sequencer has to take it: for when
+    /// the gateway does not
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -472,6 +492,9 @@ pub(crate) struct WatchArgs {
     /// End by itself after so many slots
     #[arg(long, value_name = "N")]
     pub(crate) slots: Option<u64>,
+    /// End at the first alarm, once what is wrong is challenged
+    #[arg(long)]
+    pub(crate) exit_on_alarm: bool,
     /// Print one JSON object on the last line
     #[arg(long)]
     pub(crate) json: bool,

@@ -149,6 +149,7 @@ pub(crate) async fn boot(
         key: SigningKey::from_label("sequencer"),
         slot_us: node::SLOT_US,
         settles: args.hub != HubChoice::None,
+        censored: args.hostile.censor,
         observers,
         stats: stats.clone(),
     };
@@ -169,7 +170,7 @@ pub(crate) async fn boot(
     let keys = || Keys {
         sequencer: SigningKey::from_label("sequencer"),
         operator: operator.clone(),
-        false_root: args.false_root,
+        false_root: args.hostile.false_root,
     };
     let mut settlement = match args.hub {
         HubChoice::None if !args.also_publish.is_empty() => {

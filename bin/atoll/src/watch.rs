@@ -163,6 +163,7 @@ pub(crate) fn run(args: &WatchArgs) -> Result<()> {
         stop.load(Relaxed)
             || end.is_some_and(|end| Instant::now() >= end)
             || args.slots.is_some_and(|slots| report.slots >= slots)
+            || (args.exit_on_alarm && !report.alarms.is_empty())
     };
     while !ended(&watch.report) {
         match watch.step() {

@@ -5,21 +5,8 @@ mod common;
 
 use common::*;
 use serde_json::{Value, json};
-use std::net::TcpListener;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
-
-fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().to_string()
-}
-
-fn last_json(output: &Output) -> Value {
-    let said = String::from_utf8_lossy(&output.stdout);
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}\n{error}");
-    serde_json::from_str(said.lines().last().unwrap_or_default()).expect("JSON on the last line")
-}
+use std::process::Stdio;
+use std::time::Duration;
 
 fn check_tour(tour: &Value) {
     assert_eq!(tour["complete"], true, "{tour}");
@@ -42,53 +29,6 @@ fn the_tour_walks_the_whole_way_on_a_node_of_its_own() {
     let tour = atoll().args(["tour", "--json", "--url", &url]).output().unwrap();
     check_tour(&last_json(&tour));
 }
-
-/// A chain that is not ours; ends with it.
-struct Anvil(Child, String);
-
-impl Anvil {
-    fn start() -> Option<Self> {
-        let Some(program) = std::env::var_os("ATOLL_ANVIL") else {
-            println!("skipped: ATOLL_ANVIL does not name an anvil");
-            return None;
-        };
-        let address = free_address();
-        let (host, port) = address.split_once(':').unwrap();
-        let child = Command::new(program)
-            .args(["--host", host, "--port", port, "--balance", "1000000", "--silent"])
-            .args(["--block-time", "1", "--slots-in-an-epoch", "1"])
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("anvil starts");
-        let anvil = Self(child, address);
-        let end = Instant::now() + Duration::from_secs(20);
-        while rpc(&anvil.1, "/", "eth_chainId", json!([])).is_none() {
-            assert!(Instant::now() < end, "anvil does not answer");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        Some(anvil)
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}", self.1)
-    }
-}
-
-impl Drop for Anvil {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn rpc(address: &str, path: &str, method: &str, params: Value) -> Option<Value> {
-    let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-    let (status, answer) = http(address, "POST", path, &body.to_string())?;
-    (status == 200 && !answer["result"].is_null()).then(|| answer["result"].clone())
-}
-
-/// The first account that every anvil funds; its key is public.
-const ANVIL_KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
 
 #[test]
 fn any_evm_chain_is_a_hub_and_deployment_is_idempotent() {

@@ -240,11 +240,11 @@ impl Leaving<'_> {
         let step = format!("exit {} {}", holding.name, holding.symbol);
         let receipt = self.send(&step, hatch, U256::ZERO, call.abi_encode())?;
         let logs = receipt.logs.iter().filter(|log| log.address == hatch);
-        let exited = logs.filter_map(|log| {
+        let mut exited = logs.filter_map(|log| {
             IEscapeHatch::Exited::decode_raw_log_validate(log.topics.iter().copied(), &log.data)
                 .ok()
         });
-        let exited = exited.last().context("the exit says nothing of what it paid")?;
+        let exited = exited.next_back().context("the exit says nothing of what it paid")?;
         let mut value = holding.render();
         value["paid"] = json!(exited.paid.to_string());
         Ok(Some(value))

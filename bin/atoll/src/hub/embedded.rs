@@ -54,6 +54,7 @@ pub(crate) fn boot(data_dir: &Path, reset: bool) -> Result<Embedded> {
         key: SigningKey::from_label("hub"),
         slot_us: BLOCK_US,
         settles: false,
+        censored: None,
         observers: BTreeMap::from([(spec.id, Arc::new(observer) as Arc<_>)]),
         stats,
         specs: vec![spec],

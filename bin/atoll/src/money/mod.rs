@@ -10,7 +10,7 @@ pub(crate) use tour::run as tour;
 
 use crate::cli::{ClaimArgs, DepositArgs, MoneyArgs, ProofArgs, WithdrawArgs};
 use anyhow::{Result, bail};
-use atoll_types::{Address, EnvironmentId};
+use atoll_types::{Address, EnvironmentId, U256};
 use serde_json::{Value, json};
 use session::Session;
 
@@ -34,7 +34,9 @@ pub(crate) fn deposit(args: &DepositArgs) -> Result<()> {
     let amount = token.amount(&args.amount)?;
     let to = args.to.unwrap_or_else(|| session.key.address());
     if args.fund {
-        session.fund(&token, session.key.address(), amount)?;
+        // The hub's own currency pays for the transaction, too.
+        let gas = if token.token.is_zero() { steps::GAS_MONEY } else { U256::ZERO };
+        session.fund(&token, session.key.address(), amount + gas)?;
         session.fund_gas(session.key.address())?;
     }
     let before = session.balance(&environment, &token, to)?;
@@ -87,7 +89,22 @@ pub(crate) fn withdraw(args: &WithdrawArgs) -> Result<()> {
         name => session.environment(name)?.id,
     };
     let first = session.withdrawals()?;
-    let hash = session.send(&environment, &token, destination, to, amount)?;
+    let hash = match args.force {
+        false => session.send(&environment, &token, destination, to, amount)?,
+        true => {
+            let (sent, entry) = session.force(&environment, &token, destination, to, amount)?;
+            if !args.money.json {
+                println!("forced       {} ({} gas), entry {entry}", sent.hash, sent.gas_used);
+                println!("waiting until the sequencer has taken it in");
+            }
+            let receipt = session.receipt(entry)?;
+            let refusal = &receipt["receipt"];
+            if !refusal["code"].is_null() {
+                bail!("refused: {} ({})", refusal["message"], refusal["label"]);
+            }
+            entry
+        }
+    };
     if !args.money.json {
         println!("transaction  {hash}");
     }

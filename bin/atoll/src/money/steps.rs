@@ -3,12 +3,12 @@
 use super::session::{Environment, Session, Token, address_of, number_of, options, wait, word_of};
 use alloy_sol_types::SolCall;
 use anyhow::{Context, Result, bail};
-use atoll_ethereum::BlockId;
-use atoll_ethereum::abi::{IBridge, IERC20, IEnvironmentBridge, IRegistry, ITestToken};
+use atoll_ethereum::abi::{IBridge, IERC20, IEnvironmentBridge, IHubQueue, IRegistry, ITestToken};
 use atoll_ethereum::deploy::call as send;
+use atoll_ethereum::{BlockId, Receipt, Transaction};
 use atoll_exchange::Wallet;
 use atoll_types::crypto::SigningKey;
-use atoll_types::{Address, B256, Encode, EnvironmentId, U256};
+use atoll_types::{Address, B256, Encode, EnvironmentId, HubEntry, U256};
 use atoll_vm::Identity;
 use atoll_vm::evm::BRIDGE_ADDRESS;
 use atoll_vm::exchange::AtollMessage;
@@ -30,6 +30,11 @@ pub(super) struct Deposited {
     /// Identifies the delivery: its receipt is found by it.
     pub(super) entry: B256,
 }
+
+/// What pays for transactions on the hub for a while: a tenth of its unit.
+pub(super) const GAS_MONEY: U256 = U256::from_limbs([100_000_000_000_000_000, 0, 0, 0]);
+/// Gas of a forced call of an environment's bridge: nobody is asked for an estimate.
+const FORCED_GAS: u64 = 300_000;
 
 fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
@@ -115,10 +120,10 @@ impl Session {
 
     /// Makes sure that a development key can pay for transactions on the hub.
     pub(super) fn fund_gas(&self, owner: Address) -> Result<()> {
-        let wanted = U256::from(10).pow(U256::from(17));
-        if self.hub.balance(owner, BlockId::Latest)? < wanted {
+        if self.hub.balance(owner, BlockId::Latest)? < GAS_MONEY {
             let operator = SigningKey::from_label("operator");
-            self.on_hub("fund", &operator, owner, wanted * U256::from(10), Vec::new())?;
+            let some = GAS_MONEY.saturating_mul(U256::from(10));
+            self.on_hub("fund", &operator, owner, some, Vec::new())?;
         }
         Ok(())
     }
@@ -163,10 +168,7 @@ impl Session {
             (U256::ZERO, IBridge::depositCall { environment: id, token, to, amount }.abi_encode())
         };
         let (_, receipt) = send(&self.hub, &self.key, "deposit", bridge, value, data, options())?;
-        let log = receipt.logs.iter().find(|log| log.address == self.contracts.queue);
-        let log = log.context("the deposit's transaction left nothing in the queue")?;
-        let entry = atoll_ethereum::hub::Enqueued::from_log(log).map_err(anyhow::Error::msg)?;
-        let entry = crate::hub::calls::entry(&entry.entry).map_err(anyhow::Error::msg)?;
+        let entry = self.entry_of(&receipt)?;
         Ok(Deposited {
             sent: Sent { hash: receipt.transaction, gas_used: receipt.gas_used },
             index: entry.index,
@@ -194,37 +196,90 @@ impl Session {
     ) -> Result<B256> {
         match environment.kind.as_str() {
             "exchange" => {
-                let message = AtollMessage::Send {
-                    destination,
-                    to,
-                    asset: token.symbol.clone(),
-                    wallet: match token.symbol.as_str() {
-                        "USDC" => Wallet::Collateral,
-                        _ => Wallet::Spot,
-                    },
-                    amount: (amount / token.unit).to::<u128>(),
-                };
-                let identity = Identity { network: self.network, environment: environment.id };
-                let signed =
-                    sign_message(&self.key, &identity, environment.chain_id, &message, now_ms());
-                self.submit(environment, &signed.to_bytes())
+                let bytes = self.exchange_send(environment, token, destination, to, amount);
+                self.submit(environment, &bytes)
             }
             "evm" => {
                 let evm = self.evm(environment)?;
-                let value = if token.token.is_zero() { amount } else { U256::ZERO };
-                let call = IEnvironmentBridge::sendCall {
-                    destination: destination.0,
-                    token: token.token,
-                    to,
-                    amount,
-                };
-                let data = call.abi_encode();
+                let (value, data) = evm_send(token, destination, to, amount);
                 let (_, receipt) =
                     send(&evm, &self.key, "send", BRIDGE_ADDRESS, value, data, options())?;
                 Ok(receipt.transaction)
             }
             kind => bail!("sending from an environment of kind {kind} is not known here"),
         }
+    }
+
+    fn exchange_send(
+        &self,
+        environment: &Environment,
+        token: &Token,
+        destination: EnvironmentId,
+        to: Address,
+        amount: U256,
+    ) -> Vec<u8> {
+        let message = AtollMessage::Send {
+            destination,
+            to,
+            asset: token.symbol.clone(),
+            wallet: match token.symbol.as_str() {
+                "USDC" => Wallet::Collateral,
+                _ => Wallet::Spot,
+            },
+            amount: (amount / token.unit).to::<u128>(),
+        };
+        let identity = Identity { network: self.network, environment: environment.id };
+        sign_message(&self.key, &identity, environment.chain_id, &message, now_ms()).to_bytes()
+    }
+
+    /// The same as [`Session::send`], through the hub's queue: the gateway is not asked for anything
+    /// but, of an EVM, the nonce. Returns the hub's transaction and the entry's hash.
+    pub(super) fn force(
+        &self,
+        environment: &Environment,
+        token: &Token,
+        destination: EnvironmentId,
+        to: Address,
+        amount: U256,
+    ) -> Result<(Sent, B256)> {
+        let data = match environment.kind.as_str() {
+            "exchange" => self.exchange_send(environment, token, destination, to, amount),
+            "evm" => {
+                let evm = self.evm(environment)?;
+                let (value, input) = evm_send(token, destination, to, amount);
+                let head = evm.block(BlockId::Latest)?.context("the environment has no block")?;
+                Transaction {
+                    chain_id: environment.chain_id,
+                    nonce: evm.nonce(self.key.address(), BlockId::Latest)?,
+                    tip_wei: 0,
+                    max_fee_wei: 4 * head.base_fee_wei,
+                    gas_limit: FORCED_GAS,
+                    to: Some(BRIDGE_ADDRESS),
+                    value,
+                    input,
+                }
+                .sign(&self.key)
+                .raw
+            }
+            kind => bail!("sending from an environment of kind {kind} is not known here"),
+        };
+        let call = IHubQueue::forceCall { environment: environment.id.0, data: data.into() };
+        let queue = self.contracts.queue;
+        let (_, receipt) =
+            send(&self.hub, &self.key, "force", queue, U256::ZERO, call.abi_encode(), options())?;
+        Ok((
+            Sent { hash: receipt.transaction, gas_used: receipt.gas_used },
+            self.entry_of(&receipt)?.hash(),
+        ))
+    }
+
+    /// What a transaction has put into the hub's queue.
+    fn entry_of(&self, receipt: &Receipt) -> Result<HubEntry> {
+        let log = receipt.logs.iter().find(|log| log.address == self.contracts.queue);
+        let log = log.context("the transaction left nothing in the hub's queue")?;
+        let entry = atoll_ethereum::hub::Enqueued::from_log(log).map_err(anyhow::Error::msg)?;
+        let entry = crate::hub::calls::entry(&entry.entry).map_err(anyhow::Error::msg)?;
+        Ok(crate::hub::calls::from_engine(entry))
     }
 
     /// Submits a transaction and checks that it did what was asked.
@@ -317,6 +372,19 @@ impl Session {
         };
         self.on_hub("claim", &self.key, self.contracts.bridge, U256::ZERO, call.abi_encode())
     }
+}
+
+/// What the bridge of an EVM environment is called with.
+fn evm_send(
+    token: &Token,
+    destination: EnvironmentId,
+    to: Address,
+    amount: U256,
+) -> (U256, Vec<u8>) {
+    let value = if token.token.is_zero() { amount } else { U256::ZERO };
+    let call =
+        IEnvironmentBridge::sendCall { destination: destination.0, token: token.token, to, amount };
+    (value, call.abi_encode())
 }
 
 impl Token {

@@ -2,8 +2,8 @@
 //! and where a transaction is. Rebuilt from the log after a crash.
 
 use super::environment::{IndexEntry, Place, SlotResult};
-use atoll_executor::Range;
 use atoll_executor::machine::receipts_root;
+use atoll_executor::{Range, Step};
 use atoll_storage::{History, HistoryBatch, Table};
 use atoll_types::codec::{put_bytes, put_varint};
 use atoll_types::{
@@ -280,8 +280,8 @@ pub(crate) fn put_result(batch: &mut HistoryBatch, result: &SlotResult) {
     batch.put(RECORDS, key, record.to_bytes());
     let inputs = result.receipts.len() - result.places.len();
     let steps = record.range.steps.iter().enumerate();
-    let bearing = steps.filter(|(_, step)| !matches!(step, atoll_executor::Step::Tick { .. }));
-    for ((step, _), (at, receipt)) in bearing.zip(result.receipts.iter().enumerate()) {
+    let bearing = steps.filter(|(_, step)| !matches!(step, Step::Tick { .. }));
+    for ((step, what), (at, receipt)) in bearing.zip(result.receipts.iter().enumerate()) {
         let located = Located {
             environment: result.environment,
             slot,
@@ -290,6 +290,12 @@ pub(crate) fn put_result(batch: &mut HistoryBatch, result: &SlotResult) {
             place: at.checked_sub(inputs).map(|place| place as u32),
         };
         batch.put(TRANSACTIONS, receipt.hash.0, located.to_bytes());
+        // A forced transaction is found by its place in the hub's queue, too.
+        if let Step::Entry(entry) = what
+            && entry.environment == result.environment
+        {
+            batch.put(TRANSACTIONS, entry.hash().0, located.to_bytes());
+        }
         if let Some(alias) = result.aliases.get(at).copied().flatten() {
             batch.put(TRANSACTIONS, alias.0, located.to_bytes());
         }

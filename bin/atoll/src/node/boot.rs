@@ -19,7 +19,7 @@ use atoll_storage::{
     StorageError, UnsyncedDamage,
 };
 use atoll_types::crypto::SigningKey;
-use atoll_types::{Encode, EnvironmentId, NetworkId, SlotHeader};
+use atoll_types::{Address, Encode, EnvironmentId, NetworkId, SlotHeader};
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -50,6 +50,8 @@ pub(crate) struct NodeConfig {
     pub(crate) slot_us: u64,
     /// Whether slots are settled on a hub: roots back to the last settled one stay provable.
     pub(crate) settles: bool,
+    /// A signer of whom the node takes nothing: see [`crate::cli::Hostile`].
+    pub(crate) censored: Option<Address>,
     /// Told of what each environment executes, while running and while recovering.
     pub(crate) observers: BTreeMap<EnvironmentId, Arc<dyn Observer>>,
     /// The observers count here too.
@@ -204,6 +206,7 @@ impl Node {
             head: RwLock::new(replayed.head.unwrap_or(snapshot_header)),
             finalised: AtomicU64::new(0),
             settled,
+            censored: config.censored,
             driver: sender,
         });
         shared.finalised.store(shared.head.read().slot, Relaxed);

@@ -92,6 +92,7 @@ pub(crate) struct Shared {
     /// The last slot that the hub has settled: from there on every root can be proven. `u64::MAX`
     /// where nothing settles.
     pub(crate) settled: Arc<AtomicU64>,
+    censored: Option<Address>,
     driver: SyncSender<DriverMessage>,
 }
 
@@ -143,6 +144,9 @@ impl Shared {
             return Err(Reject::new(RejectCode::UnknownEnvironment, message));
         };
         let checked = target.admit(&bytes)?;
+        if self.censored == Some(checked.signer()) {
+            return Err(Reject::new(RejectCode::Busy, "try again in a moment"));
+        }
         let (reply, answer) = tokio::sync::oneshot::channel();
         let submission = Submission { environment, bytes, checked, wait, received, reply };
         match self.driver.try_send(DriverMessage::Submit(Box::new(submission))) {

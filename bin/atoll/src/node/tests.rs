@@ -31,6 +31,7 @@ fn boot(data_dir: &Path) -> Node {
     let config = NodeConfig {
         slot_us: crate::node::SLOT_US,
         settles: false,
+        censored: None,
         network: specs::network("test", &specs),
         specs,
         data_dir: data_dir.into(),

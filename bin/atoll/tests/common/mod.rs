@@ -5,7 +5,7 @@ use atoll_types::Encode;
 use atoll_types::crypto::SigningKey;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -152,3 +152,66 @@ pub(crate) fn noop(key: &SigningKey, nonce: u64) -> Vec<u8> {
     use atoll_vm::exchange::{build, sign};
     sign::sign_action(key, build::noop(), nonce).to_bytes()
 }
+
+/// An address that nothing listens on.
+pub(crate) fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+/// The JSON on the last line of what a command said, which must have succeeded.
+pub(crate) fn last_json(output: &Output) -> Value {
+    let said = String::from_utf8_lossy(&output.stdout);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{error}");
+    serde_json::from_str(said.lines().last().unwrap_or_default()).expect("JSON on the last line")
+}
+
+/// A chain that is not ours; ends with it.
+pub(crate) struct Anvil(Child, pub(crate) String);
+
+impl Anvil {
+    pub(crate) fn start() -> Option<Self> {
+        let Some(program) = std::env::var_os("ATOLL_ANVIL") else {
+            println!("skipped: ATOLL_ANVIL does not name an anvil");
+            return None;
+        };
+        let address = free_address();
+        let (host, port) = address.split_once(':').unwrap();
+        let child = Command::new(program)
+            .args(["--host", host, "--port", port, "--balance", "1000000", "--silent"])
+            .args(["--block-time", "1", "--slots-in-an-epoch", "1"])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("anvil starts");
+        let anvil = Self(child, address);
+        let end = Instant::now() + Duration::from_secs(20);
+        while rpc(&anvil.1, "/", "eth_chainId", json!([])).is_none() {
+            assert!(Instant::now() < end, "anvil does not answer");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Some(anvil)
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.1)
+    }
+}
+
+impl Drop for Anvil {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A JSON-RPC call; none if it fails.
+pub(crate) fn rpc(address: &str, path: &str, method: &str, params: Value) -> Option<Value> {
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+    let (status, answer) = http(address, "POST", path, &body.to_string())?;
+    (status == 200 && !answer["result"].is_null()).then(|| answer["result"].clone())
+}
+
+/// The first account that every anvil funds; its key is public.
+pub(crate) const ANVIL_KEY: &str =
+    "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";

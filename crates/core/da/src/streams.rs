@@ -165,10 +165,12 @@ mod tests {
         assert_eq!(rebuilt.data_root(), direct.data_root());
     }
 
+    type Streams = Vec<(Owner, Vec<u8>)>;
+
     #[test]
     fn what_is_not_a_span_is_refused() {
         let streams = SpanStreams::of(&span()).unwrap().streams().to_vec();
-        let refused = |change: &dyn Fn(&mut Vec<(Owner, Vec<u8>)>)| {
+        let refused = |change: &dyn Fn(&mut Streams)| {
             let mut changed = streams.clone();
             change(&mut changed);
             assert!(SpanStreams::new(changed.clone()).is_err());

@@ -20,7 +20,7 @@ pub const CHUNKS_MAX: u16 = 4_096;
 /// A chunk, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chunk<'a> {
-    /// First and last slot of the span.
+    /// First and last slot of what it is a chunk of.
     pub slots: (u64, u64),
     /// Which of them it is.
     pub index: u16,

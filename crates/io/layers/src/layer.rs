@@ -1,5 +1,6 @@
 //! The port that every layer implements.
 
+use crate::batch::SpanBatch;
 use crate::receipt::{Layer, Receipt};
 use atoll_da::{DaError, EncodedSpan, SpanStreams};
 use atoll_types::{B256, CodecError, NetworkId};
@@ -12,7 +13,7 @@ pub trait DataLayer: Send {
     /// Which layer it is.
     fn layer(&self) -> Layer;
 
-    /// Publishes a span, or goes on with it from a receipt that was kept, until all of it is in
+    /// Publishes a batch, or goes on with it from a receipt that was kept, until all of it is in
     /// the layer's blocks. `receipt` is [`Receipt::new`] at first.
     ///
     /// After an error that [`LayerError::is_temporary`] names, it may be called again with the
@@ -24,7 +25,7 @@ pub trait DataLayer: Send {
     /// See [`LayerError`].
     fn publish(
         &mut self,
-        span: &SpanStreams,
+        batch: &SpanBatch,
         receipt: &mut Receipt,
         keep: &mut Keep<'_>,
     ) -> Result<(), LayerError>;
@@ -33,17 +34,17 @@ pub trait DataLayer: Send {
     ///
     /// # Errors
     /// See [`LayerError`].
-    fn retrieve(&self, receipt: &Receipt) -> Result<SpanStreams, LayerError>;
+    fn retrieve(&self, receipt: &Receipt) -> Result<SpanBatch, LayerError>;
 
-    /// Checks that the layer's chain includes a span as its receipt says. All names are computed
-    /// from `span`.
+    /// Checks that the layer's chain includes a batch as its receipt says. All names are computed
+    /// from `batch`.
     ///
     /// # Errors
     /// See [`LayerError`].
-    fn verify(&self, receipt: &Receipt, span: &SpanStreams) -> Result<Inclusion, LayerError>;
+    fn verify(&self, receipt: &Receipt, batch: &SpanBatch) -> Result<Inclusion, LayerError>;
 }
 
-/// That a span is in a layer's blocks.
+/// That a batch is in a layer's blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Inclusion {
     /// The first block with a part of it.
@@ -88,7 +89,7 @@ pub enum LayerError {
     /// The receipt's data is not in the layer's chain.
     #[error("the layer's chain does not include it: {0}; publish again")]
     NotIncluded(String),
-    /// A receipt that is not about this span, or cannot be one.
+    /// A receipt that is not about this batch, or cannot be one.
     #[error("the receipt cannot be used: {0}")]
     BadReceipt(&'static str),
     /// The layer cannot be used as configured.

@@ -1,4 +1,4 @@
-//! Receipts: where a span was published, and how far publishing has come.
+//! Receipts: where a batch of spans was published, and how far publishing has come.
 //!
 //! Version 1. Integers are little-endian, numbers of things varints, options a byte and the thing:
 //!
@@ -7,15 +7,16 @@
 //!   ‖ planned (varint) ‖ count (varint) ‖ count × publication
 //! ```
 
+use crate::batch::SpanBatch;
 use crate::layer::LayerError;
-use atoll_da::{Namespace, SpanStreams};
+use atoll_da::Namespace;
 use atoll_types::codec::put_varint;
 use atoll_types::{Address, B256, CodecError, Decode, Encode, Reader, sha256};
 use std::fmt;
 
 /// Version of the encoding.
 pub const RECEIPT_VERSION: u8 = 1;
-/// Most transactions that one span is published by.
+/// Most transactions that one batch is published by.
 pub const PARTS_MAX: u32 = 4_096;
 /// Most blobs in one transaction, of any layer.
 const NAMES_MAX: u32 = 4_096;
@@ -47,18 +48,18 @@ impl fmt::Display for Layer {
     }
 }
 
-/// Where a span is on a layer.
+/// Where a batch is on a layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
     /// The layer.
     pub layer: Layer,
-    /// First slot of the span.
+    /// First slot of the batch.
     pub first_slot: u64,
-    /// Last slot of the span.
+    /// Last slot of the batch.
     pub last_slot: u64,
-    /// Bytes of the span's encoding.
+    /// Bytes of the batch's encoding.
     pub bytes: u64,
-    /// Hash of the span's encoding.
+    /// Hash of the batch's encoding.
     pub payload: B256,
     /// Transactions that it takes; 0 before that is known.
     pub planned: u32,
@@ -149,9 +150,9 @@ impl Publication {
 }
 
 impl Receipt {
-    /// Of a span of which nothing was published yet.
-    pub fn new(layer: Layer, span: &SpanStreams) -> Self {
-        let (payload, (first_slot, last_slot)) = (span.to_bytes(), span.slots());
+    /// Of a batch of which nothing was published yet.
+    pub fn new(layer: Layer, batch: &SpanBatch) -> Self {
+        let (payload, (first_slot, last_slot)) = (batch.to_bytes(), batch.slots());
         Self {
             layer,
             first_slot,
@@ -163,16 +164,16 @@ impl Receipt {
         }
     }
 
-    /// Whether all of the span is in blocks.
+    /// Whether all of the batch is in blocks.
     pub fn is_complete(&self) -> bool {
         self.planned > 0
             && self.parts.len() as u64 == u64::from(self.planned)
             && self.parts.iter().all(|part| part.block().is_some())
     }
 
-    /// Whether it is about this span on this layer.
-    pub fn is_about(&self, layer: Layer, span: &SpanStreams) -> bool {
-        let fresh = Self::new(layer, span);
+    /// Whether it is about this batch on this layer.
+    pub fn is_about(&self, layer: Layer, batch: &SpanBatch) -> bool {
+        let fresh = Self::new(layer, batch);
         Self { planned: 0, parts: Vec::new(), ..self.clone() } == fresh
     }
 
@@ -184,7 +185,7 @@ impl Receipt {
         let blocks = || self.parts.iter().filter_map(Publication::block);
         match (self.is_complete(), blocks().min(), blocks().max()) {
             (true, Some(first), Some(last)) => Ok((first, last)),
-            _ => Err(LayerError::BadReceipt("the span is not all published yet")),
+            _ => Err(LayerError::BadReceipt("not all of it is published yet")),
         }
     }
 }

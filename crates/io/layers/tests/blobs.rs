@@ -5,9 +5,9 @@ mod common;
 
 use atoll_ethereum::{Client, Limits};
 use atoll_layers::blobs::{BLOBS_PER_TRANSACTION, EthereumBlobs, Options};
-use atoll_layers::{DataLayer, Layer, LayerError, Publication, Receipt, matches_root};
+use atoll_layers::{DataLayer, Layer, LayerError, Publication, Receipt};
 use atoll_types::crypto::SigningKey;
-use common::{Kept, NETWORK, span};
+use common::{Kept, NETWORK, batch, has_root};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -78,10 +78,10 @@ fn key() -> SigningKey {
 #[test]
 fn a_span_larger_than_a_transaction_goes_there_and_back() {
     let Some(anvil) = Anvil::start(&["--block-time", "1"]) else { return };
-    let (span, root) = span(1, 900_000);
+    let (batch, root) = batch(1, 900_000);
     let mut layer = anvil.layer();
-    let (mut kept, mut receipt) = (Kept::default(), Receipt::new(Layer::EthereumBlobs, &span));
-    layer.publish(&span, &mut receipt, &mut |r| kept.keep(r)).unwrap();
+    let (mut kept, mut receipt) = (Kept::default(), Receipt::new(Layer::EthereumBlobs, &batch));
+    layer.publish(&batch, &mut receipt, &mut |r| kept.keep(r)).unwrap();
     assert_eq!(kept.receipt(), receipt);
     let hashes = |part: &Publication| match part {
         Publication::Blobs(transaction) => transaction.hashes.len(),
@@ -93,8 +93,8 @@ fn a_span_larger_than_a_transaction_goes_there_and_back() {
     // Whoever has only the receipt gets the span, and it is the one that was committed to.
     let reader = EthereumBlobs::new(Options::new(&anvil.1)).unwrap();
     let back = reader.retrieve(&receipt).unwrap();
-    assert_eq!(back, span);
-    assert!(matches_root(NETWORK, &back, root).unwrap());
+    assert_eq!(back, batch);
+    assert!(has_root(&back, root));
     let inclusion = reader.verify(&receipt, &back).unwrap();
     assert_eq!((inclusion.first_block, inclusion.last_block), receipt.blocks().unwrap());
     let end = Instant::now() + Duration::from_secs(10);
@@ -104,38 +104,38 @@ fn a_span_larger_than_a_transaction_goes_there_and_back() {
     }
 
     // Once more is no more.
-    layer.publish(&span, &mut receipt, &mut |r| kept.keep(r)).unwrap();
+    layer.publish(&batch, &mut receipt, &mut |r| kept.keep(r)).unwrap();
     assert_eq!(anvil.sent(), 2);
 
     // A receipt that names other blobs, another transaction, another span.
-    let (other, _) = common::span(1, 900_001);
+    let (other, _) = common::batch(1, 900_001);
     assert!(matches!(reader.verify(&receipt, &other), Err(LayerError::BadReceipt(_))));
-    assert!(!matches_root(NETWORK, &other, root).unwrap());
+    assert!(!has_root(&other, root));
     let mut changed = receipt.clone();
     if let Publication::Blobs(transaction) = &mut changed.parts[0] {
         transaction.hashes.swap(0, 1);
     }
-    assert!(matches!(reader.verify(&changed, &span), Err(LayerError::BadReceipt(_))));
+    assert!(matches!(reader.verify(&changed, &batch), Err(LayerError::BadReceipt(_))));
     assert!(matches!(reader.retrieve(&changed), Err(LayerError::Forged(_))));
     let mut changed = receipt.clone();
     if let Publication::Blobs(transaction) = &mut changed.parts[0] {
         transaction.attempts[0].tip_wei += 1;
     }
-    assert!(matches!(reader.verify(&changed, &span), Err(LayerError::Forged(_))));
+    assert!(matches!(reader.verify(&changed, &batch), Err(LayerError::Forged(_))));
     let mut changed = receipt.clone();
     changed.parts.swap(0, 1);
-    assert!(matches!(reader.verify(&changed, &span), Err(LayerError::BadReceipt(_))));
+    assert!(matches!(reader.verify(&changed, &batch), Err(LayerError::BadReceipt(_))));
 }
 
 #[test]
 fn a_process_that_dies_goes_on_and_pays_once() {
     let Some(anvil) = Anvil::start(&["--no-mining"]) else { return };
     let mine = || anvil.ask("anvil_mine", json!(["0x1"]));
-    let (span, _) = span(51, 800_000);
+    let (batch, _) = batch(51, 800_000);
     let mut kept = Kept { dies_after: Some(1), ..Kept::default() };
-    let mut receipt = Receipt::new(Layer::EthereumBlobs, &span);
+    let mut receipt = Receipt::new(Layer::EthereumBlobs, &batch);
     // Dies after writing down what it is about to send.
-    let died = anvil.layer().publish(&span, &mut receipt, &mut |r| kept.keep(r));
+    let died = anvil.layer().publish(&batch, &mut receipt, &mut |r| kept.keep(r));
     assert!(matches!(died, Err(LayerError::Keep(_))), "{died:?}");
     assert_eq!(anvil.ask("txpool_status", json!([]))["pending"], "0x0");
     // Sends it, and dies before a block has it.
@@ -144,7 +144,7 @@ fn a_process_that_dies_goes_on_and_pays_once() {
         let mut receipt = kept.receipt();
         kept.dies_after = None;
         let mut layer = EthereumBlobs::new(options.clone()).unwrap();
-        let waits = layer.publish(&span, &mut receipt, &mut |r| kept.keep(r));
+        let waits = layer.publish(&batch, &mut receipt, &mut |r| kept.keep(r));
         assert!(matches!(&waits, Err(LayerError::Waiting(_))), "{waits:?}");
         assert!(waits.unwrap_err().is_temporary());
         assert_eq!(anvil.ask("txpool_status", json!([]))["pending"], "0x1");
@@ -153,27 +153,27 @@ fn a_process_that_dies_goes_on_and_pays_once() {
     mine();
     let mut receipt = kept.receipt();
     let mut layer = EthereumBlobs::new(options).unwrap();
-    assert!(layer.publish(&span, &mut receipt, &mut |r| kept.keep(r)).is_err());
+    assert!(layer.publish(&batch, &mut receipt, &mut |r| kept.keep(r)).is_err());
     assert_eq!((kept.receipt().parts.len(), kept.receipt().is_complete()), (2, false));
     mine();
     let mut receipt = kept.receipt();
-    anvil.layer().publish(&span, &mut receipt, &mut |r| kept.keep(r)).unwrap();
+    anvil.layer().publish(&batch, &mut receipt, &mut |r| kept.keep(r)).unwrap();
     assert!(receipt.is_complete());
     assert_eq!(anvil.sent(), 2);
-    assert_eq!(anvil.layer().retrieve(&receipt).unwrap(), span);
+    assert_eq!(anvil.layer().retrieve(&receipt).unwrap(), batch);
 }
 
 #[test]
 fn fees_rise_until_a_block_takes_it_and_a_reorganisation_is_repaired() {
     let Some(anvil) = Anvil::start(&["--no-mining"]) else { return };
-    let (span, _) = span(101, 1_000);
+    let (batch, _) = batch(101, 1_000);
     let mut kept = Kept::default();
-    let mut receipt = Receipt::new(Layer::EthereumBlobs, &span);
+    let mut receipt = Receipt::new(Layer::EthereumBlobs, &batch);
     let options = Options { bump_ms: 100, wait_ms: 2_000, ..anvil.options() };
     let mut layer = EthereumBlobs::new(options).unwrap();
     let end = Instant::now() + Duration::from_secs(60);
     let open = loop {
-        let waits = layer.publish(&span, &mut receipt, &mut |r| kept.keep(r));
+        let waits = layer.publish(&batch, &mut receipt, &mut |r| kept.keep(r));
         assert!(matches!(waits, Err(LayerError::Waiting(_))), "{waits:?}");
         let Publication::Blobs(open) = receipt.parts[0].clone() else { panic!("another layer") };
         if open.attempts.len() >= 2 {
@@ -187,40 +187,40 @@ fn fees_rise_until_a_block_takes_it_and_a_reorganisation_is_repaired() {
     }
     let snapshot = anvil.ask("evm_snapshot", json!([]));
     anvil.ask("anvil_mine", json!(["0x1"]));
-    layer.publish(&span, &mut receipt, &mut |r| kept.keep(r)).unwrap();
-    assert!(receipt.is_complete() && layer.verify(&receipt, &span).is_ok());
+    layer.publish(&batch, &mut receipt, &mut |r| kept.keep(r)).unwrap();
+    assert!(receipt.is_complete() && layer.verify(&receipt, &batch).is_ok());
 
     // Another chain, without the block.
     anvil.ask("evm_revert", json!([snapshot]));
     anvil.ask("anvil_dropAllTransactions", json!([]));
     anvil.ask("anvil_mine", json!(["0x2"]));
-    let gone = layer.verify(&receipt, &span);
+    let gone = layer.verify(&receipt, &batch);
     assert!(matches!(gone, Err(LayerError::NotIncluded(_))), "{gone:?}");
-    assert!(layer.publish(&span, &mut receipt, &mut |r| kept.keep(r)).is_err());
+    assert!(layer.publish(&batch, &mut receipt, &mut |r| kept.keep(r)).is_err());
     anvil.ask("anvil_mine", json!(["0x1"]));
-    layer.publish(&span, &mut receipt, &mut |r| kept.keep(r)).unwrap();
-    assert!(layer.verify(&receipt, &span).is_ok());
+    layer.publish(&batch, &mut receipt, &mut |r| kept.keep(r)).unwrap();
+    assert!(layer.verify(&receipt, &batch).is_ok());
     assert_eq!(anvil.sent(), 1);
 }
 
 #[test]
 fn chains_before_osaka_are_given_the_proofs_they_take() {
     let Some(anvil) = Anvil::start(&["--block-time", "1", "--hardfork", "prague"]) else { return };
-    let (span, root) = span(151, 1_000);
-    let mut receipt = Receipt::new(Layer::EthereumBlobs, &span);
+    let (batch, root) = batch(151, 1_000);
+    let mut receipt = Receipt::new(Layer::EthereumBlobs, &batch);
     let mut layer = anvil.layer();
-    layer.publish(&span, &mut receipt, &mut |_| Ok(())).unwrap();
-    assert!(matches_root(NETWORK, &layer.retrieve(&receipt).unwrap(), root).unwrap());
-    assert!(layer.verify(&receipt, &span).is_ok());
+    layer.publish(&batch, &mut receipt, &mut |_| Ok(())).unwrap();
+    assert!(has_root(&layer.retrieve(&receipt).unwrap(), root));
+    assert!(layer.verify(&receipt, &batch).is_ok());
 }
 
 #[test]
 fn what_cannot_be_paid_or_kept_is_not_sent() {
     let Some(anvil) = Anvil::start(&["--no-mining"]) else { return };
-    let (span, _) = span(201, 1_000);
-    let fresh = || Receipt::new(Layer::EthereumBlobs, &span);
+    let (batch, _) = batch(201, 1_000);
+    let fresh = || Receipt::new(Layer::EthereumBlobs, &batch);
     let publish = |options: Options| {
-        EthereumBlobs::new(options).unwrap().publish(&span, &mut fresh(), &mut |_| Ok(()))
+        EthereumBlobs::new(options).unwrap().publish(&batch, &mut fresh(), &mut |_| Ok(()))
     };
     let poor = SigningKey::from_label("poor");
     let refused = publish(Options { key: Some(poor), ..anvil.options() });
@@ -230,9 +230,9 @@ fn what_cannot_be_paid_or_kept_is_not_sent() {
     let waits = publish(Options { max_fee_cap_wei: 1, ..anvil.options() });
     assert!(matches!(waits, Err(LayerError::Waiting(_))), "{waits:?}");
     let refused =
-        anvil.layer().publish(&span, &mut fresh(), &mut |_| Err(LayerError::Keep("disk".into())));
+        anvil.layer().publish(&batch, &mut fresh(), &mut |_| Err(LayerError::Keep("disk".into())));
     assert!(matches!(refused, Err(LayerError::Keep(_))), "{refused:?}");
-    let (other, _) = common::span(202, 1_000);
+    let (other, _) = common::batch(202, 1_000);
     let refused = anvil.layer().publish(&other, &mut fresh(), &mut |_| Ok(()));
     assert!(matches!(refused, Err(LayerError::BadReceipt(_))), "{refused:?}");
     assert_eq!(anvil.ask("txpool_status", json!([]))["pending"], "0x0");
@@ -308,9 +308,9 @@ fn answer(mut stream: TcpStream, blobs: &[String], slot: u64, sidecars: bool, mo
 #[test]
 fn a_lying_beacon_node_is_found_out_and_slots_are_computed() {
     let Some(anvil) = Anvil::start(&["--block-time", "1"]) else { return };
-    let (span, _) = span(251, 200_000);
-    let mut receipt = Receipt::new(Layer::EthereumBlobs, &span);
-    anvil.layer().publish(&span, &mut receipt, &mut |_| Ok(())).unwrap();
+    let (batch, _) = batch(251, 200_000);
+    let mut receipt = Receipt::new(Layer::EthereumBlobs, &batch);
+    anvil.layer().publish(&batch, &mut receipt, &mut |_| Ok(())).unwrap();
     let Publication::Blobs(part) = &receipt.parts[0] else { panic!("another layer") };
     let block = part.block.unwrap();
     let hash = part.attempts[usize::from(block.attempt)].transaction.to_string();
@@ -323,7 +323,7 @@ fn a_lying_beacon_node_is_found_out_and_slots_are_computed() {
         let liar = Liar::start(blobs.clone(), slot, sidecars);
         let options = Options { beacon_url: liar.url.clone(), ..Options::new(&anvil.1) };
         let reader = EthereumBlobs::new(options).unwrap();
-        assert_eq!(reader.retrieve(&receipt).unwrap(), span);
+        assert_eq!(reader.retrieve(&receipt).unwrap(), batch);
         for (mode, temporary) in [(1, false), (2, false), (3, false), (4, true)] {
             liar.mode.store(mode, Relaxed);
             let refused = reader.retrieve(&receipt).unwrap_err();

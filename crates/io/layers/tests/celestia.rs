@@ -6,14 +6,14 @@
 mod common;
 
 use atoll_layers::celestia::{Celestia, Options, proof::verify_inclusion};
-use atoll_layers::{DataLayer, Layer, LayerError, Publication, Receipt, matches_root};
+use atoll_layers::{DataLayer, Layer, LayerError, Publication, Receipt};
 use atoll_types::B256;
 use celestia_types::nmt::{Namespace, NamespaceProof};
 use celestia_types::test_utils::ExtendedHeaderGenerator;
 use celestia_types::{
     Blob, Commitment, DataAvailabilityHeader, ExtendedDataSquare, ExtendedHeader,
 };
-use common::{Kept, NETWORK, span};
+use common::{Kept, NETWORK, batch, has_root};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -314,11 +314,11 @@ impl Node {
     }
 }
 
-fn publish(node: &Node, bytes: usize) -> (atoll_layers::SpanStreams, B256, Receipt) {
-    let (span, root) = span(1, bytes);
-    let mut receipt = Receipt::new(Layer::Celestia, &span);
-    node.layer().publish(&span, &mut receipt, &mut |_| Ok(())).unwrap();
-    (span, root, receipt)
+fn publish(node: &Node, bytes: usize) -> (atoll_layers::SpanBatch, B256, Receipt) {
+    let (batch, root) = batch(1, bytes);
+    let mut receipt = Receipt::new(Layer::Celestia, &batch);
+    node.layer().publish(&batch, &mut receipt, &mut |_| Ok(())).unwrap();
+    (batch, root, receipt)
 }
 
 fn heights(receipt: &Receipt) -> Vec<u64> {
@@ -328,26 +328,26 @@ fn heights(receipt: &Receipt) -> Vec<u64> {
 #[test]
 fn a_span_larger_than_a_transaction_goes_there_and_back() {
     let node = Node::start();
-    let (span, root, receipt) = publish(&node, 2_000_000);
+    let (batch, root, receipt) = publish(&node, 2_000_000);
     assert_eq!((heights(&receipt), node.submissions()), (vec![2, 3], 2));
     let reader = node.layer();
     let back = reader.retrieve(&receipt).unwrap();
-    assert_eq!(back, span);
-    assert!(matches_root(NETWORK, &back, root).unwrap());
+    assert_eq!(back, batch);
+    assert!(has_root(&back, root));
     let inclusion = reader.verify(&receipt, &back).unwrap();
     assert_eq!((inclusion.first_block, inclusion.last_block, inclusion.finalised), (2, 3, true));
     // Once more is no more.
     let mut again = receipt.clone();
-    node.layer().publish(&span, &mut again, &mut |_| Ok(())).unwrap();
+    node.layer().publish(&batch, &mut again, &mut |_| Ok(())).unwrap();
     assert_eq!((again, node.submissions()), (receipt, 2));
 }
 
 #[test]
 fn each_environment_is_under_its_own_namespace() {
     let node = Node::start();
-    let (span, _, receipt) = publish(&node, 5_000);
+    let (batch, _, receipt) = publish(&node, 5_000);
     let Publication::Celestia(submission) = &receipt.parts[0] else { panic!("another layer") };
-    let owners = span.streams().iter().map(|(owner, _)| *owner);
+    let owners = batch.spans().iter().flat_map(|span| span.streams()).map(|(owner, _)| *owner);
     let wanted: Vec<_> =
         owners.map(|owner| atoll_da::Namespace::of(NETWORK, owner).unwrap()).collect();
     let found: Vec<_> = submission.blobs.iter().map(|blob| blob.namespace).collect();
@@ -361,7 +361,7 @@ fn each_environment_is_under_its_own_namespace() {
 #[test]
 fn whatever_a_node_says_that_is_not_so_is_refused() {
     let node = Node::start();
-    let (span, _, receipt) = publish(&node, 60_000);
+    let (batch, _, receipt) = publish(&node, 60_000);
     let reader = node.layer();
     for fault in [Fault::OtherData, Fault::OtherBlob] {
         node.faulty(fault);
@@ -370,30 +370,30 @@ fn whatever_a_node_says_that_is_not_so_is_refused() {
     }
     for fault in [Fault::OtherProof, Fault::ShortProof, Fault::OtherRoots] {
         node.faulty(fault);
-        let refused = reader.verify(&receipt, &span);
+        let refused = reader.verify(&receipt, &batch);
         assert!(matches!(refused, Err(LayerError::Forged(_))), "{fault:?}: {refused:?}");
     }
     node.faulty(Fault::None);
-    reader.verify(&receipt, &span).unwrap();
+    reader.verify(&receipt, &batch).unwrap();
 
     let mut elsewhere = receipt.clone();
     if let Publication::Celestia(submission) = &mut elsewhere.parts[0] {
         submission.height = Some(1);
     }
-    let refused = reader.verify(&elsewhere, &span);
+    let refused = reader.verify(&elsewhere, &batch);
     assert!(matches!(refused, Err(LayerError::NotIncluded(_))), "{refused:?}");
     assert!(matches!(reader.retrieve(&elsewhere), Err(LayerError::Missing(_))));
-    let (other, _) = common::span(1, 60_001);
+    let (other, _) = common::batch(1, 60_001);
     assert!(matches!(reader.verify(&receipt, &other), Err(LayerError::BadReceipt(_))));
     let mut swapped = receipt.clone();
     if let Publication::Celestia(submission) = &mut swapped.parts[0] {
         submission.blobs.swap(0, 1);
     }
-    assert!(matches!(reader.verify(&swapped, &span), Err(LayerError::BadReceipt(_))));
+    assert!(matches!(reader.verify(&swapped, &batch), Err(LayerError::BadReceipt(_))));
     assert!(reader.retrieve(&swapped).is_err());
 
     let stranger = Celestia::new(Options { token: None, ..node.options() }).unwrap();
-    assert!(stranger.verify(&receipt, &span).unwrap_err().is_temporary());
+    assert!(stranger.verify(&receipt, &batch).unwrap_err().is_temporary());
 }
 
 #[test]
@@ -401,30 +401,30 @@ fn a_chain_of_other_validators_is_refused_from_a_trusted_header_on() {
     let node = Node::start();
     let trusted = node.chain.lock().unwrap().blocks[&1].header.hash();
     let trusted = B256::from_slice(trusted.as_bytes());
-    let (span, _, receipt) = publish(&node, 5_000);
+    let (batch, _, receipt) = publish(&node, 5_000);
     let careful = Celestia::new(Options { trusted: Some(trusted), ..node.options() }).unwrap();
-    careful.verify(&receipt, &span).unwrap();
+    careful.verify(&receipt, &batch).unwrap();
     node.faulty(Fault::OtherChain);
     // Correct in itself: only who trusts a header of the chain sees it.
-    node.layer().verify(&receipt, &span).unwrap();
-    let refused = careful.verify(&receipt, &span);
+    node.layer().verify(&receipt, &batch).unwrap();
+    let refused = careful.verify(&receipt, &batch);
     assert!(matches!(refused, Err(LayerError::Forged(_))), "{refused:?}");
 }
 
 #[test]
 fn a_submission_without_an_answer_is_found_and_not_paid_for_twice() {
     let node = Node::start();
-    let (span, _) = span(1, 5_000);
+    let (batch, _) = batch(1, 5_000);
     let mut kept = Kept::default();
-    let mut receipt = Receipt::new(Layer::Celestia, &span);
+    let mut receipt = Receipt::new(Layer::Celestia, &batch);
     node.faulty(Fault::NoAnswer);
-    let lost = node.layer().publish(&span, &mut receipt, &mut |r| kept.keep(r));
+    let lost = node.layer().publish(&batch, &mut receipt, &mut |r| kept.keep(r));
     assert!(lost.unwrap_err().is_temporary());
     node.faulty(Fault::None);
     // As after a restart: all that is left is what was kept.
     let mut receipt = kept.receipt();
     assert!(!receipt.is_complete());
-    node.layer().publish(&span, &mut receipt, &mut |r| kept.keep(r)).unwrap();
+    node.layer().publish(&batch, &mut receipt, &mut |r| kept.keep(r)).unwrap();
     assert_eq!((heights(&receipt), node.submissions()), (vec![2], 1));
     assert_eq!(kept.receipt(), receipt);
 }
@@ -432,19 +432,19 @@ fn a_submission_without_an_answer_is_found_and_not_paid_for_twice() {
 #[test]
 fn a_submission_that_never_arrived_is_made_again() {
     let node = Node::start();
-    let (span, _) = span(1, 5_000);
-    let mut receipt = Receipt::new(Layer::Celestia, &span);
+    let (batch, _) = batch(1, 5_000);
+    let mut receipt = Receipt::new(Layer::Celestia, &batch);
     node.faulty(Fault::NothingTaken);
-    assert!(node.layer().publish(&span, &mut receipt, &mut |_| Ok(())).is_err());
+    assert!(node.layer().publish(&batch, &mut receipt, &mut |_| Ok(())).is_err());
     node.faulty(Fault::None);
     // It may still come: not sent again before its time in a mempool has passed.
-    let waits = node.layer().publish(&span, &mut receipt, &mut |_| Ok(()));
+    let waits = node.layer().publish(&batch, &mut receipt, &mut |_| Ok(()));
     assert!(matches!(waits, Err(LayerError::Waiting(_))), "{waits:?}");
     assert_eq!(node.submissions(), 0);
     for _ in 0..12 {
         node.chain.lock().unwrap().block(Vec::new());
     }
-    node.layer().publish(&span, &mut receipt, &mut |_| Ok(())).unwrap();
+    node.layer().publish(&batch, &mut receipt, &mut |_| Ok(())).unwrap();
     assert_eq!((heights(&receipt), node.submissions()), (vec![14], 1));
     assert_eq!(node.chain.lock().unwrap().head(), 14);
 }
@@ -452,22 +452,22 @@ fn a_submission_that_never_arrived_is_made_again() {
 #[test]
 fn refusals_and_wrong_heights_are_told() {
     let node = Node::start();
-    let (span, _) = span(1, 5_000);
-    let fresh = || Receipt::new(Layer::Celestia, &span);
+    let (batch, _) = batch(1, 5_000);
+    let fresh = || Receipt::new(Layer::Celestia, &batch);
     node.faulty(Fault::Refuses);
     let mut receipt = fresh();
-    let refused = node.layer().publish(&span, &mut receipt, &mut |_| Ok(()));
+    let refused = node.layer().publish(&batch, &mut receipt, &mut |_| Ok(()));
     assert!(matches!(&refused, Err(LayerError::Refused(why)) if why.contains("insufficient")));
     assert!(receipt.parts.is_empty(), "nothing to look for");
     node.faulty(Fault::WrongHeight);
-    let refused = node.layer().publish(&span, &mut receipt, &mut |_| Ok(()));
+    let refused = node.layer().publish(&batch, &mut receipt, &mut |_| Ok(()));
     assert!(matches!(refused, Err(LayerError::NotIncluded(_))), "{refused:?}");
     node.faulty(Fault::None);
     // The node said the wrong height; the right one is found.
-    node.layer().publish(&span, &mut receipt, &mut |_| Ok(())).unwrap();
+    node.layer().publish(&batch, &mut receipt, &mut |_| Ok(())).unwrap();
     assert_eq!((heights(&receipt), node.submissions()), (vec![2], 1));
     let refused =
-        node.layer().publish(&span, &mut fresh(), &mut |_| Err(LayerError::Keep("disk".into())));
+        node.layer().publish(&batch, &mut fresh(), &mut |_| Err(LayerError::Keep("disk".into())));
     assert!(matches!(refused, Err(LayerError::Keep(_))));
     assert_eq!(node.submissions(), 1);
 }

@@ -120,6 +120,7 @@ fn boot(folder: &Path, spec: &EnvironmentSpec) -> Result<Run> {
     let node = Node::boot(NodeConfig {
         slot_us: crate::node::SLOT_US,
         settles: false,
+        censored: None,
         network: network(spec),
         specs: vec![spec.clone()],
         data_dir: folder.join("node"),

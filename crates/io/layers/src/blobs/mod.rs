@@ -1,6 +1,6 @@
 //! Ethereum's blobs (EIP-4844, EIP-7594).
 //!
-//! A span's encoding is cut into [chunks](crate::chunk), one a blob ([`field`]), and published by
+//! A batch's encoding is cut into [chunks](crate::chunk), one a blob ([`field`]), and published by
 //! transactions of at most six blobs from an account that does nothing else: its nonces are the
 //! order. A transaction's fees double when no block takes it. Names are versioned hashes; blobs
 //! that are retrieved are named again from their content, so nothing is believed about them.
@@ -15,12 +15,12 @@ pub mod field;
 mod sending;
 pub mod sidecar;
 
+use crate::batch::SpanBatch;
 use crate::chunk::{self, Chunk};
 use crate::layer::{DataLayer, Inclusion, Keep, LayerError};
 use crate::receipt::{BlobTransaction, Block, Layer, Publication, Receipt};
 use alloy_eips::eip4844::Blob;
 use alloy_primitives::{B256, U256};
-use atoll_da::SpanStreams;
 use atoll_ethereum::{BlockId, Client, ClientError, Limits};
 use atoll_types::crypto::{Signature, SigningKey};
 use atoll_types::{Decode, Encode, sha256};
@@ -87,9 +87,9 @@ pub(crate) fn fails(error: ClientError) -> LayerError {
     }
 }
 
-/// The blobs of a span, in order.
-fn blobs_of(span: &SpanStreams) -> Result<Vec<Blob>, LayerError> {
-    let chunks = chunk::cut(span.slots(), &span.to_bytes(), BLOB_CAPACITY)?;
+/// The blobs of a batch, in order.
+fn blobs_of(batch: &SpanBatch) -> Result<Vec<Blob>, LayerError> {
+    let chunks = chunk::cut(batch.slots(), &batch.to_bytes(), BLOB_CAPACITY)?;
     chunks.iter().map(|chunk| field::pack(chunk)).collect()
 }
 
@@ -140,7 +140,7 @@ impl EthereumBlobs {
         let attempt = part.attempts.get(usize::from(block.attempt));
         let attempt = attempt.ok_or(LayerError::BadReceipt("a part has no transaction"))?;
         if part.hashes != hashes {
-            return Err(LayerError::BadReceipt("it names other blobs than the span's"));
+            return Err(LayerError::BadReceipt("it names other blobs than the batch's"));
         }
         let hash = attempt.transaction;
         let gone = || LayerError::NotIncluded(format!("transaction {hash} is in no block"));
@@ -182,14 +182,14 @@ impl DataLayer for EthereumBlobs {
 
     fn publish(
         &mut self,
-        span: &SpanStreams,
+        batch: &SpanBatch,
         receipt: &mut Receipt,
         keep: &mut Keep<'_>,
     ) -> Result<(), LayerError> {
-        if !receipt.is_about(Layer::EthereumBlobs, span) {
-            return Err(LayerError::BadReceipt("it is of another span or layer"));
+        if !receipt.is_about(Layer::EthereumBlobs, batch) {
+            return Err(LayerError::BadReceipt("it is of another batch or layer"));
         }
-        let blobs = blobs_of(span)?;
+        let blobs = blobs_of(batch)?;
         let groups = blobs.chunks(BLOBS_PER_TRANSACTION);
         receipt.planned = groups.len() as u32;
         for (index, group) in groups.enumerate() {
@@ -198,7 +198,7 @@ impl DataLayer for EthereumBlobs {
         Ok(())
     }
 
-    fn retrieve(&self, receipt: &Receipt) -> Result<SpanStreams, LayerError> {
+    fn retrieve(&self, receipt: &Receipt) -> Result<SpanBatch, LayerError> {
         let slots = (receipt.first_slot, receipt.last_slot);
         receipt.blocks()?;
         let mut found = Vec::new();
@@ -226,15 +226,15 @@ impl DataLayer for EthereumBlobs {
         if sha256(&[&payload]) != receipt.payload {
             return Err(LayerError::Forged("it has another hash than the receipt's".into()));
         }
-        Ok(SpanStreams::from_bytes(&payload)?)
+        Ok(SpanBatch::from_bytes(&payload)?)
     }
 
-    fn verify(&self, receipt: &Receipt, span: &SpanStreams) -> Result<Inclusion, LayerError> {
-        if !receipt.is_about(Layer::EthereumBlobs, span) {
-            return Err(LayerError::BadReceipt("it is of another span or layer"));
+    fn verify(&self, receipt: &Receipt, batch: &SpanBatch) -> Result<Inclusion, LayerError> {
+        if !receipt.is_about(Layer::EthereumBlobs, batch) {
+            return Err(LayerError::BadReceipt("it is of another batch or layer"));
         }
         let (first_block, last_block) = receipt.blocks()?;
-        let blobs = blobs_of(span)?;
+        let blobs = blobs_of(batch)?;
         let groups = blobs.chunks(BLOBS_PER_TRANSACTION);
         if groups.len() != receipt.parts.len() {
             return Err(LayerError::BadReceipt("it has another number of parts"));

@@ -1,6 +1,6 @@
 //! Celestia.
 //!
-//! Each stream of a span is cut into [chunks](crate::chunk), each a blob under the stream's own
+//! Each stream of each span is cut into [chunks](crate::chunk), each a blob under the stream's own
 //! [namespace](atoll_da::Namespace), the same as in an embedded square: whoever reads one
 //! environment asks for its namespace and no other. Blobs are submitted together as far as one
 //! transaction takes them; the node pays from its own account and answers with the height.
@@ -16,6 +16,7 @@
 
 pub mod proof;
 
+use crate::batch::SpanBatch;
 use crate::chunk::{self, CHUNK_HEADER_BYTES, Chunk};
 use crate::layer::{DataLayer, Inclusion, Keep, LayerError};
 use crate::receipt::{Layer, Publication, Receipt, Submission, SubmittedBlob};
@@ -101,14 +102,17 @@ fn theirs(namespace: Namespace) -> Result<nmt::Namespace, LayerError> {
     nmt::Namespace::from_raw(namespace.as_bytes()).map_err(config)
 }
 
-/// A span's blobs, as they are submitted together.
-fn plan(network: NetworkId, span: &SpanStreams) -> Result<Vec<Vec<Blob>>, LayerError> {
+/// A batch's blobs, as they are submitted together.
+fn plan(network: NetworkId, batch: &SpanBatch) -> Result<Vec<Vec<Blob>>, LayerError> {
     let mut submissions: Vec<Vec<Blob>> = Vec::new();
     let mut room = 0;
-    for (owner, stream) in span.streams() {
+    let streams = batch.spans().iter().flat_map(|span| {
+        span.streams().iter().map(move |(owner, stream)| (span.slots(), owner, stream))
+    });
+    for (slots, owner, stream) in streams {
         let namespace = Namespace::of(network, *owner)
             .ok_or(LayerError::BadReceipt("an owner without a namespace"))?;
-        for data in chunk::cut(span.slots(), stream, SUBMISSION_BYTES_MAX)? {
+        for data in chunk::cut(slots, stream, SUBMISSION_BYTES_MAX)? {
             let bytes = data.len();
             let blob = Blob::new(theirs(namespace)?, data, None).map_err(config)?;
             if submissions.is_empty() || bytes > room {
@@ -154,6 +158,25 @@ fn owner_of(network: NetworkId, namespace: Namespace) -> Result<Owner, LayerErro
         true => Ok(owner),
         false => Err(LayerError::BadReceipt("a namespace is not this network's")),
     }
+}
+
+/// The batch that these blobs are, in order.
+fn assemble(network: NetworkId, blobs: &[(Namespace, Blob)]) -> Result<SpanBatch, LayerError> {
+    let mut chunks = Vec::new();
+    for (namespace, blob) in blobs {
+        chunks.push((*namespace, Chunk::read(&blob.data)?));
+    }
+    let mut spans = Vec::new();
+    for span in chunks.chunk_by(|a, b| a.1.slots == b.1.slots) {
+        let mut streams = Vec::new();
+        for stream in span.chunk_by(|a, b| a.0 == b.0) {
+            let (namespace, slots) = (stream[0].0, stream[0].1.slots);
+            let parts: Vec<Chunk<'_>> = stream.iter().map(|(_, chunk)| chunk.clone()).collect();
+            streams.push((owner_of(network, namespace)?, chunk::join(slots, &parts)?));
+        }
+        spans.push(SpanStreams::new(streams)?);
+    }
+    SpanBatch::new(spans).map_err(|_| LayerError::Forged("its spans are not consecutive".into()))
 }
 
 impl Celestia {
@@ -274,7 +297,7 @@ impl Celestia {
             };
             let submission = as_submission(part)?.clone();
             if submission.blobs != names {
-                return Err(LayerError::BadReceipt("it names other blobs than the span's"));
+                return Err(LayerError::BadReceipt("it names other blobs than the batch's"));
             }
             if submission.height.is_some() {
                 return Ok(());
@@ -354,14 +377,14 @@ impl DataLayer for Celestia {
 
     fn publish(
         &mut self,
-        span: &SpanStreams,
+        batch: &SpanBatch,
         receipt: &mut Receipt,
         keep: &mut Keep<'_>,
     ) -> Result<(), LayerError> {
-        if !receipt.is_about(Layer::Celestia, span) {
-            return Err(LayerError::BadReceipt("it is of another span or layer"));
+        if !receipt.is_about(Layer::Celestia, batch) {
+            return Err(LayerError::BadReceipt("it is of another batch or layer"));
         }
-        let plan = plan(self.options.network, span)?;
+        let plan = plan(self.options.network, batch)?;
         receipt.planned = plan.len() as u32;
         for (index, blobs) in plan.iter().enumerate() {
             self.publish_part(index, blobs, receipt, keep)?;
@@ -369,49 +392,38 @@ impl DataLayer for Celestia {
         Ok(())
     }
 
-    fn retrieve(&self, receipt: &Receipt) -> Result<SpanStreams, LayerError> {
+    fn retrieve(&self, receipt: &Receipt) -> Result<SpanBatch, LayerError> {
         receipt.blocks()?;
-        let mut found: Vec<(Namespace, Vec<Blob>)> = Vec::new();
+        let mut found: Vec<(Namespace, Blob)> = Vec::new();
         for part in &receipt.parts {
             let submission = as_submission(part)?;
             let height =
                 submission.height.ok_or(LayerError::BadReceipt("a part is in no block"))?;
             for name in &submission.blobs {
-                let blob = self.blob(height, name)?;
-                match found.last_mut() {
-                    Some((namespace, blobs)) if *namespace == name.namespace => blobs.push(blob),
-                    _ => found.push((name.namespace, vec![blob])),
-                }
+                found.push((name.namespace, self.blob(height, name)?));
             }
         }
+        let batch = assemble(self.options.network, &found)?;
         let slots = (receipt.first_slot, receipt.last_slot);
-        let mut streams = Vec::new();
-        for (namespace, blobs) in &found {
-            let chunks = blobs.iter().map(|blob| Chunk::read(&blob.data));
-            let chunks = chunks.collect::<Result<Vec<_>, _>>()?;
-            let owner = owner_of(self.options.network, *namespace)?;
-            streams.push((owner, chunk::join(slots, &chunks)?));
-        }
-        let span = SpanStreams::new(streams)?;
-        match span.slots() == slots && sha256(&[&span.to_bytes()]) == receipt.payload {
-            true => Ok(span),
+        match batch.slots() == slots && sha256(&[&batch.to_bytes()]) == receipt.payload {
+            true => Ok(batch),
             false => Err(LayerError::Forged("it has another hash than the receipt's".into())),
         }
     }
 
-    fn verify(&self, receipt: &Receipt, span: &SpanStreams) -> Result<Inclusion, LayerError> {
-        if !receipt.is_about(Layer::Celestia, span) {
-            return Err(LayerError::BadReceipt("it is of another span or layer"));
+    fn verify(&self, receipt: &Receipt, batch: &SpanBatch) -> Result<Inclusion, LayerError> {
+        if !receipt.is_about(Layer::Celestia, batch) {
+            return Err(LayerError::BadReceipt("it is of another batch or layer"));
         }
         let (first_block, last_block) = receipt.blocks()?;
-        let plan = plan(self.options.network, span)?;
+        let plan = plan(self.options.network, batch)?;
         if plan.len() != receipt.parts.len() {
             return Err(LayerError::BadReceipt("it has another number of parts"));
         }
         for (blobs, part) in plan.iter().zip(&receipt.parts) {
             let submission = as_submission(part)?;
             if submission.blobs != names(blobs)? {
-                return Err(LayerError::BadReceipt("it names other blobs than the span's"));
+                return Err(LayerError::BadReceipt("it names other blobs than the batch's"));
             }
             let height =
                 submission.height.ok_or(LayerError::BadReceipt("a part is in no block"))?;

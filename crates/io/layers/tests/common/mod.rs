@@ -2,7 +2,7 @@
 #![allow(dead_code)]
 
 use atoll_da::{EncodedSpan, Owner, SpanData, SpanStreams};
-use atoll_layers::{LayerError, Receipt};
+use atoll_layers::{LayerError, Receipt, SpanBatch, matches_root};
 use atoll_types::{B256, Decode, Encode, EnvironmentId, NetworkId};
 
 pub(crate) const NETWORK: NetworkId = NetworkId(B256::repeat_byte(0x5a));
@@ -19,20 +19,30 @@ pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
     (0..length).map(|_| next()).collect()
 }
 
-/// A span of two environments and headers with about `bytes` bytes, and its data root.
-pub(crate) fn span(first_slot: u64, bytes: usize) -> (SpanStreams, B256) {
+fn one(first_slot: u64, bytes: usize) -> SpanData {
     let owner = |id| Owner::Environment(EnvironmentId(id));
-    let data = SpanData {
+    SpanData {
         first_slot,
-        last_slot: first_slot + 49,
+        last_slot: first_slot + 24,
         parts: vec![
             (owner(1), noise(first_slot, bytes)),
             (owner(2), noise(first_slot + 7, 300)),
             (Owner::Headers, noise(first_slot + 8, 2_000)),
         ],
-    };
-    let root = EncodedSpan::encode(NETWORK, &data, 2).unwrap().data_root();
-    (SpanStreams::of(&data).unwrap(), root)
+    }
+}
+
+/// Two spans of two environments and headers, the first with about `bytes` bytes, and its root.
+pub(crate) fn batch(first_slot: u64, bytes: usize) -> (SpanBatch, B256) {
+    let data = [one(first_slot, bytes), one(first_slot + 25, 500)];
+    let root = EncodedSpan::encode(NETWORK, &data[0], 2).unwrap().data_root();
+    let spans = data.iter().map(|data| SpanStreams::of(data).unwrap()).collect();
+    (SpanBatch::new(spans).unwrap(), root)
+}
+
+/// Whether the first span of a batch has this root.
+pub(crate) fn has_root(batch: &SpanBatch, root: B256) -> bool {
+    matches_root(NETWORK, &batch.spans()[0], root).unwrap()
 }
 
 /// Keeps receipts as bytes, as a file would; "loses power" after some.

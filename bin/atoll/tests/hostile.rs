@@ -1,0 +1,402 @@
+//! A dishonest operator, through the binary: one that lies, one that censors, one that vanishes.
+
+mod common;
+
+use alloy_sol_types::SolCall;
+use atoll_ethereum::abi::{Addresses, IBridge, IERC20, IEscapeHatch};
+use atoll_ethereum::deploy::DeployOptions;
+use atoll_ethereum::{BlockId, Client, Limits};
+use atoll_types::crypto::SigningKey;
+use atoll_types::{Address, U256};
+use common::*;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::{Child, Output, Stdio};
+use std::time::{Duration, Instant};
+
+fn error(output: &Output) -> String {
+    assert!(!output.status.success(), "it should have been refused");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn address(name: &str) -> Address {
+    SigningKey::from_label(name).address()
+}
+
+/// A command of money against a node.
+fn money(node: &Node, command: &str, who: &str, args: &[&str]) -> Output {
+    let url = format!("http://{}", node.address);
+    let key = format!("development:{who}");
+    let fixed = [command, "--url", &url, "--key", &key, "--json"];
+    atoll().args(fixed).args(args).output().unwrap()
+}
+
+#[test]
+fn whoever_watches_sees_a_false_root_and_challenges_it_within_a_slot_of_the_hub() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start(&folder.path().join("data"), &["--rate", "100", "--false-root", "3"]);
+    let url = format!("http://{}", node.address);
+    let kept = folder.path().join("watch");
+    let watch = |more: &[&str]| {
+        let mut command = atoll();
+        command.args(["watch", "--url", &url, "--json", "--key", "development:operator"]);
+        command.arg("--data-dir").arg(&kept).args(more).output().unwrap()
+    };
+    // What is right agrees, and is known the next time.
+    let before = last_json(&watch(&["--slots", "50", "--for", "30s"]));
+    assert_eq!((before["commitments"].as_u64(), before["agreed"].as_bool()), (Some(1), Some(true)));
+
+    let found = watch(&["--exit-on-alarm", "--for", "60s"]);
+    assert!(!found.status.success());
+    let said = String::from_utf8_lossy(&found.stdout);
+    let found: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    let alarms = found["alarms"].as_array().unwrap();
+    assert_eq!(alarms.len(), 1, "{found}");
+    let alarm = alarms[0].as_str().unwrap();
+    assert!(alarm.contains("commitment 3 is WRONG: it says that evm has state root"), "{alarm}");
+    let challenge = &found["challenges"][0];
+    assert_eq!(
+        (challenge["commitment"].as_u64(), challenge["environment"].as_u64()),
+        (Some(3), Some(2))
+    );
+    let seconds = |name: &str| challenge[name].as_u64().unwrap();
+    assert!(seconds("challenged_s") - seconds("anchored_s") < 12, "{challenge}");
+
+    // The window of five seconds passes, and nothing from there on is settled.
+    node.eventually_get("/atoll/settlement", |now| now["settled"] == 2);
+    std::thread::sleep(Duration::from_secs(7));
+    let now = node.get("/atoll/settlement").1;
+    assert_eq!(now["settled"], 2, "{now}");
+    assert!(now["anchored"].as_u64() >= Some(3));
+}
+
+#[test]
+fn who_is_censored_gets_out_through_the_hubs_queue() {
+    let folder = tempfile::tempdir().unwrap();
+    let censored = address("censored").to_string();
+    let node = Node::start(folder.path(), &["--rate", "0", "--censor", &censored]);
+    for (environment, token, amount) in [("perps", "USDC", "100"), ("evm", "ETH", "2")] {
+        let args = ["--environment", environment, "--token", token];
+        let deposit = money(
+            &node,
+            "deposit",
+            "censored",
+            &[&args[..], &["--amount", amount, "--fund"]].concat(),
+        );
+        assert_eq!(last_json(&deposit)["credited"], true);
+        let out = [&args[..], &["--amount", "1"]].concat();
+        // The EVM's door retries for a minute before it gives up.
+        if environment == "perps" {
+            let refused = error(&money(&node, "withdraw", "censored", &out));
+            assert!(refused.contains("try again in a moment"), "{refused}");
+        }
+        let forced = money(&node, "withdraw", "censored", &[&out[..], &["--force"]].concat());
+        let withdrawal = last_json(&forced)["withdrawal"].clone();
+        assert_eq!(withdrawal["settled"], true, "{withdrawal}");
+        let index = withdrawal["index"].to_string();
+        last_json(&money(&node, "claim", "censored", &["--index", &index]));
+    }
+}
+
+/// A process that ends with the test.
+struct Guard(Child);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A network that settles on anvil, with somebody who watches.
+struct Abandoned {
+    anvil: Anvil,
+    anchor: String,
+    folder: tempfile::TempDir,
+}
+
+impl Abandoned {
+    /// Boots a network, lets `live` use it, and kills the operator once everything is settled.
+    fn after(args: &[&str], specs: Option<&Path>, live: impl FnOnce(&Node)) -> Option<Self> {
+        let anvil = Anvil::start()?;
+        let folder = tempfile::tempdir().unwrap();
+        let operator = json!([address("operator").to_string(), "0x56bc75e2d63100000000"]);
+        rpc(&anvil.1, "/", "anvil_setBalance", operator);
+        let url = anvil.url();
+        let specs = specs.map(|specs| specs.to_str().unwrap());
+        let environments: Vec<&str> = specs.iter().flat_map(|s| ["--environments", s]).collect();
+        let fixed = ["--hub", &url, "--hub-key", ANVIL_KEY];
+        let data = folder.path().join("data");
+        let mut node = Node::start(&data, &[&fixed[..], args, &environments].concat());
+        let gateway = format!("http://{}", node.address);
+        let settlement = deployed(&node);
+        let anchor = settlement["contracts"]["anchor"].as_str().unwrap().to_string();
+        let watching = atoll()
+            .args(["watch", "--url", &gateway, "--anchor", &anchor, "--data-dir"])
+            .arg(folder.path().join("watch"))
+            .args(&environments)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let watching = Guard(watching);
+        live(&node);
+        // What was done is settled: two commitments more than there are now.
+        let latest = node.get("/atoll/settlement").1["latest"]["number"].as_u64().unwrap();
+        let end = Instant::now() + Duration::from_secs(120);
+        while node.get("/atoll/settlement").1["settled"].as_u64() < Some(latest + 1) {
+            assert!(Instant::now() < end, "settlement stands still");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        node.kill();
+        drop(watching);
+        Some(Self { anvil, anchor, folder })
+    }
+
+    fn pass(&self, seconds: u64) {
+        rpc(&self.anvil.1, "/", "evm_increaseTime", json!([seconds]));
+        rpc(&self.anvil.1, "/", "evm_mine", json!([]));
+    }
+
+    /// The operator's folder is gone with the operator: what was watched is enough.
+    fn escape(&self, what: &str, who: &str, specs: Option<&Path>) -> Output {
+        self.escape_for(what, address(who), specs)
+    }
+
+    fn escape_for(&self, what: &str, who: Address, specs: Option<&Path>) -> Output {
+        let mut command = atoll();
+        command.args(["escape", what, "--json", "--wait", "--from"]);
+        command.arg(self.folder.path().join("watch"));
+        command.args(["--hub-rpc", &self.anvil.url(), "--anchor", &self.anchor]);
+        command.args(specs.iter().flat_map(|s| ["--environments", s.to_str().unwrap()]));
+        // Anyone may pay for the transactions.
+        command.args(["--key", ANVIL_KEY, "--account", &who.to_string()]);
+        command.output().unwrap()
+    }
+
+    fn client(&self) -> Client {
+        Client::new(&self.anvil.url(), Limits::default()).unwrap()
+    }
+
+    fn contracts(&self) -> Addresses {
+        atoll_ethereum::hub::addresses(
+            &self.client(),
+            self.anchor.parse().unwrap(),
+            BlockId::Latest,
+        )
+        .unwrap()
+    }
+
+    fn balance(&self, token: Address, who: Address) -> U256 {
+        match token.is_zero() {
+            true => self.client().balance(who, BlockId::Latest).unwrap(),
+            false => {
+                let call = IERC20::balanceOfCall { account: who };
+                self.client().view(token, &call, BlockId::Latest).unwrap()
+            }
+        }
+    }
+
+    /// Deposits ether for somebody, straight to the contract: there is no gateway any more.
+    fn deposit_ether(&self, environment: u32, to: Address, wei: u128) {
+        let key = alloy_primitives::hex::decode(ANVIL_KEY).unwrap();
+        let key = SigningKey::from_bytes(key.try_into().unwrap()).unwrap();
+        let data = IBridge::depositETHCall { environment, to }.abi_encode();
+        let options = DeployOptions { poll_ms: 100, ..DeployOptions::default() };
+        let (bridge, wei) = (self.contracts().bridge, U256::from(wei));
+        atoll_ethereum::deploy::call(&self.client(), &key, "deposit", bridge, wei, data, options)
+            .unwrap();
+        // Two epochs of one slot: the block is final.
+        self.pass(3);
+        self.pass(3);
+        self.pass(3);
+    }
+}
+
+/// Waits until the contracts are deployed.
+fn deployed(node: &Node) -> Value {
+    let end = Instant::now() + Duration::from_secs(120);
+    loop {
+        let settlement = node.get("/atoll/settlement").1;
+        if settlement["contracts"].is_object() && !settlement["latest"].is_null() {
+            return settlement;
+        }
+        assert!(Instant::now() < end, "{settlement}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// What an escape has paid of a token in an environment: the claim, and the payment.
+fn paid(escaped: &Value, environment: u64, symbol: &str) -> (U256, U256) {
+    let list = escaped["paid"].as_array().unwrap();
+    let found = list.iter().find(|p| p["environment"] == environment && p["symbol"] == symbol);
+    let found = found.unwrap_or_else(|| panic!("nothing of {symbol} in {environment}: {escaped}"));
+    let number = |name: &str| found[name].as_str().unwrap().parse().unwrap();
+    (number("amount"), number("paid"))
+}
+
+#[test]
+fn a_vanished_operator_keeps_nobodys_money() {
+    let mut usdc = Address::ZERO;
+    let Some(left) = Abandoned::after(&["--rate", "50"], None, |node| {
+        let tokens = node.get("/atoll/settlement").1["tokens"].clone();
+        let found = tokens.as_array().unwrap().iter().find(|token| token["symbol"] == "USDC");
+        usdc = found.unwrap()["token"].as_str().unwrap().parse().unwrap();
+        let put = |who: &str, environment: &str, token: &str, amount: &str| {
+            let args = ["--environment", environment, "--token", token, "--amount", amount];
+            let done = money(node, "deposit", who, &[&args[..], &["--fund"]].concat());
+            assert_eq!(last_json(&done)["credited"], true);
+        };
+        put("alice", "perps", "USDC", "250");
+        put("alice", "evm", "ETH", "3");
+        put("bob", "evm", "USDC", "40");
+        // Settled and never claimed.
+        let args = ["--environment", "perps", "--token", "USDC", "--amount", "50"];
+        last_json(&money(node, "withdraw", "alice", &args));
+    }) else {
+        return;
+    };
+    let (alice, bob, carol) = (address("alice"), address("bob"), address("carol"));
+    let refused = error(&left.escape("exit", "alice", None));
+    assert!(refused.contains("the exit can be opened after 1200 s"), "{refused}");
+
+    // What is in the queue is executed although nobody orders any more.
+    left.deposit_ether(1, carol, 7_000_000_000_000_000_000);
+    left.pass(700);
+    let derived = last_json(&left.escape("derive", "carol", None));
+    assert_eq!(derived["entries"], 1, "{derived}");
+    assert_eq!(derived["settled"], derived["derived"], "{derived}");
+    let status = last_json(&left.escape("status", "carol", None));
+    assert_eq!(status["holdings"][0]["amount"], "7000000000000000000", "{status}");
+
+    // A deposit that nobody takes any more goes back to who made it.
+    left.deposit_ether(2, bob, 5_000_000_000_000_000_000);
+    left.pass(1_300);
+    let before = |token: Address, who: Address| left.balance(token, who);
+    let (alice_usdc, alice_eth) = (before(usdc, alice), before(Address::ZERO, alice));
+    let escaped = last_json(&left.escape("exit", "alice", None));
+    assert_eq!(escaped["claimed"].as_array().unwrap().len(), 1, "{escaped}");
+    let (claim, got) = paid(&escaped, 1, "USDC");
+    assert_eq!(claim, U256::from(200_000_000));
+    assert_eq!(got, claim, "the network is solvent");
+    assert_eq!(left.balance(usdc, alice) - alice_usdc, U256::from(250_000_000));
+    let three = U256::from(3_000_000_000_000_000_000u128);
+    assert_eq!(paid(&escaped, 2, "ETH"), (three, three));
+    assert_eq!(left.balance(Address::ZERO, alice) - alice_eth, three);
+
+    let bobs = last_json(&left.escape("exit", "bob", None));
+    assert_eq!(paid(&bobs, 2, "USDC").1, U256::from(40_000_000));
+    let (carols, had) = (left.balance(Address::ZERO, carol), left.escape("exit", "carol", None));
+    let (claim, got) = paid(&last_json(&had), 1, "ETH");
+    assert_eq!((claim, got), (U256::from(7_000_000_000_000_000_000u128), claim));
+    assert_eq!(left.balance(Address::ZERO, carol) - carols, got);
+
+    // The depositor of what nobody took is the one who paid for it.
+    let anvil: Address = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266".parse().unwrap();
+    let refunds = last_json(&left.escape_for("exit", anvil, None));
+    assert_eq!(refunds["refunded"][0]["amount"], "5000000000000000000", "{refunds}");
+
+    // Once is once.
+    for who in [alice, bob, carol, anvil] {
+        let again = last_json(&left.escape_for("exit", who, None));
+        assert_eq!(again["paid"], json!([]), "{again}");
+        assert_eq!(again["refunded"], json!([]));
+        assert_eq!(again["claimed"], json!([]));
+    }
+}
+
+/// The built-in specs, but with an exchange that nothing is funded in and whose oracle is ours.
+fn specs_with_own_oracle(folder: &Path) {
+    let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../environments");
+    std::fs::create_dir_all(folder).unwrap();
+    std::fs::copy(built_in.join("evm.toml"), folder.join("evm.toml")).unwrap();
+    let perps = std::fs::read_to_string(built_in.join("perps.toml")).unwrap();
+    let (perps, _) = perps.split_once("# Genesis balances.").unwrap();
+    let perps = perps.replace("development:oracle", "development:judge");
+    std::fs::write(folder.join("perps.toml"), perps).unwrap();
+}
+
+#[test]
+fn where_money_is_missing_everyone_is_paid_in_proportion() {
+    use atoll_exchange::{MarketId, Tif};
+    use atoll_types::{Encode, EnvironmentId, NetworkId};
+    use atoll_vm::Identity;
+    use atoll_vm::exchange::build::{self, OrderWire};
+    use atoll_vm::exchange::{OraclePrices, sign};
+
+    let specs = tempfile::tempdir().unwrap();
+    specs_with_own_oracle(specs.path());
+    let mut usdc = Address::ZERO;
+    let Some(left) = Abandoned::after(&["--rate", "0"], Some(specs.path()), |node| {
+        let settlement = node.get("/atoll/settlement").1;
+        let network = NetworkId(settlement["network"].as_str().unwrap().parse().unwrap());
+        let tokens = settlement["tokens"].as_array().unwrap();
+        let found = tokens.iter().find(|token| token["symbol"] == "USDC").unwrap();
+        usdc = found["token"].as_str().unwrap().parse().unwrap();
+        for (who, amount) in [("long", "1000"), ("short", "1000"), ("holder", "500")] {
+            let args = ["--environment", "perps", "--token", "USDC", "--amount", amount, "--fund"];
+            assert_eq!(last_json(&money(node, "deposit", who, &args))["credited"], true);
+        }
+        let identity = Identity { network, environment: EnvironmentId(1) };
+        let submit = |bytes: Vec<u8>| {
+            let (status, answer) = node.submit("perps", &bytes).unwrap();
+            assert_eq!(status, 200, "{answer}");
+        };
+        let oracle = |ticks: u64| {
+            let prices = OraclePrices { prices: vec![(MarketId(0), ticks)] };
+            let key = SigningKey::from_label("judge");
+            submit(sign::sign_oracle(&key, &identity, now_ms(), &prices).to_bytes());
+            // In force with the next slot, and in the mark with the next tick.
+            std::thread::sleep(Duration::from_millis(400));
+            submit(noop(&SigningKey::from_label("holder"), now_ms()));
+        };
+        let order = |who: &str, buy: bool, tif: Tif| {
+            let order = OrderWire {
+                asset: 0,
+                buy,
+                price: "50000".into(),
+                size: "0.2".into(),
+                reduce_only: false,
+                tif,
+                client_id: None,
+            };
+            submit(
+                sign::sign_action(&SigningKey::from_label(who), build::orders(&[order]), now_ms())
+                    .to_bytes(),
+            );
+        };
+        oracle(500_000);
+        order("short", false, Tif::Gtc);
+        order("long", true, Tif::Ioc);
+        // The long side owes 1,600 USDC and has 1,000.
+        oracle(420_000);
+        let user = json!({"type": "clearinghouseState", "user": address("short").to_string()});
+        node.eventually_post("/info", &user, |state| {
+            let value = state["marginSummary"]["accountValue"].as_str().unwrap_or("0");
+            value.parse::<f64>().unwrap() > 2_500.0
+        });
+    }) else {
+        return;
+    };
+    left.pass(1_300);
+    let long = last_json(&left.escape("exit", "long", Some(specs.path())));
+    assert_eq!(long["paid"], json!([]), "who owes has no claim: {long}");
+    let mut sum = U256::ZERO;
+    let mut ratios = Vec::new();
+    for who in ["short", "holder"] {
+        let before = left.balance(usdc, address(who));
+        let escaped = last_json(&left.escape("exit", who, Some(specs.path())));
+        let (claim, got) = paid(&escaped, 1, "USDC");
+        assert!(got < claim, "{escaped}");
+        assert_eq!(left.balance(usdc, address(who)) - before, got);
+        ratios.push((claim, got));
+        sum += got;
+    }
+    // In proportion to the claims, and never more than was there: 2,500 USDC.
+    let call = IEscapeHatch::exitOfCall { environment: 1, token: usdc };
+    let exit = left.client().view(left.contracts().hatch, &call, BlockId::Latest).unwrap();
+    assert_eq!(exit.pool, U256::from(2_500_000_000u64));
+    assert!(exit.total > exit.pool && sum <= exit.pool, "{exit:?}");
+    for (claim, got) in ratios {
+        assert_eq!(got, claim * exit.pool / exit.total);
+    }
+}
