@@ -127,19 +127,13 @@ pub(crate) struct DevArgs {
         default_value = "development:operator"
     )]
     pub(crate) hub_key: String,
-<<<<<<< HEAD
     /// Publish each span to another layer as well: celestia:URL[,token=…][,trusted=HASH] or
     /// blobs:URL[,beacon=URL][,key=KEY]; may be given once for each. Secrets may come from
     /// ATOLL_CELESTIA_TOKEN and ATOLL_BLOBS_KEY instead
     #[arg(long, value_name = "LAYER", value_parser = crate::layers::parse)]
     pub(crate) also_publish: Vec<crate::layers::LayerChoice>,
-    /// For tests of whoever watches: lie about a state root in this commitment
-    #[arg(long, hide = true, value_name = "N")]
-    pub(crate) false_root: Option<u64>,
-=======
     #[command(flatten)]
     pub(crate) hostile: Hostile,
->>>>>>> main
     /// Seed of the built-in agents
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,

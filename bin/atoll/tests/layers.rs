@@ -5,6 +5,7 @@ mod common;
 
 use common::*;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -104,12 +105,20 @@ fn spans_go_to_blobs_once_and_come_back_as_committed() {
     let said = String::from_utf8_lossy(&elsewhere.stderr);
     assert!(!elsewhere.status.success() && said.contains("blobs"), "{said}");
 
-    // Each span was paid for once: one transaction for each published commitment, or one more that
-    // is on its way.
+    // Everything was paid for once: as many transactions as receipts, and perhaps one on its way.
+    let sent = || {
+        let nonce = anvil.ask("eth_getTransactionCount", json!([payer(), "latest"]));
+        usize::from_str_radix(nonce.as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
+    };
+    let before = sent();
     let published = wait(&node, |_| true)["layers"][0]["published"].as_u64().unwrap();
-    let nonce = anvil.ask("eth_getTransactionCount", json!([payer(), "latest"]));
-    let sent = u64::from_str_radix(nonce.as_str().unwrap().trim_start_matches("0x"), 16).unwrap();
-    assert!((published..=published + 2).contains(&sent), "{published} published, {sent} paid for");
+    let receipts: BTreeSet<String> = (0..published)
+        .map(|n| {
+            node.get(&format!("/atoll/da/{}", 50 * n + 1)).1["layers"][0]["receipt"].to_string()
+        })
+        .collect();
+    assert!(!receipts.contains("null"), "a published span has no receipt");
+    assert!(before <= receipts.len() + 1 && receipts.len() <= sent(), "{before}: {receipts:?}");
 
     // The layer is gone: everything else goes on, and it is told.
     let settled = wait(&node, |_| true)["settled"].as_u64().unwrap();

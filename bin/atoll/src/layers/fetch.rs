@@ -40,16 +40,18 @@ pub(crate) fn run(args: &FetchArgs) -> Result<()> {
 
     let network = NetworkId(network);
     let layer = args.from.open(network, false)?;
-    let streams = layer.retrieve(&receipt).with_context(|| format!("{name} gives no span"))?;
-    let encoded = EncodedSpan::from_streams(network, &streams, 1)?;
+    let batch = layer.retrieve(&receipt).with_context(|| format!("{name} gives no span"))?;
+    let streams = batch.spans().iter().find(|streams| streams.slots() == span.slots);
+    let streams = streams.with_context(|| format!("{name} has other slots in that batch"))?;
+    let encoded = EncodedSpan::from_streams(network, streams, 1)?;
     ensure!(
-        streams.slots() == span.slots && encoded.data_root() == span.data_root,
+        encoded.data_root() == span.data_root,
         "what {name} has is not the span that commitment {number} names: its data root is {}, not \
          {}",
         encoded.data_root(),
         span.data_root
     );
-    let inclusion = layer.verify(&receipt, &streams).context("not proven to be in the layer")?;
+    let inclusion = layer.verify(&receipt, &batch).context("not proven to be in the layer")?;
     let read = decode(&encoded, network, sequencer, span.slots)?;
     let bytes = streams.to_bytes();
     if let Some(file) = &args.out {

@@ -55,6 +55,7 @@ pub(crate) fn parse(text: &str) -> Result<LayerChoice, String> {
 
 impl LayerChoice {
     /// A setting, or the environment's, which other users of a machine do not see.
+    #[cfg(any(feature = "layer-blobs", feature = "layer-celestia", test))]
     fn setting(&self, name: &str, variable: &str) -> Option<String> {
         self.settings.get(name).cloned().or_else(|| std::env::var(variable).ok())
     }

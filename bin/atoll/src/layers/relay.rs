@@ -1,19 +1,20 @@
 //! Publishes every span to one other layer as well, on a thread of its own: after it is stored
 //! here, never on the way of a confirmation or of settlement.
 //!
-//! A relay that is new begins with the next commitment; what was published before is not paid for
+//! A layer's blocks may be slower than spans: what came meanwhile is published together. A relay
+//! that is new begins with the next commitment; what was published before is not paid for
 //! unasked. What fails is tried again, later and later, and told in `/atoll/settlement` and
 //! `/metrics`. Spans whose layer's block is not final yet are looked after: what a reorganisation
 //! takes out is published again.
 
 use super::LayerChoice;
 use super::store::{Progress, ReceiptStore};
-use crate::hub::published::{PublishedStore, SpanRoot};
+use crate::hub::published::PublishedStore;
 use crate::hub::spans::SpanStore;
 use anyhow::{Context, Result, bail};
-use atoll_layers::{DataLayer, LayerError, Receipt, matches_root};
+use atoll_layers::{BATCH_SPANS_MAX, DataLayer, LayerError, Receipt, SpanBatch, matches_root};
 use atoll_rpc::port::MetricsPort;
-use atoll_types::NetworkId;
+use atoll_types::{Encode, NetworkId};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -27,6 +28,11 @@ const POLL: Duration = Duration::from_millis(200);
 const FINALITY: Duration = Duration::from_secs(4);
 /// First and longest wait after a failure.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// Most bytes that are published together, unless one commitment has more: six blobs of Ethereum.
+const BATCH_BYTES: usize = 760_000;
+/// Most spans that are published together.
+const BATCH_SPANS: usize = BATCH_SPANS_MAX as usize;
 
 /// What a relay tells of itself.
 #[derive(Clone, Debug, Default)]
@@ -133,7 +139,8 @@ impl Relay {
             Some(progress) => progress,
             None => {
                 let latest = store.latest().map_or(0, |latest| latest.commitment.number);
-                let progress = Progress { published: latest, finalised: latest, bytes: 0 };
+                let progress =
+                    Progress { published: latest, open: latest, finalised: latest, bytes: 0 };
                 receipts.note(progress)?;
                 progress
             }
@@ -198,24 +205,43 @@ impl Relay {
             && looked.is_none_or(|at| at.elapsed() > FINALITY)
         {
             *looked = Some(Instant::now());
-            while self.progress.finalised < self.progress.published
-                && !stopped.load(Relaxed)
-                && self.finalise(layer.as_mut(), self.progress.finalised + 1)?
-            {
-                let finalised = self.progress.finalised + 1;
+            while self.progress.finalised < self.progress.published && !stopped.load(Relaxed) {
+                let Some(finalised) = self.finalise(layer.as_mut())? else { break };
                 self.note(Progress { finalised, ..self.progress })?;
             }
         }
         if self.progress.published >= latest {
             return Ok(false);
         }
-        let number = self.progress.published + 1;
-        let mut bytes = self.progress.bytes;
-        for span in self.spans_of(number)? {
-            bytes += self.publish(layer.as_mut(), &span)?.map_or(0, |receipt| receipt.bytes);
+        if self.progress.open <= self.progress.published {
+            self.begin(latest)?;
         }
-        self.note(Progress { published: number, bytes, ..self.progress })?;
+        let (published, mut bytes) = (self.progress.open, self.progress.bytes);
+        if let Some(batch) = self.batch(self.progress.published + 1, published)? {
+            bytes += self.publish(layer.as_mut(), &batch)?.bytes;
+        }
+        self.note(Progress { published, bytes, ..self.progress })?;
         Ok(true)
+    }
+
+    /// Decides what is published together next, durably: after a restart it is the same.
+    fn begin(&mut self, latest: u64) -> Result<()> {
+        let first = self.progress.published + 1;
+        let (mut open, mut bytes, mut begins) = (first, 0, Vec::new());
+        for number in first..=latest {
+            let Some(batch) = self.batch(number, number)? else { break };
+            bytes += batch.to_bytes().len();
+            let spans = batch.spans().iter().map(|span| span.slots().0);
+            if number > first && (bytes > BATCH_BYTES || begins.len() + spans.len() > BATCH_SPANS) {
+                break;
+            }
+            begins.extend(spans);
+            open = number;
+        }
+        let progress = Progress { open, ..self.progress };
+        self.view.receipts.begin(&begins, progress)?;
+        self.progress = progress;
+        Ok(())
     }
 
     fn note(&mut self, progress: Progress) -> Result<()> {
@@ -225,55 +251,66 @@ impl Relay {
         Ok(())
     }
 
-    fn spans_of(&self, number: u64) -> Result<Vec<SpanRoot>> {
-        let found = self.store.commitment(number)?;
-        Ok(found.with_context(|| format!("commitment {number} is gone"))?.spans)
+    /// The spans of these commitments, as they were published; none if not all are kept any more.
+    fn batch(&self, first: u64, last: u64) -> Result<Option<SpanBatch>> {
+        let mut spans = Vec::new();
+        for number in first..=last {
+            let found = self.store.commitment(number)?;
+            for span in found.with_context(|| format!("commitment {number} is gone"))?.spans {
+                let (begin, end) = span.slots;
+                let Ok(streams) = self.spans.streams(span.slots) else {
+                    tracing::warn!("slots {begin} to {end} are too old to be published");
+                    return Ok(None);
+                };
+                if !matches_root(self.network, &streams, span.data_root)? {
+                    bail!("the data of slots {begin} to {end} is damaged on disk");
+                }
+                spans.push(streams);
+            }
+        }
+        Ok(Some(SpanBatch::new(spans)?))
     }
 
-    /// Publishes a span, unless it is there; none if its data is not kept here any more.
-    fn publish(&self, layer: &mut dyn DataLayer, span: &SpanRoot) -> Result<Option<Receipt>> {
+    /// Publishes a batch, or goes on with it.
+    fn publish(&self, layer: &mut dyn DataLayer, batch: &SpanBatch) -> Result<Receipt> {
         let receipts = &self.view.receipts;
-        let Ok(streams) = self.spans.streams(span.slots) else {
-            tracing::warn!(
-                "slots {} to {} are too old to be published",
-                span.slots.0,
-                span.slots.1
-            );
-            return Ok(None);
-        };
-        if !matches_root(self.network, &streams, span.data_root)? {
-            bail!("the data of slots {} to {} is damaged on disk", span.slots.0, span.slots.1);
-        }
-        let kept = receipts.receipt(span.slots.0)?;
-        let mut receipt = kept.unwrap_or_else(|| Receipt::new(receipts.layer, &streams));
+        let kept = receipts.receipt(batch.slots().0)?;
+        let mut receipt = kept.unwrap_or_else(|| Receipt::new(receipts.layer, batch));
         let mut keep = |receipt: &Receipt| {
             receipts.keep(receipt).map_err(|error| LayerError::Keep(format!("{error:#}")))
         };
-        layer.publish(&streams, &mut receipt, &mut keep)?;
+        layer.publish(batch, &mut receipt, &mut keep)?;
         if !receipt.is_complete() {
-            bail!("the layer says that a span is published, its receipt does not");
+            bail!("the layer says that all is published, its receipt does not");
         }
         receipts.keep(&receipt)?;
-        Ok(Some(receipt))
+        Ok(receipt)
     }
 
-    /// Whether all of a commitment's spans are in blocks that are final. What is in none any more
-    /// is published again.
-    fn finalise(&self, layer: &mut dyn DataLayer, number: u64) -> Result<bool> {
-        for span in self.spans_of(number)? {
-            let Ok(streams) = self.spans.streams(span.slots) else { continue };
-            let Some(receipt) = self.view.receipts.receipt(span.slots.0)? else { continue };
-            match layer.verify(&receipt, &streams) {
-                Ok(inclusion) if inclusion.finalised => {}
-                Ok(_) => return Ok(false),
-                Err(LayerError::NotIncluded(why)) => {
-                    tracing::warn!("published again to {}: {why}", self.choice.layer);
-                    self.publish(layer, &span)?;
-                    return Ok(false);
-                }
-                Err(error) => return Err(error.into()),
-            }
+    /// Looks at the first batch that is not known to be final: its last commitment if it is now.
+    /// What is in no block any more is published again.
+    fn finalise(&self, layer: &mut dyn DataLayer) -> Result<Option<u64>> {
+        let first = self.progress.finalised + 1;
+        let commitment = |number: u64| {
+            let found = self.store.commitment(number)?;
+            found.with_context(|| format!("commitment {number} is gone")).map(|c| c.commitment)
+        };
+        let Some(receipt) = self.view.receipts.receipt(commitment(first)?.slots.0)? else {
+            return Ok(Some(first));
+        };
+        let mut last = first;
+        while last < self.progress.published && commitment(last + 1)?.slots.1 <= receipt.last_slot {
+            last += 1;
         }
-        Ok(true)
+        let Some(batch) = self.batch(first, last)? else { return Ok(Some(last)) };
+        match layer.verify(&receipt, &batch) {
+            Ok(inclusion) => Ok(inclusion.finalised.then_some(last)),
+            Err(LayerError::NotIncluded(why)) => {
+                tracing::warn!("published again to {}: {why}", self.choice.layer);
+                self.publish(layer, &batch)?;
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }

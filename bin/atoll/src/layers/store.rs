@@ -4,11 +4,13 @@
 use anyhow::Result;
 use atoll_layers::{Layer, Receipt};
 use atoll_storage::{History, HistoryBatch, HistoryOptions, Table};
-use atoll_types::{Decode, Encode, Reader};
+use atoll_types::{CodecError, Decode, Encode, Reader};
 use std::path::Path;
 
-/// first slot → [`Receipt`].
+/// first slot of a batch → [`Receipt`].
 const RECEIPTS: Table = Table::new("receipts");
+/// first slot of a span → first slot of its batch.
+const BATCHES: Table = Table::new("batches");
 /// nothing → [`Progress`].
 const PROGRESS: Table = Table::new("progress");
 
@@ -17,10 +19,26 @@ const PROGRESS: Table = Table::new("progress");
 pub(crate) struct Progress {
     /// In the layer's blocks.
     pub(crate) published: u64,
+    /// The last of the batch that is being published; as `published` if none is.
+    pub(crate) open: u64,
     /// In blocks that are final.
     pub(crate) finalised: u64,
     /// Bytes of spans published.
     pub(crate) bytes: u64,
+}
+
+impl Encode for Progress {
+    fn encode(&self, out: &mut Vec<u8>) {
+        for word in [self.published, self.open, self.finalised, self.bytes] {
+            out.extend_from_slice(&word.to_le_bytes());
+        }
+    }
+}
+
+impl Decode for Progress {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(Self { published: r.u64()?, open: r.u64()?, finalised: r.u64()?, bytes: r.u64()? })
+    }
 }
 
 /// Receipts of one layer.
@@ -35,10 +53,25 @@ impl ReceiptStore {
         Ok(Self { layer, history })
     }
 
-    /// The receipt of the span that begins with a slot.
-    pub(crate) fn receipt(&self, first_slot: u64) -> Result<Option<Receipt>> {
-        let found = self.history.get(RECEIPTS, &first_slot.to_be_bytes())?;
+    /// The receipt of the batch with the span that begins with a slot.
+    pub(crate) fn receipt(&self, span: u64) -> Result<Option<Receipt>> {
+        let Some(batch) = self.history.get(BATCHES, &span.to_be_bytes())? else {
+            return Ok(None);
+        };
+        let found = self.history.get(RECEIPTS, &batch)?;
         Ok(found.map(|bytes| Receipt::from_bytes(&bytes)).transpose()?)
+    }
+
+    /// Notes which spans, by first slot, are published together.
+    pub(crate) fn begin(&self, spans: &[u64], progress: Progress) -> Result<()> {
+        let mut batch = HistoryBatch::new(self.history.indexed_slot()?.unwrap_or(0));
+        if let Some(first) = spans.first() {
+            for span in spans {
+                batch.put(BATCHES, span.to_be_bytes(), first.to_be_bytes());
+            }
+        }
+        batch.put(PROGRESS, [], progress.to_bytes());
+        Ok(self.history.commit(&batch, true)?)
     }
 
     pub(crate) fn keep(&self, receipt: &Receipt) -> Result<()> {
@@ -50,15 +83,11 @@ impl ReceiptStore {
     /// None before the first run.
     pub(crate) fn progress(&self) -> Result<Option<Progress>> {
         let Some(bytes) = self.history.get(PROGRESS, &[])? else { return Ok(None) };
-        let mut r = Reader::new(&bytes);
-        Ok(Some(Progress { published: r.u64()?, finalised: r.u64()?, bytes: r.u64()? }))
+        Ok(Some(Progress::from_bytes(&bytes)?))
     }
 
     pub(crate) fn note(&self, progress: Progress) -> Result<()> {
-        let mut batch = HistoryBatch::new(self.history.indexed_slot()?.unwrap_or(0));
-        let words = [progress.published, progress.finalised, progress.bytes];
-        batch.put(PROGRESS, [], words.map(u64::to_le_bytes).concat());
-        Ok(self.history.commit(&batch, true)?)
+        self.begin(&[], progress)
     }
 }
 
@@ -73,17 +102,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let parts = vec![(Owner::Headers, vec![1, 2, 3])];
         let span = SpanStreams::of(&SpanData { first_slot: 51, last_slot: 100, parts }).unwrap();
-        let receipt = Receipt::new(Layer::EthereumBlobs, &span);
-        let progress = Progress { published: 2, finalised: 1, bytes: 9 };
+        let receipt = Receipt::new(Layer::EthereumBlobs, &span.into());
+        let progress = Progress { published: 2, open: 4, finalised: 1, bytes: 9 };
         {
             let store = ReceiptStore::open(Layer::EthereumBlobs, folder.path()).unwrap();
             assert_eq!(store.progress().unwrap(), None);
+            store.begin(&[51, 76], Progress::default()).unwrap();
             store.keep(&receipt).unwrap();
             store.note(progress).unwrap();
         }
         let store = ReceiptStore::open(Layer::EthereumBlobs, folder.path()).unwrap();
         assert_eq!(store.progress().unwrap(), Some(progress));
-        assert_eq!(store.receipt(51).unwrap(), Some(receipt));
+        assert_eq!(store.receipt(51).unwrap(), Some(receipt.clone()));
+        assert_eq!(store.receipt(76).unwrap(), Some(receipt));
         assert_eq!(store.receipt(1).unwrap(), None);
         let other = ReceiptStore::open(Layer::Celestia, folder.path()).unwrap();
         assert_eq!(other.receipt(51).unwrap(), None);

@@ -7,7 +7,7 @@ use atoll_ethereum::{Client, Limits};
 use atoll_layers::blobs::{BLOBS_PER_TRANSACTION, EthereumBlobs, Options};
 use atoll_layers::{DataLayer, Layer, LayerError, Publication, Receipt};
 use atoll_types::crypto::SigningKey;
-use common::{Kept, NETWORK, batch, has_root};
+use common::{Kept, batch, has_root};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -51,7 +51,7 @@ impl Anvil {
     }
 
     fn options(&self) -> Options {
-        Options { key: Some(key()), poll_ms: 50, wait_ms: 10_000, ..Options::new(&self.1) }
+        Options { key: Some(key()), poll_ms: 50, wait_ms: 60_000, ..Options::new(&self.1) }
     }
 
     fn layer(&self) -> EthereumBlobs {
