@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 /// How often a relay looks for something to publish.
 const POLL: Duration = Duration::from_millis(200);
 /// How often it looks whether blocks have become final.
-const FINALITY: Duration = Duration::from_secs(4);
+const FINALITY: Duration = Duration::from_secs(8);
 /// First and longest wait after a failure.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
@@ -189,7 +189,7 @@ impl Relay {
         }
     }
 
-    /// One commitment further, or one step of finality; whether there was something to do.
+    /// One batch further, and a look at what is not final; whether there was something to publish.
     fn step(
         &mut self,
         layer: &mut Option<Box<dyn DataLayer>>,
@@ -201,6 +201,18 @@ impl Relay {
             Some(layer) => layer,
             none => none.insert(self.choice.open(self.network, true)?),
         };
+        let worked = self.progress.published < latest;
+        if worked {
+            if self.progress.open <= self.progress.published {
+                self.begin(latest)?;
+            }
+            let (published, mut bytes) = (self.progress.open, self.progress.bytes);
+            if let Some(batch) = self.batch(self.progress.published + 1, published)? {
+                bytes += self.publish(layer.as_mut(), &batch)?.bytes;
+            }
+            self.note(Progress { published, bytes, ..self.progress })?;
+        }
+        // Last: whatever is wrong with it does not hold up what is new.
         if self.progress.finalised < self.progress.published
             && looked.is_none_or(|at| at.elapsed() > FINALITY)
         {
@@ -210,18 +222,7 @@ impl Relay {
                 self.note(Progress { finalised, ..self.progress })?;
             }
         }
-        if self.progress.published >= latest {
-            return Ok(false);
-        }
-        if self.progress.open <= self.progress.published {
-            self.begin(latest)?;
-        }
-        let (published, mut bytes) = (self.progress.open, self.progress.bytes);
-        if let Some(batch) = self.batch(self.progress.published + 1, published)? {
-            bytes += self.publish(layer.as_mut(), &batch)?.bytes;
-        }
-        self.note(Progress { published, bytes, ..self.progress })?;
-        Ok(true)
+        Ok(worked)
     }
 
     /// Decides what is published together next, durably: after a restart it is the same.
