@@ -163,6 +163,14 @@ fn a_process_that_dies_goes_on_and_pays_once() {
     assert_eq!(anvil.layer().retrieve(&receipt).unwrap(), batch);
 }
 
+fn in_another_block(receipt: &Receipt) -> Receipt {
+    let mut receipt = receipt.clone();
+    if let Publication::Blobs(transaction) = &mut receipt.parts[0] {
+        transaction.block.as_mut().unwrap().hash.0[0] ^= 1;
+    }
+    receipt
+}
+
 #[test]
 fn fees_rise_until_a_block_takes_it_and_a_reorganisation_is_repaired() {
     let Some(anvil) = Anvil::start(&["--no-mining"]) else { return };
@@ -191,6 +199,7 @@ fn fees_rise_until_a_block_takes_it_and_a_reorganisation_is_repaired() {
     assert!(receipt.is_complete() && layer.verify(&receipt, &batch).is_ok());
 
     // Another chain, without the block.
+    let before = receipt.clone();
     anvil.ask("evm_revert", json!([snapshot]));
     anvil.ask("anvil_dropAllTransactions", json!([]));
     anvil.ask("anvil_mine", json!(["0x2"]));
@@ -201,17 +210,77 @@ fn fees_rise_until_a_block_takes_it_and_a_reorganisation_is_repaired() {
     layer.publish(&batch, &mut receipt, &mut |r| kept.keep(r)).unwrap();
     assert!(layer.verify(&receipt, &batch).is_ok());
     assert_eq!(anvil.sent(), 1);
+    // What was noted of a block that is gone does not hold for the one that came.
+    for receipt in [before, in_another_block(&receipt)] {
+        let elsewhere = layer.verify(&receipt, &batch);
+        assert!(matches!(elsewhere, Err(LayerError::NotIncluded(_))), "{elsewhere:?}");
+    }
+}
+
+/// Whether a raw transaction comes with a proof for each cell (EIP-7594): behind the transaction's
+/// list stands the wrapper's version.
+fn has_cell_proofs(raw: &[u8]) -> bool {
+    let skip_header = |bytes: &[u8]| match bytes[0] {
+        first @ 0xf8.. => 1 + usize::from(first - 0xf7),
+        _ => 1,
+    };
+    let outer = &raw[1 + skip_header(&raw[1..])..];
+    let header = skip_header(outer);
+    let length = match outer[0] {
+        first @ 0xf8.. => outer[1..=usize::from(first - 0xf7)]
+            .iter()
+            .fold(0, |n, byte| n << 8 | usize::from(*byte)),
+        first => usize::from(first - 0xc0),
+    };
+    outer[header + length] == 1
+}
+
+/// A node before Osaka in front of anvil, which takes any proofs: it refuses those of cells.
+fn old_node(anvil: &Anvil) -> (String, Arc<AtomicU8>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (client, refused) = (anvil.client(), Arc::new(AtomicU8::new(0)));
+    let count = refused.clone();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let Some((_, body)) = request(&mut stream) else { continue };
+            let call: Value = serde_json::from_slice(&body).unwrap();
+            let (method, params) = (call["method"].as_str().unwrap(), &call["params"]);
+            let raw = params[0].as_str().and_then(|text| alloy_primitives::hex::decode(text).ok());
+            let cells =
+                method == "eth_sendRawTransaction" && raw.is_some_and(|raw| has_cell_proofs(&raw));
+            let answer = match cells {
+                true => {
+                    count.fetch_add(1, Relaxed);
+                    json!({"error": {"code": -32_000, "message": "unexpected sidecar version 1"}})
+                }
+                false => match client.request(method, params.clone()) {
+                    Ok(result) => json!({ "result": result }),
+                    Err(error) => json!({"error": {"code": -32_000, "message": error.to_string()}}),
+                },
+            };
+            let mut answer = answer;
+            answer["id"] = call["id"].clone();
+            respond(&mut stream, "200 OK", &answer.to_string());
+        }
+    });
+    (url, refused)
 }
 
 #[test]
 fn chains_before_osaka_are_given_the_proofs_they_take() {
     let Some(anvil) = Anvil::start(&["--block-time", "1", "--hardfork", "prague"]) else { return };
-    let (batch, root) = batch(151, 1_000);
-    let mut receipt = Receipt::new(Layer::EthereumBlobs, &batch);
-    let mut layer = anvil.layer();
-    layer.publish(&batch, &mut receipt, &mut |_| Ok(())).unwrap();
-    assert!(has_root(&layer.retrieve(&receipt).unwrap(), root));
-    assert!(layer.verify(&receipt, &batch).is_ok());
+    let (url, refused) = old_node(&anvil);
+    let options = Options { rpc_url: url, ..anvil.options() };
+    let mut layer = EthereumBlobs::new(options).unwrap();
+    for first_slot in [151, 201] {
+        let (batch, root) = batch(first_slot, 1_000);
+        let mut receipt = Receipt::new(Layer::EthereumBlobs, &batch);
+        layer.publish(&batch, &mut receipt, &mut |_| Ok(())).unwrap();
+        assert!(has_root(&layer.retrieve(&receipt).unwrap(), root));
+        assert!(layer.verify(&receipt, &batch).is_ok());
+    }
+    assert_eq!(refused.load(Relaxed), 1, "it remembers what the chain takes");
 }
 
 #[test]
@@ -259,16 +328,34 @@ impl Liar {
     }
 }
 
-fn answer(mut stream: TcpStream, blobs: &[String], slot: u64, sidecars: bool, mode: u8) {
-    let mut request = Vec::new();
-    let mut buffer = [0; 4096];
-    while !request.windows(4).any(|w| w == b"\r\n\r\n") {
+/// Path and body of an HTTP request.
+fn request(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
+    let (mut request, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
+    loop {
+        if let Some(end) = request.windows(4).position(|w| w == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&request[..end]).to_lowercase();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+            let length: usize = length.map_or(0, |text| text.trim().parse().unwrap());
+            if request.len() >= end + 4 + length {
+                let path = head.split(' ').nth(1).unwrap_or_default().to_string();
+                return Some((path, request[end + 4..].to_vec()));
+            }
+        }
         match stream.read(&mut buffer) {
             Ok(n) if n > 0 => request.extend_from_slice(&buffer[..n]),
-            _ => return,
+            _ => return None,
         }
     }
-    let path = String::from_utf8_lossy(&request).split(' ').nth(1).unwrap_or_default().to_string();
+}
+
+fn respond(stream: &mut TcpStream, status: &str, body: &str) {
+    let head =
+        format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
+}
+
+fn answer(mut stream: TcpStream, blobs: &[String], slot: u64, sidecars: bool, mode: u8) {
+    let Some((path, _)) = request(&mut stream) else { return };
     let mut blobs = blobs.to_vec();
     match mode {
         // A byte of a field element's value.
@@ -300,9 +387,7 @@ fn answer(mut stream: TcpStream, blobs: &[String], slot: u64, sidecars: bool, mo
         Some(found) => ("200 OK", found.to_string()),
         None => ("404 Not Found", "{}".into()),
     };
-    let head =
-        format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
-    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
+    respond(&mut stream, status, &body);
 }
 
 #[test]

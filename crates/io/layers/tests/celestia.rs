@@ -519,3 +519,29 @@ fn proofs_hold_for_exactly_the_blob_wherever_it_stands() {
         }
     }
 }
+
+#[test]
+fn shares_that_do_not_follow_each_other_are_no_blob() {
+    let namespace = Namespace::new_v0(&[2, 0, 0]).unwrap();
+    let blob = Blob::new(namespace, common::noise(1, 1_400), None).unwrap();
+    let other = Blob::new(namespace, vec![9; 10], None).unwrap();
+    let (mut ods, _) = lay_out(Vec::new());
+    ods.truncate(1);
+    // Rows of four: the blob's first two shares, another's, the blob's third in the next row.
+    let shares = [blob.to_shares().unwrap(), other.to_shares().unwrap()].concat();
+    let order = [0, 1, 3, 2].map(|at: usize| shares[at].to_vec());
+    ods.extend(order);
+    let tail = [Namespace::TAIL_PADDING.as_bytes(), &[1], &[0; 512 - 30][..]].concat();
+    ods.resize(16, tail);
+    let square = ExtendedDataSquare::from_ods(ods).unwrap();
+    let dah = DataAvailabilityHeader::from_eds(&square);
+    let proof = |row: u16, range: std::ops::Range<usize>| {
+        let (_, proof) = square.row_nmt(row).unwrap().get_range_with_proof(range);
+        NamespaceProof::from(proof)
+    };
+    let proofs = [proof(0, 1..3), proof(1, 0..1)];
+    for ((proof, shares), row) in proofs.iter().zip([&shares[..2], &shares[2..3]]).zip(0..) {
+        assert!(proof.verify_range(&dah.row_root(row).unwrap(), shares, *namespace).is_ok());
+    }
+    assert!(verify_inclusion(&dah, &blob, &proofs).is_err());
+}
