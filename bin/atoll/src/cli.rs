@@ -577,6 +577,28 @@ pub(crate) enum BenchCommand {
     E2e(E2eArgs),
     /// Authenticated state: object updates per second with root
     State(StateArgs),
+    /// Settlement: gas of every call on the hub, time until settled, gas per order
+    Settle(SettleArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  atoll bench settle
+  atoll bench settle --commitments 10 --rate 2000 --json")]
+pub(crate) struct SettleArgs {
+    /// Commitments to follow until they are settled
+    #[arg(long, default_value_t = 4, value_name = "N",
+        value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    pub(crate) commitments: u64,
+    /// Orders per second of the built-in agents meanwhile
+    #[arg(long, default_value_t = 500, value_name = "N")]
+    pub(crate) rate: u32,
+    /// Folder for the network, removed in the end [default: the system's temporary folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Print one JSON object on the last line
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Clone, Args)]

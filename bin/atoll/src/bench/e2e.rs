@@ -10,17 +10,16 @@ mod flow;
 mod ramp;
 mod wire;
 
-use crate::cli::{Cli, Command, DevArgs, E2eArgs, Rate};
+use super::work::{Folder, dev_args};
+use crate::cli::{E2eArgs, Rate};
 use crate::dev;
 use anyhow::{Result, bail};
-use clap::Parser;
 use client::{Offer, Request};
 use flow::{Flow, Signed};
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use wire::Door;
 
@@ -29,20 +28,10 @@ const OPENING_RATE: u32 = 2_000;
 /// How long the oracle may take to speak.
 const PRICES_WITHIN: Duration = Duration::from_secs(20);
 
-/// A folder that is removed in the end.
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 /// Runs the benchmark.
 pub(crate) fn run(args: &E2eArgs) -> Result<()> {
     atoll_rpc::raise_open_files_limit();
-    let parent = args.dir.clone().unwrap_or_else(std::env::temp_dir);
-    let folder = Folder(parent.join(format!("atoll-bench-e2e-{}", std::process::id())));
+    let folder = Folder::new(args.dir.as_deref(), "e2e");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let report = runtime.block_on(measure(args, &folder))?;
     if args.json {
@@ -51,17 +40,8 @@ pub(crate) fn run(args: &E2eArgs) -> Result<()> {
     Ok(())
 }
 
-/// What `atoll dev --rate 0` is started with.
-fn dev_args() -> Result<DevArgs> {
-    let line = ["atoll", "dev", "--rate", "0", "--listen", "127.0.0.1:0", "--reset"];
-    match Cli::try_parse_from(line)?.command {
-        Command::Dev(args) => Ok(args),
-        _ => bail!("the command line says dev"),
-    }
-}
-
 async fn measure(args: &E2eArgs, folder: &Folder) -> Result<Value> {
-    let dev_args = dev_args()?;
+    let dev_args = dev_args(0)?;
     let mut specs = crate::specs::load_all(None)?;
     specs.iter_mut().for_each(flow::fund);
     let network = dev::boot(&dev_args, specs, "bench", &folder.0).await?;

@@ -2,7 +2,9 @@
 
 mod e2e;
 mod exchange;
+mod settle;
 mod state;
+mod work;
 
 use crate::cli::BenchCommand;
 use anyhow::Result;
@@ -12,6 +14,7 @@ pub(crate) fn run(command: &BenchCommand) -> Result<()> {
     match command {
         BenchCommand::Exchange(args) => exchange::run(args),
         BenchCommand::E2e(args) => e2e::run(args),
+        BenchCommand::Settle(args) => settle::run(args),
         BenchCommand::State(args) => state::run(args),
     }
 }

@@ -1,6 +1,7 @@
 //! Money in, money out: the commands that move it between the hub and the environments, one step at
 //! a time, against any deployment.
 
+pub(crate) mod costs;
 mod session;
 mod steps;
 mod tour;
