@@ -197,7 +197,7 @@ mod tests {
             statements: vec![statement(0), statement(1)],
             transfers: Vec::new(),
             spans: vec![span(11, 15), span(16, 20)],
-            signature: nothing.clone(),
+            signature: nothing,
             availability: nothing,
         };
         change(&mut published);
@@ -239,7 +239,7 @@ mod tests {
             ("one after the other", |p| p.spans[1].slots.0 = 17),
             ("one after the other", |p| p.spans.swap(0, 1)),
             ("one after the other", |p| p.spans[0].slots = (11, 9)),
-            ("cover all", |p| drop(p.spans.pop())),
+            ("cover all", |p| p.spans.truncate(1)),
             ("cover all", |p| p.spans.clear()),
             ("out of order", |p| p.statements.swap(0, 1)),
             ("other slots", |p| p.statements[1].slots.1 = 19),
@@ -264,6 +264,6 @@ mod tests {
         assert!(forged(|p| p.commitment.cursor = 9).contains("not signed"));
         assert!(forged(|p| p.statements[0].post_root.0[0] ^= 1).contains("belong together"));
         assert!(forged(|p| p.spans[0].data_root.0[0] ^= 1).contains("belong together"));
-        assert!(forged(|p| p.availability = p.signature.clone()).contains("availability"));
+        assert!(forged(|p| p.availability = p.signature).contains("availability"));
     }
 }
