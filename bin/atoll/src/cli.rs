@@ -133,6 +133,11 @@ pub(crate) struct DevArgs {
         default_value = "development:operator"
     )]
     pub(crate) hub_key: String,
+    /// Publish each span to another layer as well: celestia:URL[,token=…][,trusted=HASH] or
+    /// blobs:URL[,beacon=URL][,key=KEY]; may be given once for each. Secrets may come from
+    /// ATOLL_CELESTIA_TOKEN and ATOLL_BLOBS_KEY instead
+    #[arg(long, value_name = "LAYER", value_parser = crate::layers::parse)]
+    pub(crate) also_publish: Vec<crate::layers::LayerChoice>,
     #[command(flatten)]
     pub(crate) hostile: Hostile,
     /// Seed of the built-in agents
@@ -203,6 +208,37 @@ pub(crate) enum DaCommand {
     /// Every share proves itself against the roots, the roots against the commitment, the
     /// commitment against the sequencer's signature.
     Sample(SampleArgs),
+    /// Retrieve a slot's span from another layer that the network also publishes to
+    ///
+    /// What comes from there is laid out again and its data root compared with the one in the
+    /// commitment, which the sequencer has signed; that the layer's chain includes it is checked;
+    /// then everything in it is read.
+    Fetch(FetchArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:
+  atoll da fetch --slot 100 --from blobs:http://127.0.0.1:8545,beacon=http://127.0.0.1:3500
+  atoll da fetch --slot 100 --from celestia:http://127.0.0.1:26658")]
+pub(crate) struct FetchArgs {
+    /// The network's gateway, which knows the commitment and the receipt
+    #[arg(long, default_value = "http://127.0.0.1:3001", value_name = "URL")]
+    pub(crate) url: String,
+    /// Any slot of the span
+    #[arg(long, value_name = "N")]
+    pub(crate) slot: u64,
+    /// The layer: celestia:URL[,token=…][,trusted=HASH] or blobs:URL[,beacon=URL]
+    #[arg(long, value_name = "LAYER", value_parser = crate::layers::parse)]
+    pub(crate) from: crate::layers::LayerChoice,
+    /// The sequencer's address [default: what the gateway says, with a warning]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) sequencer: Option<atoll_types::Address>,
+    /// Write the span's bytes to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Print one JSON object on the last line
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -1,4 +1,4 @@
-//! `atoll da sample`: checks for oneself that the data of a slot is there, and all of it.
+//! `atoll da`: checks for oneself that the data of a slot is there, and all of it.
 
 use crate::cli::{DaCommand, SampleArgs};
 use crate::gateway::Gateway;
@@ -18,6 +18,7 @@ use std::collections::BTreeSet;
 pub(crate) fn run(command: &DaCommand) -> Result<()> {
     match command {
         DaCommand::Sample(args) => sample(args),
+        DaCommand::Fetch(args) => crate::layers::fetch::run(args),
     }
 }
 
@@ -35,10 +36,7 @@ fn sample(args: &SampleArgs) -> Result<()> {
     };
     let span = gateway.get(&format!("/atoll/da/{}", args.slot))?;
     let number = span["commitment"].as_u64().context("the span is in no commitment")?;
-    let published = commitments::get(&gateway, number)?;
-    let published = published.context("the gateway does not give the span's commitment")?;
-    commitments::holds_together(&published, number)?;
-    commitments::is_signed(&published, sequencer)?;
+    let published = commitments::signed(&gateway, number, sequencer)?;
     ensure!(published.commitment.network.0 == network, "the commitment is of another network");
     let slots = published.spans.iter().find(|s| (s.slots.0..=s.slots.1).contains(&args.slot));
     let slots = slots.context("the commitment does not cover the slot")?;
@@ -150,7 +148,7 @@ fn reconstruct(fetch: &mut Fetch<'_>, seed: B256) -> Result<EncodedSpan> {
 }
 
 /// Reads every stream of a span and holds the batches against the signed headers.
-fn decode(
+pub(crate) fn decode(
     span: &EncodedSpan,
     network: NetworkId,
     sequencer: Address,

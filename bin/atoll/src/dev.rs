@@ -173,10 +173,18 @@ pub(crate) async fn boot(
         false_root: args.hostile.false_root,
     };
     let mut settlement = match args.hub {
+        HubChoice::None if !args.also_publish.is_empty() => {
+            anyhow::bail!("--also-publish needs a hub: without one nothing is published")
+        }
         HubChoice::None => None,
-        _ => Some(tokio::task::block_in_place(|| Service::start(&shared, data_dir, &keys()))?),
+        _ => {
+            let layers = &args.also_publish;
+            let start = || Service::start(&shared, data_dir, &keys(), layers);
+            Some(tokio::task::block_in_place(start)?)
+        }
     };
     let mut ports = ports(&shared, data_dir, &exchange_observers, &heads);
+    ports.metrics.extend(settlement.as_ref().map(|s| s.metrics() as Arc<_>));
     ports.settlement = settlement.as_ref().map(|s| s.adapter() as Arc<_>);
     ports.hub = hub.as_ref().map(|hub| hub.chain.clone());
     let gateway_config = Config {

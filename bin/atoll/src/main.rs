@@ -9,6 +9,7 @@ mod escape;
 mod fuzz;
 mod gateway;
 mod hub;
+mod layers;
 mod light;
 mod market;
 mod money;

@@ -20,6 +20,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("atoll-rpc", &["atoll-types"]),
     ("atoll-feed", &["atoll-types"]),
     ("atoll-ethereum", &["atoll-types"]),
+    // Other data layers take spans; one of them is reached through an Ethereum node.
+    ("atoll-layers", &["atoll-types", "atoll-da", "atoll-ethereum"]),
 ];
 
 /// What a pure, deterministic crate must never pull in.

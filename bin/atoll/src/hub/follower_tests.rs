@@ -204,7 +204,8 @@ fn what_the_opening_gives_is_not_the_operators_to_say() {
     assert!(operator.refusal(censored).contains("slot 7"));
     // An entry that the queue does not have.
     let mut short = Follower::new(operator.network, &operator.specs);
-    let refused = short.follow(&spans(), &[operator.span.clone()], &operator.entries[..1]);
+    let refused =
+        short.follow(&spans(), std::slice::from_ref(&operator.span), &operator.entries[..1]);
     let refused = format!("{:#}", refused.err().unwrap());
     assert!(refused.contains("slot 7 takes entries that the hub's queue does not have"));
     // The delivery to the EVM left out: its whole stream is that one batch.
@@ -262,9 +263,9 @@ fn headers_continue_one_another() {
 fn whoever_derives_gives_the_same() {
     let operator = operator();
     let mut one = Follower::new(operator.network, &operator.specs);
-    one.follow(&spans(), &[operator.span.clone()], &operator.entries).unwrap();
+    one.follow(&spans(), std::slice::from_ref(&operator.span), &operator.entries).unwrap();
     let mut two = Follower::new(operator.network, &operator.specs);
-    two.follow(&spans(), &[operator.span.clone()], &operator.entries).unwrap();
+    two.follow(&spans(), std::slice::from_ref(&operator.span), &operator.entries).unwrap();
     let mut late = operator.entries[0].clone();
     (late.index, late.time_s) = (2, late.time_s + 900_000);
     let derived = one.derive(std::slice::from_ref(&late)).unwrap();

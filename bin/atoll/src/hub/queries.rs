@@ -1,8 +1,9 @@
 //! Answers questions about settlement and data availability on a running node.
 
-use super::published::{Published, PublishedStore};
+use super::published::{Published, PublishedStore, SpanRoot};
 use super::spans::SpanStore;
 use super::view::HubView;
+use crate::layers::relay::RelayView;
 use crate::node::Shared;
 use crate::node::ports::{blocking, internal};
 use crate::node::witness::{self, Past};
@@ -32,6 +33,8 @@ pub(crate) struct Inner {
     pub(crate) spans: Arc<SpanStore>,
     pub(crate) view: Arc<HubView>,
     pub(crate) data_dir: PathBuf,
+    /// The other layers that spans are published to.
+    pub(crate) layers: Vec<Arc<RelayView>>,
     /// The network at a settled slot, made again when it is first asked for.
     pub(crate) past: Mutex<Option<Past>>,
 }
@@ -94,6 +97,9 @@ impl Inner {
         value["hub_cursor"] = json!(head.hub_cursor);
         value["latest"] = latest.as_deref().map_or(Value::Null, commitment);
         value["withdrawals"] = json!(self.store.withdrawals());
+        if !self.layers.is_empty() {
+            value["layers"] = self.layers.iter().map(|layer| layer.render()).collect();
+        }
         value
     }
 
@@ -227,16 +233,25 @@ impl Inner {
         Ok(json!({ "from": from, "count": found, "bytes": hex(&bytes) }))
     }
 
-    fn published_span(&self, slot: u64) -> Result<(Published, Arc<EncodedSpan>), QueryError> {
+    /// The commitment that covers a slot, and the slot's span in it.
+    fn covering(&self, slot: u64) -> Result<(Published, SpanRoot), QueryError> {
         let published = self.store.covering(slot).map_err(internal)?;
         let published = published.ok_or_else(|| {
             not_found(format!("slot {slot} is not published yet; ask again in some seconds"))
         })?;
-        let range = published.spans.iter().map(|span| span.slots);
-        let range = range.into_iter().find(|slots| slots.0 <= slot && slot <= slots.1);
-        let range = range.ok_or_else(|| broken("a commitment without the span of its slot"))?;
-        let span =
-            self.spans.span(range).map_err(|error| QueryError::NotKept(format!("{error:#}")))?;
+        let mut spans = published.spans.iter();
+        let span = spans.find(|span| (span.slots.0..=span.slots.1).contains(&slot)).cloned();
+        let span = span.ok_or_else(|| broken("a commitment without the span of its slot"))?;
+        Ok((published, span))
+    }
+
+    fn published_span(&self, slot: u64) -> Result<(Published, Arc<EncodedSpan>), QueryError> {
+        let (published, at) = self.covering(slot)?;
+        let span = self.spans.span(at.slots);
+        let span = span.map_err(|error| QueryError::NotKept(format!("{error:#}")))?;
+        if span.data_root() != at.data_root {
+            return Err(broken("the data of the slot's span is damaged on disk"));
+        }
         Ok((published, span))
     }
 
@@ -250,7 +265,25 @@ impl Inner {
             "data_root": text(span.data_root()),
             "widths": widths,
             "header": hex(&span.header().to_bytes()),
+            "layers": self.receipts(slot)?,
         }))
+    }
+
+    /// Where else the span of a slot is.
+    fn receipts(&self, slot: u64) -> Result<Vec<Value>, QueryError> {
+        let (_, span) = self.covering(slot)?;
+        let mut found = Vec::new();
+        for layer in &self.layers {
+            let receipt = layer.receipts.receipt(span.slots.0).map_err(internal)?;
+            if let Some(receipt) = receipt.filter(|receipt| receipt.is_complete()) {
+                let (first, last) = receipt.blocks().unwrap_or_default();
+                found.push(json!({
+                    "layer": receipt.layer.name(), "first_block": first, "last_block": last,
+                    "bytes": receipt.bytes, "receipt": hex(&receipt.to_bytes()),
+                }));
+            }
+        }
+        Ok(found)
     }
 
     fn sample(&self, slot: u64, position: Position) -> Result<Value, QueryError> {

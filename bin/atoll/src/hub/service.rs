@@ -7,6 +7,8 @@ use super::queries::{Inner, SettlementAdapter};
 use super::settler::Settler;
 use super::spans::SpanStore;
 use super::view::HubView;
+use crate::layers::LayerChoice;
+use crate::layers::relay::{Relay, RelayMetrics};
 use crate::node::{Shared, genesis_state, host};
 use crate::specs;
 use anyhow::{Context, Result};
@@ -88,12 +90,23 @@ fn genesis_roots(
 
 impl Service {
     /// Starts to publish. The hub is reached with [`Service::settle`].
-    pub(crate) fn start(shared: &Arc<Shared>, data_dir: &Path, keys: &Keys) -> Result<Self> {
+    pub(crate) fn start(
+        shared: &Arc<Shared>,
+        data_dir: &Path,
+        keys: &Keys,
+        layers: &[LayerChoice],
+    ) -> Result<Self> {
         let folder = data_dir.join("node").join("settlement");
         let specs: Vec<EnvironmentSpec> =
             shared.environments.iter().map(|h| h.environment().spec().clone()).collect();
         let store = Arc::new(PublishedStore::open(&folder)?);
         let spans = Arc::new(SpanStore::open(shared.network, folder.join("spans"))?);
+        let mut relays = Vec::new();
+        for choice in layers {
+            let (store, spans) = (store.clone(), spans.clone());
+            let folder = folder.join("layers");
+            relays.push(Relay::new(choice.clone(), shared.network, store, spans, &folder)?);
+        }
         let genesis_roots = genesis_roots(shared.network, &specs, &folder.join("genesis.roots"))?;
         let view = Arc::new(HubView::default());
         let (told, ready) = channel();
@@ -132,14 +145,25 @@ impl Service {
         let past = Mutex::new(None);
         let data_dir = data_dir.to_path_buf();
         let shared = shared.clone();
-        let inner = Arc::new(Inner { shared, store, spans, view, data_dir, past });
-        let threads = vec![thread];
+        let layers: Vec<_> = relays.iter().map(Relay::view).collect();
+        let inner = Arc::new(Inner { shared, store, spans, view, data_dir, past, layers });
+        let mut threads = vec![thread];
+        for relay in relays {
+            let stop = stopped.clone();
+            let thread = std::thread::Builder::new().name("relay".into());
+            threads.push(thread.spawn(move || relay.run(&stop))?);
+        }
         Ok(Self { inner, folder, stopped, ready: Some(ready), threads, genesis_roots })
     }
 
     /// For the gateway.
     pub(crate) fn adapter(&self) -> Arc<SettlementAdapter> {
         Arc::new(SettlementAdapter { inner: self.inner.clone() })
+    }
+
+    /// What publishing to other layers counts.
+    pub(crate) fn metrics(&self) -> Arc<RelayMetrics> {
+        Arc::new(RelayMetrics(self.inner.layers.clone()))
     }
 
     /// Begins to settle on the chain at `url`, deploying there first what is missing.
@@ -196,8 +220,8 @@ impl Service {
         Ok(())
     }
 
-    /// Ends both threads. Before the gateway ends: the hub may be behind it. One that waits for the
-    /// hub is left behind: whatever it does can be cut off anywhere and is gone on with.
+    /// Ends all threads. Before the gateway ends: the hub may be behind it. One that waits for the
+    /// hub or another layer is left behind: whatever it does can be cut off anywhere and is gone on with.
     pub(crate) fn stop(self) {
         self.stopped.store(true, Relaxed);
         let until = Instant::now() + PATIENCE;

@@ -1,7 +1,7 @@
 //! The data of published spans, kept on disk as it was published: one file a span.
 
 use anyhow::{Context, Result, bail};
-use atoll_da::{EncodedSpan, Owner, Part, SpanData};
+use atoll_da::{EncodedSpan, Owner, SpanData, SpanStreams};
 use atoll_executor::Range;
 use atoll_types::codec::{CodecError, put_bytes, put_varint};
 use atoll_types::slot::{Parts, parts_root};
@@ -160,20 +160,15 @@ impl SpanStore {
         self.folder.join(format!("{:012}-{:012}.span", slots.0, slots.1))
     }
 
-    /// Extends a span, keeps its data durably, and gives it with the bytes that were compressed.
+    /// Extends a span and keeps its data durably.
     pub(crate) fn add(&self, span: &SpanData) -> Result<Arc<EncodedSpan>> {
-        let slots = (span.first_slot, span.last_slot);
-        let encoded = Arc::new(EncodedSpan::encode(self.network, span, 1)?);
-        let mut bytes = Vec::new();
-        put_varint(&mut bytes, span.parts.len() as u64);
-        for (owner, data) in &span.parts {
-            let id = owner.id().context("an owner without a number")?;
-            bytes.extend_from_slice(&id.to_le_bytes());
-            put_bytes(&mut bytes, &Part::stream(slots.0, slots.1, data));
-        }
+        let streams = SpanStreams::of(span)?;
+        let slots = streams.slots();
+        let encoded = Arc::new(EncodedSpan::from_streams(self.network, &streams, 1)?);
         let file = self.file(slots);
         let new = file.with_extension("new");
-        std::fs::write(&new, &bytes).with_context(|| format!("cannot write {}", new.display()))?;
+        std::fs::write(&new, streams.to_bytes())
+            .with_context(|| format!("cannot write {}", new.display()))?;
         std::fs::File::open(&new)?.sync_all()?;
         std::fs::rename(&new, &file)?;
         std::fs::File::open(&self.folder)?.sync_all()?;
@@ -189,30 +184,26 @@ impl SpanStore {
         }
     }
 
+    /// The data of a span that was published, as it was published.
+    pub(crate) fn streams(&self, slots: (u64, u64)) -> Result<SpanStreams> {
+        let file = self.file(slots);
+        let bytes = std::fs::read(&file).with_context(|| {
+            format!("the data of slots {} to {} is not kept any more", slots.0, slots.1)
+        })?;
+        let streams = SpanStreams::from_bytes(&bytes)
+            .with_context(|| format!("{} is damaged", file.display()))?;
+        if streams.slots() != slots {
+            bail!("{} holds other slots than its name says", file.display());
+        }
+        Ok(streams)
+    }
+
     /// A span that was published.
     pub(crate) fn span(&self, slots: (u64, u64)) -> Result<Arc<EncodedSpan>> {
         if let Some((_, span)) = self.cache.lock().iter().find(|(at, _)| *at == slots) {
             return Ok(span.clone());
         }
-        let file = self.file(slots);
-        let bytes = std::fs::read(&file).with_context(|| {
-            format!("the data of slots {} to {} is not kept any more", slots.0, slots.1)
-        })?;
-        let mut r = Reader::new(&bytes);
-        let mut parts = Vec::new();
-        for _ in 0..r.length("parts of a span", PARTS_MAX)? {
-            let owner = match r.u32()? {
-                u32::MAX => Owner::Headers,
-                id => Owner::Environment(EnvironmentId(id)),
-            };
-            let part = Part::from_stream(r.bytes("stream", u32::MAX)?)?;
-            if (part.first_slot, part.last_slot) != slots {
-                bail!("{} holds other slots than its name says", file.display());
-            }
-            parts.push((owner, part.data));
-        }
-        let span = SpanData { first_slot: slots.0, last_slot: slots.1, parts };
-        let encoded = Arc::new(EncodedSpan::encode(self.network, &span, 1)?);
+        let encoded = Arc::new(EncodedSpan::from_streams(self.network, &self.streams(slots)?, 1)?);
         self.remember(slots, encoded.clone());
         Ok(encoded)
     }

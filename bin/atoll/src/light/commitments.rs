@@ -63,6 +63,15 @@ pub(crate) fn is_signed(published: &Published, sequencer: Address) -> Result<(),
     Ok(())
 }
 
+/// A commitment that the gateway must have, whole and signed.
+pub(crate) fn signed(gateway: &Gateway, number: u64, sequencer: Address) -> Result<Published> {
+    let published = get(gateway, number)?;
+    let published = published.context("the gateway does not give the span's commitment")?;
+    holds_together(&published, number)?;
+    is_signed(&published, sequencer)?;
+    Ok(published)
+}
+
 /// Whether its spans cover its slots, and its statements are about them.
 pub(crate) fn covers_its_slots(published: &Published) -> Result<(), Refusal> {
     let c = &published.commitment;

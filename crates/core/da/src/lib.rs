@@ -99,6 +99,7 @@ pub mod sample;
 pub mod share;
 pub mod span;
 pub mod square;
+pub mod streams;
 
 pub use axis::{Axis, Position};
 pub use compress::{PART_BYTES_MAX, Part};
@@ -113,3 +114,4 @@ pub use sample::{Sample, confidence_bits, sample_positions, samples_for_confiden
 pub use share::{SHARE_BYTES, Share};
 pub use span::{EncodedSpan, SpanData, SpanPlan};
 pub use square::Square;
+pub use streams::{SPAN_BYTES_MAX, SpanStreams};

@@ -1,13 +1,14 @@
 //! Spans: the data of consecutive slots, as squares.
 
 use crate::axis::{Axis, Position};
-use crate::compress::{PART_BYTES_MAX, PART_HEADER_BYTES, Part};
+use crate::compress::PART_HEADER_BYTES;
 use crate::error::DaError;
 use crate::header::{DaHeader, SQUARES_MAX, WIDTH_MAX};
 use crate::namespace::{Namespace, Owner};
 use crate::sample::Sample;
 use crate::share::{capacity_of, put_padding, put_sequence, shares_for};
 use crate::square::Square;
+use crate::streams::SpanStreams;
 use atoll_types::{B256, NetworkId};
 use std::collections::BTreeMap;
 
@@ -83,7 +84,21 @@ pub struct EncodedSpan {
 impl EncodedSpan {
     /// Lays out, extends and commits a span of `network`, on up to `threads` threads.
     pub fn encode(network: NetworkId, span: &SpanData, threads: usize) -> Result<Self, DaError> {
-        let streams = streams(network, span)?;
+        Self::from_streams(network, &SpanStreams::of(span)?, threads)
+    }
+
+    /// As [`EncodedSpan::encode`], of parts that are compressed already.
+    pub fn from_streams(
+        network: NetworkId,
+        span: &SpanStreams,
+        threads: usize,
+    ) -> Result<Self, DaError> {
+        let mut streams = Vec::new();
+        for (owner, stream) in span.streams() {
+            let namespace = Namespace::of(network, *owner)
+                .ok_or(DaError::BadSpan("an owner is an environment id that is not one"))?;
+            streams.push((namespace, stream.as_slice()));
+        }
         let mut squares = Vec::new();
         for original in lay_out(&streams)? {
             squares.push(Square::extend(&original, threads)?);
@@ -124,31 +139,9 @@ impl EncodedSpan {
     }
 }
 
-/// The parts as streams, by namespace.
-fn streams(network: NetworkId, span: &SpanData) -> Result<Vec<(Namespace, Vec<u8>)>, DaError> {
-    let SpanData { first_slot, last_slot, parts } = span;
-    if first_slot > last_slot {
-        return Err(DaError::BadSpan("its last slot is before its first"));
-    }
-    if !parts.is_sorted_by(|a, b| a.0 < b.0) {
-        return Err(DaError::BadSpan("its owners are not strictly ascending"));
-    }
-    let mut streams = Vec::new();
-    for (part, (owner, data)) in (0u32..).zip(parts) {
-        let (bytes, max) = (data.len() as u64, PART_BYTES_MAX as u64);
-        if bytes > max {
-            return Err(DaError::PartTooLarge { part, bytes, max });
-        }
-        let namespace = Namespace::of(network, *owner)
-            .ok_or(DaError::BadSpan("an owner is an environment id that is not one"))?;
-        streams.push((namespace, Part::stream(*first_slot, *last_slot, data)));
-    }
-    Ok(streams)
-}
-
 /// The original shares of each square. Streams are cut where a square ends; the rest goes on at
 /// the head of the next.
-fn lay_out(streams: &[(Namespace, Vec<u8>)]) -> Result<Vec<Vec<u8>>, DaError> {
+fn lay_out(streams: &[(Namespace, &[u8])]) -> Result<Vec<Vec<u8>>, DaError> {
     let shares: u64 = streams.iter().map(|(_, stream)| shares_for(stream.len() as u64)).sum();
     // Each square that a stream runs through costs it a sequence length: at most a share.
     let max = (SQUARE_SHARES_MAX - 1) * u64::from(SQUARES_MAX);
@@ -158,7 +151,7 @@ fn lay_out(streams: &[(Namespace, Vec<u8>)]) -> Result<Vec<Vec<u8>>, DaError> {
     let mut squares = Vec::new();
     let (mut square, mut used) = (Vec::new(), 0);
     for (namespace, stream) in streams {
-        let mut rest = stream.as_slice();
+        let mut rest = *stream;
         while !rest.is_empty() {
             if used == SQUARE_SHARES_MAX {
                 squares.push(std::mem::take(&mut square));
