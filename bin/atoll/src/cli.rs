@@ -124,6 +124,12 @@ pub(crate) struct DevArgs {
     /// chain; the contracts are deployed there if they are missing
     #[arg(long, default_value = "embedded", value_name = "HUB", value_parser = parse_hub)]
     pub(crate) hub: HubChoice,
+    /// Windows, deadlines and bonds on the hub, fixed when the contracts are deployed
+    #[arg(long, value_enum, default_value_t = TermsChoice::Development, value_name = "TERMS")]
+    pub(crate) terms: TermsChoice,
+    /// How long a commitment is [default: 5s with development terms, 1h with production terms]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) commitment_interval: Option<Duration>,
     /// The key that deploys to the hub and posts commitments: 64 hex digits, or development:NAME
     #[arg(
         long,

@@ -1,6 +1,7 @@
 //! `atoll dev`: a whole network in one process, with a market on it.
 
 use crate::cli::{DevArgs, Durability, HubChoice};
+use crate::hub::deployment::Terms;
 use crate::hub::embedded;
 use crate::hub::service::{Keys, Service};
 use crate::market::{Venue, builtin, replay};
@@ -167,7 +168,14 @@ pub(crate) async fn boot(
         HubChoice::None | HubChoice::Url(_) => None,
     };
     let operator = crate::money::parse_key(&args.hub_key).context("--hub-key")?;
+    let mut terms = Terms::of(args.terms);
+    if let Some(interval) = args.commitment_interval {
+        let seconds = interval.as_secs().try_into().ok().filter(|seconds| *seconds > 0);
+        terms.commitment_s = seconds.context("--commitment-interval takes a second or more")?;
+    }
+    terms.check().context("--commitment-interval")?;
     let keys = || Keys {
+        terms,
         sequencer: SigningKey::from_label("sequencer"),
         operator: operator.clone(),
         false_root: args.hostile.false_root,

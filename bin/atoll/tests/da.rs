@@ -61,3 +61,42 @@ fn a_span_is_sampled_and_rebuilt_after_a_quarter_is_lost() {
         assert_eq!(node.get(&format!("/atoll/headers{bad}")).0, 400, "{bad}");
     }
 }
+
+#[test]
+fn data_is_published_long_before_the_commitment_about_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let args = ["--rate", "100", "--commitment-interval", "12s"];
+    let node = Node::start(&folder.path().join("data"), &args);
+    // The first commitment comes at once, so that environments are live; then come long ones.
+    let early = node.eventually_get("/atoll/da/60", |span| span["slot"] == 60);
+    assert_eq!(early["commitment"], Value::Null, "{early}");
+    assert_eq!(node.get("/atoll/settlement").1["latest"]["last_slot"], 50);
+    let committed = node.eventually_get("/atoll/da/60", |span| !span["commitment"].is_null());
+    assert_eq!(
+        (&committed["commitment"], &committed["data_root"]),
+        (&2.into(), &early["data_root"])
+    );
+    let commitment = node.get("/atoll/commitments/2").1;
+    let spans = commitment["spans"].as_array().unwrap();
+    let slots: Vec<_> =
+        spans.iter().map(|s| (s["first_slot"].as_u64(), s["last_slot"].as_u64())).collect();
+    assert_eq!(slots, [(Some(51), Some(100)), (Some(101), Some(150)), (Some(151), Some(170))]);
+    // Whoever executes the spans again comes to the same commitment.
+    let url = format!("http://{}", node.address);
+    let watched = atoll()
+        .args(["watch", "--url", &url, "--slots", "170", "--for", "30s", "--json", "--data-dir"])
+        .arg(folder.path().join("watch"))
+        .output()
+        .unwrap();
+    let watched = last_json(&watched);
+    assert_eq!(
+        (&watched["commitments"], &watched["last_slot"]),
+        (&2.into(), &170.into()),
+        "{watched}"
+    );
+
+    // Settlement would stand still: 256 commitments are over before the first window is.
+    let terms = ["--terms", "production", "--commitment-interval", "5s"];
+    let output = run(&[&["dev", "--for", "1s"][..], &terms].concat(), &folder.path().join("other"));
+    assert!(refused(&output).contains("each must cover 2954 s or more"), "{}", refused(&output));
+}

@@ -1,4 +1,5 @@
-//! Makes the next commitment from what history keeps of a range of slots.
+//! Makes the next commitment out of its slots, a range of them at a time: a commitment may cover
+//! hours.
 
 use super::published::{Published, SpanRoot};
 use crate::node::Shared;
@@ -11,8 +12,8 @@ use atoll_types::statement::{
     PROTOCOL_VERSION, router_outbox, span_leaf, statements_root, transfers_hash,
 };
 use atoll_types::{
-    B256, Commitment, Decode, NetTransfer, NetworkId, SlotHeader, Statement, Withdrawal,
-    merkle_root,
+    Address, B256, Commitment, Decode, EnvironmentId, NetTransfer, NetworkId, SlotHeader,
+    Statement, Withdrawal, merkle_root,
 };
 use atoll_vm::SlotContext;
 use atoll_vm::router::net_transfers;
@@ -77,32 +78,6 @@ impl Slots {
         Ok(Self { headers, parts, cursor_before })
     }
 
-    fn router(&self) -> Option<&Part> {
-        self.parts.iter().find(|part| part.spec.id == ROUTER)
-    }
-
-    /// The queue's running hash after the range.
-    pub(crate) fn queue_hash(&self, before: B256) -> B256 {
-        let steps = self.router().into_iter().flat_map(|part| part.records.values());
-        let steps = steps.flat_map(|record| &record.range.steps);
-        steps.fold(before, |hash, step| match step {
-            Step::Entry(entry) => entry.extend(&hash),
-            _ => hash,
-        })
-    }
-
-    /// The withdrawals of the range, in order.
-    pub(crate) fn withdrawals(&self) -> Vec<Withdrawal> {
-        let records = self.router().into_iter().flat_map(|part| part.records.values());
-        let receipts = records.flat_map(|record| &record.receipts);
-        receipts.filter_map(|receipt| Withdrawal::from_bytes(&receipt.payload).ok()).collect()
-    }
-
-    fn transfers(&self) -> Vec<NetTransfer> {
-        let records = self.router().into_iter().flat_map(|part| part.records.values());
-        net_transfers(records.flat_map(|record| &record.receipts))
-    }
-
     /// An environment's batch in a slot that holds nothing for it.
     fn empty(&self, at: usize, part: &Part) -> B256 {
         let header = &self.headers[at];
@@ -112,39 +87,6 @@ impl Slots {
         let hub_cursor = (before, header.hub_cursor);
         let batch = Batch { environment: part.spec.id, context, hub_cursor, steps: Vec::new() };
         batch.whole().hash()
-    }
-
-    fn statement(&self, network: NetworkId, part: &Part, pre: B256, post: B256) -> Statement {
-        let (first, last) = (&self.headers[0], &self.headers[self.headers.len() - 1]);
-        let record = |slot: &SlotHeader| part.records.get(&slot.slot);
-        let roots = |value: &dyn Fn(&SlotRecord) -> B256| {
-            let of = |header| record(header).map_or(B256::ZERO, value);
-            let values: Vec<B256> = self.headers.iter().map(of).collect();
-            merkle_root(values.iter().map(|value| value.as_slice()))
-        };
-        let batches = self.headers.iter().enumerate().map(|(at, header)| match record(header) {
-            Some(record) => record.range.hash(),
-            None => self.empty(at, part),
-        });
-        let batches: Vec<B256> = batches.collect();
-        let end = record(last).map_or(last.time_us, |record| record.range.last_time_us());
-        Statement {
-            protocol_version: PROTOCOL_VERSION,
-            network,
-            environment: part.spec.id,
-            spec_hash: part.spec.hash(),
-            program_id: part.spec.vm.program_id(),
-            slots: (first.slot, last.slot),
-            times_us: (first.time_us, end),
-            pre_root: pre,
-            post_root: post,
-            batch: merkle_root(batches.iter().map(|hash| hash.as_slice())),
-            hub_cursor: (self.cursor_before, last.hub_cursor),
-            inbox: roots(&|record| record.range.inbox_root()),
-            outbox: roots(&|record| outbox_root(&record.receipts)),
-            receipts: roots(&SlotRecord::receipts_root),
-            foreign_roots: B256::ZERO,
-        }
     }
 }
 
@@ -162,54 +104,181 @@ pub(crate) struct Roots<'a> {
     pub(crate) post: &'a BTreeMap<u32, B256>,
 }
 
-/// The commitment over a range of slots. `tree` is the tree of withdrawals before, and grows.
-pub(crate) fn assemble(
+/// A commitment in the making.
+pub(crate) struct Draft {
     network: NetworkId,
-    slots: &Slots,
     before: Before,
-    roots: &Roots<'_>,
-    tree: &mut WithdrawalTree,
-    spans: &[SpanRoot],
-) -> Result<Assembled> {
-    let (Some(first), Some(last)) = (slots.headers.first(), slots.headers.last()) else {
-        bail!("a commitment covers at least one slot")
-    };
-    let withdrawals = slots.withdrawals();
-    for withdrawal in &withdrawals {
-        if tree.push(withdrawal.leaf()) != Some(withdrawal.index) {
-            bail!("withdrawal {} is not the next of the tree", withdrawal.index);
+    /// First and last header so far.
+    ends: Option<(SlotHeader, SlotHeader)>,
+    cursor_before: u64,
+    parts: Vec<DraftPart>,
+    queue_hash: B256,
+    withdrawals: Vec<Withdrawal>,
+    moved: BTreeMap<(EnvironmentId, Address), i128>,
+}
+
+/// What a statement says of each slot.
+struct DraftPart {
+    spec: EnvironmentSpec,
+    batches: Vec<B256>,
+    inboxes: Vec<B256>,
+    outboxes: Vec<B256>,
+    receipts: Vec<B256>,
+    end_us: u64,
+}
+
+fn root(values: &[B256]) -> B256 {
+    merkle_root(values.iter().map(|value| value.as_slice()))
+}
+
+impl Draft {
+    /// What comes after a commitment, without a slot yet.
+    pub(crate) fn new(network: NetworkId, before: Before) -> Self {
+        Self {
+            network,
+            before,
+            ends: None,
+            cursor_before: 0,
+            parts: Vec::new(),
+            queue_hash: before.queue_hash,
+            withdrawals: Vec::new(),
+            moved: BTreeMap::new(),
         }
     }
-    let transfers = slots.transfers();
-    let mut statements = Vec::new();
-    for part in &slots.parts {
-        let id = part.spec.id;
-        let root = |roots: &BTreeMap<u32, B256>, when: &str| {
-            let root = roots.get(&id.0).copied();
-            root.with_context(|| format!("{} has no state root {when} the range", part.spec.name))
+
+    /// The last slot so far.
+    pub(crate) fn last_slot(&self) -> u64 {
+        self.ends.as_ref().map_or(self.before.last_slot, |(_, last)| last.slot)
+    }
+
+    /// Adds the slots that follow.
+    pub(crate) fn extend(&mut self, slots: &Slots) -> Result<()> {
+        let Some((first, last)) = slots.headers.first().zip(slots.headers.last()) else {
+            bail!("a range without slots")
         };
-        let (pre, post) = (root(roots.pre, "before")?, root(roots.post, "after")?);
-        let mut statement = slots.statement(network, part, pre, post);
-        if id == ROUTER {
-            statement.outbox = router_outbox(tree.root(), tree.count(), transfers_hash(&transfers));
+        if first.slot != self.last_slot() + 1 {
+            bail!("slot {} does not follow slot {}", first.slot, self.last_slot());
         }
-        statements.push(statement);
+        match &mut self.ends {
+            Some((_, end)) => *end = last.clone(),
+            None => {
+                self.ends = Some((first.clone(), last.clone()));
+                self.cursor_before = slots.cursor_before;
+                self.parts = slots.parts.iter().map(|part| DraftPart::new(&part.spec)).collect();
+            }
+        }
+        for (draft, part) in self.parts.iter_mut().zip(&slots.parts) {
+            draft.extend(slots, part);
+        }
+        let router = slots.parts.iter().find(|part| part.spec.id == ROUTER);
+        let records = || router.into_iter().flat_map(|part| part.records.values());
+        for step in records().flat_map(|record| &record.range.steps) {
+            if let Step::Entry(entry) = step {
+                self.queue_hash = entry.extend(&self.queue_hash);
+            }
+        }
+        let receipts = || records().flat_map(|record| &record.receipts);
+        self.withdrawals
+            .extend(receipts().filter_map(|receipt| Withdrawal::from_bytes(&receipt.payload).ok()));
+        for moved in net_transfers(receipts()) {
+            *self.moved.entry((moved.environment, moved.token)).or_default() += moved.delta;
+        }
+        Ok(())
     }
-    let leaves: Vec<B256> =
-        spans.iter().map(|span| span_leaf(span.slots, span.data_root)).collect();
-    let commitment = Commitment {
-        network,
-        previous: before.hash,
-        number: before.number + 1,
-        slots: (first.slot, last.slot),
-        slot_hash: last.hash(),
-        cursor: last.hub_cursor,
-        queue_hash: slots.queue_hash(before.queue_hash),
-        statements: statements_root(&statements),
-        withdrawals_root: tree.root(),
-        withdrawals_count: tree.count(),
-        transfers: transfers_hash(&transfers),
-        data: merkle_root(leaves.iter().map(|leaf| leaf.as_slice())),
-    };
-    Ok(Assembled { commitment, statements, transfers, withdrawals })
+
+    /// The commitment. `tree` is the tree of withdrawals before, and grows.
+    pub(crate) fn finish(
+        self,
+        roots: &Roots<'_>,
+        tree: &mut WithdrawalTree,
+        spans: &[SpanRoot],
+    ) -> Result<Assembled> {
+        let Self { network, before, cursor_before, queue_hash, withdrawals, .. } = self;
+        let Some((first, last)) = &self.ends else {
+            bail!("a commitment covers at least one slot")
+        };
+        for withdrawal in &withdrawals {
+            if tree.push(withdrawal.leaf()) != Some(withdrawal.index) {
+                bail!("withdrawal {} is not the next of the tree", withdrawal.index);
+            }
+        }
+        let moved = self.moved.into_iter().filter(|(_, delta)| *delta != 0);
+        let moved =
+            moved.map(|((environment, token), delta)| NetTransfer { environment, token, delta });
+        let transfers: Vec<NetTransfer> = moved.collect();
+        let mut statements = Vec::new();
+        for part in &self.parts {
+            let id = part.spec.id;
+            let of = |roots: &BTreeMap<u32, B256>, when: &str| {
+                let root = roots.get(&id.0).copied();
+                root.with_context(|| {
+                    format!("{} has no state root {when} the range", part.spec.name)
+                })
+            };
+            let outbox = match id {
+                ROUTER => router_outbox(tree.root(), tree.count(), transfers_hash(&transfers)),
+                _ => root(&part.outboxes),
+            };
+            statements.push(Statement {
+                protocol_version: PROTOCOL_VERSION,
+                network,
+                environment: id,
+                spec_hash: part.spec.hash(),
+                program_id: part.spec.vm.program_id(),
+                slots: (first.slot, last.slot),
+                times_us: (first.time_us, part.end_us),
+                pre_root: of(roots.pre, "before")?,
+                post_root: of(roots.post, "after")?,
+                batch: root(&part.batches),
+                hub_cursor: (cursor_before, last.hub_cursor),
+                inbox: root(&part.inboxes),
+                outbox,
+                receipts: root(&part.receipts),
+                foreign_roots: B256::ZERO,
+            });
+        }
+        let leaves: Vec<B256> =
+            spans.iter().map(|span| span_leaf(span.slots, span.data_root)).collect();
+        let commitment = Commitment {
+            network,
+            previous: before.hash,
+            number: before.number + 1,
+            slots: (first.slot, last.slot),
+            slot_hash: last.hash(),
+            cursor: last.hub_cursor,
+            queue_hash,
+            statements: statements_root(&statements),
+            withdrawals_root: tree.root(),
+            withdrawals_count: tree.count(),
+            transfers: transfers_hash(&transfers),
+            data: root(&leaves),
+        };
+        Ok(Assembled { commitment, statements, transfers, withdrawals })
+    }
+}
+
+impl DraftPart {
+    fn new(spec: &EnvironmentSpec) -> Self {
+        Self {
+            spec: spec.clone(),
+            batches: Vec::new(),
+            inboxes: Vec::new(),
+            outboxes: Vec::new(),
+            receipts: Vec::new(),
+            end_us: 0,
+        }
+    }
+
+    fn extend(&mut self, slots: &Slots, part: &Part) {
+        for (at, header) in slots.headers.iter().enumerate() {
+            let record = part.records.get(&header.slot);
+            let of = |value: &dyn Fn(&SlotRecord) -> B256| record.map_or(B256::ZERO, value);
+            self.inboxes.push(of(&|record| record.range.inbox_root()));
+            self.outboxes.push(of(&|record| outbox_root(&record.receipts)));
+            self.receipts.push(of(&SlotRecord::receipts_root));
+            let empty = || slots.empty(at, part);
+            self.batches.push(record.map_or_else(empty, |record| record.range.hash()));
+            self.end_us = record.map_or(header.time_us, |record| record.range.last_time_us());
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::deployment::{Terms, Wanted, establish, render};
 use super::service::roots_at_genesis;
-use crate::cli::{HubArgs, HubCommand, TermsChoice};
+use crate::cli::{HubArgs, HubCommand};
 use crate::money::parse_key;
 use crate::specs;
 use anyhow::{Context, Result};
@@ -26,10 +26,7 @@ fn wanted(args: &HubArgs) -> Result<Wanted> {
     let network = specs::network(&args.network, &specs);
     let genesis_roots = roots_at_genesis(network, &specs);
     let sequencer = args.sequencer.unwrap_or_else(|| SigningKey::from_label("sequencer").address());
-    let terms = match args.terms {
-        TermsChoice::Development => Terms::DEVELOPMENT,
-        TermsChoice::Production => Terms::PRODUCTION,
-    };
+    let terms = Terms::of(args.terms);
     Ok(Wanted { network, sequencer, specs, genesis_roots, terms })
 }
 

@@ -4,6 +4,8 @@
 use super::artifacts::{self, DEVELOPMENT_TOKENS, add_development_token};
 use super::settler::Hub;
 use super::view::HubView;
+use crate::cli::TermsChoice;
+use crate::node::SLOT_US;
 use crate::specs;
 use alloy_sol_types::{SolCall, SolEvent};
 use anyhow::{Context, Result, bail};
@@ -22,6 +24,8 @@ use atoll_types::{Address, B256, NetworkId, U256};
 use serde_json::json;
 use std::collections::BTreeMap;
 
+/// Commitments that may await settlement, as the Anchor has it.
+const UNSETTLED_MAX: u64 = 256;
 /// Version of the VMs' programs, as the registry has it.
 const VM_VERSION: u32 = 1;
 
@@ -36,6 +40,9 @@ pub(crate) struct Terms {
     pub(crate) timelock_delay_s: u64,
     pub(crate) upgrade_delay_slots: u64,
     pub(crate) bond_wei: u128,
+    /// How long a commitment should be. At most 256 await settlement, so 256 of them must take
+    /// longer than the challenge window.
+    pub(crate) commitment_s: u32,
 }
 
 impl Terms {
@@ -49,6 +56,7 @@ impl Terms {
         timelock_delay_s: 60,
         upgrade_delay_slots: 6_000,
         bond_wei: 100_000_000_000_000_000,
+        commitment_s: 5,
     };
     /// Seven days to challenge, a day to include. The timelock leaves time to go and still decides a
     /// challenge before its freeze ends.
@@ -61,7 +69,50 @@ impl Terms {
         timelock_delay_s: 14 * 86_400,
         upgrade_delay_slots: 30 * 86_400 * 10,
         bond_wei: 1_000_000_000_000_000_000,
+        commitment_s: 3_600,
     };
+
+    pub(crate) fn of(choice: TermsChoice) -> Self {
+        match choice {
+            TermsChoice::Development => Self::DEVELOPMENT,
+            TermsChoice::Production => Self::PRODUCTION,
+        }
+    }
+
+    /// Slots that a commitment should cover.
+    pub(crate) fn commitment_slots(&self) -> u64 {
+        (u64::from(self.commitment_s) * 1_000_000 / SLOT_US).max(1)
+    }
+
+    /// Slots whose data is kept: a month, and longer than any exit takes (every window, silence and
+    /// freeze one after the other, and a week to act).
+    pub(crate) fn keep_slots(&self) -> u64 {
+        let exit = [
+            self.challenge_window_s,
+            self.inclusion_deadline_s,
+            self.silence_s,
+            self.derivation_s,
+            self.freeze_max_s,
+        ];
+        let exit_s: u64 = exit.iter().map(|s| u64::from(*s)).sum();
+        (exit_s + 7 * 86_400).max(30 * 86_400) * 1_000_000 / SLOT_US
+    }
+
+    /// What the terms themselves must hold to.
+    pub(crate) fn check(&self) -> Result<()> {
+        // A quarter of it for the hub to be slow in.
+        let least_s = u64::from(self.challenge_window_s) * 5 / 4;
+        if u64::from(self.commitment_s) * UNSETTLED_MAX < least_s {
+            bail!(
+                "commitments of {} s and a challenge window of {} s: at most {UNSETTLED_MAX} \
+                 commitments may await settlement, so each must cover {} s or more",
+                self.commitment_s,
+                self.challenge_window_s,
+                least_s.div_ceil(UNSETTLED_MAX)
+            );
+        }
+        Ok(())
+    }
 }
 
 /// What the hub is to know of a network.
@@ -292,4 +343,21 @@ pub(crate) fn render(contracts: &Addresses) -> serde_json::Value {
         "bridge": text(contracts.bridge),
         "hatch": text(contracts.hatch),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terms_leave_time_for_what_they_promise() {
+        for terms in [Terms::DEVELOPMENT, Terms::PRODUCTION] {
+            terms.check().unwrap();
+            // Data is there until everybody is out.
+            let exit_s = terms.silence_s + terms.derivation_s + terms.challenge_window_s;
+            assert!(terms.keep_slots() > u64::from(exit_s + terms.freeze_max_s) * 10);
+        }
+        let hasty = Terms { commitment_s: 5, ..Terms::PRODUCTION };
+        assert!(hasty.check().is_err());
+    }
 }

@@ -1,6 +1,6 @@
 //! Executes published data again and says what the commitment about it must be.
 
-use super::assemble::{Assembled, Before, Part, Roots, Slots, assemble};
+use super::assemble::{Assembled, Before, Draft, Part, Roots, Slots};
 use super::published::SpanRoot;
 use super::spans::{HeaderRecord, read_batches, read_headers};
 use crate::node::SLOT_US;
@@ -121,59 +121,59 @@ impl Follower {
         spans: &[SpanData],
         entries: &[HubEntry],
     ) -> Result<Assembled> {
-        let mut headers = Vec::new();
-        let mut ranges = Ranges::new();
+        let mut draft = Draft::new(self.network, self.before);
+        let mut left = entries;
         for span in spans {
-            headers.extend(headers_of(span)?);
-            for (owner, stream) in &span.parts {
-                let Owner::Environment(id) = owner else { continue };
-                let of = ranges.entry(*id).or_default();
-                let batches = read_batches(stream).context("an environment's stream")?;
-                for range in batches {
-                    of.insert(range.context.slot, range);
-                }
-            }
+            let slots = self.execute_span(span, &mut left)?;
+            draft.extend(&slots)?;
         }
-        let mut parts: Vec<Part> = self
-            .specs
-            .iter()
-            .map(|spec| Part { spec: spec.clone(), records: BTreeMap::new() })
-            .collect();
-        let mut plain = Vec::new();
+        self.finish(draft, roots)
+    }
+
+    /// Executes one span; takes its entries off `entries`.
+    fn execute_span(&mut self, span: &SpanData, entries: &mut &[HubEntry]) -> Result<Slots> {
+        let mut ranges = Ranges::new();
+        for (owner, stream) in &span.parts {
+            let Owner::Environment(id) = owner else { continue };
+            let batches = read_batches(stream).context("an environment's stream")?;
+            let by_slot = batches.into_iter().map(|range| (range.context.slot, range));
+            ranges.entry(*id).or_default().extend(by_slot);
+        }
+        let mut parts = self.parts();
+        let mut headers = Vec::new();
         let cursor_before = self.header.hub_cursor;
-        for record in headers {
+        for record in headers_of(span)? {
             let header = record.sealed.header.clone();
             let slot = header.slot;
             self.continues(&record)?;
-            let from = self.header.hub_cursor - cursor_before;
-            let count = header.hub_cursor - self.header.hub_cursor;
-            let taken = usize::try_from(from).ok().zip(usize::try_from(count).ok());
-            let taken = taken.and_then(|(from, count)| entries.get(from..)?.get(..count));
-            let taken = taken.with_context(|| {
+            let count = usize::try_from(header.hub_cursor - self.header.hub_cursor).ok();
+            let taken = count.and_then(|count| entries.split_at_checked(count));
+            let (taken, rest) = taken.with_context(|| {
                 format!("slot {slot} takes entries that the hub's queue does not have")
             })?;
+            *entries = rest;
             let own: BTreeMap<EnvironmentId, Range> =
                 ranges.iter_mut().filter_map(|(id, of)| Some((*id, of.remove(&slot)?))).collect();
             self.execute(&header, taken, Some(own), &mut parts)?;
             self.header = header.clone();
-            plain.push(header);
+            headers.push(header);
         }
         if let Some((id, _)) = ranges.iter().find(|(_, of)| !of.is_empty()) {
             bail!("the stream of environment {id} holds slots that have no header");
         }
-        let slots = Slots { headers: plain, parts, cursor_before };
-        self.assemble(&slots, roots)
+        Ok(Slots { headers, parts, cursor_before })
+    }
+
+    fn parts(&self) -> Vec<Part> {
+        let part = |spec: &EnvironmentSpec| Part { spec: spec.clone(), records: BTreeMap::new() };
+        self.specs.iter().map(part).collect()
     }
 
     /// Executes what follows from the hub's queue alone, where nobody orders any more: slots of
     /// `entries`, as many in each as a slot takes, and then slots enough for what they set off to
     /// arrive (`docs/SETTLEMENT.md`, "Derivation").
     pub(crate) fn derive(&mut self, entries: &[HubEntry]) -> Result<Assembled> {
-        let mut parts: Vec<Part> = self
-            .specs
-            .iter()
-            .map(|spec| Part { spec: spec.clone(), records: BTreeMap::new() })
-            .collect();
+        let mut parts = self.parts();
         let cursor_before = self.header.hub_cursor;
         let (mut rest, mut plain, mut trailing) = (entries, Vec::new(), 0);
         while !rest.is_empty() || trailing < DERIVED_TRAILING_SLOTS {
@@ -208,15 +208,17 @@ impl Follower {
             self.header = header.clone();
             plain.push(header);
         }
-        self.assemble(&Slots { headers: plain, parts, cursor_before }, &[])
+        let mut draft = Draft::new(self.network, self.before);
+        draft.extend(&Slots { headers: plain, parts, cursor_before })?;
+        self.finish(draft, &[])
     }
 
     /// The commitment about slots just executed.
-    fn assemble(&mut self, slots: &Slots, spans: &[SpanRoot]) -> Result<Assembled> {
+    fn finish(&mut self, draft: Draft, spans: &[SpanRoot]) -> Result<Assembled> {
         let post: BTreeMap<u32, B256> =
             self.replica.roots().map(|(id, root)| (id.0, root)).collect();
         let roots = Roots { pre: &self.roots, post: &post };
-        let assembled = assemble(self.network, slots, self.before, &roots, &mut self.tree, spans)?;
+        let assembled = draft.finish(&roots, &mut self.tree, spans)?;
         let commitment = &assembled.commitment;
         self.before = Before {
             hash: commitment.hash(),

@@ -1,7 +1,6 @@
 //! What the follower refuses: published data that is not what the order and the hub's queue give.
 
 use super::*;
-use crate::hub::assemble::assemble;
 use crate::hub::spans::{span_data, write_stream};
 use crate::specs;
 use atoll_exchange::Wallet;
@@ -132,7 +131,9 @@ fn operator() -> Operator {
     let post: BTreeMap<u32, B256> = replica.roots().map(|(id, root)| (id.0, root)).collect();
     let roots = Roots { pre: &pre, post: &post };
     let mut tree = WithdrawalTree::default();
-    let honest = assemble(network, &slots, Before::default(), &roots, &mut tree, &spans()).unwrap();
+    let mut draft = Draft::new(network, Before::default());
+    draft.extend(&slots).unwrap();
+    let honest = draft.finish(&roots, &mut tree, &spans()).unwrap();
     Operator { network, specs, entries, span, honest }
 }
 

@@ -79,13 +79,20 @@ impl Decode for Published {
 pub(crate) struct PublishedStore {
     store: History,
     latest: RwLock<Option<Arc<Published>>>,
+    /// Spans that are published and in no commitment yet.
+    uncommitted: RwLock<Vec<SpanRoot>>,
     leaves: RwLock<Vec<B256>>,
 }
 
 impl PublishedStore {
     pub(crate) fn open(folder: &Path) -> Result<Self> {
         let store = History::open(folder, HistoryOptions::default())?;
-        let opened = Self { store, latest: RwLock::new(None), leaves: RwLock::new(Vec::new()) };
+        let opened = Self {
+            store,
+            latest: RwLock::new(None),
+            uncommitted: RwLock::default(),
+            leaves: RwLock::new(Vec::new()),
+        };
         let number = opened.store.indexed_slot()?.unwrap_or(0);
         *opened.latest.write() = opened.commitment(number)?.map(Arc::new);
         let mut leaves = Vec::new();
@@ -124,6 +131,16 @@ impl PublishedStore {
             }
         }
         Ok(None)
+    }
+
+    pub(crate) fn set_uncommitted(&self, spans: Vec<SpanRoot>) {
+        *self.uncommitted.write() = spans;
+    }
+
+    /// The span of a slot that is published and in no commitment yet.
+    pub(crate) fn uncommitted(&self, slot: u64) -> Option<SpanRoot> {
+        let spans = self.uncommitted.read();
+        spans.iter().find(|span| (span.slots.0..=span.slots.1).contains(&slot)).cloned()
     }
 
     pub(crate) fn withdrawal(&self, index: u64) -> Result<Option<Withdrawal>> {
@@ -176,6 +193,7 @@ impl PublishedStore {
         self.store.commit(&batch, true)?;
         self.leaves.write().extend(withdrawals.iter().map(Withdrawal::leaf));
         *self.latest.write() = Some(Arc::new(published));
+        self.uncommitted.write().clear();
         Ok(())
     }
 }

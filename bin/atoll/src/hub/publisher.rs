@@ -1,7 +1,7 @@
 //! Publishes what was executed: spans of data, and commitments about them, one after the other, on
 //! a thread of its own. Everything is durable here before the hub is told of it.
 
-use super::assemble::{Assembled, Before, Roots, Slots, assemble};
+use super::assemble::{Assembled, Before, Draft, Roots, Slots};
 use super::published::{Published, PublishedStore, SpanRoot};
 use super::spans::{SpanStore, span_data};
 use crate::node::Shared;
@@ -16,6 +16,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+/// Slots after which data is published: five seconds.
+pub(crate) const SPAN_SLOTS: u64 = 50;
 /// How often the publisher looks for slots to publish.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -27,6 +29,8 @@ pub(crate) struct Publisher {
     pub(crate) key: SigningKey,
     /// Slots in one commitment: a multiple of every environment's commit interval.
     pub(crate) commitment_slots: u64,
+    /// Slots of the first commitment: environments are live at the hub from then on.
+    pub(crate) first_slots: u64,
     /// State roots at genesis, by environment.
     pub(crate) genesis_roots: BTreeMap<u32, B256>,
     /// Slots whose data is kept.
@@ -54,16 +58,33 @@ impl Publisher {
         }
         let mut latest = self.store.latest();
         told(latest.as_ref().map_or(0, |latest| latest.commitment.number));
+        let network = self.shared.network;
+        let mut draft = Draft::new(network, Before::of(latest.as_deref()));
+        let mut spans = Vec::new();
         while !stopped.load(Relaxed) {
             let before = Before::of(latest.as_deref());
-            let last = before.last_slot + self.commitment_slots;
+            let first = draft.last_slot() + 1;
+            let end = match before.number {
+                0 => self.first_slots.min(self.commitment_slots),
+                _ => before.last_slot + self.commitment_slots,
+            };
+            let last = end.min(first + SPAN_SLOTS - 1);
             if last > self.ready() {
                 std::thread::sleep(POLL);
                 continue;
             }
-            let published = self.publish(before, last, latest.as_deref(), &mut tree)?;
-            told(published.commitment.number);
-            latest = Some(published);
+            // Data is published as it comes, however long the commitment about it takes.
+            let slots = Slots::read(&self.shared, (first, last))?;
+            spans.extend(self.publish_spans(&slots, (first, last))?);
+            draft.extend(&slots)?;
+            self.store.set_uncommitted(spans.clone());
+            if last == end {
+                let published = self.publish(draft, spans, latest.as_deref(), &mut tree)?;
+                told(published.commitment.number);
+                draft = Draft::new(network, Before::of(Some(&published)));
+                spans = Vec::new();
+                latest = Some(published);
+            }
         }
         Ok(())
     }
@@ -77,16 +98,16 @@ impl Publisher {
         gates.chain([self.shared.finalised.load(Relaxed)]).min().unwrap_or(0)
     }
 
+    /// Makes and signs the commitment.
     fn publish(
         &self,
-        before: Before,
-        last: u64,
+        draft: Draft,
+        spans: Vec<SpanRoot>,
         latest: Option<&Published>,
         tree: &mut WithdrawalTree,
     ) -> Result<Arc<Published>> {
-        let range = (before.last_slot + 1, last);
-        let slots = Slots::read(&self.shared, range)?;
-        let spans = self.publish_spans(&slots, range)?;
+        let number = Before::of(latest).number + 1;
+        let last = draft.last_slot();
         let pre_roots = match latest {
             None => self.genesis_roots.clone(),
             Some(latest) => {
@@ -95,28 +116,28 @@ impl Publisher {
             }
         };
         let mut post_roots = BTreeMap::new();
-        for part in &slots.parts {
-            if let Some(root) = self.shared.archive.root(part.spec.id, last)? {
-                post_roots.insert(part.spec.id.0, root);
+        for hosted in &self.shared.environments {
+            let id = hosted.environment().id();
+            if let Some(root) = self.shared.archive.root(id, last)? {
+                post_roots.insert(id.0, root);
             }
         }
-        if self.false_root == Some(before.number + 1)
+        if self.false_root == Some(number)
             && let Some((_, root)) = post_roots.last_key_value()
         {
             let wrong = sha256(&[root.as_slice()]);
             post_roots.last_entry().map(|mut last| last.insert(wrong));
         }
-        let network = self.shared.network;
         let roots = Roots { pre: &pre_roots, post: &post_roots };
         let Assembled { commitment, statements, transfers, withdrawals } =
-            assemble(network, &slots, before, &roots, tree, &spans)?;
+            draft.finish(&roots, tree, &spans)?;
         let signature = self.key.sign(&commitment.hash());
-        let promise = availability_digest(&network, range, commitment.data);
+        let promise = availability_digest(&commitment.network, commitment.slots, commitment.data);
         let availability = self.key.sign(&promise);
         let published =
             Published { commitment, statements, transfers, spans, signature, availability };
         self.store.add(published, &withdrawals)?;
-        if last.is_multiple_of(100 * self.commitment_slots) {
+        if number.is_multiple_of(100) {
             self.spans.prune(last.saturating_sub(self.keep_slots))?;
         }
         self.store.latest().context("the commitment just stored is gone")

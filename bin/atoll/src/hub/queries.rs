@@ -233,35 +233,37 @@ impl Inner {
         Ok(json!({ "from": from, "count": found, "bytes": hex(&bytes) }))
     }
 
-    /// The commitment that covers a slot, and the slot's span in it.
-    fn covering(&self, slot: u64) -> Result<(Published, SpanRoot), QueryError> {
-        let published = self.store.covering(slot).map_err(internal)?;
-        let published = published.ok_or_else(|| {
-            not_found(format!("slot {slot} is not published yet; ask again in some seconds"))
-        })?;
+    /// The span of a slot, and the commitment that it is in, once it is.
+    fn covering(&self, slot: u64) -> Result<(Option<u64>, SpanRoot), QueryError> {
+        let Some(published) = self.store.covering(slot).map_err(internal)? else {
+            let span = self.store.uncommitted(slot).ok_or_else(|| {
+                not_found(format!("slot {slot} is not published yet; ask again in some seconds"))
+            })?;
+            return Ok((None, span));
+        };
         let mut spans = published.spans.iter();
         let span = spans.find(|span| (span.slots.0..=span.slots.1).contains(&slot)).cloned();
         let span = span.ok_or_else(|| broken("a commitment without the span of its slot"))?;
-        Ok((published, span))
+        Ok((Some(published.commitment.number), span))
     }
 
-    fn published_span(&self, slot: u64) -> Result<(Published, Arc<EncodedSpan>), QueryError> {
-        let (published, at) = self.covering(slot)?;
+    fn published_span(&self, slot: u64) -> Result<(Option<u64>, Arc<EncodedSpan>), QueryError> {
+        let (commitment, at) = self.covering(slot)?;
         let span = self.spans.span(at.slots);
         let span = span.map_err(|error| QueryError::NotKept(format!("{error:#}")))?;
         if span.data_root() != at.data_root {
             return Err(broken("the data of the slot's span is damaged on disk"));
         }
-        Ok((published, span))
+        Ok((commitment, span))
     }
 
     fn span(&self, slot: u64) -> Result<Value, QueryError> {
-        let (published, span) = self.published_span(slot)?;
+        let (commitment, span) = self.published_span(slot)?;
         let widths: Vec<u16> =
             span.header().squares().iter().map(|square| square.width()).collect();
         Ok(json!({
             "slot": slot,
-            "commitment": published.commitment.number,
+            "commitment": commitment,
             "data_root": text(span.data_root()),
             "widths": widths,
             "header": hex(&span.header().to_bytes()),
@@ -299,12 +301,12 @@ impl Inner {
         slot: u64,
         environment: Option<EnvironmentId>,
     ) -> Result<Value, QueryError> {
-        let (published, span) = self.published_span(slot)?;
+        let (commitment, span) = self.published_span(slot)?;
         let owner = environment.map_or(Owner::Headers, Owner::Environment);
         let namespace = Namespace::of(self.shared.network, owner);
         let namespace = namespace.ok_or_else(|| QueryError::Invalid("no such owner".into()))?;
         Ok(json!({
-            "commitment": published.commitment.number,
+            "commitment": commitment,
             "namespace": hex(namespace.as_bytes()),
             "data_root": text(span.data_root()),
             "proof": hex(&span.namespace_proof(namespace).to_bytes()),

@@ -2,7 +2,7 @@
 
 use super::deployment::{self, Terms};
 use super::published::PublishedStore;
-use super::publisher::{Publisher, commitment_slots};
+use super::publisher::{Publisher, SPAN_SLOTS, commitment_slots};
 use super::queries::{Inner, SettlementAdapter};
 use super::settler::Settler;
 use super::spans::SpanStore;
@@ -26,21 +26,19 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Slots that a commitment should cover: five seconds.
-const COMMITMENT_SLOTS: u64 = 50;
-/// Slots whose data is kept: thirty days, longer than any exit takes.
-const KEEP_SLOTS: u64 = 30 * 24 * 36_000;
 /// How long the threads may take to end.
 const PATIENCE: Duration = Duration::from_millis(1_000);
 /// Wait before the hub is tried again.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// The keys of a node that settles.
+/// How a node settles.
 pub(crate) struct Keys {
     /// Signs commitments and promises of availability.
     pub(crate) sequencer: SigningKey,
     /// Pays for transactions on the hub.
     pub(crate) operator: SigningKey,
+    /// What the hub holds the operator to.
+    pub(crate) terms: Terms,
     /// See [`Publisher::false_root`].
     pub(crate) false_root: Option<u64>,
 }
@@ -116,9 +114,10 @@ impl Service {
             store: store.clone(),
             spans: spans.clone(),
             key: keys.sequencer.clone(),
-            commitment_slots: commitment_slots(intervals, COMMITMENT_SLOTS),
+            commitment_slots: commitment_slots(intervals.clone(), keys.terms.commitment_slots()),
             genesis_roots: genesis_roots.clone(),
-            keep_slots: KEEP_SLOTS,
+            first_slots: commitment_slots(intervals, SPAN_SLOTS),
+            keep_slots: keys.terms.keep_slots(),
             false_root: keys.false_root,
         };
         let tokens = specs.iter().flat_map(|spec| {
@@ -183,7 +182,7 @@ impl Service {
                 sequencer: keys.sequencer.address(),
                 specs,
                 genesis_roots,
-                terms: Terms::DEVELOPMENT,
+                terms: keys.terms,
             };
             let hub = loop {
                 if stopped.load(Relaxed) {
