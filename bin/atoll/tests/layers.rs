@@ -6,50 +6,14 @@ mod common;
 use common::*;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::net::TcpListener;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Output;
 use std::time::{Duration, Instant};
 
-struct Anvil(Child, String);
-
-impl Anvil {
-    fn start() -> Option<Self> {
-        let Some(program) = std::env::var_os("ATOLL_ANVIL") else {
-            println!("skipped: ATOLL_ANVIL does not name an anvil");
-            return None;
-        };
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = Command::new(program)
-            .args(["--host", "127.0.0.1", "--port", &port.to_string(), "--silent"])
-            .args(["--block-time", "1", "--slots-in-an-epoch", "1"])
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("anvil starts");
-        let anvil = Self(child, format!("127.0.0.1:{port}"));
-        let end = Instant::now() + Duration::from_secs(20);
-        while anvil.try_ask("eth_chainId", json!([])).is_none() {
-            assert!(Instant::now() < end, "anvil does not answer");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        anvil.ask("anvil_setBalance", json!([payer(), "0x56bc75e2d63100000"]));
-        Some(anvil)
-    }
-
-    fn try_ask(&self, method: &str, params: Value) -> Option<Value> {
-        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-        Some(http(&self.1, "POST", "/", &body.to_string())?.1["result"].clone())
-    }
-
-    fn ask(&self, method: &str, params: Value) -> Value {
-        self.try_ask(method, params).expect("anvil answers")
-    }
-}
-
-impl Drop for Anvil {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// An anvil on which the payer has money.
+fn anvil() -> Option<Anvil> {
+    let anvil = Anvil::start()?;
+    rpc(&anvil.1, "/", "anvil_setBalance", json!([payer(), "0x56bc75e2d63100000"]));
+    Some(anvil)
 }
 
 /// Who pays for blobs if no key is given.
@@ -64,10 +28,14 @@ fn fetch(node: &Node, layer: &str, slot: u64) -> Output {
 }
 
 fn wait(node: &Node, wanted: impl Fn(&Value) -> bool) -> Value {
+    wait_for(node, |settlement| wanted(&settlement["layers"][0]))
+}
+
+fn wait_for(node: &Node, wanted: impl Fn(&Value) -> bool) -> Value {
     let end = Instant::now() + Duration::from_secs(60);
     loop {
         let settlement = node.get("/atoll/settlement").1;
-        if wanted(&settlement["layers"][0]) {
+        if wanted(&settlement) {
             return settlement;
         }
         assert!(Instant::now() < end, "{settlement}");
@@ -77,7 +45,7 @@ fn wait(node: &Node, wanted: impl Fn(&Value) -> bool) -> Value {
 
 #[test]
 fn spans_go_to_blobs_once_and_come_back_as_committed() {
-    let Some(anvil) = Anvil::start() else { return };
+    let Some(anvil) = anvil() else { return };
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let layer = format!("blobs:http://{}", anvil.1);
@@ -107,7 +75,8 @@ fn spans_go_to_blobs_once_and_come_back_as_committed() {
 
     // Everything was paid for once: as many transactions as receipts, and perhaps one on its way.
     let sent = || {
-        let nonce = anvil.ask("eth_getTransactionCount", json!([payer(), "latest"]));
+        let nonce =
+            rpc(&anvil.1, "/", "eth_getTransactionCount", json!([payer(), "latest"])).unwrap();
         usize::from_str_radix(nonce.as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
     };
     let before = sent();
@@ -125,7 +94,7 @@ fn spans_go_to_blobs_once_and_come_back_as_committed() {
     drop(anvil);
     let settlement = wait(&node, |layer| layer["problem"].is_string());
     assert!(settlement["layers"][0]["failures"].as_u64() >= Some(1));
-    node.eventually_get("/atoll/settlement", |now| now["settled"].as_u64() > Some(settled));
+    wait_for(&node, |now| now["settled"].as_u64() > Some(settled));
     let metrics = text(&node.address, "/metrics");
     assert!(metrics.contains("atoll_layer_commitment{layer=\"blobs\",stage=\"published\"}"));
 }

@@ -102,7 +102,7 @@ impl Drop for Node {
 }
 
 fn until(path: &str, ask: impl Fn() -> (u16, Value), wanted: impl Fn(&Value) -> bool) -> Value {
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + Duration::from_secs(60);
     loop {
         let (status, value) = ask();
         if status == 200 && wanted(&value) {
