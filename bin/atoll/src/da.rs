@@ -22,22 +22,27 @@ pub(crate) fn run(command: &DaCommand) -> Result<()> {
     }
 }
 
-fn sample(args: &SampleArgs) -> Result<()> {
-    let gateway = Gateway::new(&args.url)?;
+/// The network behind a gateway, and its sequencer: on the gateway's word if nobody was named.
+pub(crate) fn of_network(
+    gateway: &Gateway,
+    sequencer: Option<Address>,
+) -> Result<(NetworkId, Address)> {
     let settlement = gateway.get("/atoll/settlement")?;
     let network: B256 = settlement["network"].as_str().unwrap_or_default().parse()?;
     let said: Address = settlement["sequencer"].as_str().unwrap_or_default().parse()?;
-    let sequencer = match args.sequencer {
-        Some(sequencer) => sequencer,
-        None => {
-            eprintln!("trusting the gateway's own word that {said} is the sequencer: --sequencer");
-            said
-        }
-    };
+    if sequencer.is_none() {
+        eprintln!("trusting the gateway's own word that {said} is the sequencer: --sequencer");
+    }
+    Ok((NetworkId(network), sequencer.unwrap_or(said)))
+}
+
+fn sample(args: &SampleArgs) -> Result<()> {
+    let gateway = Gateway::new(&args.url)?;
+    let (network, sequencer) = of_network(&gateway, args.sequencer)?;
     let span = gateway.get(&format!("/atoll/da/{}", args.slot))?;
     let number = span["commitment"].as_u64().context("the span is in no commitment")?;
     let published = commitments::signed(&gateway, number, sequencer)?;
-    ensure!(published.commitment.network.0 == network, "the commitment is of another network");
+    ensure!(published.commitment.network == network, "the commitment is of another network");
     let slots = published.spans.iter().find(|s| (s.slots.0..=s.slots.1).contains(&args.slot));
     let slots = slots.context("the commitment does not cover the slot")?;
     let (header, bytes) = sampling::roots(&gateway, args.slot, slots.data_root)?;
@@ -78,7 +83,7 @@ fn sample(args: &SampleArgs) -> Result<()> {
     }
     if args.reconstruct {
         let rebuilt = reconstruct(&mut fetch, seed)?;
-        let found = decode(&rebuilt, NetworkId(network), sequencer, slots.slots)?;
+        let found = decode(&rebuilt, network, sequencer, slots.slots)?;
         if !args.json {
             println!("rebuilt after the loss of a quarter: {found}");
         }

@@ -153,7 +153,6 @@ impl Leaving<'_> {
         if from != 0 {
             let last = self.outside.on.anchor(&IAnchor::lastCall {})?;
             let lists = self.transfers_downward(from, last)?;
-            let lists = lists.iter().map(|list| calls::transfers(list)).collect();
             let data = IAnchor::unwindCall { lists }.abi_encode();
             self.send("unwind", anchor, U256::ZERO, data)?;
         }

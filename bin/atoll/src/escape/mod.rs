@@ -13,11 +13,11 @@ use crate::hub::source::{Folder, Source};
 use crate::money::{parse_key, wait_options};
 use crate::watch::{Outside, outside};
 use alloy_sol_types::SolCall;
-use anyhow::{Context, Result, bail, ensure};
-use atoll_ethereum::abi::{IAnchor, IHubQueue, Record, Status};
+use anyhow::{Context, Result, ensure};
+use atoll_ethereum::abi::{self, IAnchor, IHubQueue, Record, Status};
 use atoll_ethereum::{BlockId, Receipt};
 use atoll_types::crypto::SigningKey;
-use atoll_types::{Address, EntryKind, NetTransfer, U256};
+use atoll_types::{Address, EntryKind, U256};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -379,14 +379,15 @@ impl<'a> Leaving<'a> {
     }
 
     /// The net transfers of commitments, from `last` downward: what an unwinding has to take back.
-    fn transfers_downward(&self, first: u64, last: u64) -> Result<Vec<Vec<NetTransfer>>> {
+    fn transfers_downward(&self, first: u64, last: u64) -> Result<Vec<Vec<abi::NetTransfer>>> {
         let mut lists = Vec::new();
         for number in (first..=last).rev() {
-            let published = self.published(number)?;
-            // A derived commitment is in no folder; its transfers are in its transaction.
+            let hash = self.record(number)?.hash;
+            let published = self.published(number)?.filter(|p| p.commitment.hash() == hash);
+            // One that was derived is in no folder: its transfers are in its transaction.
             let list = match published {
-                Some(published) => published.transfers,
-                None => bail!("commitment {number} is not kept: its transfers are not known"),
+                Some(published) => calls::transfers(&published.transfers),
+                None => self.outside.on.anchored(number)?.t,
             };
             if !list.is_empty() {
                 lists.push(list);

@@ -1,33 +1,24 @@
 //! `atoll da fetch`: a span from another layer, checked from end to end.
 
 use crate::cli::FetchArgs;
-use crate::da::decode;
+use crate::da::{decode, of_network};
 use crate::gateway::Gateway;
 use crate::hub::source::bytes_of;
 use crate::light::commitments::signed;
 use anyhow::{Context, Result, ensure};
 use atoll_da::EncodedSpan;
 use atoll_layers::Receipt;
-use atoll_types::{Address, B256, Decode, Encode, NetworkId};
+use atoll_types::{Decode, Encode};
 use serde_json::json;
 
 pub(crate) fn run(args: &FetchArgs) -> Result<()> {
     args.from.check()?;
     let gateway = Gateway::new(&args.url)?;
-    let settlement = gateway.get("/atoll/settlement")?;
-    let network: B256 = settlement["network"].as_str().unwrap_or_default().parse()?;
-    let said: Address = settlement["sequencer"].as_str().unwrap_or_default().parse()?;
-    let sequencer = match args.sequencer {
-        Some(sequencer) => sequencer,
-        None => {
-            eprintln!("trusting the gateway's own word that {said} is the sequencer: --sequencer");
-            said
-        }
-    };
+    let (network, sequencer) = of_network(&gateway, args.sequencer)?;
     let answer = gateway.get(&format!("/atoll/da/{}", args.slot))?;
     let number = answer["commitment"].as_u64().context("the span is in no commitment")?;
     let published = signed(&gateway, number, sequencer)?;
-    ensure!(published.commitment.network.0 == network, "the commitment is of another network");
+    ensure!(published.commitment.network == network, "the commitment is of another network");
     let span = published.spans.iter().find(|s| (s.slots.0..=s.slots.1).contains(&args.slot));
     let span = span.context("the commitment does not cover the slot")?;
 
@@ -40,7 +31,6 @@ pub(crate) fn run(args: &FetchArgs) -> Result<()> {
     let receipt = Receipt::from_bytes(&bytes_of(&found["receipt"], "receipt")?)
         .context("the receipt cannot be read")?;
 
-    let network = NetworkId(network);
     let layer = args.from.open(network, false)?;
     let batch = layer.retrieve(&receipt).with_context(|| format!("{name} gives no span"))?;
     let streams = batch.spans().iter().find(|streams| streams.slots() == span.slots);
