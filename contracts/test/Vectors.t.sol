@@ -99,6 +99,22 @@ contract VectorsTest is Test {
         assertEq(MerkleRfc6962.root(hashes), vm.parseJsonBytes32(json, ".statements_root"), "root");
     }
 
+    function test_merkle_proofs() public needsFile {
+        uint256 trees = 0;
+        for (; vm.keyExistsJson(json, _at(".merkle", trees)); ++trees) {
+            string memory p = _at(".merkle", trees);
+            bytes32[] memory leaves = vm.parseJsonBytes32Array(json, string.concat(p, ".leaves"));
+            bytes32 root = _word(p, ".root");
+            for (uint256 i = 0; i < leaves.length; ++i) {
+                string memory at = _at(string.concat(p, ".proofs"), i);
+                bytes32[] memory proof = vm.parseJsonBytes32Array(json, at);
+                assertTrue(MerkleRfc6962.verify(root, leaves[i], i, leaves.length, proof), at);
+            }
+            assertEq(MerkleRfc6962.root(leaves), root, p);
+        }
+        assertTrue(trees != 0, "there are trees");
+    }
+
     function _range(string memory p) private view returns (Range memory) {
         return Range(
             _word(p, ".network"), _u64(p, ".first_slot"), _u64(p, ".last_slot"), _u64(p, ".cursor_before"),

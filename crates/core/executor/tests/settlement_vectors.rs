@@ -10,7 +10,7 @@ use atoll_types::statement::{
 };
 use atoll_types::{
     Address, B256, Commitment, Encode, EntryKind, EnvironmentId, HubEntry, NetTransfer, NetworkId,
-    Statement, U256, Withdrawal, keccak256, merkle_root,
+    Statement, U256, Withdrawal, keccak256, merkle_proof, merkle_root,
 };
 use atoll_vm::router::objects::{Ledger, LedgerKey};
 use serde_json::{Value, json};
@@ -172,6 +172,21 @@ fn state() -> Value {
     json!({"root": text(db.root()), "proofs": proofs.collect::<Vec<_>>()})
 }
 
+/// Trees of one to nine leaves, odd ones among them: how a statement stands in a commitment.
+fn merkle() -> Value {
+    let tree = |n: usize| {
+        let leaves: Vec<B256> = (0..n).map(|at| word(&format!("leaf {at} of {n}"))).collect();
+        let slices: Vec<&[u8]> = leaves.iter().map(|leaf| leaf.as_slice()).collect();
+        let proof = |at| words(&merkle_proof(&slices, at).unwrap());
+        json!({
+            "leaves": words(&leaves),
+            "root": text(merkle_root(slices.iter().copied())),
+            "proofs": (0..n).map(proof).collect::<Vec<_>>(),
+        })
+    };
+    (1..=9).map(tree).collect()
+}
+
 fn vectors() -> Value {
     let network = NetworkId(word("network"));
     let (withdrawals, tree) = withdrawals();
@@ -238,6 +253,7 @@ fn vectors() -> Value {
             "hash": text(commitment.hash()),
         },
         "state": state(),
+        "merkle": merkle(),
     })
 }
 
