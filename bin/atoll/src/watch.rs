@@ -51,18 +51,27 @@ pub(crate) fn outside(args: &OutsideArgs, remembered: Option<&Path>) -> Result<O
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
         .unwrap_or_default();
     let gateway = args.url.as_deref().map(Gateway::new).transpose()?;
+    let mut word = "the gateway's word";
     let said = match &gateway {
-        Some(gateway) if args.hub_rpc.is_none() || args.anchor.is_none() => {
-            said(gateway).or_else(|error| if kept.is_object() { Ok(kept) } else { Err(error) })?
+        Some(gateway) if args.hub_rpc.is_none() || args.anchor.is_none() => match said(gateway) {
+            Ok(said) => said,
+            Err(error) if !kept.is_object() => return Err(error),
+            Err(_) => {
+                word = EARLIER;
+                kept
+            }
+        },
+        _ => {
+            word = EARLIER;
+            kept
         }
-        _ => kept,
     };
     let rpc_url = args.hub_rpc.as_deref().or(said["rpc_url"].as_str());
     let rpc_url = rpc_url.context("where is the hub? name a node of its chain with --hub-rpc")?;
     let anchor = match (args.anchor, said["contracts"]["anchor"].as_str()) {
         (Some(anchor), _) => anchor,
         (None, Some(anchor)) => {
-            eprintln!("taking the gateway's word that the Anchor is {anchor}: --anchor");
+            eprintln!("believing {word}: the Anchor is {anchor} (name it with --anchor)");
             anchor.parse()?
         }
         (None, None) => bail!("which Anchor is the network's? name it with --anchor"),
@@ -77,6 +86,9 @@ pub(crate) fn outside(args: &OutsideArgs, remembered: Option<&Path>) -> Result<O
     }
     Ok(Outside { network, specs, on, gateway })
 }
+
+/// Whom an address is believed from.
+const EARLIER: &str = "what an earlier run was told";
 
 /// What the gateway says of settlement, once the contracts are there.
 fn said(gateway: &Gateway) -> Result<Value> {

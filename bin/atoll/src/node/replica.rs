@@ -4,7 +4,8 @@
 use super::environment::{Hosted as HostedVm, Live};
 use super::{Hosted, genesis_state, host};
 use anyhow::{Context, Result};
-use atoll_executor::{Batch, EnvironmentSpec};
+use atoll_executor::machine::{Prepared, prepare};
+use atoll_executor::{Batch, EnvironmentSpec, Step};
 use atoll_state::db::{MemoryDb, StateDb};
 use atoll_state::{PathProof, Resident};
 use atoll_types::hub::ROUTER;
@@ -12,6 +13,9 @@ use atoll_types::{Address, B256, EnvironmentId, Message, NetworkId};
 use atoll_vm::Receipt;
 use atoll_vm::router::RouterVm;
 use std::sync::Arc;
+
+/// Fewer checks than this are not worth a thread.
+const CHECKS_A_THREAD: usize = 16;
 
 /// Every environment of a network at the end of a slot.
 pub(crate) struct Replica {
@@ -138,9 +142,44 @@ impl Replica {
     }
 }
 
-fn run<V: HostedVm>(live: &Live<V>, db: &mut MemoryDb, batch: &Batch) -> Vec<Receipt> {
+fn run<V: HostedVm>(live: &Live<V>, db: &mut MemoryDb, batch: &Batch) -> Vec<Receipt>
+where
+    V::Transaction: Send,
+{
+    let whole = batch.whole();
+    let mut checks = check_all(live, &whole.steps).into_iter();
+    let check = |bytes: &[u8]| prepare::<V, Resident>(&live.identity, &live.vm_spec, bytes);
     let mut machine = live.machine.write();
-    let outcome = machine.run(&live.vm_spec, &batch.whole());
+    let outcome = machine
+        .run_prepared(&live.vm_spec, &whole, |bytes| checks.next().unwrap_or_else(|| check(bytes)));
     db.commit(&machine.seal(None));
     outcome.receipts
+}
+
+/// The static checks of all inputs and transactions, in order. Signatures are most of the work, and
+/// a check depends on nothing but its transaction: every core does its part.
+fn check_all<V: HostedVm>(live: &Live<V>, steps: &[Step]) -> Vec<Prepared<V::Transaction>>
+where
+    V::Transaction: Send,
+{
+    let bytes = steps.iter().filter_map(|step| match step {
+        Step::Input(bytes) | Step::Transaction(bytes) => Some(bytes.as_slice()),
+        _ => None,
+    });
+    let bytes: Vec<&[u8]> = bytes.collect();
+    let check = |bytes: &&[u8]| prepare::<V, Resident>(&live.identity, &live.vm_spec, bytes);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = bytes.len().div_ceil(threads).max(CHECKS_A_THREAD);
+    if bytes.len() <= share {
+        return bytes.iter().map(check).collect();
+    }
+    std::thread::scope(|scope| {
+        let part = |part| scope.spawn(move || part_of(part, check));
+        let parts: Vec<_> = bytes.chunks(share).map(part).collect();
+        parts.into_iter().flat_map(|part| part.join().expect("a check does not panic")).collect()
+    })
+}
+
+fn part_of<T>(part: &[&[u8]], check: impl Fn(&&[u8]) -> T) -> Vec<T> {
+    part.iter().map(check).collect()
 }

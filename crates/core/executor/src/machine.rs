@@ -154,6 +154,18 @@ impl<S: Source, V: Vm<S>> Machine<V, S> {
 
     /// Executes consecutive steps.
     pub fn run(&mut self, spec: &V::Spec, range: &Range) -> Outcome {
+        let identity = self.identity;
+        self.run_prepared(spec, range, |bytes| prepare::<V, S>(&identity, spec, bytes))
+    }
+
+    /// The same where the static checks were made before, on other threads for instance: `prepared`
+    /// is asked for the check of each input and transaction, in order.
+    pub fn run_prepared(
+        &mut self,
+        spec: &V::Spec,
+        range: &Range,
+        mut prepared: impl FnMut(&[u8]) -> Prepared<V::Transaction>,
+    ) -> Outcome {
         if range.start == 0 {
             self.vm.open_slot(&range.context);
         } else {
@@ -163,15 +175,13 @@ impl<S: Source, V: Vm<S>> Machine<V, S> {
         for step in &range.steps {
             match step {
                 Step::Input(bytes) => {
-                    let prepared = self.prepare(spec, bytes);
-                    receipts.push(self.execute_input(prepared.as_ref()));
+                    receipts.push(self.execute_input(prepared(bytes).as_ref()));
                 }
                 Step::Message(message) => receipts.push(self.receive(message)),
                 Step::Entry(entry) => receipts.push(self.enter(spec, entry)),
                 Step::Tick { time_us } => self.vm.open_tick(*time_us),
                 Step::Transaction(bytes) => {
-                    let prepared = self.prepare(spec, bytes);
-                    receipts.push(self.execute(prepared.as_ref()));
+                    receipts.push(self.execute(prepared(bytes).as_ref()));
                 }
             }
         }
