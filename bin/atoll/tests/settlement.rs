@@ -6,7 +6,7 @@ mod common;
 use common::*;
 use serde_json::{Value, json};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn check_tour(tour: &Value) {
     assert_eq!(tour["complete"], true, "{tour}");
@@ -170,4 +170,57 @@ fn killed_at_any_moment_no_deposit_is_lost_or_credited_twice() {
     assert!(!anchored.is_empty());
     let engine = &node.get("/atoll/settlement").1["engine"];
     assert!(engine["posting_halted"].is_null() && engine["queue_halted"].is_null(), "{engine}");
+}
+
+#[test]
+fn a_reorganisation_of_final_blocks_is_gone_on_from_if_the_queue_is_the_same() {
+    let Some(anvil) = Anvil::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let args = ["--rate", "0", "--hub", &anvil.url(), "--hub-key", ANVIL_KEY];
+    let node = Node::start(&folder.path().join("data"), &args);
+    let gateway = format!("http://{}", node.address);
+    let operator = atoll_types::crypto::SigningKey::from_label("operator").address();
+    let fund = json!([operator.to_string(), "0x56bc75e2d63100000"]);
+    rpc(&anvil.1, "/", "anvil_setBalance", fund);
+    let deposit = |amount: &str| {
+        let args = ["deposit", "--url", &gateway, "--json", "--fund", "--environment", "evm"];
+        atoll().args(args).args(["--token", "ETH", "--amount", amount]).output().unwrap()
+    };
+    assert_eq!(last_json(&deposit("1"))["credited"], true);
+    // What the reorganisation took is posted again once the nonces before it are used up, which is
+    // given a minute.
+    let settled = |more: u64| {
+        let status = || node.get("/atoll/settlement").1;
+        let wanted = status()["settled"].as_u64().unwrap() + more;
+        let end = Instant::now() + Duration::from_secs(180);
+        while status()["settled"].as_u64() < Some(wanted) {
+            assert!(Instant::now() < end, "{}", status());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        status()
+    };
+    let head = || {
+        let head = rpc(&anvil.1, "/", "eth_blockNumber", json!([])).unwrap();
+        u64::from_str_radix(head.as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
+    };
+    let deposited = head();
+    while head() < deposited + 12 {
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    // Eight blocks, where two make a block final: commitments go, the deposit stays.
+    let before = node.get("/atoll/settlement").1;
+    rpc(&anvil.1, "/", "anvil_reorg", json!([8, []]));
+    let after = settled(3);
+    assert!(after["engine"]["queue_halted"].is_null(), "{after}");
+    assert!(after["engine"]["posting_halted"].is_null(), "{after}");
+    assert!(after["anchored"].as_u64() > before["anchored"].as_u64(), "{after}");
+    assert_eq!(last_json(&deposit("2"))["credited"], true);
+
+    // Now the deposit itself goes: what is confirmed stands on it, and nothing more is done.
+    rpc(&anvil.1, "/", "anvil_reorg", json!([8, []]));
+    let gone = node.eventually_get("/atoll/settlement", |status| {
+        status["queue_replaced"].is_string() && status["engine"]["queue_halted"].is_string()
+    });
+    let why = gone["queue_replaced"].as_str().unwrap();
+    assert!(why.contains("1 final entries; 2 were ordered"), "{gone}");
 }

@@ -25,6 +25,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Longest sleep between two looks at what there is to do.
 const SLEEP: Duration = Duration::from_millis(50);
+/// Wait before the queue is read again after a final block was replaced.
+const DERIVE_RETRY: Duration = Duration::from_secs(1);
+/// Blocks read at once then.
+const BLOCKS_AT_ONCE: u64 = 1_000;
 /// Entries handed to the sequencer that it has not ordered yet.
 const ENTRIES_AHEAD: u64 = 1_024;
 /// Gas allowed for anchoring: fixed costs, and what each statement and transfer adds.
@@ -113,6 +117,9 @@ impl Settler {
                     engine.on_event(now_ms(), event);
                 }
             }
+            if engine.status().queue_halted.is_some() {
+                self.derive_again(&mut engine, handed)?;
+            }
             self.hand_over(&mut engine, &mut handed)?;
             self.note(&engine);
             let wait = engine.next_deadline_ms().saturating_sub(now_ms());
@@ -134,6 +141,88 @@ impl Settler {
                 Ok(Cursor { index, queue_hash, block: BlockRef { number, hash } })
             }
         }
+    }
+
+    /// A block that was final is gone. Where the chain that took its place has the same queue as far
+    /// as it was ordered, everything goes on from there; where it has not, what is confirmed stands
+    /// on entries that do not exist any more, and nothing more is taken or posted.
+    fn derive_again<W: Wallet>(&self, engine: &mut Engine<W>, handed: u64) -> Result<()> {
+        let found = match self.same_queue(handed) {
+            Ok(found) => found,
+            Err(error) => {
+                self.view.note("problem", json!(format!("deriving again: {error:#}")));
+                std::thread::sleep(DERIVE_RETRY);
+                return Ok(());
+            }
+        };
+        match found {
+            Some(cursor) => {
+                tracing::warn!(
+                    entries = handed,
+                    "a final block of the hub was replaced; its queue is the same, going on"
+                );
+                self.view.note("problem", serde_json::Value::Null);
+                engine.rederive(cursor);
+            }
+            None => std::thread::sleep(DERIVE_RETRY),
+        }
+        Ok(())
+    }
+
+    /// Reads the whole queue again at the hub's finalised block. The place behind the entries handed
+    /// over, if they are all there as they were; their new places are durable then.
+    fn same_queue(&self, handed: u64) -> Result<Option<Cursor>> {
+        let client = &self.hub.client;
+        let finalized = client.block(BlockId::Finalized)?.context("the hub has no final block")?;
+        let mut cursor = Cursor {
+            index: 0,
+            queue_hash: B256::ZERO,
+            block: BlockRef { number: self.hub.deployed.number, hash: B256::ZERO },
+        };
+        let mut marks = Vec::new();
+        let mut from = self.hub.deployed.number;
+        while from <= finalized.number && cursor.index < handed {
+            let to = finalized.number.min(from + BLOCKS_AT_ONCE - 1);
+            let (logged, _) = hub::entries(client, self.hub.contracts.queue, from, to)?;
+            for logged in logged.into_iter().filter(|logged| logged.entry.index < handed) {
+                let entry = super::calls::entry(&logged.entry).map_err(anyhow::Error::msg)?;
+                let entry = super::calls::from_engine(entry);
+                anyhow::ensure!(entry.index == cursor.index, "the hub's node leaves entries out");
+                let queue_hash = entry.extend(&cursor.queue_hash);
+                if self.store.queue_mark(entry.index)?.map(|mark| mark.0) != Some(queue_hash) {
+                    self.view.note(
+                        "queue_replaced",
+                        json!(format!(
+                            "entry {} of the hub's queue is another than the one that was ordered",
+                            entry.index
+                        )),
+                    );
+                    return Ok(None);
+                }
+                let block = BlockRef { number: logged.block, hash: logged.block_hash };
+                cursor = Cursor { index: entry.index + 1, queue_hash, block };
+                marks.push((entry.index, queue_hash, block.number, block.hash));
+            }
+            from = to + 1;
+        }
+        if cursor.index < handed {
+            self.view.note(
+                "queue_replaced",
+                json!(format!(
+                    "the hub's queue has {} final entries; {handed} were ordered",
+                    cursor.index
+                )),
+            );
+            return Ok(None);
+        }
+        self.store.mark_queue(marks.into_iter())?;
+        self.view.note("queue_replaced", serde_json::Value::Null);
+        if handed == 0 {
+            let first = client.block(BlockId::Number(self.hub.deployed.number))?;
+            let first = first.context("the hub has lost the block of the deployment")?;
+            cursor.block = BlockRef { number: first.number, hash: first.hash };
+        }
+        Ok(Some(cursor))
     }
 
     /// Gives the sequencer what is final in the queue, as far as it keeps up.
