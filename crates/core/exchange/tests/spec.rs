@@ -40,6 +40,7 @@ fn a_spec_that_cannot_run_is_refused_by_key() {
         }),
         ("markets[0].product.maintenance_margin_ppm", |s| {
             s.markets[0].product = Product::Perpetual {
+                contract: Contract::Linear,
                 initial_margin_ppm: 50_000,
                 maintenance_margin_ppm: 50_000,
                 mark_band_ppm: 1,
@@ -91,8 +92,10 @@ fn the_encodings_are_golden() {
         Command::CancelAll { market: Some(ETH) },
         Command::Modify { target: OrderSelector::Order(OrderId(1 << 12)), order: request },
         Command::Transfer { to: address(1), asset: COIN, wallet: Wallet::Spot, amount: 1 << 70 },
-        Command::Move { to: Wallet::Collateral, amount: 5 },
-        Command::SetLeverage { market: BTC, leverage: 7 },
+        Command::Move { asset: USDC, to: Wallet::Collateral, amount: 5 },
+        leverage(BTC, 7),
+        Command::SetLeverage { market: ETH, leverage: 3, isolated: true },
+        Command::AdjustMargin { market: ETH, amount: -5 },
     ];
     let credit = (address(0), USDC, Wallet::Collateral, 300);
     let (address, asset, wallet, amount) = credit;
@@ -105,6 +108,8 @@ fn the_encodings_are_golden() {
         Input::Receive { address, asset, wallet, amount },
         Input::Send { address, asset, wallet, amount },
         Input::Return { outside: Outside::Environment, address, asset, wallet, amount },
+        Input::Funding { market: ETH, change: -12_500 },
+        Input::MarginScale { market: ETH, scale_ppm: (2_000_000, 1_500_000) },
     ];
     let mut all = bytes;
     for command in &commands {
@@ -132,7 +137,7 @@ fn the_state_is_golden() {
     keep(h.one(2, Command::Place(buy(1002, 140))));
     keep(h.one(0, Command::Place(order(SPOT, Side::Sell, 500, 7000))));
     keep(h.one(2, Command::Place(order(SPOT, Side::Buy, 500, 5000))));
-    keep(h.one(2, Command::SetLeverage { market: ETH, leverage: 3 }));
+    keep(h.one(2, leverage(ETH, 3)));
     keep(h.one(0, Command::CancelAll { market: Some(BTC) }));
     let mut bytes = Vec::new();
     events.iter().for_each(|event| event.encode(&mut bytes));
@@ -146,5 +151,5 @@ fn the_state_is_golden() {
     assert_eq!(sha256(&[&bytes]).to_string(), GOLDEN_STATE);
 }
 
-const GOLDEN_INPUTS: &str = "0xa9e7c27d201b62cf6fe9f5879777c84707cb0d519fcdfaa1415f2a0516a48244";
-const GOLDEN_STATE: &str = "0xe2d8879d6e3504f4fed57ac81f67860c324a69bfe4a5c0d6ee6873fc4dff4487";
+const GOLDEN_INPUTS: &str = "0xa9683517cdab8b4efc1b08656ea37d5f8a72acb27b941c03f28cdce1a994988a";
+const GOLDEN_STATE: &str = "0x0e9b0b29e234224d10a015439acb83fd80134564878c3aac2640747ada312321";

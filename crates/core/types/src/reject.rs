@@ -101,6 +101,11 @@ codes! {
     TooManyPositions = 514, "too_many_positions";
     /// The order takes more matching steps than one command may.
     TooManyFills = 515, "too_many_fills";
+    /// The position has to be closed first.
+    PositionOpen = 530, "position_open";
+    /// A cap of the venue, on open interest, on an account's part of it or on an asset as
+    /// collateral, leaves no room.
+    AtCap = 531, "at_cap";
     // 6xx: the door
     /// The sender or the node is over its rate.
     RateLimited = 600, "rate_limited";

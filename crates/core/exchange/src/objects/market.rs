@@ -78,8 +78,14 @@ pub struct MarketPrices {
     pub next_oracle: Price,
     /// Whether new orders are refused.
     pub paused: bool,
+    /// Cumulative funding: what one lot held long has paid so far, in quote units × 10⁻⁹; inside
+    /// ±[`crate::spec::FUNDING_BOUND`].
+    pub funding: i128,
+    /// What initial and maintenance requirements are multiplied by, parts per million; less than
+    /// a million counts as a million.
+    pub margin_scale_ppm: (u32, u32),
 }
-record!(MarketPrices { mark, oracle, next_oracle, paused });
+record!(MarketPrices { mark, oracle, next_oracle, paused, funding, margin_scale_ppm });
 impl Object for MarketPrices {
     const TAG: u8 = 12;
     const NAME: &'static str = "market prices";

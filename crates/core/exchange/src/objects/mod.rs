@@ -17,6 +17,9 @@
 //! | 12 | [`MarketPrices`]: mark and oracle | market |
 //! | 13 | [`Level`] | market, side, price |
 //! | 14 | [`OrderChunk`]: 8 resting orders | market, side, price, sequence ≫ 3 |
+//! | 40 | [`Holdings`]: collateral besides the collateral asset | account |
+//! | 41 | [`IsolatedMargin`] | account, position slot |
+//! | 42 | [`BorrowIndex`]: interest of an asset | asset |
 //!
 //! An order page holds 4 references, a position group 4 positions and an order chunk 8 orders: the
 //! largest objects that a place rewrites. Their size is what a first write copies, what a seal
@@ -24,6 +27,7 @@
 
 mod account;
 mod book;
+mod collateral;
 mod directory;
 mod market;
 
@@ -32,6 +36,7 @@ pub use account::{
     LedgerKey, Position, PositionGroup, SpotBalance,
 };
 pub use book::{BookId, ChunkKey, Level, LevelKey, OrderChunk, RestingOrder};
+pub use collateral::{BorrowIndex, BorrowKey, Holding, Holdings, IsolatedKey, IsolatedMargin};
 pub use directory::{
     ClientKey, ClientOrder, Directory, DirectoryKey, OrderPage, OrderPageKey, OrderRef,
 };
@@ -70,6 +75,12 @@ pub struct State<S: Source> {
     pub levels: Table<Level, S>,
     /// Resting orders.
     pub chunks: Table<OrderChunk, S>,
+    /// Collateral besides the collateral asset.
+    pub holdings: Table<Holdings, S>,
+    /// Margin of isolated positions.
+    pub isolated: Table<IsolatedMargin, S>,
+    /// Interest by asset.
+    pub borrow: Table<BorrowIndex, S>,
 }
 
 impl<S: Source> State<S> {
@@ -90,6 +101,9 @@ impl<S: Source> State<S> {
             prices: Table::new(seed),
             levels: Table::new(seed),
             chunks: Table::new(seed),
+            holdings: Table::new(seed),
+            isolated: Table::new(seed),
+            borrow: Table::new(seed),
         }
     }
 }
@@ -110,5 +124,8 @@ impl<S: Source> Tables<S> for State<S> {
         visitor.visit(&mut self.prices);
         visitor.visit(&mut self.levels);
         visitor.visit(&mut self.chunks);
+        visitor.visit(&mut self.holdings);
+        visitor.visit(&mut self.isolated);
+        visitor.visit(&mut self.borrow);
     }
 }

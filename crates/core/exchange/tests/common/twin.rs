@@ -1,8 +1,12 @@
 //! The naive twin: one list of orders in order of arrival, every sum taken anew from it, every
 //! rule word by word. Assumes what [`super::spec`] says: one quote unit per tick and lot, account
-//! numbers from 0, two perpetuals and a spot market of 10,000 base units a lot.
+//! numbers from 0, two perpetuals and a spot market of 10,000 base units a lot; and, where there is
+//! a fourth market, what [`super::venue`] says of that.
+
+mod margin;
 
 use super::*;
+use margin::{Pos, notional};
 use std::collections::BTreeMap;
 
 const LOT_UNITS: i128 = 10_000;
@@ -11,8 +15,12 @@ const LOT_UNITS: i128 = 10_000;
 struct Owner {
     collateral: i128,
     spot: [i128; 2],
-    /// Size, cost and leverage by market.
-    positions: [(i64, i128, u8); 2],
+    /// Coins in the collateral wallet.
+    coins: i128,
+    /// What had accrued on debts when they were last charged.
+    base_index: u128,
+    coin_index: u128,
+    positions: [Pos; 4],
 }
 
 #[derive(Clone, Default)]
@@ -23,6 +31,8 @@ struct Venue {
     last: u64,
     trades: u64,
     paused: bool,
+    funding: i128,
+    scale: (u32, u32),
 }
 
 #[derive(Clone)]
@@ -36,6 +46,10 @@ pub(crate) struct Twin {
     supply: [i128; 2],
     /// What left and did not come back, by asset and place outside.
     left: BTreeMap<(u16, u8), i128>,
+    /// Interest so far, by asset, in parts per million × microseconds.
+    borrow: [u128; 2],
+    /// Coins moved into collateral wallets less moved out.
+    pledged: i128,
     /// Open orders in order of arrival.
     pub orders: Vec<Order>,
     events: Vec<Event>,
@@ -58,9 +72,11 @@ impl Twin {
             commands: 0,
             time_us: 0,
             owners: Vec::new(),
-            venues: vec![Venue::default(); 3],
+            venues: vec![Venue::default(); 4],
             supply: [0; 2],
             left: BTreeMap::new(),
+            borrow: [0; 2],
+            pledged: 0,
             orders: Vec::new(),
             events: Vec::new(),
         }
@@ -93,7 +109,7 @@ impl Twin {
                 Ok(Outcome::Cancelled(1))
             }
             Command::CancelAll { market } => {
-                if market.is_some_and(|m| m.0 > 2) {
+                if market.is_some_and(|m| usize::from(m.0) >= self.spec.markets.len()) {
                     return Err(RejectCode::UnknownMarket);
                 }
                 let mut mine: Vec<Order> = self.orders.clone();
@@ -117,33 +133,19 @@ impl Twin {
                 self.give(at, *asset, *wallet, -amount, BalanceCause::Transfer)?;
                 self.give(to, *asset, *wallet, *amount, BalanceCause::Transfer)
             }
-            Command::Move { to, amount } => {
-                self.check_money(USDC, *to, *amount)?;
+            Command::Move { asset, to, amount } => {
+                self.check_money(*asset, Wallet::Collateral, *amount)?;
                 let from = if *to == Wallet::Spot { Wallet::Collateral } else { Wallet::Spot };
-                self.give(at, USDC, from, -amount, BalanceCause::Move)?;
-                self.give(at, USDC, *to, *amount, BalanceCause::Move)
-            }
-            Command::SetLeverage { market, leverage } => {
-                let old = match usize::from(market.0) {
-                    0 | 1 => self.owners[at].positions[usize::from(market.0)].2,
-                    2 => return Err(RejectCode::Unsupported),
-                    _ => return Err(RejectCode::UnknownMarket),
-                };
-                if !(1..=20).contains(leverage) {
-                    return Err(RejectCode::InsufficientMargin);
+                if *to == Wallet::Collateral {
+                    self.check_cap(*asset, *amount)?;
                 }
-                self.owners[at].positions[usize::from(market.0)].2 = *leverage;
-                let (bids, asks, ..) = self.open(account, *market);
-                let flat = self.owners[at].positions[usize::from(market.0)].0 == 0;
-                let tightens = old == 0 || *leverage < old;
-                let (equity, initial, _) = self.margin(at, None);
-                if tightens && !(flat && bids == 0 && asks == 0) && equity < initial {
-                    return Err(RejectCode::InsufficientMargin);
-                }
-                let (market, leverage) = (*market, *leverage);
-                self.events.push(Event::LeverageSet { account, market, leverage });
-                Ok(Outcome::Done)
+                self.give(at, *asset, from, -amount, BalanceCause::Move)?;
+                self.give(at, *asset, *to, *amount, BalanceCause::Move)
             }
+            Command::SetLeverage { market, leverage, isolated } => {
+                self.set_leverage(at, *market, *leverage, *isolated)
+            }
+            Command::AdjustMargin { market, amount } => self.adjust_margin(at, *market, *amount),
         }
     }
 
@@ -171,6 +173,9 @@ impl Twin {
         *supply += amount;
         if *supply > 1 << 96 {
             return Err(RejectCode::Overflow);
+        }
+        if wallet == Wallet::Collateral && back.is_none() {
+            self.check_cap(asset, amount)?;
         }
         let known = (0..self.owners.len()).find(|n| address(*n as u32) == *who);
         let at = known.unwrap_or_else(|| {
@@ -221,9 +226,11 @@ impl Twin {
                 self.depart(address, *asset, *wallet, *amount, Outside::Environment)
             }
             Input::Oracle { market, price } => {
+                if usize::from(market.0) >= self.spec.markets.len() {
+                    return Err(RejectCode::UnknownMarket);
+                }
                 match (market.0, *price) {
                     (2, _) => return Err(RejectCode::Unsupported),
-                    (3.., _) => return Err(RejectCode::UnknownMarket),
                     (_, 0) => return Err(RejectCode::OffTick),
                     (n, price) if price > self.spec.markets[usize::from(n)].price_max => {
                         return Err(RejectCode::Overflow);
@@ -233,14 +240,22 @@ impl Twin {
                 Ok(Outcome::Done)
             }
             Input::Pause { market, paused } => {
-                let venue = self.venues.get_mut(usize::from(market.0));
-                venue.ok_or(RejectCode::UnknownMarket)?.paused = *paused;
+                if usize::from(market.0) >= self.spec.markets.len() {
+                    return Err(RejectCode::UnknownMarket);
+                }
+                self.venues[usize::from(market.0)].paused = *paused;
                 self.events.push(Event::Paused { market: *market, paused: *paused });
                 Ok(Outcome::Done)
             }
             Input::Tick { time_us } => {
+                if self.time_us != 0 && *time_us > self.time_us {
+                    for (asset, spec) in self.spec.assets.iter().enumerate() {
+                        let time = u128::from(time_us - self.time_us);
+                        self.borrow[asset] += time * u128::from(spec.borrow_ppm);
+                    }
+                }
                 self.time_us = self.time_us.max(*time_us);
-                for n in 0..3u16 {
+                for n in 0..self.spec.markets.len() as u16 {
                     let market = MarketId(n);
                     let (bid, ask) = (self.best(market, Side::Buy), self.best(market, Side::Sell));
                     let most = self.spec.markets[usize::from(n)].price_max;
@@ -255,7 +270,7 @@ impl Twin {
                         three.sort();
                         three[1]
                     };
-                    venue.mark = if n < 2 {
+                    venue.mark = if n != 2 {
                         let band = venue.oracle / 100;
                         let highest = (venue.oracle + band).min(most);
                         middle(venue.oracle).clamp(venue.oracle - band, highest)
@@ -273,13 +288,45 @@ impl Twin {
                 }
                 Ok(Outcome::Done)
             }
+            Input::Funding { market, change } => {
+                if usize::from(market.0) >= self.spec.markets.len() {
+                    return Err(RejectCode::UnknownMarket);
+                }
+                if *market == SPOT {
+                    return Err(RejectCode::Unsupported);
+                }
+                let venue = &mut self.venues[usize::from(market.0)];
+                venue.funding = (venue.funding + change).clamp(-(1 << 77), 1 << 77);
+                Ok(Outcome::Done)
+            }
+            Input::MarginScale { market, scale_ppm } => {
+                if usize::from(market.0) >= self.spec.markets.len() {
+                    return Err(RejectCode::UnknownMarket);
+                }
+                self.venues[usize::from(market.0)].scale = *scale_ppm;
+                Ok(Outcome::Done)
+            }
         }
+    }
+
+    /// Whether collateral wallets may hold so much more.
+    fn check_cap(&self, asset: AssetId, amount: i128) -> Result<(), RejectCode> {
+        let cap = self.spec.assets[usize::from(asset.0)].pledge.map_or(0, |pledge| pledge.cap);
+        if cap != 0 && self.pledged + amount > cap {
+            return Err(RejectCode::AtCap);
+        }
+        Ok(())
     }
 
     fn check_money(&self, asset: AssetId, wallet: Wallet, amount: i128) -> Result<(), RejectCode> {
         match () {
             () if asset.0 > 1 => Err(RejectCode::Unsupported),
-            () if wallet == Wallet::Collateral && asset != USDC => Err(RejectCode::Unsupported),
+            () if wallet == Wallet::Collateral
+                && asset != USDC
+                && self.spec.assets[usize::from(asset.0)].pledge.is_none() =>
+            {
+                Err(RejectCode::Unsupported)
+            }
             () if amount <= 0 || amount > 1 << 96 => Err(RejectCode::Overflow),
             () => Ok(()),
         }
@@ -299,25 +346,23 @@ impl Twin {
                     return Err(RejectCode::InsufficientBalance);
                 }
                 Wallet::Spot => {}
-                Wallet::Collateral => {
-                    let (equity, initial, _) = self.margin(at, None);
-                    let collateral = self.owners[at].collateral;
-                    if collateral < -change {
-                        return Err(RejectCode::InsufficientBalance);
-                    }
-                    if equity - initial < -change {
-                        return Err(RejectCode::InsufficientMargin);
-                    }
-                }
+                Wallet::Collateral => self.may_leave(at, asset, -change)?,
             }
         }
-        let owner = &mut self.owners[at];
-        let purse = match wallet {
-            Wallet::Collateral => &mut owner.collateral,
-            Wallet::Spot => &mut owner.spot[usize::from(asset.0)],
+        let balance = match wallet {
+            Wallet::Collateral => {
+                if asset == COIN && cause != BalanceCause::Transfer {
+                    self.pledged += change;
+                }
+                self.purse(at, asset, change)
+            }
+            Wallet::Spot => {
+                let purse = &mut self.owners[at].spot[usize::from(asset.0)];
+                *purse += change;
+                *purse
+            }
         };
-        *purse += change;
-        let (account, balance) = (AccountId(at as u32), *purse);
+        let account = AccountId(at as u32);
         let event = Event::BalanceChanged { account, asset, wallet, change, balance, cause };
         self.events.push(event);
         Ok(Outcome::Done)
@@ -338,57 +383,6 @@ impl Twin {
         let there = self.orders.iter().filter(|o| o.market == market && o.side == side);
         let prices = there.map(|o| o.price);
         if side == Side::Buy { prices.max() } else { prices.min() }
-    }
-
-    /// Bids, asks and their notionals that can enlarge a position.
-    fn open(&self, account: AccountId, market: MarketId) -> (i128, i128, i128, i128) {
-        let mut sums = (0, 0, 0, 0);
-        for o in self.orders.iter().filter(|o| o.account == account && o.market == market) {
-            let (size, notional) = (i128::from(o.remaining), value(o.price, o.remaining.into()));
-            match (o.reduce_only, o.side) {
-                (true, _) => {}
-                (_, Side::Buy) => sums = (sums.0 + size, sums.1, sums.2 + notional, sums.3),
-                (_, Side::Sell) => sums = (sums.0, sums.1 + size, sums.2, sums.3 + notional),
-            }
-        }
-        sums
-    }
-
-    /// Equity, initial and maintenance requirement; with one market as it would be.
-    #[allow(clippy::type_complexity)]
-    fn margin(
-        &self,
-        at: usize,
-        trial: Option<(MarketId, i64, i128, (i128, i128, i128, i128))>,
-    ) -> (i128, i128, i128) {
-        let (mut equity, mut initial, mut reserves, mut maintenance) =
-            (self.owners[at].collateral, 0, 0, 0);
-        for market in [BTC, ETH] {
-            let n = usize::from(market.0);
-            let mut it = (
-                self.owners[at].positions[n].0,
-                self.owners[at].positions[n].1,
-                self.open(AccountId(at as u32), market),
-            );
-            if let Some((_, size, cost, open)) = trial.filter(|trial| trial.0 == market) {
-                it = (size, cost, open);
-            }
-            let (size, cost, (bids, asks, bid_notional, ask_notional)) = it;
-            let mark = self.venues[n].mark;
-            let size = i128::from(size);
-            equity += value(mark, size) - cost;
-            let leverage = i128::from(self.owners[at].positions[n].2);
-            let fraction =
-                if leverage == 0 { 50_000 } else { (1_000_000 + leverage - 1) / leverage };
-            let worst = (size + bids).abs().max((size - asks).abs());
-            initial += value(mark, worst) * fraction.max(50_000);
-            reserves += (bid_notional - value(mark, bids)).max(0);
-            reserves += (value(mark, asks) - ask_notional).max(0);
-            let fee = i128::from(self.spec.markets[n].maker_fee_ppm.max(0));
-            initial += (bid_notional + ask_notional) * fee;
-            maintenance += value(mark, size.abs()) * 25_000;
-        }
-        (equity, ceil(initial) + reserves, ceil(maintenance))
     }
 
     fn cancel(
@@ -432,10 +426,10 @@ impl Twin {
     fn place(&mut self, account: AccountId, r: &OrderRequest) -> Result<Placed, RejectCode> {
         let n = usize::from(r.market.0);
         let rules = self.spec.markets.get(n).ok_or(RejectCode::UnknownMarket)?.clone();
-        let perpetual = n < 2;
+        let perpetual = self.perpetual(r.market);
         let mark = self.venues[n].mark;
         let off = u128::from(mark.abs_diff(r.price)) * 1_000_000 > u128::from(mark) * 200_000;
-        let notional = value(r.price, r.size.into());
+        let worth = notional(r.market, r.price, r.size);
         let mine = || self.orders.iter().filter(|o| o.account == account);
         let slot = (0..).find(|slot| mine().all(|o| o.order.slot() != *slot)).unwrap();
         let limits = self.spec.limits;
@@ -467,7 +461,7 @@ impl Twin {
             (self.venues[n].paused, RejectCode::MarketPaused),
             (perpetual && mark == 0, RejectCode::NoMark),
             (mark != 0 && off, RejectCode::PriceBand),
-            (notional < rules.notional_min.into() && !r.reduce_only, RejectCode::Dust),
+            (worth < rules.notional_min.into() && !r.reduce_only, RejectCode::Dust),
             (
                 r.client_id.is_some() && mine().any(|o| o.client_id == r.client_id),
                 RejectCode::DuplicateClientId,
@@ -491,10 +485,13 @@ impl Twin {
         }
         if perpetual && !r.reduce_only {
             let (bids, asks, ..) = self.open(account, r.market);
-            let held = self.owners[account.0 as usize].positions[n].0;
+            let held = self.owners[account.0 as usize].positions[n].size;
             if i128::from(held.abs()) + bids + asks + i128::from(r.size) >= 1 << 40 {
                 return Err(RejectCode::Overflow);
             }
+        }
+        if perpetual && self.at_cap(&order) {
+            return Err(RejectCode::AtCap);
         }
         // What it would trade at once if every order it meets were real; as many levels are
         // looked at as a command may have steps.
@@ -502,9 +499,10 @@ impl Twin {
         let mut prices: Vec<u64> = queue.iter().map(|o| o.price).collect();
         prices.dedup();
         prices.truncate(limits.fills_per_command as usize);
-        for o in queue.iter().filter(|o| prices.contains(&o.price)) {
-            let take = left.min(o.remaining);
-            pays += value(o.price, take.into());
+        for price in prices {
+            let there = queue.iter().filter(|o| o.price == price);
+            let take = left.min(there.map(|o| o.remaining).sum());
+            pays += notional(r.market, price, take);
             left -= take;
         }
         let rest = if ioc { 0 } else { left };
@@ -541,7 +539,7 @@ impl Twin {
             };
             if let Some(reason) = skip {
                 self.drop_order(&maker, reason);
-                let worst = value(order.price, order.remaining.into());
+                let worst = notional(order.market, order.price, order.remaining);
                 let goes_on = if perpetual {
                     self.covered(&order, order.remaining, worst, 0)
                 } else {
@@ -575,7 +573,7 @@ impl Twin {
 
     fn reducible(&self, order: &Order) -> u64 {
         let at = order.account.0 as usize;
-        let size = self.owners[at].positions[usize::from(order.market.0)].0;
+        let size = self.owners[at].positions[usize::from(order.market.0)].size;
         let against = if order.side == Side::Buy { -size } else { size };
         against.max(0) as u64
     }
@@ -588,41 +586,11 @@ impl Twin {
         }
     }
 
-    fn covered(&self, order: &Order, filled: u64, pays: i128, rest: u64) -> bool {
-        let (at, n) = (order.account.0 as usize, usize::from(order.market.0));
-        let (size, cost, _) = self.owners[at].positions[n];
-        let mark = self.venues[n].mark;
-        let sign = if order.side == Side::Buy { 1 } else { -1 };
-        let mut open = self.open(order.account, order.market);
-        let same_side = if sign == 1 { open.0 } else { open.1 };
-        let reduces = order.reduce_only
-            || same_side + i128::from(order.remaining) <= i128::from(self.reducible(order));
-        if !order.reduce_only {
-            let (rest, notional) = (i128::from(rest), value(order.price, rest.into()));
-            match order.side {
-                Side::Buy => open = (open.0 + rest, open.1, open.2 + notional, open.3),
-                Side::Sell => open = (open.0, open.1 + rest, open.2, open.3 + notional),
-            }
-        }
-        let after = size + sign as i64 * filled as i64;
-        let trial = Some((order.market, after, cost + sign * pays, open));
-        let (equity, initial, maintenance) = self.margin(at, trial);
-        let fee = ceil(pays * i128::from(self.spec.markets[n].taker_fee_ppm));
-        let rest_loss =
-            (sign * (value(order.price, rest.into()) - value(mark, rest.into()))).max(0);
-        if !reduces {
-            return equity >= initial + fee;
-        }
-        let loss = sign * (pays - value(mark, filled.into()));
-        let freed = value(mark, i128::from(filled) + i128::from(rest)) * 25_000 / 1_000_000;
-        loss + rest_loss + fee <= freed || equity >= maintenance + rest_loss + fee
-    }
-
     fn trade(&mut self, taker: &mut Order, maker: &Order) -> i128 {
         let n = usize::from(maker.market.0);
         let cap = if maker.reduce_only { self.reducible(maker) } else { u64::MAX };
         let size = taker.remaining.min(maker.remaining).min(cap);
-        let notional = value(maker.price, size.into());
+        let notional = notional(maker.market, maker.price, size);
         taker.remaining -= size;
         let found = self.orders.iter_mut().find(|o| o.order == maker.order).unwrap();
         found.remaining -= size;
@@ -636,7 +604,7 @@ impl Twin {
             if ppm < 0 { -(base * -ppm / 1_000_000) } else { ceil(base * ppm) }
         };
         let mut party = |order: &Order, remaining: u64, ppm: i128| {
-            let owner = &mut self.owners[order.account.0 as usize];
+            let at = order.account.0 as usize;
             let mut party = Party {
                 account: order.account,
                 order: order.order,
@@ -650,6 +618,7 @@ impl Twin {
             };
             let buys = order.side == Side::Buy;
             if n == 2 {
+                let owner = &mut self.owners[at];
                 let units = LOT_UNITS * i128::from(size);
                 let got = if buys { units } else { notional };
                 party.fee_asset = if buys { COIN } else { USDC };
@@ -658,19 +627,27 @@ impl Twin {
                 owner.spot[1] += if buys { units - party.fee } else { -units };
                 return party;
             }
-            let (held, cost, _) = &mut owner.positions[n];
-            party.start_position = *held;
-            let sign: i64 = if buys { 1 } else { -1 };
-            let closes = (-sign * *held).max(0).min(size as i64);
-            let released =
-                if closes == 0 { 0 } else { *cost * i128::from(closes) / i128::from(held.abs()) };
-            let opened = value(maker.price, i128::from(size) - i128::from(closes));
-            let closed = value(maker.price, closes.into());
-            party.closed_pnl = if closes == 0 { 0 } else { -released - i128::from(sign) * closed };
-            *cost += i128::from(sign) * opened - released;
-            *held += sign * size as i64;
+            let market = maker.market;
+            let due = self.settle(at, market);
+            let mut pos = self.owners[at].positions[n];
+            party.start_position = pos.size;
+            party.fee_asset = if n == 3 { COIN } else { USDC };
             party.fee = fee(ppm, notional);
-            owner.collateral += party.closed_pnl - party.fee;
+            let before = pos.margin;
+            if pos.isolated {
+                pos.margin -= due;
+            }
+            let sign = if buys { 1 } else { -1 };
+            let (pnl, to_cross) = self.filled(market, &mut pos, sign, size, notional);
+            pos.funding = if pos.size == 0 { 0 } else { self.venues[n].funding };
+            party.closed_pnl = pnl;
+            self.owners[at].positions[n] = pos;
+            let cross_due = if pos.isolated { 0 } else { due };
+            self.purse(at, party.fee_asset, to_cross - party.fee - cross_due);
+            if pos.isolated {
+                let (account, margin, change) = (order.account, pos.margin, pos.margin - before);
+                self.events.push(Event::IsolatedMargin { account, market, change, margin });
+            }
             party
         };
         let maker_party = party(maker, maker_left, maker_ppm);
@@ -710,10 +687,5 @@ impl Twin {
             }
         }
         views
-    }
-
-    /// Equity, initial and maintenance requirement of an account.
-    pub(crate) fn account(&self, at: usize) -> (i128, i128, i128) {
-        self.margin(at, None)
     }
 }
