@@ -17,6 +17,8 @@
 //! | 12 | [`MarketPrices`]: mark and oracle | market |
 //! | 13 | [`Level`] | market, side, price |
 //! | 14 | [`OrderChunk`]: 8 resting orders | market, side, price, sequence ≫ 3 |
+//! | 15 | [`OrderExtra`]: expiry, iceberg | order |
+//! | 16 | [`Settlement`]: closed positions of a settled market | market |
 //!
 //! An order page holds 4 references, a position group 4 positions and an order chunk 8 orders: the
 //! largest objects that a place rewrites. Their size is what a first write copies, what a seal
@@ -33,9 +35,10 @@ pub use account::{
 };
 pub use book::{BookId, ChunkKey, Level, LevelKey, OrderChunk, RestingOrder};
 pub use directory::{
-    ClientKey, ClientOrder, Directory, DirectoryKey, OrderPage, OrderPageKey, OrderRef,
+    ClientKey, ClientOrder, Directory, DirectoryKey, OrderExtra, OrderKey, OrderPage, OrderPageKey,
+    OrderRef,
 };
-pub use market::{BookTop, MarketKey, MarketPrices};
+pub use market::{BookTop, MarketKey, MarketPrices, Settlement};
 
 use atoll_state::{Page, Source, Table, TableVisitor, Tables};
 
@@ -70,6 +73,10 @@ pub struct State<S: Source> {
     pub levels: Table<Level, S>,
     /// Resting orders.
     pub chunks: Table<OrderChunk, S>,
+    /// What few resting orders have.
+    pub extras: Table<OrderExtra, S>,
+    /// Closed positions of settled markets.
+    pub settlements: Table<Settlement, S>,
 }
 
 impl<S: Source> State<S> {
@@ -90,6 +97,8 @@ impl<S: Source> State<S> {
             prices: Table::new(seed),
             levels: Table::new(seed),
             chunks: Table::new(seed),
+            extras: Table::new(seed),
+            settlements: Table::new(seed),
         }
     }
 }
@@ -110,5 +119,7 @@ impl<S: Source> Tables<S> for State<S> {
         visitor.visit(&mut self.prices);
         visitor.visit(&mut self.levels);
         visitor.visit(&mut self.chunks);
+        visitor.visit(&mut self.extras);
+        visitor.visit(&mut self.settlements);
     }
 }
