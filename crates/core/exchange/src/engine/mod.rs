@@ -13,6 +13,7 @@ mod margin;
 mod matching;
 mod money;
 mod place;
+mod status;
 mod tick;
 
 pub(crate) use book::Resting;
