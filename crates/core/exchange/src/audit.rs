@@ -3,7 +3,7 @@
 use crate::exchange::Exchange;
 use crate::ids::{AccountId, Amount, AssetId, MarketId, Side, Size};
 use crate::objects::{
-    BookId, ChunkKey, LevelKey, OrderChunk, OrderExtra, OrderPage, OrderRef, Position,
+    BookId, ChunkKey, EstateKey, LevelKey, OrderChunk, OrderExtra, OrderPage, OrderRef, Position,
     PositionGroup,
 };
 use crate::rules::ProductRules;
@@ -88,9 +88,19 @@ impl<S: Source> Exchange<S> {
             held[quote] -= settlement.cost;
             *sizes.entry(key.0).or_default() += settlement.size;
         }
+        for (key, estate) in self.state.estates.local_iter() {
+            let market = MarketId((key.0.0 >> 1) as u16);
+            let Some(rules) = self.rules.market(market) else { continue };
+            let quote = usize::from(rules.quote.0);
+            held[quote] -= estate.cost;
+            *sizes.entry(market).or_default() += i128::from(estate.size);
+            let change = self.peek_prices(market).funding - estate.funding;
+            due[quote] = due[quote].wrapping_add(i128::from(estate.size).wrapping_mul(change));
+        }
         for (key, ledger) in self.state.ledgers.local_iter() {
             let asset = usize::from(key.0.0);
             held[asset] += ledger.fees + ledger.rounding + ledger.insurance + ledger.funding;
+            held[asset] -= ledger.shortfall;
             let booked = ledger.funding.wrapping_mul(crate::margin::funding::FUNDING_SCALE);
             let expected = i128::from(ledger.funding_dust).wrapping_sub(booked);
             if due[asset] != expected {
@@ -312,6 +322,9 @@ impl<S: Source> Exchange<S> {
             }
             let long = self.all_positions().filter(|(_, market, _)| *market == rules.market);
             let long: u128 = long.map(|(_, _, p)| p.size.max(0) as u128).sum();
+            let estate = EstateKey(BookId::new(rules.market, Side::Buy));
+            let left = self.state.estates.peek(&estate).map_or(0, |estate| estate.size.max(0));
+            let long = long + left as u128;
             if long != top.open_interest {
                 wrong.push(format!("{}: {top:?}, but {long} lots are long", rules.market));
             }

@@ -158,6 +158,29 @@ pub enum Command {
         /// The market.
         market: MarketId,
     },
+    /// Does the next step of the liquidation of an account that does not cover its maintenance
+    /// margin. Anyone may.
+    Liquidate {
+        /// Whose account.
+        owner: Address,
+        /// The market of an isolated position; none for the cross account.
+        market: Option<MarketId>,
+    },
+    /// Goes on with deleveraging: ranks counterparties of what bankrupt accounts left, or has the
+    /// next ones take it over. Anyone may.
+    Deleverage {
+        /// The market.
+        market: MarketId,
+        /// The side of what was left.
+        side: Side,
+    },
+    /// Gives collateral to the insurance fund.
+    FundInsurance {
+        /// The asset.
+        asset: AssetId,
+        /// How much; above zero.
+        amount: Amount,
+    },
 }
 
 impl Field for Command {
@@ -213,6 +236,21 @@ impl Field for Command {
                 owner.put(out);
                 market.put(out);
             }
+            Self::Liquidate { owner, market } => {
+                out.push(50);
+                owner.put(out);
+                market.put(out);
+            }
+            Self::Deleverage { market, side } => {
+                out.push(51);
+                market.put(out);
+                side.put(out);
+            }
+            Self::FundInsurance { asset, amount } => {
+                out.push(52);
+                asset.put(out);
+                amount.put(out);
+            }
         }
     }
     fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
@@ -236,6 +274,9 @@ impl Field for Command {
             7 => Self::PlaceMarket(Field::get(r)?),
             8 => Self::SettlePosition { owner: Field::get(r)?, market: Field::get(r)? },
             40 => Self::AdjustMargin { market: Field::get(r)?, amount: Field::get(r)? },
+            50 => Self::Liquidate { owner: Field::get(r)?, market: Field::get(r)? },
+            51 => Self::Deleverage { market: Field::get(r)?, side: Field::get(r)? },
+            52 => Self::FundInsurance { asset: Field::get(r)?, amount: Field::get(r)? },
             _ => return Err(CodecError::Invalid("exchange command")),
         })
     }

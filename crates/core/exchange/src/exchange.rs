@@ -98,6 +98,15 @@ impl<S: Source> Exchange<S> {
                 engine.adjust_margin(caller, *market, *amount).map(|()| Outcome::Done)
             }
             Command::PlaceMarket(order) => engine.place_market(caller, order).map(Outcome::Placed),
+            Command::Liquidate { owner, market } => {
+                engine.liquidate(owner, *market).map(|()| Outcome::Done)
+            }
+            Command::Deleverage { market, side } => {
+                engine.deleverage(*market, *side).map(|()| Outcome::Done)
+            }
+            Command::FundInsurance { asset, amount } => {
+                engine.fund_insurance(caller, *asset, *amount).map(|()| Outcome::Done)
+            }
             Command::SettlePosition { owner, market } => {
                 engine.settle_position(owner, *market).map(|()| Outcome::Done)
             }

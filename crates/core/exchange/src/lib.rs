@@ -26,7 +26,8 @@ pub mod spec;
 pub use audit::{AssetConservation, Conservation};
 pub use command::{Command, Input, MarketOrderRequest, OrderRequest, OrderSelector, Outside};
 pub use event::{
-    BalanceCause, CancelReason, Event, Fill, Order, Outcome, Party, Placed, Refusal, ResizeReason,
+    BalanceCause, CancelReason, Event, Fill, LiquidationStep, Order, Outcome, Party, Placed,
+    Refusal, ResizeReason,
 };
 pub use exchange::Exchange;
 pub use ids::{
@@ -38,6 +39,6 @@ pub use objects::State;
 pub use query::{LevelView, PositionView};
 pub use rules::{MarketRules, PledgeRules, ProductRules, Rules};
 pub use spec::{
-    AssetSpec, Contract, ExchangeSpec, Limits, MarginTier, MarketRisk, MarketSpec, Pledge, Product,
-    SelfTrade, SpecError,
+    AssetSpec, Contract, Deleveraging, ExchangeSpec, Limits, LiquidationSpec, MarginTier,
+    MarketRisk, MarketSpec, Pledge, Product, SelfTrade, SpecError,
 };

@@ -8,9 +8,9 @@ use crate::margin::price::{self, Threshold};
 use crate::margin::{Margin, MarginPrices, MarginSum};
 use crate::objects::{
     Account, AccountKey, AddressKey, BalanceKey, BookId, BookTop, BorrowKey, ChunkKey, ClientKey,
-    Directory, DirectoryKey, Global, GlobalKey, GroupKey, Holdings, IsolatedKey, LevelKey,
-    MarketKey, MarketPrices, OrderExtra, OrderKey, OrderPage, OrderPageKey, OrderRef, Position,
-    PositionGroup, SpotBalance,
+    Directory, DirectoryKey, Estate, EstateKey, Global, GlobalKey, GroupKey, Holdings, IsolatedKey,
+    Ledger, LedgerKey, LevelKey, MarketKey, MarketPrices, OrderExtra, OrderKey, OrderPage,
+    OrderPageKey, OrderRef, Position, PositionGroup, SpotBalance,
 };
 use alloc::vec::Vec;
 use atoll_state::ordered::PageKey;
@@ -82,6 +82,17 @@ impl<S: Source> Exchange<S> {
     /// Mark and oracle of a market.
     pub fn peek_prices(&self, market: MarketId) -> MarketPrices {
         self.state.prices.peek(&MarketKey(market)).copied().unwrap_or_default()
+    }
+
+    /// What came in, went out, was charged and rounded, and what the insurance fund has.
+    pub fn peek_ledger(&self, asset: AssetId) -> Ledger {
+        self.state.ledgers.peek(&LedgerKey(asset)).copied().unwrap_or_default()
+    }
+
+    /// What bankrupt accounts left of a market on one side.
+    pub fn peek_estate(&self, market: MarketId, side: Side) -> Estate {
+        let key = EstateKey(BookId::new(market, side));
+        self.state.estates.peek(&key).copied().unwrap_or_default()
     }
 
     /// A spot balance.

@@ -24,7 +24,12 @@ impl<S: Source> Engine<'_, S> {
         Ok(listed)
     }
 
-    fn cancel_listed(&mut self, account: AccountId, listed: &OrderRef, reason: CancelReason) {
+    pub(crate) fn cancel_listed(
+        &mut self,
+        account: AccountId,
+        listed: &OrderRef,
+        reason: CancelReason,
+    ) {
         let OrderRef { market, side, price, sequence, .. } = *listed;
         self.prefetch_cancel(account, listed);
         match self.resting(market, side, price, sequence) {

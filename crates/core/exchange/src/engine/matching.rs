@@ -58,7 +58,7 @@ impl<S: Source> Engine<'_, S> {
                 }
             }
             // The margin check counted on this order's price; what comes next may be worse.
-            if incoming.remaining > 0 && !self.still_covered(incoming) {
+            if incoming.remaining > 0 && !incoming.forced && !self.still_covered(incoming) {
                 return Some(CancelReason::Margin);
             }
         }

@@ -9,6 +9,7 @@ mod book;
 mod cancel;
 mod directory;
 mod isolated;
+mod liquidation;
 mod margin;
 mod matching;
 mod money;

@@ -27,6 +27,8 @@ pub(crate) struct Incoming<'a> {
     pub(crate) expires_us: u64,
     /// How much of what rests the book shows at a time; 0 for all of it.
     pub(crate) display: Size,
+    /// Whether it is a liquidation's: no margin is asked for it.
+    pub(crate) forced: bool,
 }
 
 const NOT_IN_FULL: Refusal = Refusal::new(
@@ -77,6 +79,7 @@ impl<S: Source> Engine<'_, S> {
             notional: 0,
             expires_us: request.expires_us,
             display: request.display,
+            forced: false,
         };
         let crosses = self.check_crossing(account, request)?;
         let entry = self.admit(&mut incoming, crosses, prices.mark)?;

@@ -79,6 +79,7 @@ impl<S: Source> Engine<'_, S> {
             paid += margin;
         }
         self.pay(account, rules.quote, paid);
+        self.holds(market, account, position.size, 0);
         let top = self.state.tops.get_mut(&MarketKey(market));
         let long = position.size.max(0).unsigned_abs();
         top.open_interest = super::less_wide::<S>(top.open_interest, long.into());

@@ -158,7 +158,8 @@ impl<S: Source> Engine<'_, S> {
     }
 
     /// Books fees: the payer pays them rounded up, the fund gets them rounded down, the rest goes
-    /// to the rounding ledger. A rebate is paid by the fund, rounded down. Gives what each pays.
+    /// to the rounding ledger. A rebate is paid by the fund, rounded down. The insurance fund has its
+    /// part of what takers pay. Gives what each pays.
     fn charge(
         &mut self,
         rules: &MarketRules,
@@ -166,9 +167,16 @@ impl<S: Source> Engine<'_, S> {
         (taker_asset, taker_amount): (AssetId, Amount),
     ) -> (Amount, Amount) {
         let (floor, taker_fee) = parts(taker_amount, rules.taker_fee_ppm);
+        let insured = match self.rules.spec().liquidation.insurance_ppm {
+            0 => 0,
+            ppm => parts(floor, ppm).0,
+        };
         let ledger = self.state.ledgers.get_mut(&LedgerKey(taker_asset));
-        ledger.fees += floor;
+        ledger.fees += floor - insured;
         ledger.rounding += taker_fee - floor;
+        if insured != 0 {
+            self.insured(taker_asset, insured);
+        }
         let (floor, ceil) = parts(maker_amount, rules.maker_fee_ppm.unsigned_abs());
         let ledger = self.state.ledgers.get_mut(&LedgerKey(maker_asset));
         if rules.maker_fee_ppm < 0 {

@@ -299,7 +299,23 @@ impl<S: Source> Engine<'_, S> {
 
     /// Applies a fill to a position, after its funding, and pays what that realises.
     #[inline]
-    fn fill_position(
+    pub(crate) fn fill_position(
+        &mut self,
+        rules: &MarketRules,
+        account: AccountId,
+        slot: u8,
+        fill: (Side, Size, Amount),
+        fee: Amount,
+        prices: &MarginPrices,
+    ) -> Traded {
+        let traded = self.trade_position(rules, account, slot, fill, fee, prices);
+        let after = traded.start + fill.0.signed(fill.1);
+        self.holds(rules.market, account, traded.start, after);
+        traded
+    }
+
+    #[inline]
+    fn trade_position(
         &mut self,
         rules: &MarketRules,
         account: AccountId,

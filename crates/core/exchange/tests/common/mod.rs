@@ -73,6 +73,7 @@ pub(crate) fn spec() -> ExchangeSpec {
         ],
         self_trade: SelfTrade::CancelTaker,
         limits: Limits::default(),
+        liquidation: LiquidationSpec::default(),
     }
 }
 

@@ -124,6 +124,9 @@ impl Twin {
                 }
                 Ok(Outcome::Cancelled(mine.len() as u32))
             }
+            Command::Liquidate { .. }
+            | Command::Deleverage { .. }
+            | Command::FundInsurance { .. } => unimplemented!("the twin liquidates nobody"),
             Command::PlaceMarket(request) => self.place_market(account, request),
             Command::SettlePosition { owner, market } => self.settle_position(owner, *market),
             Command::Modify { target, order } => {
