@@ -10,7 +10,7 @@ use crate::objects::{
     OrderPageKey, OrderRef, Position, PositionGroup, SpotBalance,
 };
 use alloc::vec::Vec;
-use atoll_state::ordered::PageKey;
+use atoll_state::ordered::{LEVELS, PageKey};
 use atoll_state::{Page, Source, Table};
 use atoll_types::{Address, Encode};
 
@@ -213,9 +213,9 @@ fn neighbour<S: Source>(
         }
     };
     // Up to the first page with a bit behind ours, then down along the nearest bits.
-    for level in 0..6u8 {
+    for level in 0..LEVELS {
         let shift = 8 * u32::from(level);
-        let prefix = price >> (shift + 8);
+        let prefix = price.checked_shr(shift + 8).unwrap_or(0);
         let at = (price >> shift) as u8;
         let Some(bit) = bits(level, prefix).and_then(|bits| pick(&bits, Some(at))) else {
             continue;

@@ -5,8 +5,8 @@ use crate::command::{OrderRequest, OrderSelector};
 use crate::event::{CancelReason, Event, Placed, Refusal};
 use crate::ids::{AccountId, MarketId};
 use crate::objects::{
-    BookId, ChunkKey, Directory, DirectoryKey, GroupKey, LevelKey, OrderPageKey, OrderRef,
-    PositionGroup,
+    BookId, ChunkKey, Directory, DirectoryKey, GroupKey, LevelKey, OrderFlags, OrderPageKey,
+    OrderRef, PositionGroup,
 };
 use atoll_state::{Source, object};
 
@@ -23,7 +23,16 @@ impl<S: Source> Engine<'_, S> {
         Ok(listed)
     }
 
-    fn cancel_listed(&mut self, account: AccountId, listed: &OrderRef, reason: CancelReason) {
+    pub(crate) fn cancel_listed(
+        &mut self,
+        account: AccountId,
+        listed: &OrderRef,
+        reason: CancelReason,
+    ) {
+        if listed.flags.has(OrderFlags::TRIGGER) {
+            self.cancel_trigger(account, listed, reason);
+            return;
+        }
         let OrderRef { market, side, price, sequence, .. } = *listed;
         self.prefetch_cancel(account, listed);
         match self.resting(market, side, price, sequence) {
@@ -54,7 +63,7 @@ impl<S: Source> Engine<'_, S> {
         if let Some(market) = market {
             self.market(market)?;
         }
-        let mut count = 0;
+        let before = self.events.len();
         for stretch in 0..Directory::stretches(self.rules.spec().limits.orders_per_account) {
             let key = DirectoryKey { account, stretch };
             let directory = *self.state.directories.get(&key);
@@ -62,11 +71,12 @@ impl<S: Source> Engine<'_, S> {
                 let orders = *self.state.orders.get(&OrderPageKey { account, page });
                 for listed in orders.iter().filter(|o| market.is_none_or(|m| m == o.market)) {
                     self.cancel_listed(account, listed, CancelReason::Requested);
-                    count += 1;
                 }
             }
         }
-        Ok(count)
+        // An order may take others along: what was cancelled is what was told.
+        let cancelled = |event: &&Event| matches!(event, Event::Cancelled { .. });
+        Ok(self.events[before..].iter().filter(cancelled).count() as u32)
     }
 
     /// Replaces an order by a new one, or does nothing.

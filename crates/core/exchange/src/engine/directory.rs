@@ -105,5 +105,6 @@ pub(crate) fn told(account: AccountId, order: &OrderRef, remaining: Size) -> Ord
         reduce_only: order.reduce_only,
         client_id: order.client_id,
         time_us: order.time_us,
+        trigger: None,
     }
 }

@@ -105,6 +105,9 @@ impl<S: Source> Engine<'_, S> {
                 start_position: settled.taker.start_position,
             },
         }));
+        if !listed.flags.is_plain() | settled.maker.attached | settled.taker.attached {
+            self.filled(resting, listed, incoming, size, &settled);
+        }
     }
 
     /// Takes a resting order out of book, reserves and directory.
@@ -120,6 +123,9 @@ impl<S: Source> Engine<'_, S> {
         self.unlist(account, listed);
         let order = told(account, listed, resting.order.size);
         self.events.push(Event::Cancelled { order, reason });
+        if !listed.flags.is_plain() {
+            self.ended(account, listed);
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod book;
 mod cancel;
+mod conditional;
 mod directory;
 mod matching;
 mod money;
@@ -14,6 +15,7 @@ mod place;
 mod tick;
 
 pub(crate) use book::Resting;
+pub(crate) use conditional::told_trigger;
 pub(crate) use directory::told;
 pub(crate) use matching::reducible;
 pub(crate) use money::Border;

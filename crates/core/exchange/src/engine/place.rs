@@ -6,7 +6,7 @@ use crate::event::{CancelReason, Event, Placed, Refusal};
 use crate::ids::{AccountId, Amount, OrderId, PPM, Price, Size, Tif};
 use crate::objects::{
     AccountKey, BookId, ClientKey, DirectoryKey, GroupKey, LevelKey, MarketKey, MarketPrices,
-    OrderPageKey, OrderRef, PositionGroup, RestingOrder,
+    OrderFlags, OrderPageKey, OrderRef, PositionGroup, RestingOrder,
 };
 use crate::rules::MarketRules;
 use crate::spec::SelfTrade;
@@ -31,6 +31,17 @@ impl<S: Source> Engine<'_, S> {
         account: AccountId,
         request: &OrderRequest,
     ) -> Result<Placed, Refusal> {
+        self.place_as(account, request, None)
+    }
+
+    /// Places an order; `known` is the number, whose slot is free, and the flags of one that had
+    /// waited for a trigger.
+    pub(crate) fn place_as(
+        &mut self,
+        account: AccountId,
+        request: &OrderRequest,
+        known: Option<(OrderId, OrderFlags)>,
+    ) -> Result<Placed, Refusal> {
         let rules = self.market(request.market)?;
         self.prefetch_place(account, request);
         let prices = *self.state.prices.get(&MarketKey(request.market));
@@ -45,16 +56,19 @@ impl<S: Source> Engine<'_, S> {
         }
         // An order that never rests takes no slot; its number is unique by the command's.
         let immediate = request.tif == Tif::Ioc;
-        let slot = if immediate { 0 } else { self.free_slot(account)? };
+        let slot = if immediate || known.is_some() { 0 } else { self.free_slot(account)? };
+        let fresh = (OrderId::new(self.command, slot), OrderFlags::default());
+        let (order, flags) = known.unwrap_or(fresh);
         let mut incoming = Incoming {
             rules,
             account,
             order: OrderRef {
-                order: OrderId::new(self.command, slot),
+                order,
                 market: request.market,
                 side: request.side,
                 tif: request.tif,
                 reduce_only: request.reduce_only,
+                flags,
                 position: 0,
                 price: request.price,
                 sequence: 0,

@@ -190,6 +190,7 @@ impl<S: Source> Engine<'_, S> {
             fee_asset: asset,
             closed_pnl: side.pnl,
             start_position: side.start,
+            attached: side.attached,
         };
         Settled {
             maker: party(&maker_side, fees.0),
@@ -293,6 +294,8 @@ fn free<S: Source>(position: &mut Position, side: Side, size: Size, notional: Am
 struct Traded {
     pnl: Amount,
     start: i64,
+    /// Whether orders are attached to it.
+    attached: bool,
     /// Change of the lots held long.
     long: i128,
 }
@@ -321,7 +324,7 @@ fn trade(position: &mut Position, side: Side, size: Size, notional: Amount) -> T
         position.cost += paid + pnl;
     }
     let long = |size: i64| i128::from(size.max(0));
-    Traded { pnl, start, long: long(position.size) - long(start) }
+    Traded { pnl, start, attached: position.attached, long: long(position.size) - long(start) }
 }
 
 /// `amount × part / whole` rounded toward zero, without a product that could overflow:
