@@ -1,5 +1,7 @@
 //! Audits of a node and of tests: money is conserved, and the state agrees with itself.
 
+mod conditional;
+
 use crate::exchange::Exchange;
 use crate::ids::{AccountId, Amount, AssetId, MarketId, Side, Size};
 use crate::objects::{
@@ -102,6 +104,7 @@ impl<S: Source> Exchange<S> {
                 }
             }
         }
+        self.check_conditional(&mut listed, &mut wrong);
         let reserved = self.check_chunks(&mut listed, &mut wrong);
         if let Some(((account, order), _)) = listed.first_key_value() {
             wrong.push(format!("order {order} of account {account} is in no book"));

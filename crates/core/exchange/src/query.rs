@@ -1,13 +1,15 @@
 //! Queries of a node: they look without recording, so they are no part of a state transition.
 
+mod conditional;
+
 use crate::event::Order;
 use crate::exchange::Exchange;
 use crate::ids::{AccountId, Amount, AssetId, ClientId, MarketId, OrderId, Price, Side, Size};
 use crate::margin::{Margin, MarginSum};
 use crate::objects::{
     Account, AccountKey, AddressKey, BalanceKey, BookId, BookTop, ChunkKey, ClientKey, Directory,
-    DirectoryKey, Global, GlobalKey, GroupKey, LevelKey, MarketKey, MarketPrices, OrderPage,
-    OrderPageKey, OrderRef, Position, PositionGroup, SpotBalance,
+    DirectoryKey, Global, GlobalKey, GroupKey, LevelKey, MarketKey, MarketPrices, OrderFlags,
+    OrderKey, OrderPage, OrderPageKey, OrderRef, Position, PositionGroup, SpotBalance,
 };
 use alloc::vec::Vec;
 use atoll_state::ordered::{LEVELS, PageKey};
@@ -141,6 +143,10 @@ impl<S: Source> Exchange<S> {
     }
 
     fn told(&self, account: AccountId, listed: &OrderRef) -> Order {
+        if listed.flags.has(OrderFlags::TRIGGER) {
+            let found = self.state.triggers.peek(&OrderKey(listed.order)).copied();
+            return crate::engine::told_trigger(account, listed, &found.unwrap_or_default());
+        }
         let book = BookId::new(listed.market, listed.side);
         let (key, place) = ChunkKey::of(book, listed.price, listed.sequence);
         let resting = self.state.chunks.peek(&key).and_then(|chunk| chunk.get(place));
