@@ -2,6 +2,9 @@
 //! rule word by word. Assumes what [`super::spec`] says: one quote unit per tick and lot, account
 //! numbers from 0, two perpetuals and a spot market of 10,000 base units a lot.
 
+#[path = "twin/conditional.rs"]
+mod conditional;
+
 use super::*;
 use std::collections::BTreeMap;
 
@@ -38,6 +41,7 @@ pub(crate) struct Twin {
     left: BTreeMap<(u16, u8), i128>,
     /// Open orders in order of arrival.
     pub orders: Vec<Order>,
+    pub waits: conditional::Waits,
     events: Vec<Event>,
 }
 
@@ -62,6 +66,7 @@ impl Twin {
             supply: [0; 2],
             left: BTreeMap::new(),
             orders: Vec::new(),
+            waits: conditional::Waits::default(),
             events: Vec::new(),
         }
     }
@@ -75,7 +80,8 @@ impl Twin {
         };
         let events = std::mem::take(&mut self.events);
         if reply.is_err() {
-            *self = before;
+            let commands = self.commands;
+            *self = Self { commands, ..before };
             return (reply, Vec::new());
         }
         (reply, events)
@@ -87,7 +93,7 @@ impl Twin {
             return Err(RejectCode::UnknownAccount);
         }
         match command {
-            Command::Place(request) => self.place(account, request).map(Outcome::Placed),
+            Command::Place(request) => self.place(account, request, None).map(Outcome::Placed),
             Command::Cancel(target) => {
                 self.cancel(account, target, CancelReason::Requested)?;
                 Ok(Outcome::Cancelled(1))
@@ -96,17 +102,17 @@ impl Twin {
                 if market.is_some_and(|m| m.0 > 2) {
                     return Err(RejectCode::UnknownMarket);
                 }
-                let mut mine: Vec<Order> = self.orders.clone();
-                mine.retain(|o| o.account == account && market.is_none_or(|m| m == o.market));
+                let mut mine: Vec<Order> = self.mine(account);
+                mine.retain(|o| market.is_none_or(|m| m == o.market));
                 mine.sort_by_key(|o| o.order.slot());
                 for order in &mine {
-                    self.drop_order(order, CancelReason::Requested);
+                    self.drop_any(order, CancelReason::Requested);
                 }
                 Ok(Outcome::Cancelled(mine.len() as u32))
             }
             Command::Modify { target, order } => {
                 let old = self.cancel(account, target, CancelReason::Modified)?;
-                let placed = self.place(account, order)?;
+                let placed = self.place(account, order, None)?;
                 self.events.push(Event::Modified { old: old.order, new: placed.order });
                 Ok(Outcome::Placed(placed))
             }
@@ -144,6 +150,7 @@ impl Twin {
                 self.events.push(Event::LeverageSet { account, market, leverage });
                 Ok(Outcome::Done)
             }
+            other => self.conditional(account, other),
         }
     }
 
@@ -271,6 +278,7 @@ impl Twin {
                         self.events.push(Event::MarkChanged { market, mark, oracle });
                     }
                 }
+                self.work_off();
                 Ok(Outcome::Done)
             }
         }
@@ -404,14 +412,16 @@ impl Twin {
                     OrderSelector::Client(client) => o.client_id == Some(*client),
                 }
         };
-        let order = *self.orders.iter().find(is).ok_or(RejectCode::UnknownOrder)?;
-        self.drop_order(&order, reason);
+        let mine = self.mine(account);
+        let order = *mine.iter().find(is).ok_or(RejectCode::UnknownOrder)?;
+        self.drop_any(&order, reason);
         Ok(order)
     }
 
     fn drop_order(&mut self, order: &Order, reason: CancelReason) {
         self.orders.retain(|o| o.order != order.order);
         self.events.push(Event::Cancelled { order: *order, reason });
+        self.untie(order.order.0);
     }
 
     /// What a taker meets, best price first, then oldest.
@@ -429,15 +439,20 @@ impl Twin {
         queue
     }
 
-    fn place(&mut self, account: AccountId, r: &OrderRequest) -> Result<Placed, RejectCode> {
+    fn place(
+        &mut self,
+        account: AccountId,
+        r: &OrderRequest,
+        known: Option<u64>,
+    ) -> Result<Placed, RejectCode> {
         let n = usize::from(r.market.0);
         let rules = self.spec.markets.get(n).ok_or(RejectCode::UnknownMarket)?.clone();
         let perpetual = n < 2;
         let mark = self.venues[n].mark;
         let off = u128::from(mark.abs_diff(r.price)) * 1_000_000 > u128::from(mark) * 200_000;
         let notional = value(r.price, r.size.into());
-        let mine = || self.orders.iter().filter(|o| o.account == account);
-        let slot = (0..).find(|slot| mine().all(|o| o.order.slot() != *slot)).unwrap();
+        let mine = self.mine(account);
+        let slot = self.free_slot(account);
         let limits = self.spec.limits;
         let mut order = Order {
             order: OrderId(self.commands << 12 | u64::from(slot)),
@@ -451,11 +466,13 @@ impl Twin {
             reduce_only: r.reduce_only,
             client_id: r.client_id,
             time_us: self.time_us,
+            trigger: None,
         };
         let ioc = r.tif == Tif::Ioc;
         if ioc {
             order.order = OrderId(self.commands << 12);
         }
+        order.order = known.map_or(order.order, OrderId);
         let queue = self.queue(&order);
         let own_first = queue.first().is_some_and(|o| o.account == account);
         for (wrong, code) in [
@@ -469,10 +486,13 @@ impl Twin {
             (mark != 0 && off, RejectCode::PriceBand),
             (notional < rules.notional_min.into() && !r.reduce_only, RejectCode::Dust),
             (
-                r.client_id.is_some() && mine().any(|o| o.client_id == r.client_id),
+                r.client_id.is_some() && mine.iter().any(|o| o.client_id == r.client_id),
                 RejectCode::DuplicateClientId,
             ),
-            (!ioc && slot >= limits.orders_per_account, RejectCode::TooManyOrders),
+            (
+                !ioc && known.is_none() && slot >= limits.orders_per_account,
+                RejectCode::TooManyOrders,
+            ),
             (ioc && queue.is_empty(), RejectCode::NoLiquidity),
             (r.tif == Tif::PostOnly && !queue.is_empty(), RejectCode::WouldCross),
             (own_first && self.spec.self_trade == SelfTrade::CancelTaker, RejectCode::SelfTrade),
@@ -688,6 +708,8 @@ impl Twin {
             maker: maker_party,
             taker: taker_party,
         }));
+        let held = [maker_party.start_position, taker_party.start_position];
+        self.traded(maker, taker, size, held);
         notional
     }
 
