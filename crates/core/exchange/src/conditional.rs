@@ -5,8 +5,7 @@
 //! documentation says, `docs/exchange/conditional.md` says so.
 
 use crate::field::{enumeration, record};
-use crate::ids::{Amount, ClientId, MarketId, OrderId, PPM, Price, Side, Size};
-use crate::rules::MarketRules;
+use crate::ids::{Amount, ClientId, MarketId, OrderId, Price, Side, Size};
 
 /// How far from the mark a market trigger trades at worst, parts per million.
 pub const TRIGGER_SLIPPAGE_PPM: u32 = 100_000;
@@ -183,16 +182,3 @@ pub struct TwapView {
     pub time_us: u64,
 }
 record!(TwapView { twap, account, request, filled, notional, time_us });
-
-impl MarketRules {
-    /// The worst price of an order that may trade `ppm` away from the mark: no further than the
-    /// market's price band, no less than a tick, no more than its highest price.
-    pub fn slipped(&self, side: Side, mark: Price, ppm: u32) -> Price {
-        // Below 2⁴⁰ × 2²⁰, and a band of 10⁶ or more is above every slippage.
-        let distance = mark * u64::from(ppm.min(self.price_band_ppm)) / u64::from(PPM);
-        match side {
-            Side::Buy => (mark + distance).min(self.price_max),
-            Side::Sell => (mark - distance.min(mark)).max(1),
-        }
-    }
-}

@@ -6,7 +6,8 @@
 use crate::conditional::{Trigger, TwapEnd, TwapView};
 use crate::field::{Field, codec, enumeration, record};
 use crate::ids::{
-    AccountId, Amount, AssetId, ClientId, MarketId, OrderId, Price, Side, Size, Tif, Wallet,
+    AccountId, Amount, AssetId, ClientId, MarketId, MarketStatus, OrderId, Price, Side, Size, Tif,
+    Wallet,
 };
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -73,8 +74,11 @@ pub enum CancelReason {
     ReduceOnly = 4,
     /// The command used up its matching steps.
     TooManyFills = 5,
-    /// The prices it met cost more than the account's margin allows.
+    /// The prices it met cost more than the account's margin allows; or it was met, and its
+    /// account has no longer the margin for it.
     Margin = 6,
+    /// Its time had come.
+    Expired = 7,
     /// A sibling filled all that was left for both.
     Sibling = 20,
     /// Its parent ended without a fill.
@@ -88,17 +92,24 @@ pub enum CancelReason {
 }
 enumeration!(CancelReason: "cancel reason" {
     Requested = 0, Modified = 1, Immediate = 2, SelfTrade = 3, ReduceOnly = 4, TooManyFills = 5,
-    Margin = 6, Sibling = 20, Parent = 21, ChildFired = 22, PositionClosed = 23, Scheduled = 24,
+    Margin = 6, Expired = 7, Sibling = 20, Parent = 21, ChildFired = 22, PositionClosed = 23,
+    Scheduled = 24,
 });
 
-/// Why the open size of an order changed without a trade.
+/// Why an order's open size changed without a trade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ResizeReason {
+    /// Its owner asked for less of it.
+    Modified = 0,
+    /// It met another order of its own account: both lost the smaller one's size.
+    SelfTrade = 1,
     /// A sibling filled.
     Sibling = 20,
 }
-enumeration!(ResizeReason: "resize reason" { Sibling = 20 });
+enumeration!(ResizeReason: "resize reason" {
+    Modified = 0, SelfTrade = 1, Sibling = 20,
+});
 
 /// One side of a fill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,19 +230,32 @@ pub enum Event {
         /// The leverage.
         leverage: u8,
     },
-    /// A market was stopped or resumed.
-    Paused {
-        /// The market.
-        market: MarketId,
-        /// Whether it is stopped.
-        paused: bool,
-    },
-    /// The open size of an order changed without a trade; `remaining` is the new one.
+    /// An order's open size changed without a trade; `remaining` is what is open now.
     Resized {
         /// The order.
         order: Order,
         /// Why.
         reason: ResizeReason,
+    },
+    /// A position in a settled market was closed at the settlement price.
+    PositionSettled {
+        /// Whose.
+        account: AccountId,
+        /// The market.
+        market: MarketId,
+        /// The position, in lots.
+        size: i64,
+        /// The settlement price in ticks.
+        price: Price,
+        /// Profit realised, in quote units.
+        closed_pnl: Amount,
+    },
+    /// What a market is doing changed.
+    StatusChanged {
+        /// The market.
+        market: MarketId,
+        /// What it does now.
+        status: MarketStatus,
     },
     /// A trigger order waits: it was placed, or its parent filled and what it is to trade grew.
     TriggerSet(Order),
@@ -359,15 +383,23 @@ impl Field for Event {
                 market.put(out);
                 leverage.put(out);
             }
-            Self::Paused { market, paused } => {
+            Self::StatusChanged { market, status } => {
                 out.push(9);
                 market.put(out);
-                paused.put(out);
+                status.put(out);
             }
             Self::Resized { order, reason } => {
                 out.push(10);
                 order.put(out);
                 reason.put(out);
+            }
+            Self::PositionSettled { account, market, size, price, closed_pnl } => {
+                out.push(11);
+                account.put(out);
+                market.put(out);
+                size.put(out);
+                price.put(out);
+                closed_pnl.put(out);
             }
             Self::TriggerSet(order) => {
                 out.push(20);
@@ -434,8 +466,15 @@ impl Field for Event {
                 market: Field::get(r)?,
                 leverage: Field::get(r)?,
             },
-            9 => Self::Paused { market: Field::get(r)?, paused: Field::get(r)? },
+            9 => Self::StatusChanged { market: Field::get(r)?, status: Field::get(r)? },
             10 => Self::Resized { order: Field::get(r)?, reason: Field::get(r)? },
+            11 => Self::PositionSettled {
+                account: Field::get(r)?,
+                market: Field::get(r)?,
+                size: Field::get(r)?,
+                price: Field::get(r)?,
+                closed_pnl: Field::get(r)?,
+            },
             20 => Self::TriggerSet(Field::get(r)?),
             21 => Self::TriggerFired(Field::get(r)?),
             22 => Self::TriggerRefused { order: Field::get(r)?, code: Field::get(r)? },

@@ -140,6 +140,10 @@ impl<S: Source> Exchange<S> {
             Command::ScheduleCancel { at_ms } => {
                 engine.schedule_cancel(caller, *at_ms).map(|()| Outcome::Done)
             }
+            Command::PlaceMarket(order) => engine.place_market(caller, order).map(Outcome::Placed),
+            Command::SettlePosition { owner, market } => {
+                engine.settle_position(owner, *market).map(|()| Outcome::Done)
+            }
         }
     }
 
@@ -154,7 +158,7 @@ impl<S: Source> Exchange<S> {
                 engine.debit(Outside::Hub, address, *asset, *wallet, *amount)?;
             }
             Input::Oracle { market, price } => engine.oracle(*market, *price)?,
-            Input::Pause { market, paused } => engine.pause(*market, *paused)?,
+            Input::SetStatus { market, status } => engine.set_status(*market, *status)?,
             Input::Tick { time_us } => engine.tick(*time_us),
             Input::Receive { address, asset, wallet, amount } => {
                 engine.credit(Border::Inbound, address, *asset, *wallet, *amount)?;

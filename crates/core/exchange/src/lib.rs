@@ -24,7 +24,7 @@ pub mod rules;
 pub mod spec;
 
 pub use audit::{AssetConservation, Conservation};
-pub use command::{Command, Input, OrderRequest, OrderSelector, Outside};
+pub use command::{Command, Input, MarketOrderRequest, OrderRequest, OrderSelector, Outside};
 pub use conditional::{
     Direction, Trigger, TriggerKind, TriggerRequest, TriggerState, TwapEnd, TwapRequest, TwapView,
 };
@@ -34,7 +34,8 @@ pub use event::{
 };
 pub use exchange::Exchange;
 pub use ids::{
-    AccountId, Amount, AssetId, ClientId, MarketId, OrderId, PPM, Price, Side, Size, Tif, Wallet,
+    AccountId, Amount, AssetId, ClientId, MarketId, MarketStatus, OrderId, PPM, Price, Side, Size,
+    Tif, Wallet,
 };
 pub use margin::Margin;
 pub use objects::State;

@@ -12,6 +12,7 @@ mod directory;
 mod matching;
 mod money;
 mod place;
+mod status;
 mod tick;
 
 pub(crate) use book::Resting;

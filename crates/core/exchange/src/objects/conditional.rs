@@ -18,7 +18,7 @@
 use crate::conditional::{ATTACHED_MAX, Direction, TWAPS_MAX, Trigger, TwapRequest};
 use crate::field::{Field, codec, enumeration, record};
 use crate::ids::{AccountId, Amount, MarketId, OrderId, Price, Size};
-use crate::objects::{AccountKey, GlobalKey, MarketKey};
+use crate::objects::{AccountKey, GlobalKey, MarketKey, OrderKey};
 use alloc::vec::Vec;
 use atoll_state::{Key, Object, OrderedSet};
 use atoll_types::codec::{CodecError, Reader};
@@ -44,20 +44,6 @@ pub(crate) fn due_at(at_ms: u64) -> OrderedSet {
     OrderedSet(4 << KIND | at_ms & ((1 << KIND) - 1))
 }
 
-/// The key of what an order has one of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct OrderKey(pub OrderId);
-impl Field for OrderKey {
-    fn put(&self, out: &mut Vec<u8>) {
-        self.0.put(out);
-    }
-    fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        Ok(Self(Field::get(r)?))
-    }
-}
-codec!(OrderKey);
-impl Key for OrderKey {}
-
 /// What an order of the directory is besides an order in a book.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OrderFlags(u8);
@@ -69,7 +55,9 @@ impl OrderFlags {
     pub const LINKED: Self = Self(2);
     /// It has an entry in the due queue ([`DueEntry`]) that ends it.
     pub const EXPIRES: Self = Self(4);
-    const ALL: u8 = 7;
+    /// There is an [`OrderExtra`](crate::objects::OrderExtra) about it.
+    pub const EXTRA: Self = Self(8);
+    const ALL: u8 = 15;
 
     /// Whether it is an order in a book and no more.
     #[inline]

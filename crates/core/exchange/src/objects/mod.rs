@@ -17,6 +17,8 @@
 //! | 12 | [`MarketPrices`]: mark and oracle | market |
 //! | 13 | [`Level`] | market, side, price |
 //! | 14 | [`OrderChunk`]: 8 resting orders | market, side, price, sequence ≫ 3 |
+//! | 15 | [`OrderExtra`]: expiry, iceberg | order |
+//! | 16 | [`Settlement`]: closed positions of a settled market | market |
 //! | 20 | [`TriggerOrder`] | order |
 //! | 21 | [`Link`]: parent, children and sibling of an order | order |
 //! | 22 | [`TriggerTop`]: nearest triggers and fronts | market |
@@ -44,12 +46,13 @@ pub use account::{
 pub use book::{BookId, ChunkKey, Level, LevelKey, OrderChunk, RestingOrder};
 pub use conditional::{
     Attached, AttachedKey, CancelSchedule, DueEntry, DueHead, DueKind, Front, Link, OrderFlags,
-    OrderKey, TriggerOrder, TriggerTop, Twap, TwapList,
+    TriggerOrder, TriggerTop, Twap, TwapList,
 };
 pub use directory::{
-    ClientKey, ClientOrder, Directory, DirectoryKey, OrderPage, OrderPageKey, OrderRef,
+    ClientKey, ClientOrder, Directory, DirectoryKey, OrderExtra, OrderKey, OrderPage, OrderPageKey,
+    OrderRef,
 };
-pub use market::{BookTop, MarketKey, MarketPrices};
+pub use market::{BookTop, MarketKey, MarketPrices, Settlement};
 
 use atoll_state::{Page, Source, Table, TableVisitor, Tables};
 
@@ -84,6 +87,10 @@ pub struct State<S: Source> {
     pub levels: Table<Level, S>,
     /// Resting orders.
     pub chunks: Table<OrderChunk, S>,
+    /// What few resting orders have.
+    pub extras: Table<OrderExtra, S>,
+    /// Closed positions of settled markets.
+    pub settlements: Table<Settlement, S>,
     /// Trigger orders.
     pub triggers: Table<TriggerOrder, S>,
     /// What ties orders to others.
@@ -122,6 +129,8 @@ impl<S: Source> State<S> {
             prices: Table::new(seed),
             levels: Table::new(seed),
             chunks: Table::new(seed),
+            extras: Table::new(seed),
+            settlements: Table::new(seed),
             triggers: Table::new(seed),
             links: Table::new(seed),
             trigger_tops: Table::new(seed),
@@ -151,6 +160,8 @@ impl<S: Source> Tables<S> for State<S> {
         visitor.visit(&mut self.prices);
         visitor.visit(&mut self.levels);
         visitor.visit(&mut self.chunks);
+        visitor.visit(&mut self.extras);
+        visitor.visit(&mut self.settlements);
         visitor.visit(&mut self.triggers);
         visitor.visit(&mut self.links);
         visitor.visit(&mut self.trigger_tops);

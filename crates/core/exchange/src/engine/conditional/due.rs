@@ -59,7 +59,7 @@ impl<S: Source> Engine<'_, S> {
             let account = entry.account;
             match entry.kind {
                 DueKind::Expire => match self.listed(account, order) {
-                    Some(listed) => self.cancel_listed(account, &listed, CancelReason::Requested),
+                    Some(listed) => self.cancel_listed(account, &listed, CancelReason::Expired),
                     None => invariant::<S>(false, "an order that expires is not listed"),
                 },
                 DueKind::Trigger => self.fire(account, order),

@@ -1,6 +1,6 @@
 //! A trigger that was reached has its turn.
 
-use super::told_trigger;
+use super::{told_trigger, worst_price};
 use crate::command::OrderRequest;
 use crate::conditional::TRIGGER_SLIPPAGE_PPM;
 use crate::engine::{Engine, invariant, reducible};
@@ -28,8 +28,8 @@ impl<S: Source> Engine<'_, S> {
         let told = told_trigger(account, &listed, found);
         let found = *found;
         let size = self.size_to_fire(account, &listed, &found).min(rules.order_size_max);
-        let mark = self.state.prices.get(&MarketKey(listed.market)).mark;
-        let slipped = rules.slipped(listed.side, mark, TRIGGER_SLIPPAGE_PPM);
+        let prices = self.state.prices.get(&MarketKey(listed.market));
+        let slipped = worst_price(rules, prices, listed.side, TRIGGER_SLIPPAGE_PPM);
         let request = OrderRequest {
             market: listed.market,
             side: listed.side,
@@ -38,6 +38,7 @@ impl<S: Source> Engine<'_, S> {
             tif: if found.trigger.limit.is_some() { Tif::Gtc } else { Tif::Ioc },
             reduce_only: listed.reduce_only,
             client_id: listed.client_id,
+            ..OrderRequest::default()
         };
         self.take_trigger(account, &listed);
         let fired = Order { remaining: size, ..told };

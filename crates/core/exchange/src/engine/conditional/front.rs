@@ -5,11 +5,12 @@
 //! time, nearest first, as many a tick as the spec allows; the front stays until they all are, and
 //! remembers where it is. A mark that comes back does not undo it; a mark that goes on farther
 //! moves it there and begins anew, with a new time for what is left. What is armed behind a front
-//! waits for a mark of its own. Markets that take no orders have no fronts moved.
+//! waits for a mark of its own. Only markets that are open or reduce-only have their fronts moved: a
+//! stop does not go lost because its market is halted.
 
 use crate::conditional::{Direction, TriggerState};
 use crate::engine::Engine;
-use crate::ids::{OrderId, Price};
+use crate::ids::{MarketStatus, OrderId, Price};
 use crate::objects::conditional::{trigger_prices, triggers_at};
 use crate::objects::{DueEntry, DueKind, Front, MarketKey, OrderKey, TriggerTop};
 use crate::rules::MarketRules;
@@ -24,7 +25,8 @@ impl<S: Source> Engine<'_, S> {
                 continue;
             }
             let prices = *self.state.prices.get(&key);
-            if prices.mark == 0 || prices.paused {
+            let trades = matches!(prices.status, MarketStatus::Open | MarketStatus::ReduceOnly);
+            if prices.mark == 0 || !trades {
                 continue;
             }
             for direction in Direction::ALL {

@@ -2,7 +2,7 @@
 //! other one fills. Each tie is told at both ends, and the orders at its ends have the flag.
 
 use crate::conditional::TriggerState;
-use crate::engine::{Engine, directory::told, invariant, less};
+use crate::engine::{Engine, invariant};
 use crate::event::{CancelReason, Event, ResizeReason};
 use crate::ids::{AccountId, OrderId, Size};
 use crate::objects::{Link, OrderFlags, OrderKey};
@@ -103,10 +103,7 @@ impl<S: Source> Engine<'_, S> {
         if resting.order.size <= by {
             self.close(account, &listed, &resting, CancelReason::Sibling);
         } else {
-            // Members of groups only reduce: they are in no reserve.
-            self.shrink(&resting, by);
-            let order = told(account, &listed, less::<S>(resting.order.size, by));
-            self.events.push(Event::Resized { order, reason });
+            self.reduce(account, &listed, &resting, by, reason);
         }
     }
 

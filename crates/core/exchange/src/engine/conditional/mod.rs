@@ -19,10 +19,12 @@ mod trigger;
 mod twap;
 
 use super::{Engine, Incoming, Resting};
+use crate::command::OrderRequest;
 use crate::event::Refusal;
-use crate::ids::{AccountId, MarketId, Side, Size};
-use crate::objects::{AccountKey, GlobalKey, OrderFlags, OrderRef};
+use crate::ids::{AccountId, MarketId, MarketStatus, PPM, Price, Side, Size, Tif};
+use crate::objects::{AccountKey, GlobalKey, MarketPrices, OrderFlags, OrderRef};
 use crate::products::{Settled, SettledParty};
+use crate::rules::MarketRules;
 use atoll_state::{Source, object};
 
 pub(crate) use trigger::told_trigger;
@@ -110,5 +112,25 @@ impl<S: Source> Engine<'_, S> {
             self.events.truncate(events);
         }
         done
+    }
+}
+
+/// Why a market's status refuses to take an order that will trade later, if it does. A market that
+/// is post-only for a while takes it.
+fn refused(rules: &MarketRules, status: MarketStatus, reduce_only: bool) -> Option<Refusal> {
+    let request = OrderRequest { tif: Tif::PostOnly, reduce_only, ..OrderRequest::default() };
+    super::status::refused(rules, status, &request)
+}
+
+/// The worst price of an order that may trade so far from the mark, inside the market's price band.
+fn worst_price(rules: &MarketRules, prices: &MarketPrices, side: Side, ppm: u32) -> Price {
+    let slipped = super::place::slipped(rules, side, prices.mark, ppm);
+    let reference = if prices.oracle == 0 { prices.mark } else { prices.oracle };
+    // Below 2⁴⁰ × 2²⁷.
+    let band = u128::from(reference) * u128::from(rules.price_band_ppm) / u128::from(PPM);
+    let band = u64::try_from(band).unwrap_or(u64::MAX);
+    match side {
+        Side::Buy => slipped.min(reference.saturating_add(band)),
+        Side::Sell => slipped.max(reference.saturating_sub(band)),
     }
 }

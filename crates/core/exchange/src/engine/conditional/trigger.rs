@@ -3,6 +3,7 @@
 //! A trigger order takes a slot of its owner's directory like any open order, and holds neither
 //! margin nor balance: it is checked in full when it fires.
 
+use super::refused;
 use crate::conditional::{Direction, Trigger, TriggerRequest, TriggerState};
 use crate::engine::{Engine, directory::told};
 use crate::event::{CancelReason, Event, Order, Refusal};
@@ -65,9 +66,8 @@ impl<S: Source> Engine<'_, S> {
             let message = "spot markets have no positions to reduce; leave out reduce-only";
             return refuse(RejectCode::Unsupported, message);
         }
-        if prices.paused {
-            let message = "the market takes no new orders for now; cancels are possible";
-            return refuse(RejectCode::MarketPaused, message);
+        if let Some(refusal) = refused(rules, prices.status, reduce_only) {
+            return Err(refusal);
         }
         if prices.mark == 0 {
             let message = "the market has no mark price yet to trigger on; wait for it";

@@ -3,6 +3,7 @@
 //! Slice k of n is to bring what has traded to ⌊size × k / n⌋; what earlier ones left behind is
 //! made up for by at most three times the usual slice.
 
+use super::{refused, worst_price};
 use crate::command::OrderRequest;
 use crate::conditional::{
     TWAP_CATCH_UP, TWAP_INTERVAL_MS, TWAP_MINUTES_MAX, TWAP_MINUTES_MIN, TWAP_SLIPPAGE_PPM,
@@ -78,9 +79,8 @@ impl<S: Source> Engine<'_, S> {
             return refuse(RejectCode::Unsupported, message);
         }
         let prices = self.state.prices.get(&MarketKey(rules.market));
-        if prices.paused {
-            let message = "the market takes no new orders for now; cancels are possible";
-            return refuse(RejectCode::MarketPaused, message);
+        if let Some(refusal) = refused(rules, prices.status, reduce_only) {
+            return Err(refusal);
         }
         if prices.mark == 0 {
             return refuse(RejectCode::NoMark, "the market has no mark price yet; wait for it");
@@ -130,15 +130,16 @@ impl<S: Source> Engine<'_, S> {
         let most = (TWAP_CATCH_UP * Twap::usual(&request)).min(rules.order_size_max);
         let size = target.saturating_sub(twap.filled).min(most);
         if size > 0 {
-            let mark = self.state.prices.get(&MarketKey(request.market)).mark;
+            let prices = self.state.prices.get(&MarketKey(request.market));
+            let price = worst_price(rules, prices, request.side, TWAP_SLIPPAGE_PPM);
             let order = OrderRequest {
                 market: request.market,
                 side: request.side,
-                price: rules.slipped(request.side, mark, TWAP_SLIPPAGE_PPM),
+                price,
                 size,
                 tif: Tif::Ioc,
                 reduce_only: request.reduce_only,
-                client_id: None,
+                ..OrderRequest::default()
             };
             self.take_number();
             let placed = self.place(account, &order);

@@ -176,7 +176,7 @@ impl Twin {
             (r.limit.is_some_and(|limit| limit > spec.price_max), RejectCode::Overflow),
             (r.size > spec.order_size_max, RejectCode::Overflow),
             (r.reduce_only && n == 2, RejectCode::Unsupported),
-            (venue.paused, RejectCode::MarketPaused),
+            (!self.takes(n, r.reduce_only), RejectCode::MarketPaused),
             (venue.mark == 0, RejectCode::NoMark),
             (worth < spec.notional_min.into() && !r.reduce_only, RejectCode::Dust),
             (crossed && !matches!(kind, As::Child(_)), RejectCode::TriggerCrossed),
@@ -384,6 +384,7 @@ impl Twin {
 
     /// Two orders traded: `held` is each one's position before it.
     pub(super) fn traded(&mut self, maker: &Order, taker: &Order, size: u64, held: [i64; 2]) {
+        let maker_left = maker.remaining - size;
         let number = maker.order.0;
         if let Some(filled) = self.waits.filled.get_mut(&number) {
             *filled += size;
@@ -407,17 +408,30 @@ impl Twin {
             }
         }
         self.shrink_sibling(number, size);
-        if maker.remaining == size {
+        if maker_left == 0 {
             self.untie(number);
         }
         for (order, held) in [(maker, held[0]), (taker, held[1])] {
             let change = if order.side == Side::Buy { size as i64 } else { -(size as i64) };
             if order.market != SPOT && held != 0 && (held + change).signum() != held.signum() {
-                let key = (order.account, order.market);
-                let ends = self.waits.attached.iter().filter(|a| (a.0, a.1) == key);
-                let ends: Vec<u64> = ends.map(|a| a.2).collect();
-                ends.into_iter().for_each(|n| self.drop_trigger(n, CancelReason::PositionClosed));
+                self.position_ended(order.account, order.market);
             }
+        }
+    }
+
+    /// What is attached to a position ends with it.
+    pub(super) fn position_ended(&mut self, account: AccountId, market: MarketId) {
+        let ends = self.waits.attached.iter().filter(|a| (a.0, a.1) == (account, market));
+        let ends: Vec<u64> = ends.map(|a| a.2).collect();
+        ends.into_iter().for_each(|n| self.drop_trigger(n, CancelReason::PositionClosed));
+    }
+
+    /// Whether a market takes an order that trades later.
+    fn takes(&self, n: usize, reduce_only: bool) -> bool {
+        match self.venues[n].status {
+            MarketStatus::Open | MarketStatus::Auction | MarketStatus::PostOnly => true,
+            MarketStatus::ReduceOnly => reduce_only && n < 2,
+            MarketStatus::CancelOnly | MarketStatus::Halted | MarketStatus::Settled => false,
         }
     }
 
@@ -442,9 +456,8 @@ impl Twin {
             let order = *found;
             self.drop_order(&order, CancelReason::Sibling);
         } else {
-            found.remaining -= by;
             let order = *found;
-            self.events.push(Event::Resized { order, reason });
+            self.lessen(&order, by, reason);
         }
     }
 
@@ -460,7 +473,7 @@ impl Twin {
             (r.size >= 1 << 40, RejectCode::Overflow),
             (r.minutes < 5 || r.minutes > 1440, RejectCode::TimeOutOfRange),
             (r.reduce_only && n == 2, RejectCode::Unsupported),
-            (venue.paused, RejectCode::MarketPaused),
+            (!self.takes(n, r.reduce_only), RejectCode::MarketPaused),
             (venue.mark == 0, RejectCode::NoMark),
         ] {
             if wrong {
@@ -497,21 +510,30 @@ impl Twin {
             let schedules = self.waits.schedules.iter();
             let schedules =
                 schedules.filter_map(|(a, s)| Some((s.at_ms?, s.number << 12, 2 + *a as usize)));
-            let all = triggers.chain(twaps).chain(schedules);
+            let expiries = self.orders.iter().filter_map(|o| {
+                let expires_us = self.extras.get(&o.order).map(|extra| extra.0);
+                Some((expires_us.filter(|at| *at != 0)?.div_ceil(1000), o.order.0, usize::MAX))
+            });
+            let all = triggers.chain(twaps).chain(schedules).chain(expiries);
             let first = all.map(|(at, number, what)| (at.max(1), number, what)).min();
             let Some((_, number, what)) = first.filter(|f| f.0 <= self.now_ms()) else { break };
             budget -= 1;
             match what {
                 0 => self.fire(number),
                 1 => self.slice(number),
+                usize::MAX => {
+                    let order = self.orders.iter().find(|o| o.order.0 == number).copied().unwrap();
+                    self.drop_order(&order, CancelReason::Expired);
+                }
                 account => self.fire_schedule(AccountId(account as u32 - 2), &mut budget),
             }
         }
     }
 
     fn reach(&mut self, n: u16, towards: Direction, looks: &mut u32) {
-        let (mark, paused) = (self.venues[usize::from(n)].mark, self.venues[usize::from(n)].paused);
-        if paused || mark == 0 {
+        let venue = &self.venues[usize::from(n)];
+        let (mark, open) = (venue.mark, [MarketStatus::Open, MarketStatus::ReduceOnly]);
+        if !open.contains(&venue.status) || mark == 0 {
             return;
         }
         let mut waiting: Vec<(u64, u64, u64)> = Vec::new();
@@ -556,9 +578,14 @@ impl Twin {
 
     fn slipped(&self, n: usize, side: Side, ppm: u64) -> u64 {
         let spec = &self.spec.markets[n];
-        let mark = self.venues[n].mark;
-        let off = mark * ppm.min(spec.price_band_ppm.into()) / 1_000_000;
-        if side == Side::Buy { spec.price_max.min(mark + off) } else { (mark - off).max(1) }
+        let (mark, oracle) = (self.venues[n].mark, self.venues[n].oracle);
+        let near = if oracle == 0 { mark } else { oracle };
+        let band = near * u64::from(spec.price_band_ppm) / 1_000_000;
+        let off = mark * ppm / 1_000_000;
+        match side {
+            Side::Buy => spec.price_max.min(mark + off).min(near + band),
+            Side::Sell => (mark - off).max(1).max(near - band.min(near)),
+        }
     }
 
     fn fire(&mut self, number: u64) {
@@ -585,6 +612,7 @@ impl Twin {
             tif: if limit.is_some() { Tif::Gtc } else { Tif::Ioc },
             reduce_only: order.reduce_only,
             client_id: order.client_id,
+            ..OrderRequest::default()
         };
         match self.place(order.account, &request, Some(number)) {
             Ok(placed) => {
@@ -623,7 +651,7 @@ impl Twin {
                 size,
                 tif: Tif::Ioc,
                 reduce_only: r.reduce_only,
-                client_id: None,
+                ..OrderRequest::default()
             };
             let placed = self.place(view.account, &request, None);
             if let Ok(placed) = placed {
