@@ -58,7 +58,7 @@ proptest! {
 
 #[test]
 fn cancels_come_first_in_their_own_environment_only() {
-    let (one, two) = (EnvironmentId(1), EnvironmentId(2));
+    let (one, two) = (EnvironmentId(1), EnvironmentId(3));
     let arrived = [
         (one, Lane::Rest),
         (two, Lane::Rest),
