@@ -195,6 +195,7 @@ pub(super) fn decode(
         "modify" => decoder.modify(fields)?,
         "batchModify" => decoder.list(fields, "modifies", |r| decoder.modification(r))?,
         "updateLeverage" => decoder.leverage(fields)?,
+        "updateIsolatedMargin" => decoder.isolated_margin(fields)?,
         "noop" => {
             fields.finish().map_err(malformed)?;
             Action::Commands(Vec::new())
@@ -218,8 +219,8 @@ pub(super) fn once<T>(place: &mut Option<T>, value: T) -> bool {
 }
 
 #[derive(Clone, Copy)]
-struct Decoder<'s> {
-    rules: &'s Rules,
+pub(super) struct Decoder<'s> {
+    pub(super) rules: &'s Rules,
     commands_max: u32,
 }
 
@@ -334,7 +335,7 @@ impl Decoder<'_> {
         Ok(order().unwrap_or_else(Order::Refused))
     }
 
-    fn market(&self, asset: u64) -> Result<MarketId, Refusal> {
+    pub(super) fn market(&self, asset: u64) -> Result<MarketId, Refusal> {
         let unknown = refusal(RejectCode::UnknownMarket, UNKNOWN_MARKET);
         market_of_asset(self.rules, asset).ok_or(unknown)
     }
@@ -399,22 +400,6 @@ impl Decoder<'_> {
         let target = target.ok_or(MsgpackError::Missing("oid"))?;
         Ok(order.ok_or(MsgpackError::Missing("order"))?.into_modification(target))
     }
-
-    fn leverage(&self, mut fields: Fields<'_>) -> Result<Action, Reject> {
-        let mut read = || {
-            let asset = fields.take("asset")?.unsigned()?;
-            Ok((asset, fields.take("isCross")?.bool()?, fields.take("leverage")?.unsigned()?))
-        };
-        let (asset, cross, leverage) = read().map_err(malformed)?;
-        fields.finish().map_err(malformed)?;
-        if !cross {
-            return Err(unsupported("isolated margin is not supported; set \"isCross\" to true"));
-        }
-        // A leverage that no byte holds is above every market's maximum.
-        let leverage = u8::try_from(leverage).unwrap_or(u8::MAX);
-        let command = self.market(asset).map(|market| Command::SetLeverage { market, leverage });
-        Ok(Action::Commands(alloc::vec![Step { target_market: None, command }]))
-    }
 }
 
 /// An order as the spec sees it.
@@ -456,7 +441,7 @@ const SLIPPAGE: &str = "the slippage is a fraction with at most six decimals";
 const OFF_TICK: &str = "the price is not a multiple of the market's tick";
 const OFF_LOT: &str = "the size is not a multiple of the market's lot";
 
-fn refusal(code: RejectCode, message: &'static str) -> Refusal {
+pub(super) fn refusal(code: RejectCode, message: &'static str) -> Refusal {
     Refusal { code, message, have_need: None }
 }
 

@@ -17,7 +17,7 @@
 //! * **Inputs.** Only oracle prices are inputs of a slot's opening; they take effect at the next
 //!   tick, wherever they stand.
 //!
-//! Known limitations: no vaults and subaccounts, no trigger orders, no isolated margin, no
+//! Known limitations: no vaults and subaccounts, no trigger orders, no
 //! builder fees. Fees that the venue earned belong to no account and cannot leave.
 
 pub mod action;
@@ -27,6 +27,7 @@ pub mod build;
 pub mod claims;
 pub mod decimal;
 pub mod domain;
+mod margin_action;
 mod message;
 pub mod msgpack;
 pub mod objects;
