@@ -51,7 +51,7 @@ fn later(h: &mut Harness, by_us: u64) -> Vec<Event> {
 /// Oracle and tick; what the tick did by itself.
 fn marked(h: &mut Harness, price: Price) -> Vec<Event> {
     h.input(Input::Oracle { market: BTC, price }).0.unwrap();
-    later(h, 500)
+    later(h, 1_000)
 }
 
 fn fills(events: &[Event]) -> Vec<(AccountId, OrderId, Price, Size)> {
@@ -160,6 +160,7 @@ fn a_refused_trigger_says_why() {
         events.last(),
         Some(Event::TriggerRefused { order: o, code: RejectCode::NoLiquidity }) if o.order == order
     ));
+    h.place(2, buy(900, 100));
     let none = waiting(&h.one(3, Command::PlaceTrigger(stop(Side::Sell, 960, 10))));
     let events = marked(&mut h, 950);
     assert!(matches!(
@@ -189,8 +190,8 @@ fn what_a_mark_reached_fires_in_order_of_time_and_number_some_at_a_tick() {
     let events = marked(&mut h, 1000);
     assert_eq!(fills(&events), [(AccountId(0), a, 900, 100)]);
     let later_one = place(&mut h, 975);
-    assert_eq!(fills(&later(&mut h, 500)), [(AccountId(0), c, 900, 100)]);
-    assert_eq!(fills(&later(&mut h, 500)), []);
+    assert_eq!(fills(&later(&mut h, 1_000)), [(AccountId(0), c, 900, 100)]);
+    assert_eq!(fills(&later(&mut h, 1_000)), []);
     let open: Vec<_> = h.full.peek_orders(AccountId(0), 9).iter().map(|o| o.order).collect();
     assert_eq!(open.len(), 2);
     assert!(open.contains(&late) && open.contains(&later_one));
@@ -207,7 +208,7 @@ fn a_halted_market_keeps_its_stops() {
     status(&mut h, MarketStatus::CancelOnly);
     assert_eq!(fills(&marked(&mut h, 970)), []);
     status(&mut h, MarketStatus::Open);
-    assert_eq!(fills(&later(&mut h, 500)), [(AccountId(0), order, 900, 100)]);
+    assert_eq!(fills(&later(&mut h, 1_000)), [(AccountId(0), order, 900, 100)]);
 }
 
 fn group(parent: OrderRequest, tp: Price, sl: Price) -> Command {
@@ -220,7 +221,7 @@ fn group(parent: OrderRequest, tp: Price, sl: Price) -> Command {
 fn children_wait_for_their_parent_and_shrink_one_another() {
     let mut h = Harness::funded(spec(), 4);
     h.leave_out = true;
-    let answer = h.one(0, group(buy(990, 1000), 1010, 980));
+    let answer = h.one(0, group(buy(990, 1000), 1004, 980));
     let (parent, children) = grouped(&answer);
     let (parent, tp, sl) = (parent.unwrap().order, children[0], children[1]);
     let open = |h: &Harness, order| h.full.peek_order(AccountId(0), order).map(|o| o.remaining);
@@ -238,11 +239,11 @@ fn children_wait_for_their_parent_and_shrink_one_another() {
         0,
         Command::ModifyTrigger {
             target: OrderSelector::Order(tp),
-            order: TriggerRequest { limit: Some(1005), ..profit(Side::Sell, 1010, 1000) },
+            order: TriggerRequest { limit: Some(1005), ..profit(Side::Sell, 1004, 1000) },
         },
     );
     let tp = waiting(&limit);
-    let events = marked(&mut h, 1012);
+    let events = marked(&mut h, 1005);
     assert_eq!(cancelled(&events), [(parent, CancelReason::ChildFired)]);
     assert_eq!(fills(&events), [(AccountId(0), tp, 1005, 100)]);
     let resized = Event::Resized {
@@ -255,7 +256,7 @@ fn children_wait_for_their_parent_and_shrink_one_another() {
     // Resting, it is hit for 50: the same. Then the stop fires, and takes the rest along.
     let (_, events) = h.one(3, Command::Place(buy(1005, 50)));
     assert!(events.iter().any(|e| matches!(e, Event::Resized { order, .. } if order.order == sl)));
-    let events = marked(&mut h, 975);
+    let events = marked(&mut h, 965);
     assert_eq!(fills(&events), [(AccountId(0), sl, 900, 150)]);
     assert_eq!(cancelled(&events), [(tp, CancelReason::Sibling)]);
     assert_eq!((size(&h, 0), h.full.peek_orders(AccountId(0), 9).len()), (0, 0));
@@ -338,7 +339,7 @@ fn a_twap_keeps_its_pace_and_catches_up_by_three() {
         };
         events.iter().filter_map(slice).collect()
     };
-    assert_eq!(slices(&later(&mut h, 1)), [(100, 100, None)]);
+    assert_eq!(slices(&later(&mut h, 1_000)), [(100, 100, None)]);
     assert_eq!(slices(&later(&mut h, 29 * SECOND)), []);
     // Nobody sells for four slices: what was to be traded grows, but no slice above 300.
     for due in [100, 200, 300, 300] {
@@ -402,8 +403,8 @@ fn a_dead_mans_switch_cancels_what_was_open_when_it_fired() {
     let first = cancelled(&later(&mut h, 5 * SECOND));
     assert_eq!(first, [(old[0], CancelReason::Scheduled), (old[1], CancelReason::Scheduled)]);
     let young = h.place(0, buy(980, 100)).order;
-    assert_eq!(cancelled(&later(&mut h, 500)).len(), 2);
-    let last = later(&mut h, 500);
+    assert_eq!(cancelled(&later(&mut h, 1_000)).len(), 2);
+    let last = later(&mut h, 1_000);
     assert_eq!(cancelled(&last).len(), 2);
     assert_eq!(last.last(), Some(&Event::ScheduleDone { account: AccountId(0) }));
     let open = h.full.peek_orders(AccountId(0), 9);
@@ -433,7 +434,7 @@ fn an_order_that_expires_is_gone_at_the_tick() {
     let dated = OrderRequest { expires_us: 2 * SECOND + 1, ..buy(990, 100) };
     let (first, second) = (h.place(0, dated).order, h.place(0, dated).order);
     h.one(0, Command::Cancel(OrderSelector::Order(second))).0.unwrap();
-    // Due in the first whole millisecond after it.
+    // Due in the first whole millisecond after it; the clock stood at 1 µs.
     assert_eq!(cancelled(&later(&mut h, 2 * SECOND)), []);
     assert_eq!(cancelled(&later(&mut h, 999)), [(first, CancelReason::Expired)]);
 }
