@@ -1,9 +1,11 @@
 //! Audits of a node and of tests: money is conserved, and the state agrees with itself.
 
+mod conditional;
+
 use crate::exchange::Exchange;
 use crate::ids::{AccountId, Amount, AssetId, MarketId, Side, Size};
 use crate::objects::{
-    BookId, ChunkKey, LevelKey, OrderChunk, OrderExtra, OrderPage, OrderRef, Position,
+    BookId, ChunkKey, LevelKey, OrderChunk, OrderExtra, OrderFlags, OrderPage, OrderRef, Position,
     PositionGroup,
 };
 use crate::rules::ProductRules;
@@ -137,6 +139,7 @@ impl<S: Source> Exchange<S> {
                 }
             }
         }
+        self.check_conditional(&mut listed, &mut wrong);
         let reserved = self.check_chunks(&mut listed, &mut wrong);
         if let Some(((account, order), _)) = listed.first_key_value() {
             wrong.push(format!("order {order} of account {account} is in no book"));
@@ -184,7 +187,7 @@ impl<S: Source> Exchange<S> {
                     ChunkKey::of(key.book, key.price, o.sequence) == (*key, place)
                         && (o.side, o.price, o.market) == (side, key.price, market)
                         && o.size >= open
-                        && o.extra == (extra != OrderExtra::default())
+                        && o.flags.has(OrderFlags::EXTRA) == (extra != OrderExtra::default())
                         && order.size > 0
                 });
                 if !agrees {

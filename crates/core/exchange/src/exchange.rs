@@ -97,6 +97,23 @@ impl<S: Source> Exchange<S> {
             Command::AdjustMargin { market, amount } => {
                 engine.adjust_margin(caller, *market, *amount).map(|()| Outcome::Done)
             }
+            Command::PlaceTrigger(order) => {
+                engine.place_trigger(caller, order).map(Outcome::Waiting)
+            }
+            Command::ModifyTrigger { target, order } => {
+                engine.modify_trigger(caller, target, order).map(Outcome::Waiting)
+            }
+            Command::PlaceGroup { parent, children } => {
+                engine.place_group(caller, parent, children).map(Outcome::Grouped)
+            }
+            Command::AttachTriggers(orders) => {
+                engine.attach_triggers(caller, orders).map(Outcome::Grouped)
+            }
+            Command::PlaceTwap(twap) => engine.place_twap(caller, twap).map(Outcome::Waiting),
+            Command::CancelTwap(twap) => engine.cancel_twap(caller, *twap).map(|()| Outcome::Done),
+            Command::ScheduleCancel { at_ms } => {
+                engine.schedule_cancel(caller, *at_ms).map(|()| Outcome::Done)
+            }
             Command::PlaceMarket(order) => engine.place_market(caller, order).map(Outcome::Placed),
             Command::SettlePosition { owner, market } => {
                 engine.settle_position(owner, *market).map(|()| Outcome::Done)

@@ -7,7 +7,7 @@ pub(crate) use value::{initial_fraction, scaled as scaled_up};
 
 use crate::ids::{Amount, AssetId, MarketId, PPM, Price, Size};
 use crate::spec::{
-    Contract, ExchangeSpec, FILLS_BOUND, LOT_COST_BOUND, LOT_UNITS_BOUND, MARKETS_BOUND,
+    Contract, DUE_BOUND, ExchangeSpec, FILLS_BOUND, LOT_COST_BOUND, LOT_UNITS_BOUND, MARKETS_BOUND,
     MarketSpec, ORDERS_BOUND, POSITIONS_BOUND, PRICE_BOUND, Product, SIZE_BOUND, SpecError,
 };
 use alloc::format;
@@ -223,6 +223,8 @@ fn validate(spec: &ExchangeSpec) -> Result<(Vec<MarketRules>, Vec<PledgeRules>),
         ("limits.orders_per_account", limits.orders_per_account, ORDERS_BOUND),
         ("limits.positions_per_account", limits.positions_per_account, POSITIONS_BOUND),
         ("limits.fills_per_command", limits.fills_per_command, FILLS_BOUND),
+        ("limits.due_per_tick", limits.due_per_tick, DUE_BOUND),
+        ("limits.triggers_per_tick", limits.triggers_per_tick, DUE_BOUND),
     ] {
         ensure((1..=bound).contains(&found), key, found, &format!("1 to {bound}"))?;
     }

@@ -47,6 +47,7 @@ impl<S: Source> Engine<'_, S> {
                 self.events.push(Event::MarkChanged { market: rules.market, mark, oracle });
             }
         }
+        self.run_conditional();
     }
 
     pub(crate) fn oracle(&mut self, market: MarketId, price: Price) -> Result<(), Refusal> {
