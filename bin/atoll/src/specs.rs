@@ -59,6 +59,7 @@ enum Kind {
 enum OrderingKey {
     Lanes,
     Arrival,
+    Hyperliquid,
 }
 
 #[derive(Deserialize)]
@@ -535,6 +536,7 @@ fn parse_inner(text: &str) -> Result<EnvironmentSpec> {
         ordering: match file.ordering {
             OrderingKey::Lanes => Ordering::Lanes,
             OrderingKey::Arrival => Ordering::Arrival,
+            OrderingKey::Hyperliquid => Ordering::Hyperliquid,
         },
         vm,
     })

@@ -77,20 +77,25 @@ impl From<Result<Sending, Refusal>> for Action {
 }
 
 impl Action {
-    /// Where inside a tick the action belongs: pure cancels first, then pure post-only orders.
+    /// The most that the action does to any book. A refused step does nothing to one.
     pub fn lane(&self) -> Lane {
-        let Self::Commands(steps) = self else { return Lane::Rest };
-        let all = |test: fn(&Command) -> bool| {
-            // A refused step rests nothing and takes nothing: it is at home in any lane.
-            !steps.is_empty() && steps.iter().all(|step| step.command.as_ref().map_or(true, test))
+        let Self::Commands(steps) = self else { return Lane::Aside };
+        let of = |step: &Step| match &step.command {
+            Ok(Command::Cancel(_) | Command::CancelAll { .. }) => Lane::Cancel,
+            Ok(Command::Place(order) | Command::Modify { order, .. }) => match order.tif {
+                Tif::PostOnly => Lane::PostOnly,
+                Tif::Gtc | Tif::Ioc | Tif::Fok => Lane::Rest,
+            },
+            Ok(Command::PlaceMarket(_)) => Lane::Rest,
+            _ => Lane::Aside,
         };
-        if all(|command| matches!(command, Command::Cancel(_) | Command::CancelAll { .. })) {
-            return Lane::Cancel;
-        }
-        let post_only = |command: &Command| {
-            matches!(command, Command::Place(OrderRequest { tif: Tif::PostOnly, .. }))
+        let weight = |lane: &Lane| match lane {
+            Lane::Aside => 0,
+            Lane::Cancel => 1,
+            Lane::PostOnly => 2,
+            Lane::Rest => 3,
         };
-        if all(post_only) { Lane::PostOnly } else { Lane::Rest }
+        steps.iter().map(of).max_by_key(weight).unwrap_or(Lane::Aside)
     }
 }
 
