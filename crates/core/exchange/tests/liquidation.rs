@@ -357,8 +357,8 @@ fn a_debt_that_nobody_covers_is_booked_and_repaid_by_the_fund() {
 fn liquidations_of_a_slot_are_bounded() {
     let limits = Limits { liquidation_per_slot: 3, ..Limits::default() };
     let mut h = example(ExchangeSpec { limits, ..spec() });
-    h.place(1, OrderRequest { reduce_only: true, ..sell(1100, 100) });
     h.mark(BTC, 960);
+    h.place(1, OrderRequest { reduce_only: true, ..sell(1100, 100) });
     h.place(0, buy(959, 1_000));
     h.place(0, buy(959, 1_000));
     h.place(0, buy(959, 1_000));
