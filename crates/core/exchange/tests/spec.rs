@@ -188,5 +188,5 @@ fn the_state_is_golden() {
     assert_eq!(sha256(&[&bytes]).to_string(), GOLDEN_STATE);
 }
 
-const GOLDEN_INPUTS: &str = "0xc5a867a8fbbd904b64f94715126396d0e874eba8d3a3f481ad6f19690b8d0a49";
-const GOLDEN_STATE: &str = "0x602a8876e98f825459cf60d44a01cf10837f61ae5675f385f10c965fac006cfd";
+const GOLDEN_INPUTS: &str = "0xee38c7764d1cf5126dbdd96ba17527cac24b971464eb7807268f21b76d9477f5";
+const GOLDEN_STATE: &str = "0x55d683e0abee666e155230dc1a3bbedb6890c59b3a85c44509d74ac3b1c677c5";
