@@ -1,5 +1,6 @@
 //! What waits, naively: lists of triggers, ties and times, sorted anew whenever something is due.
 
+use super::margin::notional;
 use super::*;
 use atoll_exchange::conditional as rules;
 
