@@ -4,8 +4,9 @@
 #![allow(clippy::disallowed_types, reason = "a benchmark needs a clock")]
 
 use atoll_exchange::{
-    AccountId, AssetId, AssetSpec, Command, Event, Exchange, ExchangeSpec, Input, Limits, MarketId,
-    MarketSpec, OrderRequest, OrderSelector, Outcome, Product, Rules, SelfTrade, Side, Tif, Wallet,
+    AccountId, AssetId, AssetSpec, Command, Contract, Event, Exchange, ExchangeSpec, Input, Limits,
+    MarketId, MarketRisk, MarketSpec, OrderRequest, OrderSelector, Outcome, Product, Rules,
+    SelfTrade, Side, Tif, Wallet,
 };
 use atoll_state::{Resident, WriteSet, object};
 use atoll_types::Address;
@@ -23,6 +24,7 @@ fn market(n: u16) -> MarketSpec {
     MarketSpec {
         name: format!("M{n}"),
         product: Product::Perpetual {
+            contract: Contract::Linear,
             initial_margin_ppm: 25_000,
             maintenance_margin_ppm: 12_500,
             mark_band_ppm: 5_000,
@@ -37,6 +39,7 @@ fn market(n: u16) -> MarketSpec {
         price_band_ppm: 500_000,
         maker_fee_ppm: 150,
         taker_fee_ppm: 450,
+        risk: MarketRisk::default(),
     }
 }
 
@@ -65,7 +68,12 @@ impl Bench {
     /// other sides.
     fn new() -> Self {
         let spec = ExchangeSpec {
-            assets: vec![AssetSpec { symbol: "USDC".into(), decimals: 6 }],
+            assets: vec![AssetSpec {
+                symbol: "USDC".into(),
+                decimals: 6,
+                pledge: None,
+                borrow_ppm: 0,
+            }],
             collateral: AssetId(0),
             markets: (0..MARKETS).map(market).collect(),
             self_trade: SelfTrade::CancelTaker,

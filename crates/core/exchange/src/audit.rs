@@ -22,7 +22,7 @@ pub struct AssetConservation {
     pub asset: AssetId,
     /// Deposits + inbound − withdrawals − outbound.
     pub owed: Amount,
-    /// Balances less cost bases, fees and the rounding ledger.
+    /// Balances less cost bases, fees, insurance, the rounding ledger and funding on its way.
     pub held: Amount,
     /// Whether the two are equal.
     pub holds: bool,
@@ -35,12 +35,16 @@ pub struct Conservation {
     pub assets: Vec<AssetConservation>,
     /// Markets whose positions do not sum to zero, with the sum in lots.
     pub unbalanced: Vec<(MarketId, i128)>,
+    /// Assets whose funding still to be paid is not what the ledger says, with both × 10⁹.
+    pub funding: Vec<(AssetId, i128, i128)>,
 }
 
 impl Conservation {
     /// Whether all money is conserved.
     pub fn holds(&self) -> bool {
-        self.unbalanced.is_empty() && self.assets.iter().all(|asset| asset.holds)
+        self.unbalanced.is_empty()
+            && self.funding.is_empty()
+            && self.assets.iter().all(|asset| asset.holds)
     }
 }
 
@@ -57,18 +61,43 @@ impl<S: Source> Exchange<S> {
         for (key, balance) in self.state.balances.local_iter() {
             held[usize::from(key.asset.0)] += balance.total;
         }
-        let mut sizes: BTreeMap<MarketId, i128> = BTreeMap::new();
-        for (_, market, position) in self.all_positions() {
-            held[collateral] -= position.cost;
-            *sizes.entry(market).or_default() += i128::from(position.size);
+        for (_, holdings) in self.state.holdings.local_iter() {
+            for holding in holdings.list() {
+                held[usize::from(holding.asset.0)] += holding.amount;
+            }
         }
+        let mut sizes: BTreeMap<MarketId, i128> = BTreeMap::new();
+        // What positions have still to pay for funding, × 10⁹; the sum wraps where no sum of real
+        // positions comes.
+        let mut due: Vec<i128> = assets.iter().map(|_| 0).collect();
+        for (_, market, position) in self.all_positions() {
+            let Some(rules) = self.rules.market(market) else { continue };
+            held[usize::from(rules.quote.0)] -= position.cost;
+            *sizes.entry(market).or_default() += i128::from(position.size);
+            let change = self.peek_prices(market).funding - position.funding;
+            let owed = i128::from(position.size).wrapping_mul(change);
+            due[usize::from(rules.quote.0)] = due[usize::from(rules.quote.0)].wrapping_add(owed);
+        }
+        for (key, isolated) in self.state.isolated.local_iter() {
+            let owner = self.peek_owner(key.account);
+            let market = owner.and_then(|owner| owner.markets().get(usize::from(key.slot)));
+            let rules = market.and_then(|market| self.rules.market(*market));
+            held[rules.map_or(collateral, |rules| usize::from(rules.quote.0))] += isolated.margin;
+        }
+        let mut funding = Vec::new();
         for (key, settlement) in self.state.settlements.local_iter() {
-            held[collateral] -= settlement.cost;
+            let quote = self.rules.market(key.0).map_or(collateral, |r| usize::from(r.quote.0));
+            held[quote] -= settlement.cost;
             *sizes.entry(key.0).or_default() += settlement.size;
         }
         for (key, ledger) in self.state.ledgers.local_iter() {
             let asset = usize::from(key.0.0);
-            held[asset] += ledger.fees + ledger.rounding;
+            held[asset] += ledger.fees + ledger.rounding + ledger.insurance + ledger.funding;
+            let booked = ledger.funding.wrapping_mul(crate::margin::funding::FUNDING_SCALE);
+            let expected = i128::from(ledger.funding_dust).wrapping_sub(booked);
+            if due[asset] != expected {
+                funding.push((key.0, due[asset], expected));
+            }
             owed[asset] += ledger.balance();
         }
         let pairs = owed.into_iter().zip(held).enumerate();
@@ -81,6 +110,7 @@ impl<S: Source> Exchange<S> {
         Conservation {
             assets: assets.collect(),
             unbalanced: sizes.into_iter().filter(|(_, sum)| *sum != 0).collect(),
+            funding,
         }
     }
 
@@ -127,6 +157,7 @@ impl<S: Source> Exchange<S> {
         }
         self.check_links(&mut wrong);
         self.check_tops(&mut wrong);
+        self.check_collateral(&mut wrong);
         wrong
     }
 
@@ -164,6 +195,7 @@ impl<S: Source> Exchange<S> {
                 }
                 extras += u32::from(extra != OrderExtra::default());
                 let notional = rules.notional(key.price, open);
+                let reserve = rules.reserved(key.price, open);
                 match (rules.kind, side) {
                     (ProductRules::Perpetual { .. }, _) => {
                         let sums = reserved.entry((order.account, market)).or_default();
@@ -171,10 +203,10 @@ impl<S: Source> Exchange<S> {
                         match (order.reduce_only, side) {
                             (true, _) => {}
                             (false, Side::Buy) => {
-                                (sums.0, sums.3) = (sums.0 + open, sums.3 + notional);
+                                (sums.0, sums.3) = (sums.0 + open, sums.3 + reserve);
                             }
                             (false, Side::Sell) => {
-                                (sums.1, sums.4) = (sums.1 + open, sums.4 + notional);
+                                (sums.1, sums.4) = (sums.1 + open, sums.4 + reserve);
                             }
                         }
                     }
@@ -208,6 +240,30 @@ impl<S: Source> Exchange<S> {
             wrong.push(format!("{all} orders have extras, {extras} of them rest"));
         }
         reserved
+    }
+
+    /// Whether flags say where other collateral is, and margin is where isolated positions are.
+    fn check_collateral(&self, wrong: &mut Vec<String>) {
+        for (key, account) in self.state.accounts.local_iter() {
+            let held = self.peek_holdings(key.0);
+            if account.has_holdings() == held.list().is_empty() {
+                wrong.push(format!("account {} is flagged wrongly: {held:?}", key.0));
+            }
+            if held.list().iter().any(|holding| self.rules.pledge(holding.asset).is_none()) {
+                wrong.push(format!("account {} holds what is no collateral: {held:?}", key.0));
+            }
+        }
+        for (key, isolated) in self.state.isolated.local_iter() {
+            let group = self.state.positions.peek(&crate::objects::GroupKey {
+                account: key.account,
+                group: key.slot / PositionGroup::SLOTS as u8,
+            });
+            let place = usize::from(key.slot) % PositionGroup::SLOTS as usize;
+            let position = group.map(|group| group.0[place]).unwrap_or_default();
+            if isolated.margin != 0 && (!position.isolated || position.size == 0) {
+                wrong.push(format!("{key:?} has {isolated:?}, the position is {position:?}"));
+            }
+        }
     }
 
     /// Whether each level's chunks are linked both ways, in order, and are all there are.

@@ -125,8 +125,10 @@ pub enum Command {
         /// How much; above zero.
         amount: Amount,
     },
-    /// Moves the collateral asset between the caller's two wallets.
+    /// Moves an asset that is collateral between the caller's two wallets.
     Move {
+        /// The asset.
+        asset: AssetId,
         /// The wallet that receives it.
         to: Wallet,
         /// How much; above zero.
@@ -138,6 +140,15 @@ pub enum Command {
         market: MarketId,
         /// 1 to the market's maximum.
         leverage: u8,
+        /// Whether the market's position has a margin of its own; changes only without one.
+        isolated: bool,
+    },
+    /// Moves money between the account and one of its isolated positions.
+    AdjustMargin {
+        /// The market.
+        market: MarketId,
+        /// Into the position if above zero, out of it if below, in the asset that it settles in.
+        amount: Amount,
     },
     /// Places a trigger order.
     PlaceTrigger(TriggerRequest),
@@ -207,15 +218,22 @@ impl Field for Command {
                 wallet.put(out);
                 amount.put(out);
             }
-            Self::Move { to, amount } => {
+            Self::Move { asset, to, amount } => {
                 out.push(5);
+                asset.put(out);
                 to.put(out);
                 amount.put(out);
             }
-            Self::SetLeverage { market, leverage } => {
+            Self::SetLeverage { market, leverage, isolated } => {
                 out.push(6);
                 market.put(out);
                 leverage.put(out);
+                isolated.put(out);
+            }
+            Self::AdjustMargin { market, amount } => {
+                out.push(40);
+                market.put(out);
+                amount.put(out);
             }
             Self::PlaceTrigger(order) => {
                 out.push(20);
@@ -270,8 +288,12 @@ impl Field for Command {
                 wallet: Field::get(r)?,
                 amount: Field::get(r)?,
             },
-            5 => Self::Move { to: Field::get(r)?, amount: Field::get(r)? },
-            6 => Self::SetLeverage { market: Field::get(r)?, leverage: Field::get(r)? },
+            5 => Self::Move { asset: Field::get(r)?, to: Field::get(r)?, amount: Field::get(r)? },
+            6 => Self::SetLeverage {
+                market: Field::get(r)?,
+                leverage: Field::get(r)?,
+                isolated: Field::get(r)?,
+            },
             7 => Self::PlaceMarket(Field::get(r)?),
             8 => Self::SettlePosition { owner: Field::get(r)?, market: Field::get(r)? },
             20 => Self::PlaceTrigger(Field::get(r)?),
@@ -284,6 +306,7 @@ impl Field for Command {
             24 => Self::PlaceTwap(Field::get(r)?),
             25 => Self::CancelTwap(Field::get(r)?),
             26 => Self::ScheduleCancel { at_ms: Field::get(r)? },
+            40 => Self::AdjustMargin { market: Field::get(r)?, amount: Field::get(r)? },
             _ => return Err(CodecError::Invalid("exchange command")),
         })
     }
@@ -382,6 +405,20 @@ pub enum Input {
         /// How much; above zero.
         amount: Amount,
     },
+    /// Moves a market's cumulative funding.
+    Funding {
+        /// The market.
+        market: MarketId,
+        /// What one lot held long pays, in quote units × 10⁻⁹.
+        change: i128,
+    },
+    /// Sets what a market's margin requirements are multiplied by.
+    MarginScale {
+        /// The market.
+        market: MarketId,
+        /// Of initial and maintenance requirements, parts per million, at least a million.
+        scale_ppm: (u32, u32),
+    },
 }
 
 impl Field for Input {
@@ -437,6 +474,16 @@ impl Field for Input {
                 wallet.put(out);
                 amount.put(out);
             }
+            Self::Funding { market, change } => {
+                out.push(40);
+                market.put(out);
+                change.put(out);
+            }
+            Self::MarginScale { market, scale_ppm } => {
+                out.push(41);
+                market.put(out);
+                scale_ppm.put(out);
+            }
         }
     }
     fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
@@ -475,6 +522,8 @@ impl Field for Input {
                 wallet: Field::get(r)?,
                 amount: Field::get(r)?,
             },
+            40 => Self::Funding { market: Field::get(r)?, change: Field::get(r)? },
+            41 => Self::MarginScale { market: Field::get(r)?, scale_ppm: Field::get(r)? },
             _ => return Err(CodecError::Invalid("exchange input")),
         })
     }

@@ -229,6 +229,44 @@ pub enum Event {
         market: MarketId,
         /// The leverage.
         leverage: u8,
+        /// Whether the market's position has a margin of its own.
+        isolated: bool,
+    },
+    /// A position's funding was settled.
+    FundingPaid {
+        /// The account.
+        account: AccountId,
+        /// The market.
+        market: MarketId,
+        /// Lots that it was paid for.
+        size: i64,
+        /// What was paid, negative for received, in the asset that the position settles in. It is
+        /// taken from the account's collateral; from the position's margin where that is isolated
+        /// (the change is then also in an [`Event::IsolatedMargin`] that follows).
+        amount: Amount,
+        /// What one lot held long paid since it was settled last, in quote units × 10⁻⁹.
+        change: i128,
+    },
+    /// Interest was charged on what an account owes of an asset.
+    InterestPaid {
+        /// The account.
+        account: AccountId,
+        /// The asset.
+        asset: AssetId,
+        /// How much.
+        amount: Amount,
+    },
+    /// The margin of an isolated position changed, by a fill, by funding or by command. What does
+    /// not come from funding came from the account's collateral.
+    IsolatedMargin {
+        /// The account.
+        account: AccountId,
+        /// The market.
+        market: MarketId,
+        /// What was added, negative for taken.
+        change: Amount,
+        /// The margin after it.
+        margin: Amount,
     },
     /// An order's open size changed without a trade; `remaining` is what is open now.
     Resized {
@@ -377,11 +415,33 @@ impl Field for Event {
                 mark.put(out);
                 oracle.put(out);
             }
-            Self::LeverageSet { account, market, leverage } => {
+            Self::LeverageSet { account, market, leverage, isolated } => {
                 out.push(8);
                 account.put(out);
                 market.put(out);
                 leverage.put(out);
+                isolated.put(out);
+            }
+            Self::FundingPaid { account, market, size, amount, change } => {
+                out.push(40);
+                account.put(out);
+                market.put(out);
+                size.put(out);
+                amount.put(out);
+                change.put(out);
+            }
+            Self::InterestPaid { account, asset, amount } => {
+                out.push(41);
+                account.put(out);
+                asset.put(out);
+                amount.put(out);
+            }
+            Self::IsolatedMargin { account, market, change, margin } => {
+                out.push(42);
+                account.put(out);
+                market.put(out);
+                change.put(out);
+                margin.put(out);
             }
             Self::StatusChanged { market, status } => {
                 out.push(9);
@@ -465,6 +525,25 @@ impl Field for Event {
                 account: Field::get(r)?,
                 market: Field::get(r)?,
                 leverage: Field::get(r)?,
+                isolated: Field::get(r)?,
+            },
+            40 => Self::FundingPaid {
+                account: Field::get(r)?,
+                market: Field::get(r)?,
+                size: Field::get(r)?,
+                amount: Field::get(r)?,
+                change: Field::get(r)?,
+            },
+            41 => Self::InterestPaid {
+                account: Field::get(r)?,
+                asset: Field::get(r)?,
+                amount: Field::get(r)?,
+            },
+            42 => Self::IsolatedMargin {
+                account: Field::get(r)?,
+                market: Field::get(r)?,
+                change: Field::get(r)?,
+                margin: Field::get(r)?,
             },
             9 => Self::StatusChanged { market: Field::get(r)?, status: Field::get(r)? },
             10 => Self::Resized { order: Field::get(r)?, reason: Field::get(r)? },

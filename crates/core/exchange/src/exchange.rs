@@ -3,11 +3,8 @@
 use crate::command::{Command, Input, Outside};
 use crate::engine::{Border, Engine};
 use crate::event::{CancelReason, Event, Outcome, Refusal};
-use crate::ids::{AccountId, Amount, AssetId};
-use crate::objects::{
-    AccountKey, AddressKey, BalanceKey, GlobalKey, GroupKey, MarketKey, PositionGroup, State,
-    TriggerTop,
-};
+use crate::ids::AccountId;
+use crate::objects::{AccountKey, AddressKey, GlobalKey, State};
 use crate::rules::Rules;
 use alloc::vec::Vec;
 use atoll_state::{Source, TableVisitor, Tables};
@@ -60,43 +57,11 @@ impl<S: Source> Exchange<S> {
         self.state.accounts.get(&AccountKey(account)).address
     }
 
-    /// What an account has of an asset outside of the collateral wallet, held or not, as a
-    /// recorded read.
-    pub fn spot_total(&mut self, account: AccountId, asset: AssetId) -> Amount {
-        self.state.balances.get(&BalanceKey { account, asset }).total
-    }
-
     /// Whether something waits for a mark or a time, as a recorded read: then a tick has something
     /// to do even if nobody sends a command.
     pub fn is_waiting(&mut self) -> bool {
-        if self.state.due_head.get(&GlobalKey).next_ms != 0 {
-            return true;
-        }
-        let tops = &mut self.state.trigger_tops;
-        let mut markets = self.rules.markets.iter();
-        markets.any(|rules| *tops.get(&MarketKey(rules.market)) != TriggerTop::default())
-    }
-
-    /// What an account's collateral wallet and positions are worth at the current marks, as a
-    /// recorded read; negative if it owes more than it has. Equal to [`crate::Margin::equity`].
-    pub fn equity(&mut self, account: AccountId) -> Amount {
-        let State { accounts, positions, prices, .. } = &mut self.state;
-        let owner = accounts.get(&AccountKey(account));
-        let mut equity = owner.collateral;
-        let groups = owner.markets().chunks(PositionGroup::SLOTS as usize);
-        for (group, markets) in (0u8..).zip(groups) {
-            let found = positions.get(&GroupKey { account, group });
-            for (market, position) in markets.iter().zip(&found.0) {
-                if position.size == 0 {
-                    continue;
-                }
-                if let Some(rules) = self.rules.market(*market) {
-                    let mark = prices.get(&MarketKey(*market)).mark;
-                    equity += rules.value(mark, position.size) - position.cost;
-                }
-            }
-        }
-        equity
+        let head = self.state.due_head.get(&GlobalKey);
+        head.next_ms != 0 || head.armed != 0
     }
 
     /// Executes a command of an account; appends what happened to `events`. A refusal changes
@@ -129,11 +94,15 @@ impl<S: Source> Exchange<S> {
             Command::Transfer { to, asset, wallet, amount } => {
                 engine.transfer(caller, to, *asset, *wallet, *amount).map(|()| Outcome::Done)
             }
-            Command::Move { to, amount } => {
-                engine.move_collateral(caller, *to, *amount).map(|()| Outcome::Done)
+            Command::Move { asset, to, amount } => {
+                engine.move_collateral(caller, *asset, *to, *amount).map(|()| Outcome::Done)
             }
-            Command::SetLeverage { market, leverage } => {
-                engine.set_leverage(caller, *market, *leverage).map(|()| Outcome::Done)
+            Command::SetLeverage { market, leverage, isolated } => {
+                let set = engine.set_leverage(caller, *market, *leverage, *isolated);
+                set.map(|()| Outcome::Done)
+            }
+            Command::AdjustMargin { market, amount } => {
+                engine.adjust_margin(caller, *market, *amount).map(|()| Outcome::Done)
             }
             Command::PlaceTrigger(order) => {
                 engine.place_trigger(caller, order).map(Outcome::Waiting)
@@ -180,6 +149,10 @@ impl<S: Source> Exchange<S> {
             }
             Input::Return { outside, address, asset, wallet, amount } => {
                 engine.credit(Border::Back(*outside), address, *asset, *wallet, *amount)?;
+            }
+            Input::Funding { market, change } => engine.add_funding(*market, *change)?,
+            Input::MarginScale { market, scale_ppm } => {
+                engine.set_margin_scale(*market, *scale_ppm)?;
             }
         }
         Ok(Outcome::Done)

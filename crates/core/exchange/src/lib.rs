@@ -12,6 +12,7 @@ mod field;
 mod math;
 mod products;
 pub mod query;
+mod worth;
 
 pub mod command;
 pub mod conditional;
@@ -37,8 +38,11 @@ pub use ids::{
     AccountId, Amount, AssetId, ClientId, MarketId, MarketStatus, OrderId, PPM, Price, Side, Size,
     Tif, Wallet,
 };
-pub use margin::Margin;
+pub use margin::{Margin, isolated::IsolatedView};
 pub use objects::State;
 pub use query::{LevelView, PositionView};
-pub use rules::{MarketRules, ProductRules, Rules};
-pub use spec::{AssetSpec, ExchangeSpec, Limits, MarketSpec, Product, SelfTrade, SpecError};
+pub use rules::{MarketRules, PledgeRules, ProductRules, Rules};
+pub use spec::{
+    AssetSpec, Contract, ExchangeSpec, Limits, MarginTier, MarketRisk, MarketSpec, Pledge, Product,
+    SelfTrade, SpecError,
+};

@@ -5,11 +5,14 @@ mod conditional;
 use crate::event::Order;
 use crate::exchange::Exchange;
 use crate::ids::{AccountId, Amount, AssetId, ClientId, MarketId, OrderId, Price, Side, Size};
-use crate::margin::{Margin, MarginSum};
+use crate::margin::isolated::IsolatedView;
+use crate::margin::price::{self, Threshold};
+use crate::margin::{Margin, MarginPrices, MarginSum};
 use crate::objects::{
-    Account, AccountKey, AddressKey, BalanceKey, BookId, BookTop, ChunkKey, ClientKey, Directory,
-    DirectoryKey, Global, GlobalKey, GroupKey, LevelKey, MarketKey, MarketPrices, OrderExtra,
-    OrderFlags, OrderKey, OrderPage, OrderPageKey, OrderRef, Position, PositionGroup, SpotBalance,
+    Account, AccountKey, AddressKey, BalanceKey, BookId, BookTop, BorrowKey, ChunkKey, ClientKey,
+    Directory, DirectoryKey, Global, GlobalKey, GroupKey, Holdings, IsolatedKey, LevelKey,
+    MarketKey, MarketPrices, OrderExtra, OrderFlags, OrderKey, OrderPage, OrderPageKey, OrderRef,
+    Position, PositionGroup, SpotBalance,
 };
 use alloc::vec::Vec;
 use atoll_state::ordered::{LEVELS, PageKey};
@@ -38,14 +41,22 @@ pub struct PositionView {
     pub mark: Price,
     /// Signed value at the mark, in quote units.
     pub value: Amount,
-    /// Value less cost.
+    /// Value less cost and the funding due.
     pub unrealised: Amount,
+    /// The funding due: what the position pays when it is next touched.
+    pub funding_due: Amount,
     /// The position's own part of the initial requirement, reserves included.
     pub initial: Amount,
     /// The position's own part of the maintenance requirement.
     pub maintenance: Amount,
     /// The leverage in force.
     pub leverage: u8,
+    /// What the position is worth with its own margin, where it is isolated.
+    pub isolated: Option<IsolatedView>,
+    /// The mark at which it may be liquidated while all else stays as it is; none if there is none.
+    pub liquidation: Option<Price>,
+    /// The mark below or above which what stands behind the position is used up.
+    pub bankruptcy: Option<Price>,
 }
 
 impl<S: Source> Exchange<S> {
@@ -165,14 +176,37 @@ impl<S: Source> Exchange<S> {
 
     /// An account's margin at the current marks.
     pub fn peek_margin(&self, account: AccountId) -> Margin {
+        self.peek_margin_without(account, None)
+    }
+
+    fn peek_margin_without(&self, account: AccountId, slot: Option<u32>) -> Margin {
         let Some(owner) = self.peek_owner(account) else { return Margin::default() };
-        let mut sum = MarginSum::new(&self.rules, owner.collateral, None);
+        let mut sum = MarginSum::new(&self.rules, owner.collateral, slot);
         let groups = owner.markets().chunks(PositionGroup::SLOTS as usize);
         for (group, markets) in (0u8..).zip(groups) {
             let found = self.peek_group(account, group);
-            sum.group(group.into(), markets, &found, |market| self.peek_prices(market).mark);
+            sum.group(group.into(), markets, &found, |market| self.peek_prices(market).margin());
         }
-        sum.margin
+        if owner.has_holdings() {
+            sum.hold(&self.peek_holdings(account), |asset| self.peek_interest(asset));
+        }
+        sum.finish(|market| self.peek_prices(market).oracle)
+    }
+
+    /// An account's collateral besides the collateral asset.
+    pub fn peek_holdings(&self, account: AccountId) -> Holdings {
+        self.state.holdings.peek(&AccountKey(account)).cloned().unwrap_or_default()
+    }
+
+    /// What has accrued on a debt of an asset so far.
+    pub fn peek_interest(&self, asset: AssetId) -> u128 {
+        self.state.borrow.peek(&BorrowKey(asset)).copied().unwrap_or_default().index
+    }
+
+    /// The margin of an isolated position, by its slot.
+    pub fn peek_isolated_margin(&self, account: AccountId, slot: u8) -> Amount {
+        let found = self.state.isolated.peek(&IsolatedKey { account, slot });
+        found.copied().unwrap_or_default().margin
     }
 
     fn peek_group(&self, account: AccountId, group: u8) -> PositionGroup {
@@ -184,27 +218,95 @@ impl<S: Source> Exchange<S> {
     pub fn peek_positions(&self, account: AccountId) -> Vec<PositionView> {
         let Some(owner) = self.peek_owner(account) else { return Vec::new() };
         let mut views = Vec::new();
-        for (slot, market) in owner.markets().iter().enumerate() {
-            let slots = PositionGroup::SLOTS as usize;
-            let position = self.peek_group(account, (slot / slots) as u8).0[slot % slots];
+        for (slot, market) in (0u8..).zip(owner.markets()) {
+            let slots = PositionGroup::SLOTS as u8;
+            let position = self.peek_group(account, slot / slots).0[usize::from(slot % slots)];
             let Some(rules) = self.rules.market(*market).filter(|_| !position.is_idle()) else {
                 continue;
             };
-            let mark = self.peek_prices(*market).mark;
+            let prices = self.peek_prices(*market).margin();
             let mut own = Margin::default();
-            own.add(rules, &position, mark);
+            own.add(rules, &position, &prices);
+            let margin = self.peek_isolated_margin(account, slot);
+            let isolated =
+                position.isolated.then(|| IsolatedView::new(rules, &position, margin, &prices));
+            let [liquidation, bankruptcy] = [Threshold::Liquidation, Threshold::Bankruptcy]
+                .map(|threshold| self.threshold(account, slot, &position, &prices, threshold));
             views.push(PositionView {
                 market: *market,
                 position,
-                mark,
-                value: rules.value(mark, position.size),
+                mark: prices.mark,
+                value: rules.value(prices.mark, position.size),
                 unrealised: own.unrealised,
+                funding_due: position.funding_due(prices.funding).0,
                 initial: own.initial(),
                 maintenance: own.maintenance(),
                 leverage: rules.leverage(&position),
+                isolated,
+                liquidation,
+                bankruptcy,
             });
         }
         views
+    }
+
+    /// The mark at which a position reaches a threshold while all else stays as it is.
+    fn threshold(
+        &self,
+        account: AccountId,
+        slot: u8,
+        position: &Position,
+        prices: &MarginPrices,
+        threshold: Threshold,
+    ) -> Option<Price> {
+        let market = *self.peek_owner(account)?.markets().get(usize::from(slot))?;
+        let rules = self.rules.market(market)?;
+        if position.size == 0 {
+            return None;
+        }
+        if position.isolated {
+            let margin = self.peek_isolated_margin(account, slot);
+            return price::isolated(rules, position, margin, prices, threshold);
+        }
+        let reached = |prices: &MarginPrices| {
+            let margin = self.peek_margin_at(account, market, prices);
+            match threshold {
+                Threshold::Liquidation => margin.is_liquidatable(),
+                Threshold::Bankruptcy => margin.equity() < 0,
+            }
+        };
+        if rules.inverse {
+            return price::search(rules, position, prices, reached);
+        }
+        let others = self.peek_margin_without(account, Some(slot.into()));
+        price::cross(rules, position, &others, prices, threshold)
+    }
+
+    /// An account's margin as if a market's prices were others; its oracle price moves with its
+    /// mark, because what settles in coin is priced by it.
+    fn peek_margin_at(
+        &self,
+        account: AccountId,
+        market: MarketId,
+        prices: &MarginPrices,
+    ) -> Margin {
+        let Some(owner) = self.peek_owner(account) else { return Margin::default() };
+        let mut sum = MarginSum::new(&self.rules, owner.collateral, None);
+        let groups = owner.markets().chunks(PositionGroup::SLOTS as usize);
+        for (group, markets) in (0u8..).zip(groups) {
+            let found = self.peek_group(account, group);
+            sum.group(group.into(), markets, &found, |other| match other == market {
+                true => *prices,
+                false => self.peek_prices(other).margin(),
+            });
+        }
+        if owner.has_holdings() {
+            sum.hold(&self.peek_holdings(account), |asset| self.peek_interest(asset));
+        }
+        sum.finish(|other| match other == market {
+            true => prices.mark,
+            false => self.peek_prices(other).oracle,
+        })
     }
 }
 

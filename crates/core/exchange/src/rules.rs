@@ -1,8 +1,13 @@
 //! A validated spec with what the engine derives from it.
 
+mod risk;
+mod value;
+
+pub(crate) use value::{initial_fraction, scaled as scaled_up};
+
 use crate::ids::{Amount, AssetId, MarketId, PPM, Price, Size};
 use crate::spec::{
-    DUE_BOUND, ExchangeSpec, FILLS_BOUND, LOT_COST_BOUND, LOT_UNITS_BOUND, MARKETS_BOUND,
+    Contract, DUE_BOUND, ExchangeSpec, FILLS_BOUND, LOT_COST_BOUND, LOT_UNITS_BOUND, MARKETS_BOUND,
     MarketSpec, ORDERS_BOUND, POSITIONS_BOUND, PRICE_BOUND, Product, SIZE_BOUND, SpecError,
 };
 use alloc::format;
@@ -11,15 +16,18 @@ use alloc::vec::Vec;
 use atoll_types::codec::{CodecError, Decode, Encode, Reader};
 
 /// A market as the engine sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MarketRules {
     /// The market.
     pub market: MarketId,
     /// What it trades.
     pub kind: ProductRules,
-    /// Quote units per tick and lot: notional = price × size × multiplier, exactly.
+    /// Whether it is an inverse perpetual.
+    pub inverse: bool,
+    /// Linear: quote units per tick and lot, notional = price × size × multiplier, exactly.
+    /// Inverse: what a lot is worth at one tick, notional = multiplier × size / price.
     pub multiplier: u64,
-    /// The asset of notionals.
+    /// The asset of notionals: what a perpetual settles in.
     pub quote: AssetId,
     /// Highest price, in ticks.
     pub price_max: Price,
@@ -33,6 +41,45 @@ pub struct MarketRules {
     pub maker_fee_ppm: i32,
     /// Fee of incoming orders.
     pub taker_fee_ppm: u32,
+    /// The margin table, of which the first tier is [`ProductRules::Perpetual`]'s; empty where that
+    /// is all.
+    pub tiers: Vec<Tier>,
+    /// Open interest from which on orders may only reduce; 0 for no cap.
+    pub open_interest_max: u64,
+    /// Most lots of an account's position and open orders; 0 for no such limit.
+    pub position_max: Size,
+}
+
+/// A tier of a margin table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tier {
+    /// The value of a position from which on it applies, in quote units.
+    pub lower_bound: Amount,
+    /// Initial margin of the whole value.
+    pub initial_ppm: u32,
+    /// Maintenance margin of the value.
+    pub maintenance_ppm: u32,
+    /// What is taken off the maintenance margin, × 10⁶.
+    pub deduction: Amount,
+}
+
+/// An asset that is collateral besides the collateral asset, as the engine sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PledgeRules {
+    /// The asset.
+    pub asset: AssetId,
+    /// The market whose oracle prices it.
+    pub market: MarketId,
+    /// That market's highest price.
+    pub price_max: Price,
+    /// A unit is worth price × numerator / divisor units of the collateral asset.
+    pub numerator: u64,
+    /// See `numerator`; at most 10¹⁸.
+    pub divisor: Amount,
+    /// What is taken off its value.
+    pub haircut_ppm: u32,
+    /// Most that may be moved into collateral wallets; 0 for no cap.
+    pub cap: Amount,
 }
 
 /// A product as the engine sees it.
@@ -73,32 +120,6 @@ impl MarketRules {
             (ProductRules::Spot { .. }, _) => 1,
         }
     }
-
-    /// What a lot costs at `price`, in quote units: below 2⁴⁸ by the spec.
-    #[inline]
-    fn lot_cost(&self, price: Price) -> i64 {
-        (price * self.multiplier) as i64
-    }
-
-    /// The exact value of `size` at `price`, in quote units. Both are inside the bounds of
-    /// [`crate::spec`], so it is below 2⁸⁸.
-    #[inline]
-    pub fn notional(&self, price: Price, size: Size) -> Amount {
-        self.value(price, size as i64)
-    }
-
-    /// The signed value of a position at `price`, in quote units.
-    #[inline]
-    pub fn value(&self, price: Price, size: i64) -> Amount {
-        // Of two signed 64-bit factors, so that the compiler sees that nothing can overflow.
-        Amount::from(self.lot_cost(price)) * Amount::from(size)
-    }
-
-    /// `value × ppm`, for sizes below 2⁴²: their product with parts per million is below 2⁶².
-    #[inline]
-    pub(crate) fn weighted(&self, price: Price, size: Size, ppm: u32) -> Amount {
-        Amount::from(self.lot_cost(price)) * Amount::from((size * u64::from(ppm)) as i64)
-    }
 }
 
 /// A valid spec, and what follows from it. Encoded as its spec; decoding validates.
@@ -106,13 +127,14 @@ impl MarketRules {
 pub struct Rules {
     spec: ExchangeSpec,
     pub(crate) markets: Vec<MarketRules>,
+    pub(crate) pledges: Vec<PledgeRules>,
 }
 
 impl Rules {
     /// Validates a spec.
     pub fn new(spec: ExchangeSpec) -> Result<Self, SpecError> {
-        let markets = validate(&spec)?;
-        Ok(Self { spec, markets })
+        let (markets, pledges) = validate(&spec)?;
+        Ok(Self { spec, markets, pledges })
     }
 
     /// The spec.
@@ -138,6 +160,11 @@ impl Rules {
     /// The asset with this symbol.
     pub fn asset_named(&self, symbol: &str) -> Option<AssetId> {
         self.spec.assets.iter().position(|a| a.symbol == symbol).map(|i| AssetId(i as u16))
+    }
+
+    /// How an asset is collateral besides the collateral asset, if it is.
+    pub fn pledge(&self, asset: AssetId) -> Option<&PledgeRules> {
+        self.pledges.iter().find(|pledge| pledge.asset == asset)
     }
 
     /// Whether there is such an asset.
@@ -178,7 +205,7 @@ fn name_ok(name: &str) -> bool {
     (1..=16).contains(&name.len()) && name.chars().all(good)
 }
 
-fn validate(spec: &ExchangeSpec) -> Result<Vec<MarketRules>, SpecError> {
+fn validate(spec: &ExchangeSpec) -> Result<(Vec<MarketRules>, Vec<PledgeRules>), SpecError> {
     let expected_name = "1 to 16 letters, digits, '-', '.', '_', '/' or '@', and unique";
     let asset_count = spec.assets.len();
     ensure((1..=1024).contains(&asset_count), "assets", asset_count, "1 to 1024 assets")?;
@@ -211,7 +238,8 @@ fn validate(spec: &ExchangeSpec) -> Result<Vec<MarketRules>, SpecError> {
         ensure(name_ok(&market.name) && unique, &key, &market.name, expected_name)?;
         markets.push(validate_market(spec, i, market)?);
     }
-    Ok(markets)
+    let pledges = risk::pledges(spec)?;
+    Ok((markets, pledges))
 }
 
 fn validate_market(
@@ -247,13 +275,19 @@ fn validate_market(
     let decimals = |asset: AssetId| u32::from(spec.assets[usize::from(asset.0)].decimals);
     let scale = u32::from(m.price_decimals) + u32::from(m.size_decimals);
     let step = u128::from(m.tick) * u128::from(m.lot);
-    let expected = "a tick × lot that is a whole number of the quote asset's smallest unit";
-    let units = scaled(step, decimals(quote), scale);
-    let multiplier = units.filter(|units| *units < LOT_COST_BOUND).unwrap_or(0);
-    ensure(multiplier > 0, &key("tick"), format!("{} with lot {}", m.tick, m.lot), expected)?;
-    let lot_cost = multiplier * u128::from(m.price_max);
-    let expected = "less than 2^48 quote units for one lot at the highest price";
-    check(lot_cost < LOT_COST_BOUND, "price_max", m.price_max.into(), expected)?;
+    let inverse = risk::lot_value(spec, market, &key)?;
+    let multiplier = if let Some(value) = inverse {
+        u128::from(value)
+    } else {
+        let expected = "a tick × lot that is a whole number of the quote asset's smallest unit";
+        let units = scaled(step, decimals(quote), scale);
+        let multiplier = units.filter(|units| *units < LOT_COST_BOUND).unwrap_or(0);
+        ensure(multiplier > 0, &key("tick"), format!("{} with lot {}", m.tick, m.lot), expected)?;
+        let lot_cost = multiplier * u128::from(m.price_max);
+        let expected = "less than 2^48 quote units for one lot at the highest price";
+        check(lot_cost < LOT_COST_BOUND, "price_max", m.price_max.into(), expected)?;
+        multiplier
+    };
     let kind = match kind {
         ProductRules::Spot { base, .. } => {
             let units = scaled(m.lot.into(), decimals(base), m.size_decimals.into());
@@ -267,6 +301,7 @@ fn validate_market(
     Ok(MarketRules {
         market: MarketId(index as u16),
         kind,
+        inverse: inverse.is_some(),
         multiplier: multiplier as u64,
         quote,
         price_max: m.price_max,
@@ -275,6 +310,9 @@ fn validate_market(
         price_band_ppm: band,
         maker_fee_ppm: m.maker_fee_ppm,
         taker_fee_ppm: taker,
+        tiers: risk::tiers(market, &key)?,
+        open_interest_max: m.risk.open_interest_max,
+        position_max: risk::position_max(market, &key)?,
     })
 }
 
@@ -284,7 +322,12 @@ fn validate_product(
     key: &impl Fn(&str) -> String,
 ) -> Result<(AssetId, ProductRules), SpecError> {
     match market.product {
-        Product::Perpetual { initial_margin_ppm, maintenance_margin_ppm, mark_band_ppm } => {
+        Product::Perpetual {
+            contract,
+            initial_margin_ppm,
+            maintenance_margin_ppm,
+            mark_band_ppm,
+        } => {
             // Leverage is a byte: an initial margin below 1/255 would not be reachable.
             let ok = (PPM.div_ceil(255)..=PPM).contains(&initial_margin_ppm);
             let expected = "3922 to 1000000";
@@ -300,7 +343,11 @@ fn validate_product(
                 mark_band_ppm,
                 leverage_max: (PPM / initial_margin_ppm) as u8,
             };
-            Ok((spec.collateral, rules))
+            let quote = match contract {
+                Contract::Linear => spec.collateral,
+                Contract::Inverse { settle, .. } => settle,
+            };
+            Ok((quote, rules))
         }
         Product::Spot { base, quote } => {
             let known = |asset: AssetId| usize::from(asset.0) < spec.assets.len();

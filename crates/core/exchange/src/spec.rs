@@ -13,9 +13,22 @@
 //!   collateral less the sum of all costs does; with at most 2³² accounts of |cost| < 2⁹⁴ each, a
 //!   collateral balance stays inside ±2¹²⁷. (It cannot go further below zero than the account's
 //!   positions lost, which is below 2⁹⁵: a position is only opened on positive equity.)
+//!
+//! For what margin adds:
+//! * inverse perpetuals: one lot is worth `lot_value / price` of the settle asset, `lot_value` <
+//!   2⁴⁸ ([`LOT_COST_BOUND`]) and prices ≥ 1, so its notionals are below 2⁸⁸ as well; what open
+//!   orders reserve is kept with 16 bits more, below 2¹⁰⁵;
+//! * cumulative funding of a market stays inside ±2⁷⁷ ([`FUNDING_BOUND`]) quote units × 10⁻⁹ a
+//!   lot: a payment is below 2⁸⁹, and the division by 10⁹ is of quotient and remainder apart;
+//! * requirements are multiplied by at most 100 ([`MARGIN_SCALE_BOUND`]): below 2¹¹⁵ a market in
+//!   parts per million, 2¹²¹ an account;
+//! * other collateral: one smallest unit is worth below 2²⁰ of the collateral asset's, so what an
+//!   account has or owes of it, below 2⁹⁸, is worth below 2¹¹⁸; at most 8 such assets. Equity is
+//!   then summed by saturating additions;
+//! * a debt's interest over at most 2⁷⁵ parts per million × microseconds is divided in two limbs.
 
 use crate::field::{Field, codec, enumeration, record};
-use crate::ids::{AssetId, Price, Size};
+use crate::ids::{Amount, AssetId, MarketId, Price, Size};
 use alloc::string::String;
 use alloc::vec::Vec;
 use atoll_types::codec::{CodecError, Reader};
@@ -26,6 +39,19 @@ pub const PRICE_BOUND: Price = 1 << 40;
 pub const SIZE_BOUND: Size = 1 << 40;
 /// Bound of what one lot may cost at the highest price, in quote units.
 pub const LOT_COST_BOUND: u128 = 1 << 48;
+/// Bound of a market's cumulative funding per lot, in quote units × 10⁻⁹, either way.
+pub const FUNDING_BOUND: i128 = 1 << 77;
+/// Bound of what a market's requirements are multiplied by, parts per million.
+pub const MARGIN_SCALE_BOUND: u32 = 100 * crate::ids::PPM;
+/// Most tiers of a market's margin table.
+pub const TIERS_BOUND: u32 = 8;
+/// Most assets besides the collateral asset that can be collateral.
+pub const COLLATERALS_BOUND: u32 = 8;
+/// Bound of what one smallest unit of another collateral asset is worth at its highest price, in
+/// smallest units of the collateral asset.
+pub const COLLATERAL_UNIT_BOUND: u128 = 1 << 20;
+/// Highest yearly interest rate of a debt, parts per million.
+pub const BORROW_RATE_BOUND: u32 = 10 * crate::ids::PPM;
 /// Bound of a spot lot, in base units.
 pub const LOT_UNITS_BOUND: u128 = 1 << 56;
 /// Bound of what came in of an asset less what left, in its smallest unit.
@@ -50,14 +76,111 @@ pub struct AssetSpec {
     pub symbol: String,
     /// Decimals of its smallest unit, at most 18.
     pub decimals: u8,
+    /// How it serves as collateral besides the collateral asset; none: it does not.
+    pub pledge: Option<Pledge>,
+    /// What an account with other collateral pays a year for owing it, parts per million.
+    pub borrow_ppm: u32,
 }
-record!(AssetSpec { symbol, decimals });
+record!(AssetSpec { symbol, decimals, pledge, borrow_ppm });
+
+/// How an asset other than the collateral asset serves as collateral.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pledge {
+    /// The perpetual market whose oracle price is the asset's, in the collateral asset.
+    pub market: MarketId,
+    /// What is taken off its value, parts per million.
+    pub haircut_ppm: u32,
+    /// Most of it that may be in collateral wallets by what moved in less what moved out, in its
+    /// smallest unit; 0 for no cap.
+    pub cap: Amount,
+}
+record!(Pledge { market, haircut_ppm, cap });
+
+/// What one contract of a perpetual is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Contract {
+    /// Linear: one of the base, margined and settled in the collateral asset.
+    #[default]
+    Linear,
+    /// Inverse: so many units of the quote currency, margined and settled in a coin. A long
+    /// gains face × (1 / entry − 1 / price) of the coin a contract.
+    Inverse {
+        /// The coin; it has a [`Pledge`].
+        settle: AssetId,
+        /// The face value of one contract, in whole units of the quote currency.
+        face: u32,
+    },
+}
+
+impl Field for Contract {
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Linear => out.push(0),
+            Self::Inverse { settle, face } => {
+                out.push(1);
+                settle.put(out);
+                face.put(out);
+            }
+        }
+    }
+    fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        match r.u8()? {
+            0 => Ok(Self::Linear),
+            1 => Ok(Self::Inverse { settle: Field::get(r)?, face: Field::get(r)? }),
+            _ => Err(CodecError::Invalid("contract")),
+        }
+    }
+}
+codec!(Contract);
+
+/// A further tier of a market's margin table: from a value of the position on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MarginTier {
+    /// The value of the position from which on it applies, in quote units.
+    pub lower_bound: u64,
+    /// Initial margin, parts per million of the whole value.
+    pub initial_margin_ppm: u32,
+    /// Maintenance margin, parts per million of the value above the bound.
+    pub maintenance_margin_ppm: u32,
+}
+record!(MarginTier { lower_bound, initial_margin_ppm, maintenance_margin_ppm });
+
+/// Limits of a perpetual market that grow with positions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MarketRisk {
+    /// The tiers above the first one, which the product names; ascending.
+    pub tiers: Vec<MarginTier>,
+    /// Open interest, in lots, above which orders may only reduce; 0 for no cap.
+    pub open_interest_max: u64,
+    /// Most that one account's position and open orders may come to, parts per million of that
+    /// cap; 0 for no such limit.
+    pub concentration_ppm: u32,
+}
+
+impl Field for MarketRisk {
+    fn put(&self, out: &mut Vec<u8>) {
+        (self.tiers.len() as u64).put(out);
+        self.tiers.iter().for_each(|tier| tier.put(out));
+        self.open_interest_max.put(out);
+        self.concentration_ppm.put(out);
+    }
+    fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let mut tiers = Vec::new();
+        for _ in 0..r.length("margin tiers", TIERS_BOUND)? {
+            tiers.push(Field::get(r)?);
+        }
+        Ok(Self { tiers, open_interest_max: Field::get(r)?, concentration_ppm: Field::get(r)? })
+    }
+}
+codec!(MarketRisk);
 
 /// What a market trades.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Product {
-    /// Linear perpetual: margined, quoted and settled in the collateral asset.
+    /// A perpetual.
     Perpetual {
+        /// What one contract is.
+        contract: Contract,
         /// Initial margin, parts per million of the value; leverage is its inverse.
         initial_margin_ppm: u32,
         /// Maintenance margin, parts per million of the value; below the initial one.
@@ -77,8 +200,14 @@ pub enum Product {
 impl Field for Product {
     fn put(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Perpetual { initial_margin_ppm, maintenance_margin_ppm, mark_band_ppm } => {
+            Self::Perpetual {
+                contract,
+                initial_margin_ppm,
+                maintenance_margin_ppm,
+                mark_band_ppm,
+            } => {
                 out.push(0);
+                contract.put(out);
                 initial_margin_ppm.put(out);
                 maintenance_margin_ppm.put(out);
                 mark_band_ppm.put(out);
@@ -93,6 +222,7 @@ impl Field for Product {
     fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
         match r.u8()? {
             0 => Ok(Self::Perpetual {
+                contract: Field::get(r)?,
                 initial_margin_ppm: Field::get(r)?,
                 maintenance_margin_ppm: Field::get(r)?,
                 mark_band_ppm: Field::get(r)?,
@@ -132,6 +262,8 @@ pub struct MarketSpec {
     pub maker_fee_ppm: i32,
     /// Fee of incoming orders, parts per million.
     pub taker_fee_ppm: u32,
+    /// Margin tiers and caps of a perpetual.
+    pub risk: MarketRisk,
 }
 record!(MarketSpec {
     name,
@@ -146,6 +278,7 @@ record!(MarketSpec {
     price_band_ppm,
     maker_fee_ppm,
     taker_fee_ppm,
+    risk,
 });
 
 /// What happens when an order meets another one of its own account.

@@ -47,7 +47,7 @@ const LOTS: u64 = 1 << 40;
 const TOP: u64 = 10_000_000;
 
 fn market() -> impl Strategy<Value = MarketId> {
-    prop_oneof![5 => Just(BTC), 2 => Just(ETH), 3 => Just(SPOT)]
+    prop_oneof![5 => Just(BTC), 2 => Just(ETH), 3 => Just(SPOT), 3 => Just(INV)]
 }
 
 fn request(shape: Shape) -> impl Strategy<Value = OrderRequest> {
@@ -171,9 +171,16 @@ fn other(shape: Shape) -> impl Strategy<Value = Command> {
                 Command::Transfer { to: address(to), asset, wallet, amount }
             }
         ),
-        (wallet, amount).prop_map(|(to, amount)| Command::Move { to, amount }),
-        (market(), 0..22u8)
-            .prop_map(|(market, leverage)| Command::SetLeverage { market, leverage }),
+        (wallet, amount.clone(), any::<bool>()).prop_map(|(to, amount, coin)| {
+            Command::Move { asset: if coin { COIN } else { USDC }, to, amount }
+        }),
+        (market(), 0..22u8, any::<bool>()).prop_map(|(market, leverage, isolated)| {
+            Command::SetLeverage { market, leverage, isolated }
+        }),
+        (market(), amount, any::<bool>()).prop_map(|(market, amount, out)| {
+            let amount = amount / 100;
+            Command::AdjustMargin { market, amount: if out { -amount } else { amount } }
+        }),
         (0..shape.accounts + 1, market()).prop_map(|(owner, market)| {
             Command::SettlePosition { owner: address(owner), market }
         }),
@@ -206,7 +213,16 @@ fn input(shape: Shape) -> impl Strategy<Value = Input> {
         extreme => (1i128 << 96) - 3..(1 << 96) + 2,
     ];
     prop_oneof![
-        6 => (0..9000u64).prop_map(|time_us| Input::Tick { time_us }),
+        6 => prop_oneof![20 => 0..9000u64, 1 => 0..1u64 << 46].prop_map(|time_us| Input::Tick { time_us }),
+        3 => (market(), prop_oneof![
+            4 => -30_000_000_000..30_000_000_000i128, 1 => -7..7i128,
+            extreme => -(1i128 << 76)..1 << 76,
+        ]).prop_map(|(market, change)| Input::Funding { market, change }),
+        1 => (market(), 900_000..3_000_000u32, 900_000..2_000_000u32).prop_map(
+            |(market, initial, maintenance)| {
+                Input::MarginScale { market, scale_ppm: (initial, maintenance) }
+            }
+        ),
         5 => (market(), prop_oneof![
             4 => 950..1050u64, 4 => 900..1100u64, 2 * extreme => TOP - 9..TOP + 2,
         ])
@@ -334,10 +350,15 @@ fn history(shape: Shape) -> impl Strategy<Value = History> {
         Just(SelfTrade::CancelTaker),
         Just(SelfTrade::Decrement),
     ];
-    (ranges, policy, fills, orders, leave_out, per_tick).prop_map(
-        move |(ranges, policy, fills, orders, leave_out, per_tick)| {
+    let rich = prop::bool::weighted(0.7);
+    (ranges, policy, fills, orders, per_tick, leave_out, rich).prop_map(
+        move |(ranges, policy, fills, orders, per_tick, leave_out, rich)| {
             let mut spec = tight(policy, fills, orders);
             (spec.limits.due_per_tick, spec.limits.triggers_per_tick) = per_tick;
+            if rich {
+                let full = venue();
+                (spec.assets, spec.markets) = (full.assets, full.markets);
+            }
             if shape.extreme {
                 spec.markets.iter_mut().for_each(|market| market.order_size_max = LOTS - 1);
             }

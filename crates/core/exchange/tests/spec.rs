@@ -42,6 +42,7 @@ fn a_spec_that_cannot_run_is_refused_by_key() {
         }),
         ("markets[0].product.maintenance_margin_ppm", |s| {
             s.markets[0].product = Product::Perpetual {
+                contract: Contract::Linear,
                 initial_margin_ppm: 50_000,
                 maintenance_margin_ppm: 50_000,
                 mark_band_ppm: 1,
@@ -111,8 +112,8 @@ fn the_encodings_are_golden() {
         Command::CancelAll { market: Some(ETH) },
         Command::Modify { target: OrderSelector::Order(OrderId(1 << 12)), order: request },
         Command::Transfer { to: address(1), asset: COIN, wallet: Wallet::Spot, amount: 1 << 70 },
-        Command::Move { to: Wallet::Collateral, amount: 5 },
-        Command::SetLeverage { market: BTC, leverage: 7 },
+        Command::Move { asset: USDC, to: Wallet::Collateral, amount: 5 },
+        leverage(BTC, 7),
         Command::PlaceMarket(MarketOrderRequest {
             market: ETH,
             side: Side::Sell,
@@ -130,6 +131,8 @@ fn the_encodings_are_golden() {
         Command::CancelTwap(OrderId(9 << 12)),
         Command::ScheduleCancel { at_ms: None },
         Command::ScheduleCancel { at_ms: Some(1_700_000_005_000) },
+        Command::SetLeverage { market: ETH, leverage: 3, isolated: true },
+        Command::AdjustMargin { market: ETH, amount: -5 },
     ];
     let credit = (address(0), USDC, Wallet::Collateral, 300);
     let (address, asset, wallet, amount) = credit;
@@ -142,6 +145,8 @@ fn the_encodings_are_golden() {
         Input::Receive { address, asset, wallet, amount },
         Input::Send { address, asset, wallet, amount },
         Input::Return { outside: Outside::Environment, address, asset, wallet, amount },
+        Input::Funding { market: ETH, change: -12_500 },
+        Input::MarginScale { market: ETH, scale_ppm: (2_000_000, 1_500_000) },
     ];
     let mut all = bytes;
     for command in &commands {
@@ -169,7 +174,7 @@ fn the_state_is_golden() {
     keep(h.one(2, Command::Place(buy(1002, 140))));
     keep(h.one(0, Command::Place(order(SPOT, Side::Sell, 500, 7000))));
     keep(h.one(2, Command::Place(order(SPOT, Side::Buy, 500, 5000))));
-    keep(h.one(2, Command::SetLeverage { market: ETH, leverage: 3 }));
+    keep(h.one(2, leverage(ETH, 3)));
     keep(h.one(0, Command::CancelAll { market: Some(BTC) }));
     let mut bytes = Vec::new();
     events.iter().for_each(|event| event.encode(&mut bytes));
@@ -183,5 +188,5 @@ fn the_state_is_golden() {
     assert_eq!(sha256(&[&bytes]).to_string(), GOLDEN_STATE);
 }
 
-const GOLDEN_INPUTS: &str = "0x57448ab04f84e92ec401c5894f7289a3dda731abbbcc797c9a95a3829abbc64f";
-const GOLDEN_STATE: &str = "0xa3995a8cfae1cb160bed1393d8c8192def714371a9bb93c4b32a26a22afe51ac";
+const GOLDEN_INPUTS: &str = "0xc5a867a8fbbd904b64f94715126396d0e874eba8d3a3f481ad6f19690b8d0a49";
+const GOLDEN_STATE: &str = "0x602a8876e98f825459cf60d44a01cf10837f61ae5675f385f10c965fac006cfd";

@@ -209,11 +209,15 @@ fn each_refusal_has_its_code() {
     h.refused(9, place(buy(980, 10)), UnknownAccount);
     let reduce = OrderRequest { reduce_only: true, ..order(SPOT, Side::Sell, 1000, 10) };
     h.refused(0, place(reduce), Unsupported);
-    h.refused(0, Command::SetLeverage { market: BTC, leverage: 21 }, InsufficientMargin);
-    h.refused(0, Command::SetLeverage { market: SPOT, leverage: 1 }, Unsupported);
-    h.refused(0, Command::Move { to: Wallet::Spot, amount: 0 }, Overflow);
+    h.refused(0, leverage(BTC, 21), InsufficientMargin);
+    h.refused(0, leverage(SPOT, 1), Unsupported);
+    h.refused(0, Command::Move { asset: USDC, to: Wallet::Spot, amount: 0 }, Overflow);
     let much = 1_000_000_000_001;
-    h.refused(0, Command::Move { to: Wallet::Spot, amount: much }, InsufficientBalance);
+    h.refused(
+        0,
+        Command::Move { asset: USDC, to: Wallet::Spot, amount: much },
+        InsufficientBalance,
+    );
     let to = address(88);
     let transfer = |to, amount| Command::Transfer { to, asset: COIN, wallet: Wallet::Spot, amount };
     h.refused(0, transfer(to, 1), UnknownAccount);
@@ -327,11 +331,11 @@ fn collateral_that_positions_need_cannot_leave() {
     assert_eq!(margin.withdrawable(), margin.collateral.min(margin.equity() - margin.initial()));
     h.refused(
         1,
-        Command::Move { to: Wallet::Spot, amount: margin.collateral + 1 },
+        Command::Move { asset: USDC, to: Wallet::Spot, amount: margin.collateral + 1 },
         RejectCode::InsufficientBalance,
     );
     // Leverage 2 asks for half of the value.
-    h.refused(1, Command::SetLeverage { market: BTC, leverage: 2 }, RejectCode::InsufficientMargin);
+    h.refused(1, leverage(BTC, 2), RejectCode::InsufficientMargin);
     h.mark(BTC, 940);
     assert!(h.full.peek_margin(AccountId(1)).is_liquidatable());
     h.refused(1, Command::Place(buy(940, 10)), RejectCode::InsufficientMargin);

@@ -105,6 +105,11 @@ codes! {
     TriggerCrossed = 520, "trigger_crossed";
     /// The time or duration is outside of what the venue allows.
     TimeOutOfRange = 521, "time_out_of_range";
+    /// The position has to be closed first.
+    PositionOpen = 530, "position_open";
+    /// A cap of the venue, on open interest, on an account's part of it or on an asset as
+    /// collateral, leaves no room.
+    AtCap = 531, "at_cap";
     // 6xx: the door
     /// The sender or the node is over its rate.
     RateLimited = 600, "rate_limited";

@@ -9,6 +9,8 @@ mod book;
 mod cancel;
 mod conditional;
 mod directory;
+mod isolated;
+mod margin;
 mod matching;
 mod money;
 mod place;
@@ -18,14 +20,14 @@ mod tick;
 pub(crate) use book::Resting;
 pub(crate) use conditional::told_trigger;
 pub(crate) use directory::told;
+pub(crate) use margin::margin_sum;
 pub(crate) use matching::reducible;
 pub(crate) use money::Border;
 pub(crate) use place::Incoming;
 
 use crate::event::{Event, Refusal};
-use crate::ids::{AccountId, MarketId};
-use crate::margin::{Margin, MarginSum};
-use crate::objects::{AccountKey, GroupKey, MarketKey, Position, PositionGroup, State};
+use crate::ids::MarketId;
+use crate::objects::State;
 use crate::rules::{MarketRules, Rules};
 use alloc::vec::Vec;
 use atoll_state::Source;
@@ -49,29 +51,6 @@ impl<'a, S: Source> Engine<'a, S> {
             "there is no market with this number; the spec lists the markets",
         );
         self.rules.market(market).ok_or(unknown)
-    }
-
-    /// Margin of an account at the current marks; `replace` puts a position in the place of a
-    /// slot's own.
-    pub(crate) fn margin(
-        &mut self,
-        account: AccountId,
-        replace: Option<(u32, &MarketRules, &Position)>,
-    ) -> Margin {
-        let State { accounts, positions, prices, .. } = &mut *self.state;
-        let owner = accounts.get(&AccountKey(account));
-        let mut mark = |market| prices.get(&MarketKey(market)).mark;
-        let replaced = replace.map(|(slot, ..)| slot);
-        let mut sum = MarginSum::new(self.rules, owner.collateral, replaced);
-        let groups = owner.markets().chunks(PositionGroup::SLOTS as usize);
-        for (group, markets) in (0u8..).zip(groups) {
-            let found = positions.get(&GroupKey { account, group });
-            sum.group(group.into(), markets, found, &mut mark);
-        }
-        if let Some((_, rules, position)) = replace {
-            sum.margin.add(rules, position, mark(rules.market));
-        }
-        sum.margin
     }
 }
 

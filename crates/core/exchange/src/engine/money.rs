@@ -3,11 +3,10 @@
 use super::Engine;
 use crate::command::Outside;
 use crate::event::{BalanceCause, Event, Refusal};
-use crate::ids::{AccountId, Amount, AssetId, MarketId, Wallet};
+use crate::ids::{AccountId, Amount, AssetId, Wallet};
 use crate::objects::{
     AccountEntry, AccountKey, AddressKey, BalanceKey, GlobalKey, Ledger, LedgerKey,
 };
-use crate::rules::ProductRules;
 use crate::spec::SUPPLY_MAX;
 use atoll_state::Source;
 use atoll_types::{Address, RejectCode};
@@ -36,10 +35,10 @@ fn left(ledger: &mut Ledger, outside: Outside) -> &mut Amount {
 
 /// What a balance change is about.
 #[derive(Clone, Copy)]
-struct Purse {
-    account: AccountId,
-    asset: AssetId,
-    wallet: Wallet,
+pub(super) struct Purse {
+    pub(super) account: AccountId,
+    pub(super) asset: AssetId,
+    pub(super) wallet: Wallet,
 }
 
 const UNKNOWN: Refusal = Refusal::new(
@@ -85,6 +84,10 @@ impl<S: Source> Engine<'_, S> {
         if ledger.balance() > SUPPLY_MAX - amount {
             let message = "the environment would hold above 2^96 of the asset's smallest unit";
             return Err(Refusal::new(RejectCode::Overflow, message));
+        }
+        // What comes back is taken back.
+        if wallet == Wallet::Collateral && !matches!(border, Border::Back(_)) {
+            self.check_cap(asset, amount)?;
         }
         let account = match self.account(address) {
             Some(account) => account,
@@ -173,11 +176,15 @@ impl<S: Source> Engine<'_, S> {
     pub(crate) fn move_collateral(
         &mut self,
         account: AccountId,
+        asset: AssetId,
         to: Wallet,
         amount: Amount,
     ) -> Result<(), Refusal> {
-        let asset = self.rules.spec().collateral;
-        self.check_money(asset, to, amount)?;
+        // One of the two is the collateral wallet.
+        self.check_money(asset, Wallet::Collateral, amount)?;
+        if to == Wallet::Collateral {
+            self.check_cap(asset, amount)?;
+        }
         let from = match to {
             Wallet::Collateral => Wallet::Spot,
             Wallet::Spot => Wallet::Collateral,
@@ -189,40 +196,17 @@ impl<S: Source> Engine<'_, S> {
         Ok(())
     }
 
-    pub(crate) fn set_leverage(
-        &mut self,
-        account: AccountId,
-        market: MarketId,
-        leverage: u8,
-    ) -> Result<(), Refusal> {
-        let rules = self.market(market)?;
-        let ProductRules::Perpetual { leverage_max, .. } = rules.kind else {
-            let message = "spot markets have no leverage";
-            return Err(Refusal::new(RejectCode::Unsupported, message));
+    /// Whether the collateral wallets may hold so much more of an asset.
+    fn check_cap(&mut self, asset: AssetId, amount: Amount) -> Result<(), Refusal> {
+        let Some(pledge) = self.rules.pledge(asset).filter(|pledge| pledge.cap != 0) else {
+            return Ok(());
         };
-        if leverage == 0 || leverage > leverage_max {
-            let message = "the leverage is not between 1 and the market's maximum; see the spec";
-            return Err(Refusal::new(RejectCode::InsufficientMargin, message));
+        let room = pledge.cap - self.state.ledgers.get(&LedgerKey(asset)).pledged;
+        if amount <= room {
+            return Ok(());
         }
-        let (slot, fresh) = self.slot_for(account, market)?;
-        let mut position = if fresh { Default::default() } else { self.position(account, slot) };
-        let before = crate::margin::initial_fraction(0, position.leverage);
-        position.leverage = leverage;
-        let tightens = before == 0 || crate::margin::initial_fraction(0, leverage) > before;
-        if tightens && (position.size != 0 || position.bids != 0 || position.asks != 0) {
-            let margin = self.margin(account, Some((slot, rules, &position)));
-            let (have, need) = (margin.equity(), margin.initial());
-            if have < need {
-                let message = "not enough free collateral for a lower leverage; deposit or reduce";
-                return Err(Refusal::money(RejectCode::InsufficientMargin, message, have, need));
-            }
-        }
-        if fresh {
-            self.state.accounts.get_mut(&AccountKey(account)).set_slot(slot, market);
-        }
-        self.position_mut(account, slot).leverage = leverage;
-        self.events.push(Event::LeverageSet { account, market, leverage });
-        Ok(())
+        let message = "the venue takes no more of this asset as collateral; keep it in spot";
+        Err(Refusal::money(RejectCode::AtCap, message, room.max(0), amount))
     }
 
     fn check_money(&self, asset: AssetId, wallet: Wallet, amount: Amount) -> Result<(), Refusal> {
@@ -230,8 +214,10 @@ impl<S: Source> Engine<'_, S> {
         if !self.rules.has_asset(asset) {
             return refuse(RejectCode::Unsupported, "there is no asset with this number");
         }
-        if wallet == Wallet::Collateral && asset != self.rules.spec().collateral {
-            let message = "only the collateral asset can be in the collateral wallet";
+        let collateral =
+            asset == self.rules.spec().collateral || self.rules.pledge(asset).is_some();
+        if wallet == Wallet::Collateral && !collateral {
+            let message = "this asset is no collateral; keep it in the spot wallet";
             return refuse(RejectCode::Unsupported, message);
         }
         if amount <= 0 || amount > SUPPLY_MAX {
@@ -241,10 +227,13 @@ impl<S: Source> Engine<'_, S> {
     }
 
     /// Whether so much may leave a wallet.
-    fn check_free(&mut self, purse: Purse, amount: Amount) -> Result<(), Refusal> {
+    pub(super) fn check_free(&mut self, purse: Purse, amount: Amount) -> Result<(), Refusal> {
         let (have, code) = match purse.wallet {
             Wallet::Spot => {
                 (self.available(purse.account, purse.asset), RejectCode::InsufficientBalance)
+            }
+            Wallet::Collateral if purse.asset != self.rules.spec().collateral => {
+                return self.check_free_pledge(purse, amount);
             }
             Wallet::Collateral => {
                 let margin = self.margin(purse.account, None);
@@ -265,13 +254,32 @@ impl<S: Source> Engine<'_, S> {
         Err(Refusal::money(code, message, have, amount))
     }
 
+    /// Whether so much of other collateral may leave: what remains must cover the account.
+    fn check_free_pledge(&mut self, purse: Purse, amount: Amount) -> Result<(), Refusal> {
+        let Purse { account, asset, .. } = purse;
+        let have = self.pledged(account, asset);
+        let message = "not so much is free; ask for less, cancel orders or reduce positions";
+        if have < amount {
+            let code = RejectCode::InsufficientBalance;
+            return Err(Refusal::money(code, message, have.max(0), amount));
+        }
+        let margin = self.margin_if(account, None, (asset, -amount));
+        let (have, need) = (margin.equity(), margin.initial());
+        if have >= need {
+            return Ok(());
+        }
+        Err(Refusal::money(RejectCode::InsufficientMargin, message, have, need))
+    }
+
     fn add(&mut self, purse: Purse, change: Amount, cause: BalanceCause) {
         let Purse { account, asset, wallet } = purse;
         let balance = match wallet {
             Wallet::Collateral => {
-                let owner = self.state.accounts.get_mut(&AccountKey(account));
-                owner.collateral += change;
-                owner.collateral
+                let capped = self.rules.pledge(asset).is_some_and(|pledge| pledge.cap != 0);
+                if capped && cause != BalanceCause::Transfer {
+                    self.state.ledgers.get_mut(&LedgerKey(asset)).pledged += change;
+                }
+                self.pay(account, asset, change)
             }
             Wallet::Spot => {
                 let owned = self.state.balances.get_mut(&BalanceKey { account, asset });

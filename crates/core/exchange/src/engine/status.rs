@@ -7,7 +7,7 @@
 use super::Engine;
 use crate::event::{Event, Refusal};
 use crate::ids::{Amount, MarketId, MarketStatus};
-use crate::objects::{AccountKey, MarketKey, MarketPrices};
+use crate::objects::{AccountKey, LedgerKey, MarketKey, MarketPrices};
 use crate::rules::MarketRules;
 use atoll_state::Source;
 use atoll_types::{Address, RejectCode};
@@ -60,9 +60,25 @@ impl<S: Source> Engine<'_, S> {
         let settlement = self.state.settlements.get_mut(&MarketKey(market));
         settlement.size += i128::from(position.size);
         settlement.cost += value;
+        if settlement.size == 0 {
+            // All are closed: what rounding their values left over.
+            let left = -core::mem::take(&mut settlement.cost);
+            if left != 0 {
+                self.state.ledgers.get_mut(&LedgerKey(rules.quote)).rounding += left;
+            }
+        }
+        let prices = self.margin_prices(market);
         let closed = self.position_mut(account, slot);
-        (closed.size, closed.cost) = (0, 0);
-        self.state.accounts.get_mut(&AccountKey(account)).collateral += closed_pnl;
+        let due = closed.settle_funding(prices.funding);
+        (closed.size, closed.cost, closed.funding) = (0, 0, 0);
+        self.book_funding(account, rules, &due);
+        let mut paid = closed_pnl - due.amount;
+        if position.isolated {
+            let margin = self.isolated_margin(account, slot);
+            self.set_isolated_margin(rules, account, slot, -margin);
+            paid += margin;
+        }
+        self.pay(account, rules.quote, paid);
         let top = self.state.tops.get_mut(&MarketKey(market));
         let long = position.size.max(0).unsigned_abs();
         top.open_interest = super::less_wide::<S>(top.open_interest, long.into());

@@ -21,8 +21,9 @@ use atoll_types::RejectCode;
 impl<S: Source> Engine<'_, S> {
     /// A tick. A time before the last one counts as the last one.
     pub(crate) fn tick(&mut self, time_us: u64) {
-        let global = self.state.global.get(&GlobalKey);
-        if time_us > global.time_us {
+        let before_us = self.state.global.get(&GlobalKey).time_us;
+        self.accrue_interest(before_us, time_us);
+        if time_us > before_us {
             self.state.global.get_mut(&GlobalKey).time_us = time_us;
         }
         for rules in &self.rules.markets {
@@ -64,6 +65,36 @@ impl<S: Source> Engine<'_, S> {
             return Err(Refusal::new(RejectCode::Overflow, message));
         }
         self.state.prices.get_mut(&MarketKey(market)).next_oracle = price;
+        Ok(())
+    }
+}
+
+impl<S: Source> Engine<'_, S> {
+    /// Moves a market's cumulative funding.
+    pub(crate) fn add_funding(&mut self, market: MarketId, change: i128) -> Result<(), Refusal> {
+        let rules = self.market(market)?;
+        if !rules.is_perpetual() {
+            let message = "spot markets have no funding";
+            return Err(Refusal::new(RejectCode::Unsupported, message));
+        }
+        if self.state.prices.get(&MarketKey(market)).status == MarketStatus::Settled {
+            let message = "the market is settled: its positions pay no more funding";
+            return Err(Refusal::new(RejectCode::MarketPaused, message));
+        }
+        let prices = self.state.prices.get_mut(&MarketKey(market));
+        let bound = crate::spec::FUNDING_BOUND;
+        prices.funding = prices.funding.saturating_add(change).clamp(-bound, bound);
+        Ok(())
+    }
+
+    /// Sets what a market's requirements are multiplied by.
+    pub(crate) fn set_margin_scale(
+        &mut self,
+        market: MarketId,
+        scale_ppm: (u32, u32),
+    ) -> Result<(), Refusal> {
+        self.market(market)?;
+        self.state.prices.get_mut(&MarketKey(market)).margin_scale_ppm = scale_ppm;
         Ok(())
     }
 }

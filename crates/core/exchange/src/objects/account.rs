@@ -103,6 +103,8 @@ pub struct Account {
     pub address: Address,
     /// Position slots in use.
     slots: u8,
+    /// Whether it has other collateral.
+    holdings: bool,
     /// The market of each slot. A slot outlives its position until another market needs it:
     /// quoting in and out of a market rewrites no list.
     markets: [MarketId; POSITIONS_BOUND as usize],
@@ -110,7 +112,13 @@ pub struct Account {
 
 impl Default for Account {
     fn default() -> Self {
-        Self { address: Address::ZERO, collateral: 0, slots: 0, markets: [MarketId(0); 64] }
+        Self {
+            address: Address::ZERO,
+            collateral: 0,
+            slots: 0,
+            holdings: false,
+            markets: [MarketId(0); 64],
+        }
     }
 }
 
@@ -127,17 +135,30 @@ impl Account {
         self.markets().iter().position(|m| *m == market).map(|slot| slot as u32)
     }
 
+    /// Whether it has collateral besides the collateral asset: [`super::Holdings`].
+    #[inline]
+    pub fn has_holdings(&self) -> bool {
+        self.holdings
+    }
+
+    pub(crate) fn set_holdings(&mut self, some: bool) {
+        self.holdings = some;
+    }
+
     pub(crate) fn set_slot(&mut self, slot: u32, market: MarketId) {
         self.markets[slot as usize] = market;
         self.slots = self.slots.max(slot as u8 + 1);
     }
 }
 
+/// Set in the encoded number of slots where the account has other collateral.
+const HOLDINGS_BIT: u8 = 1 << 7;
+
 impl Encode for Account {
     fn encode(&self, out: &mut Vec<u8>) {
         self.address.put(out);
         self.collateral.put(out);
-        self.slots.put(out);
+        (self.slots | if self.holdings { HOLDINGS_BIT } else { 0 }).put(out);
         self.markets().iter().for_each(|market| market.put(out));
     }
 }
@@ -145,12 +166,13 @@ impl Encode for Account {
 impl Decode for Account {
     fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
         let (address, collateral) = (Field::get(r)?, Field::get(r)?);
-        let slots = r.u8()?;
+        let first = r.u8()?;
+        let (slots, holdings) = (first & !HOLDINGS_BIT, first & HOLDINGS_BIT != 0);
         if u32::from(slots) > POSITIONS_BOUND {
             let bound = u64::from(POSITIONS_BOUND);
             return Err(CodecError::Bound { what: "position slots", bound });
         }
-        let mut account = Self { address, collateral, slots, ..Self::default() };
+        let mut account = Self { address, collateral, slots, holdings, ..Self::default() };
         for market in &mut account.markets[..usize::from(slots)] {
             *market = Field::get(r)?;
         }
@@ -207,24 +229,35 @@ pub struct Position {
     pub ask_notional: Amount,
     /// All open orders in the market, those that only reduce included.
     pub orders: u32,
+    /// The market's cumulative funding when it was last settled; 0 without a position.
+    pub funding: i128,
     /// Leverage chosen; 0 for the market's maximum.
     pub leverage: u8,
     /// Whether orders are attached that end with it ([`crate::objects::Attached`]).
     pub attached: bool,
+    /// Whether it has a margin of its own ([`super::IsolatedMargin`]) in place of the account's.
+    pub isolated: bool,
 }
 
 impl Position {
     /// Equality with the default, without a branch for each field.
     fn is_default(&self) -> bool {
         let lots = self.size as u64 | self.bids | self.asks | u64::from(self.orders);
-        let money = self.cost | self.bid_notional | self.ask_notional;
-        (u128::from(lots) | money as u128 | u128::from(self.leverage) | u128::from(self.attached))
-            == 0
+        let money = self.cost | self.bid_notional | self.ask_notional | self.funding;
+        let mode =
+            u128::from(self.leverage) | u128::from(self.isolated) | u128::from(self.attached);
+        (u128::from(lots) | money as u128 | mode) == 0
+    }
+
+    /// Whether its encoding says more than that of a cross position that owes no funding index and
+    /// has nothing attached.
+    fn is_extended(&self) -> bool {
+        self.funding != 0 || self.isolated || self.attached
     }
 
     /// Whether the slot may be given to another market.
     pub(crate) fn is_idle(&self) -> bool {
-        self.size == 0 && self.orders == 0 && self.leverage == 0
+        self.size == 0 && self.orders == 0 && self.leverage == 0 && !self.isolated
     }
 }
 
@@ -238,8 +271,13 @@ impl PositionGroup {
 }
 
 impl Encode for PositionGroup {
+    /// A mask of the slots in use, above it one of those with funding or a margin of their own.
     fn encode(&self, out: &mut Vec<u8>) {
-        let mask = (0..4).fold(0u8, |mask, i| mask | u8::from(!self.0[i].is_default()) << i);
+        let mask = (0..4).fold(0u8, |mask, i| {
+            let position = &self.0[i];
+            let bits = u8::from(!position.is_default()) | u8::from(position.is_extended()) << 4;
+            mask | bits << i
+        });
         out.push(mask);
         for (_, p) in self.0.iter().enumerate().filter(|(i, _)| mask >> i & 1 == 1) {
             p.size.put(out);
@@ -250,7 +288,10 @@ impl Encode for PositionGroup {
             p.ask_notional.put(out);
             p.orders.put(out);
             p.leverage.put(out);
-            p.attached.put(out);
+            if p.is_extended() {
+                (u8::from(p.isolated) | u8::from(p.attached) << 1).put(out);
+                p.funding.put(out);
+            }
         }
     }
 }
@@ -258,7 +299,7 @@ impl Encode for PositionGroup {
 impl Decode for PositionGroup {
     fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
         let mask = r.u8()?;
-        if mask > 15 {
+        if mask >> 4 & !mask != 0 {
             return Err(CodecError::Invalid("position mask"));
         }
         let mut group = Self::default();
@@ -273,9 +314,18 @@ impl Decode for PositionGroup {
                     ask_notional: Field::get(r)?,
                     orders: Field::get(r)?,
                     leverage: Field::get(r)?,
-                    attached: Field::get(r)?,
+                    ..Position::default()
                 };
-                if *slot == Position::default() {
+                let extended = mask >> (i + 4) & 1 == 1;
+                if extended {
+                    let modes = r.u8()?;
+                    if modes > 3 {
+                        return Err(CodecError::Invalid("position modes"));
+                    }
+                    (slot.isolated, slot.attached) = (modes & 1 == 1, modes & 2 == 2);
+                    slot.funding = Field::get(r)?;
+                }
+                if *slot == Position::default() || extended != slot.is_extended() {
                     return Err(CodecError::Invalid("position"));
                 }
             }
@@ -349,7 +399,12 @@ impl Key for LedgerKey {
 }
 
 /// What came in, went out, was charged and rounded, of one asset:
-/// deposits + inbound − withdrawals − outbound = balances + fees + rounding.
+/// deposits + inbound − withdrawals − outbound = balances + fees + insurance + rounding + funding.
+///
+/// Funding is paid by each account when its position is next touched, payers and receivers at
+/// different times: `funding` is what those who settled paid more than others received. What all
+/// open positions have still to pay, exactly, is `dust − funding × 10⁹`, in units × 10⁻⁹; the rest
+/// of rounding it against each account goes to `rounding`, as soon as it comes to a unit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     /// Came in from the hub.
@@ -364,8 +419,27 @@ pub struct Ledger {
     pub fees: Amount,
     /// What rounding left over; never negative.
     pub rounding: Amount,
+    /// Interest paid by those who owe.
+    pub insurance: Amount,
+    /// Funding paid less funding received so far.
+    pub funding: Amount,
+    /// What rounding funding left over and is no unit yet, in units × 10⁻⁹.
+    pub funding_dust: u32,
+    /// Moved into collateral wallets less moved out, of an asset with a cap.
+    pub pledged: Amount,
 }
-record!(Ledger { deposits, withdrawals, inbound, outbound, fees, rounding });
+record!(Ledger {
+    deposits,
+    withdrawals,
+    inbound,
+    outbound,
+    fees,
+    rounding,
+    insurance,
+    funding,
+    funding_dust,
+    pledged,
+});
 
 impl Ledger {
     /// Deposits + inbound − withdrawals − outbound: what the environment owes its accounts, fees

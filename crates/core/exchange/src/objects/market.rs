@@ -78,8 +78,14 @@ pub struct MarketPrices {
     pub next_oracle: Price,
     /// What the market is doing.
     pub status: MarketStatus,
+    /// Cumulative funding: what one lot held long has paid so far, in quote units × 10⁻⁹; inside
+    /// ±[`crate::spec::FUNDING_BOUND`].
+    pub funding: i128,
+    /// What initial and maintenance requirements are multiplied by, parts per million; less than
+    /// a million counts as a million.
+    pub margin_scale_ppm: (u32, u32),
 }
-record!(MarketPrices { mark, oracle, next_oracle, status });
+record!(MarketPrices { mark, oracle, next_oracle, status, funding, margin_scale_ppm });
 impl Object for MarketPrices {
     const TAG: u8 = 12;
     const NAME: &'static str = "market prices";

@@ -28,6 +28,9 @@
 //! | 26 | [`CancelSchedule`] | account |
 //! | 27 | [`Attached`]: triggers that end with a position | account, market |
 //! | 28 | [`TwapList`] | account |
+//! | 40 | [`Holdings`]: collateral besides the collateral asset | account |
+//! | 41 | [`IsolatedMargin`] | account, position slot |
+//! | 42 | [`BorrowIndex`]: interest of an asset | asset |
 //!
 //! An order page holds 4 references, a position group 4 positions and an order chunk 8 orders: the
 //! largest objects that a place rewrites. Their size is what a first write copies, what a seal
@@ -35,6 +38,7 @@
 
 mod account;
 mod book;
+mod collateral;
 pub mod conditional;
 mod directory;
 mod market;
@@ -44,6 +48,7 @@ pub use account::{
     LedgerKey, Position, PositionGroup, SpotBalance,
 };
 pub use book::{BookId, ChunkKey, Level, LevelKey, OrderChunk, RestingOrder};
+pub use collateral::{BorrowIndex, BorrowKey, Holding, Holdings, IsolatedKey, IsolatedMargin};
 pub use conditional::{
     Attached, AttachedKey, CancelSchedule, DueEntry, DueHead, DueKind, Front, Link, OrderFlags,
     TriggerOrder, TriggerTop, Twap, TwapList,
@@ -109,6 +114,12 @@ pub struct State<S: Source> {
     pub attached: Table<Attached, S>,
     /// TWAPs by account.
     pub twap_lists: Table<TwapList, S>,
+    /// Collateral besides the collateral asset.
+    pub holdings: Table<Holdings, S>,
+    /// Margin of isolated positions.
+    pub isolated: Table<IsolatedMargin, S>,
+    /// Interest by asset.
+    pub borrow: Table<BorrowIndex, S>,
 }
 
 impl<S: Source> State<S> {
@@ -140,6 +151,9 @@ impl<S: Source> State<S> {
             schedules: Table::new(seed),
             attached: Table::new(seed),
             twap_lists: Table::new(seed),
+            holdings: Table::new(seed),
+            isolated: Table::new(seed),
+            borrow: Table::new(seed),
         }
     }
 }
@@ -171,5 +185,8 @@ impl<S: Source> Tables<S> for State<S> {
         visitor.visit(&mut self.schedules);
         visitor.visit(&mut self.attached);
         visitor.visit(&mut self.twap_lists);
+        visitor.visit(&mut self.holdings);
+        visitor.visit(&mut self.isolated);
+        visitor.visit(&mut self.borrow);
     }
 }

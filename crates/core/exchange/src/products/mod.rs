@@ -13,6 +13,8 @@
 //! | `settle` | two orders trade |
 //! | `still_covered` | matching left the plan that `admit` checked: may it go on? |
 
+pub(crate) mod fill;
+mod isolated;
 mod perpetual;
 mod spot;
 

@@ -1,12 +1,18 @@
-//! Linear perpetuals, cross-margined in the collateral asset. See [`crate::margin`] for the rules.
+//! Perpetuals, linear and inverse: see [`crate::margin`] for the rules of margin, and
+//! [`crate::rules`] for what lots are worth.
 
+use super::fill::{Traded, trade};
 use super::{Entry, Settled, SettledParty};
 use crate::engine::{Engine, Incoming, Resting, less, less_amount, less_count, reducible};
 use crate::event::Refusal;
 use crate::ids::{AccountId, Amount, MarketId, Price, Side, Size};
+use crate::margin::{
+    MarginPrices,
+    isolated::{self, IsolatedView},
+};
 use crate::math::{parts, per_million};
 use crate::objects::{AccountKey, GroupKey, MarketKey, Position, PositionGroup};
-use crate::rules::{MarketRules, ProductRules};
+use crate::rules::{MarketRules, ProductRules, scaled_up};
 use crate::spec::SIZE_BOUND;
 use atoll_state::Source;
 use atoll_types::RejectCode;
@@ -88,26 +94,70 @@ impl<S: Source> Engine<'_, S> {
             Side::Sell => before.asks,
         };
         let reduces = incoming.order.reduce_only || open + size <= most;
-        let trial = Trial::new(&before, incoming, plan.filled, plan.notional, rest, mark);
-        self.check_margin(incoming, &trial, slot, reduces)?;
+        if !reduces && rules.open_interest_max != 0 {
+            self.check_caps(rules, &before, side, size)?;
+        }
+        let prices = self.margin_prices(rules.market);
+        debug_assert_eq!(prices.mark, mark, "one mark for all checks of a command");
+        let trial = Trial::new(&before, incoming, plan.filled, plan.notional, rest, &prices);
+        self.check_margin(incoming, &before, &trial, slot, reduces, &prices)?;
         Ok(Entry { fresh_slot: fresh.then_some(slot) })
+    }
+
+    /// Whether the caps on open interest and on one account's part of it leave room for an order
+    /// that can enlarge the position.
+    #[cold]
+    fn check_caps(
+        &mut self,
+        rules: &MarketRules,
+        before: &Position,
+        side: Side,
+        size: Size,
+    ) -> Result<(), Refusal> {
+        let interest = self.state.tops.get(&MarketKey(rules.market)).open_interest;
+        let opens = size - reducible(before.size, side).min(size);
+        if interest + u128::from(opens) > u128::from(rules.open_interest_max) {
+            let message = "the market's open interest is at its cap; orders may only reduce";
+            return Err(Refusal::new(RejectCode::AtCap, message));
+        }
+        let after = match side {
+            Side::Buy => before.size + before.bids as i64 + size as i64,
+            Side::Sell => before.size - before.asks as i64 - size as i64,
+        };
+        if rules.position_max != 0 && after.unsigned_abs() > rules.position_max {
+            let message = "position and open orders would be above what one account may have of \
+                           the market's open interest";
+            return Err(Refusal::new(RejectCode::AtCap, message));
+        }
+        Ok(())
     }
 
     fn check_margin(
         &mut self,
         incoming: &Incoming<'_>,
+        before: &Position,
         trial: &Trial,
         slot: u32,
         reduces: bool,
+        prices: &MarginPrices,
     ) -> Result<(), Refusal> {
+        if before.isolated {
+            return self.check_isolated(incoming, before, trial, slot, reduces, prices);
+        }
         if reduces && trial.loss + trial.rest_loss + trial.fee <= trial.freed {
             return Ok(());
         }
         let rules = incoming.rules;
-        let margin = self.margin(incoming.account, Some((slot, rules, &trial.after)));
         // What rests and only reduces is in no reserve.
-        let need = trial.fee
-            + if reduces { margin.maintenance() + trial.rest_loss } else { margin.initial() };
+        let charge = trial.fee + if reduces { trial.rest_loss } else { 0 };
+        let replace = Some((slot, rules, &trial.after));
+        // What is paid in another asset is converted with it.
+        let (margin, charge) = if rules.inverse {
+            (self.margin_if(incoming.account, replace, (rules.quote, -charge)), 0)
+        } else {
+            (self.margin(incoming.account, replace), charge)
+        };
+        let need = charge + if reduces { margin.maintenance() } else { margin.initial() };
         if margin.equity() >= need {
             return Ok(());
         }
@@ -126,7 +176,7 @@ impl<S: Source> Engine<'_, S> {
 
     pub(super) fn reserve_perpetual(&mut self, incoming: &Incoming<'_>) {
         let order = &incoming.order;
-        let notional = incoming.rules.notional(order.price, incoming.remaining);
+        let notional = incoming.rules.reserved(order.price, incoming.remaining);
         let position = self.position_mut(incoming.account, order.position.into());
         position.orders += 1;
         if order.reduce_only {
@@ -165,7 +215,7 @@ impl<S: Source> Engine<'_, S> {
     ) {
         if !order.reduce_only {
             let position = self.position_mut(account, order.position.into());
-            free::<S>(position, order.side, by, rules.notional(order.price, by));
+            free::<S>(position, order.side, by, rules.reserved(order.price, by));
         }
     }
 
@@ -186,12 +236,26 @@ impl<S: Source> Engine<'_, S> {
         }
         let notional = rules.notional(resting.price, size);
         if !resting.order.reduce_only {
-            free::<S>(&mut after, resting.side, size, notional);
+            let reserved = rules.reserved(resting.price, size);
+            free::<S>(&mut after, resting.side, size, reserved);
         }
         let fee = parts(notional, rules.maker_fee_ppm.max(0).unsigned_abs()).1;
-        let closed = trade(&mut after, resting.side, size, notional).pnl;
-        let margin = self.margin(account, Some((slot, rules, &after)));
-        margin.equity() + closed - fee >= margin.initial()
+        let prices = self.margin_prices(rules.market);
+        let due = after.settle_funding(prices.funding).amount;
+        let (to_cross, holds) = if after.isolated {
+            let mut margin = self.isolated_margin(account, slot) - due;
+            let (at, scale) = ((resting.side, size), prices.scale_ppm.0);
+            let fill = isolated::fill(rules, &mut after, &mut margin, at, notional, scale);
+            after.owes_from(prices.funding);
+            let view = IsolatedView::new(rules, &after, margin, &prices);
+            (fill.to_cross, view.equity >= view.maintenance)
+        } else {
+            (trade(rules, &mut after, resting.side, size, notional).pnl - due, true)
+        };
+        after.owes_from(prices.funding);
+        let change = (rules.quote, to_cross - fee);
+        let margin = self.margin_if(account, Some((slot, rules, &after)), change);
+        holds && margin.equity() >= margin.initial()
     }
 
     pub(super) fn settle_perpetual(
@@ -207,20 +271,19 @@ impl<S: Source> Engine<'_, S> {
         let asset = rules.quote;
         let fees = self.charge(rules, (asset, notional), (asset, notional));
 
+        let prices = self.margin_prices(rules.market);
         let position = self.position_mut(maker, listed.position.into());
         if !resting.order.reduce_only {
-            free::<S>(position, resting.side, size, notional);
+            free::<S>(position, resting.side, size, rules.reserved(resting.price, size));
         }
         if size == resting.order.size {
             position.orders = less_count::<S>(position.orders, 1);
         }
-        let maker_side = trade(position, resting.side, size, notional);
-        let position = self.position_mut(taker, incoming.order.position.into());
-        let taker_side = trade(position, incoming.order.side, size, notional);
-
-        let accounts = &mut self.state.accounts;
-        accounts.get_mut(&AccountKey(maker)).collateral += maker_side.pnl - fees.0;
-        accounts.get_mut(&AccountKey(taker)).collateral += taker_side.pnl - fees.1;
+        let fill = (resting.side, size, notional);
+        let maker_side = self.fill_position(rules, maker, listed.position, fill, fees.0, &prices);
+        let fill = (incoming.order.side, size, notional);
+        let slot = incoming.order.position;
+        let taker_side = self.fill_position(rules, taker, slot, fill, fees.1, &prices);
         let party = |side: &Traded, fee| SettledParty {
             fee,
             fee_asset: asset,
@@ -235,6 +298,29 @@ impl<S: Source> Engine<'_, S> {
         }
     }
 
+    /// Applies a fill to a position, after its funding, and pays what that realises.
+    #[inline]
+    fn fill_position(
+        &mut self,
+        rules: &MarketRules,
+        account: AccountId,
+        slot: u8,
+        (side, size, notional): (Side, Size, Amount),
+        fee: Amount,
+        prices: &MarginPrices,
+    ) -> Traded {
+        let position = self.position_mut(account, slot.into());
+        if position.isolated {
+            return self.fill_isolated(rules, account, slot, (side, size, notional), fee, prices);
+        }
+        let due = position.settle_funding(prices.funding);
+        let traded = trade(rules, position, side, size, notional);
+        position.owes_from(prices.funding);
+        self.book_funding(account, rules, &due);
+        self.pay(account, rules.quote, traded.pnl - fee - due.amount);
+        traded
+    }
+
     /// Whether what remains could trade at its limit, the worst there is.
     pub(super) fn covered_perpetual(&mut self, incoming: &Incoming<'_>) -> bool {
         let (rules, account, order) = (incoming.rules, incoming.account, &incoming.order);
@@ -247,24 +333,29 @@ impl<S: Source> Engine<'_, S> {
             Side::Sell => before.asks,
         };
         let reduces = order.reduce_only || open + left <= reducible(before.size, order.side);
-        let mark = self.state.prices.get(&MarketKey(rules.market)).mark;
-        let trial = Trial::new(&before, incoming, left, notional, 0, mark);
-        self.check_margin(incoming, &trial, slot, reduces).is_ok()
+        let prices = self.margin_prices(rules.market);
+        let trial = Trial::new(&before, incoming, left, notional, 0, &prices);
+        self.check_margin(incoming, &before, &trial, slot, reduces, &prices).is_ok()
     }
 }
 
 /// What an order would lead to.
-struct Trial {
-    /// The position once the order has traded what it can and rests with the remainder.
-    after: Position,
+pub(super) struct Trial {
+    /// What trades at once, and what rests.
+    pub(super) filled: Size,
+    pub(super) notional: Amount,
+    pub(super) rest: Size,
+    /// The position once the order has traded what it can and rests with the remainder; what it
+    /// has to pay and what it realises is in its cost.
+    pub(super) after: Position,
     /// What trading at once loses against the mark; negative for a gain.
-    loss: Amount,
+    pub(super) loss: Amount,
     /// What the remainder loses against the mark when it trades.
-    rest_loss: Amount,
+    pub(super) rest_loss: Amount,
     /// The fee of trading at once.
-    fee: Amount,
+    pub(super) fee: Amount,
     /// The maintenance margin that is freed if the order only reduces.
-    freed: Amount,
+    pub(super) freed: Amount,
 }
 
 impl Trial {
@@ -274,11 +365,12 @@ impl Trial {
         filled: Size,
         notional: Amount,
         rest: Size,
-        mark: Price,
+        prices: &MarginPrices,
     ) -> Self {
         let (rules, order) = (incoming.rules, &incoming.order);
+        // Funding is settled before the size changes: what is due counts as paid for the position.
         let mut after = *before;
-        let resting = rules.notional(order.price, rest);
+        after.cost += after.settle_funding(prices.funding).amount;
         let (bids, asks) = match (order.reduce_only, order.side) {
             (true, _) => (0, 0),
             (false, Side::Buy) => (rest, 0),
@@ -287,29 +379,42 @@ impl Trial {
         after.size += order.side.signed(filled);
         after.bids += bids;
         after.asks += asks;
-        after.bid_notional += rules.notional(order.price, bids);
-        after.ask_notional += rules.notional(order.price, asks);
-        let (at_mark, rest_at_mark) = (rules.notional(mark, filled), rules.notional(mark, rest));
-        let (loss, rest_loss) = match order.side {
-            Side::Buy => (notional - at_mark, resting - rest_at_mark),
-            Side::Sell => (at_mark - notional, rest_at_mark - resting),
+        after.bid_notional += rules.reserved(order.price, bids);
+        after.ask_notional += rules.reserved(order.price, asks);
+        let mark = prices.mark;
+        let lost = |notional: Amount, size: Size| {
+            rules.paid(order.side, notional) - rules.value(mark, order.side.signed(size))
         };
-        match order.side {
-            Side::Buy => after.cost += notional,
-            Side::Sell => after.cost -= notional,
-        }
-        let maintenance_ppm = match rules.kind {
-            ProductRules::Perpetual { maintenance_margin_ppm, .. } => maintenance_margin_ppm,
-            ProductRules::Spot { .. } => 0,
-        };
+        after.cost += rules.paid(order.side, notional);
+        after.owes_from(prices.funding);
         Self {
+            filled,
+            notional,
+            rest,
             after,
-            loss,
-            rest_loss: rest_loss.max(0),
+            loss: lost(notional, filled),
+            rest_loss: lost(rules.notional(order.price, rest), rest).max(0),
             fee: parts(notional, rules.taker_fee_ppm).1,
-            freed: per_million((at_mark + rest_at_mark) * Amount::from(maintenance_ppm)),
+            freed: freed(rules, before, filled + rest, prices),
         }
     }
+}
+
+/// The maintenance margin that closing so many lots of a position frees.
+fn freed(rules: &MarketRules, before: &Position, lots: Size, prices: &MarginPrices) -> Amount {
+    let ProductRules::Perpetual { maintenance_margin_ppm, .. } = rules.kind else { return 0 };
+    let scale = prices.scale_ppm.1;
+    if rules.tiers.is_empty() {
+        return per_million(scaled_up(
+            rules.weighted(prices.mark, lots, maintenance_margin_ppm),
+            scale,
+        ));
+    }
+    let held = before.size.unsigned_abs();
+    let weighted = |lots: Size| {
+        scaled_up(rules.maintenance_weighted(rules.exposure(prices.mark, lots)), scale)
+    };
+    per_million((weighted(held) - weighted(held.saturating_sub(lots))).max(0))
 }
 
 /// Takes a part of an open order out of the position's reserves.
@@ -323,96 +428,5 @@ fn free<S: Source>(position: &mut Position, side: Side, size: Size, notional: Am
             position.asks = less::<S>(position.asks, size);
             position.ask_notional = less_amount::<S>(position.ask_notional, notional);
         }
-    }
-}
-
-/// What a fill did to a position.
-struct Traded {
-    pnl: Amount,
-    start: i64,
-    /// Whether orders are attached to it.
-    attached: bool,
-    /// Change of the lots held long.
-    long: i128,
-}
-
-/// Applies a fill to a position. The cost basis is signed quote paid; what is closed takes its
-/// share of the cost with it (rounded toward zero: what one realises less now, one realises more
-/// later, so this rounding moves no money), and the difference to the proceeds is realised.
-fn trade(position: &mut Position, side: Side, size: Size, notional: Amount) -> Traded {
-    let start = position.size;
-    let change = side.signed(size);
-    let paid = match side {
-        Side::Buy => notional,
-        Side::Sell => -notional,
-    };
-    let closed = reducible(start, side).min(size);
-    position.size = start + change;
-    let mut pnl = 0;
-    if closed == 0 {
-        position.cost += paid;
-    } else {
-        // Shares of cost and of proceeds that belong to what is closed.
-        let share = |amount: Amount, of: Amount| part_of(amount, Amount::from(closed), of);
-        let released = share(position.cost, Amount::from(start.unsigned_abs()));
-        let proceeds = share(paid, Amount::from(size));
-        pnl = -(released + proceeds);
-        position.cost += paid + pnl;
-    }
-    let long = |size: i64| i128::from(size.max(0));
-    Traded { pnl, start, attached: position.attached, long: long(position.size) - long(start) }
-}
-
-/// `amount × part / whole` rounded toward zero, without a product that could overflow:
-/// `amount = q × whole + r` gives `q × part + r × part / whole`, with |r| < whole < 2⁴¹.
-#[inline]
-fn part_of(amount: Amount, part: Amount, whole: Amount) -> Amount {
-    if part == whole {
-        return amount;
-    }
-    if let (Ok(amount), Ok(part), Ok(whole)) =
-        (i64::try_from(amount), i64::try_from(part), i64::try_from(whole))
-    {
-        let (q, r) = (amount / whole, amount % whole);
-        if let (Some(high), Some(low)) = (q.checked_mul(part), r.checked_mul(part)) {
-            return Amount::from(high) + Amount::from(low / whole);
-        }
-    }
-    amount / whole * part + amount % whole * part / whole
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_share_is_exact_whatever_the_width() {
-        for amount in [0, 7, -7, 1 << 62, -(1 << 62), 1 << 80, (1 << 87) - 1, 3 - (1 << 87)] {
-            for (part, whole) in [(1, 3), (2, 3), (3, 3), ((1 << 39) + 1, (1 << 40) - 1)] {
-                let got = part_of(amount, part, whole);
-                // |amount × part / whole − got| < 1, toward zero.
-                let (q, r) = (amount / whole, amount % whole);
-                assert_eq!(got, q * part + r * part / whole);
-                assert!(got.abs() <= amount.abs() && got.signum() * amount.signum() >= 0);
-            }
-        }
-    }
-
-    #[test]
-    fn a_position_that_flips_realises_what_it_closes_and_keeps_the_rest() {
-        let mut position = Position { size: 10, cost: 1000, ..Position::default() };
-        let traded = trade(&mut position, Side::Sell, 15, 15 * 110);
-        assert_eq!((traded.pnl, traded.start, traded.long), (100, 10, -10));
-        assert_eq!((position.size, position.cost), (-5, -550));
-    }
-
-    #[test]
-    fn realising_moves_no_money() {
-        let mut position = Position { size: -7, cost: -1000, ..Position::default() };
-        let paid = 333;
-        let before = -position.cost;
-        let traded = trade(&mut position, Side::Buy, 3, paid);
-        // What the account has besides the mark: collateral − cost, less what was paid.
-        assert_eq!(before - paid, traded.pnl - position.cost);
     }
 }

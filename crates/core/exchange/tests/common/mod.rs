@@ -14,6 +14,7 @@ pub(crate) const COIN: AssetId = AssetId(1);
 pub(crate) const BTC: MarketId = MarketId(0);
 pub(crate) const ETH: MarketId = MarketId(1);
 pub(crate) const SPOT: MarketId = MarketId(2);
+pub(crate) const INV: MarketId = MarketId(3);
 
 /// What the harness feeds.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +29,7 @@ pub(crate) fn perpetual(name: &str) -> MarketSpec {
     MarketSpec {
         name: name.into(),
         product: Product::Perpetual {
+            contract: Contract::Linear,
             initial_margin_ppm: 50_000,
             maintenance_margin_ppm: 25_000,
             mark_band_ppm: 10_000,
@@ -42,16 +44,18 @@ pub(crate) fn perpetual(name: &str) -> MarketSpec {
         price_band_ppm: 200_000,
         maker_fee_ppm: -50,
         taker_fee_ppm: 350,
+        risk: MarketRisk::default(),
     }
+}
+
+pub(crate) fn asset(symbol: &str, decimals: u8) -> AssetSpec {
+    AssetSpec { symbol: symbol.into(), decimals, pledge: None, borrow_ppm: 0 }
 }
 
 /// Two perpetuals and a spot market; a tick × lot of the perpetuals is one quote unit.
 pub(crate) fn spec() -> ExchangeSpec {
     ExchangeSpec {
-        assets: vec![
-            AssetSpec { symbol: "USDC".into(), decimals: 6 },
-            AssetSpec { symbol: "COIN".into(), decimals: 8 },
-        ],
+        assets: vec![asset("USDC", 6), asset("COIN", 8)],
         collateral: USDC,
         markets: vec![
             perpetual("BTC"),
@@ -70,6 +74,46 @@ pub(crate) fn spec() -> ExchangeSpec {
         self_trade: SelfTrade::CancelTaker,
         limits: Limits::default(),
     }
+}
+
+/// The same with all that margin knows: tiers, caps, and a fourth market, an inverse perpetual of
+/// 100 dollars settled in coins, which are collateral at a tenth less than BTC's oracle price.
+pub(crate) fn venue() -> ExchangeSpec {
+    let mut spec = spec();
+    spec.assets[0].borrow_ppm = 80_000;
+    spec.assets[1].borrow_ppm = 20_000;
+    spec.assets[1].pledge =
+        Some(Pledge { market: BTC, haircut_ppm: 100_000, cap: 2_000_000_000_000 });
+    spec.markets[0].risk = MarketRisk {
+        tiers: vec![
+            MarginTier {
+                lower_bound: 400_000_000_000,
+                initial_margin_ppm: 100_000,
+                maintenance_margin_ppm: 50_000,
+            },
+            MarginTier {
+                lower_bound: 5_000_000_000_000,
+                initial_margin_ppm: 333_334,
+                maintenance_margin_ppm: 166_667,
+            },
+        ],
+        open_interest_max: 9_000_000_000,
+        concentration_ppm: 600_000,
+    };
+    let inverse = Product::Perpetual {
+        contract: Contract::Inverse { settle: COIN, face: 100 },
+        initial_margin_ppm: 50_000,
+        maintenance_margin_ppm: 25_000,
+        mark_band_ppm: 10_000,
+    };
+    spec.markets.push(MarketSpec {
+        product: inverse,
+        size_decimals: 0,
+        notional_min: 1_000_000,
+        maker_fee_ppm: 100,
+        ..perpetual("COIN-INV")
+    });
+    spec
 }
 
 pub(crate) fn address(n: u32) -> Address {
@@ -166,7 +210,7 @@ impl Harness {
         object::begin(&mut self.full);
         for account in (0..self.full.accounts()).map(AccountId) {
             let margin = self.full.peek_margin(account);
-            assert_eq!(self.full.equity(account), margin.equity());
+            assert_eq!(self.full.margin(account), margin);
             for asset in [USDC, COIN] {
                 let total = self.full.peek_balance(account, asset).total;
                 assert_eq!(self.full.spot_total(account, asset), total);
@@ -248,4 +292,9 @@ pub(crate) fn buy(price: Price, size: Size) -> OrderRequest {
 
 pub(crate) fn sell(price: Price, size: Size) -> OrderRequest {
     order(BTC, Side::Sell, price, size)
+}
+
+/// Chooses a leverage on cross margin.
+pub(crate) fn leverage(market: MarketId, leverage: u8) -> Command {
+    Command::SetLeverage { market, leverage, isolated: false }
 }

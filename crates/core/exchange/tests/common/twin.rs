@@ -1,11 +1,15 @@
 //! The naive twin: one list of orders in order of arrival, every sum taken anew from it, every
 //! rule word by word. Assumes what [`super::spec`] says: one quote unit per tick and lot, account
-//! numbers from 0, two perpetuals and a spot market of 10,000 base units a lot.
+//! numbers from 0, two perpetuals and a spot market of 10,000 base units a lot; and, where there is
+//! a fourth market, what [`super::venue`] says of that.
+
+mod margin;
 
 #[path = "twin/conditional.rs"]
 mod conditional;
 
 use super::*;
+use margin::{Pos, notional};
 use std::collections::BTreeMap;
 
 const LOT_UNITS: i128 = 10_000;
@@ -14,8 +18,12 @@ const LOT_UNITS: i128 = 10_000;
 struct Owner {
     collateral: i128,
     spot: [i128; 2],
-    /// Size, cost and leverage by market.
-    positions: [(i64, i128, u8); 2],
+    /// Coins in the collateral wallet.
+    coins: i128,
+    /// What had accrued on debts when they were last charged.
+    base_index: u128,
+    coin_index: u128,
+    positions: [Pos; 4],
 }
 
 #[derive(Clone, Default)]
@@ -26,6 +34,8 @@ struct Venue {
     last: u64,
     trades: u64,
     status: MarketStatus,
+    funding: i128,
+    scale: (u32, u32),
 }
 
 #[derive(Clone)]
@@ -39,6 +49,10 @@ pub(crate) struct Twin {
     supply: [i128; 2],
     /// What left and did not come back, by asset and place outside.
     left: BTreeMap<(u16, u8), i128>,
+    /// Interest so far, by asset, in parts per million × microseconds.
+    borrow: [u128; 2],
+    /// Coins moved into collateral wallets less moved out.
+    pledged: i128,
     /// Open orders in order of arrival.
     pub orders: Vec<Order>,
     pub waits: conditional::Waits,
@@ -57,36 +71,19 @@ fn value(price: u64, size: i128) -> i128 {
     i128::from(price) * size
 }
 
-trait Position {
-    fn fill(&mut self, side: Side, price: u64, size: u64) -> i128;
-}
-
-impl Position for (i64, i128, u8) {
-    /// Trades so much at this price; gives the profit that it realises.
-    fn fill(&mut self, side: Side, price: u64, size: u64) -> i128 {
-        let (held, cost, _) = self;
-        let sign: i64 = if side == Side::Buy { 1 } else { -1 };
-        let closes = (-sign * *held).max(0).min(size as i64);
-        let released =
-            if closes == 0 { 0 } else { *cost * i128::from(closes) / i128::from(held.abs()) };
-        let opened = value(price, i128::from(size) - i128::from(closes));
-        let closed = value(price, closes.into());
-        *cost += i128::from(sign) * opened - released;
-        *held += sign * size as i64;
-        if closes == 0 { 0 } else { -released - i128::from(sign) * closed }
-    }
-}
-
 impl Twin {
     pub(crate) fn new(spec: ExchangeSpec) -> Self {
+        let venues = vec![Venue::default(); spec.markets.len()];
         Self {
             spec,
             commands: 0,
             time_us: 0,
             owners: Vec::new(),
-            venues: vec![Venue::default(); 3],
+            venues,
             supply: [0; 2],
             left: BTreeMap::new(),
+            borrow: [0; 2],
+            pledged: 0,
             orders: Vec::new(),
             waits: conditional::Waits::default(),
             extras: BTreeMap::new(),
@@ -122,7 +119,7 @@ impl Twin {
                 Ok(Outcome::Cancelled(1))
             }
             Command::CancelAll { market } => {
-                if market.is_some_and(|m| m.0 > 2) {
+                if market.is_some_and(|m| usize::from(m.0) >= self.spec.markets.len()) {
                     return Err(RejectCode::UnknownMarket);
                 }
                 let mut mine: Vec<Order> = self.mine(account);
@@ -134,7 +131,7 @@ impl Twin {
                 Ok(Outcome::Cancelled(mine.len() as u32))
             }
             Command::PlaceMarket(request) => self.place_market(account, request),
-            Command::SettlePosition { owner, market } => self.settle(owner, *market),
+            Command::SettlePosition { owner, market } => self.settle_position(owner, *market),
             Command::Modify { target, order } => {
                 if let Some(placed) = self.modify_in_place(account, target, order)? {
                     return Ok(Outcome::Placed(placed));
@@ -151,33 +148,19 @@ impl Twin {
                 self.give(at, *asset, *wallet, -amount, BalanceCause::Transfer)?;
                 self.give(to, *asset, *wallet, *amount, BalanceCause::Transfer)
             }
-            Command::Move { to, amount } => {
-                self.check_money(USDC, *to, *amount)?;
+            Command::Move { asset, to, amount } => {
+                self.check_money(*asset, Wallet::Collateral, *amount)?;
                 let from = if *to == Wallet::Spot { Wallet::Collateral } else { Wallet::Spot };
-                self.give(at, USDC, from, -amount, BalanceCause::Move)?;
-                self.give(at, USDC, *to, *amount, BalanceCause::Move)
-            }
-            Command::SetLeverage { market, leverage } => {
-                let old = match usize::from(market.0) {
-                    0 | 1 => self.owners[at].positions[usize::from(market.0)].2,
-                    2 => return Err(RejectCode::Unsupported),
-                    _ => return Err(RejectCode::UnknownMarket),
-                };
-                if !(1..=20).contains(leverage) {
-                    return Err(RejectCode::InsufficientMargin);
+                if *to == Wallet::Collateral {
+                    self.check_cap(*asset, *amount)?;
                 }
-                self.owners[at].positions[usize::from(market.0)].2 = *leverage;
-                let (bids, asks, ..) = self.open(account, *market);
-                let flat = self.owners[at].positions[usize::from(market.0)].0 == 0;
-                let tightens = old == 0 || *leverage < old;
-                let (equity, initial, _) = self.margin(at, None);
-                if tightens && !(flat && bids == 0 && asks == 0) && equity < initial {
-                    return Err(RejectCode::InsufficientMargin);
-                }
-                let (market, leverage) = (*market, *leverage);
-                self.events.push(Event::LeverageSet { account, market, leverage });
-                Ok(Outcome::Done)
+                self.give(at, *asset, from, -amount, BalanceCause::Move)?;
+                self.give(at, *asset, *to, *amount, BalanceCause::Move)
             }
+            Command::SetLeverage { market, leverage, isolated } => {
+                self.set_leverage(at, *market, *leverage, *isolated)
+            }
+            Command::AdjustMargin { market, amount } => self.adjust_margin(at, *market, *amount),
             other => self.conditional(account, other),
         }
     }
@@ -206,6 +189,9 @@ impl Twin {
         *supply += amount;
         if *supply > 1 << 96 {
             return Err(RejectCode::Overflow);
+        }
+        if wallet == Wallet::Collateral && back.is_none() {
+            self.check_cap(asset, amount)?;
         }
         let known = (0..self.owners.len()).find(|n| address(*n as u32) == *who);
         let at = known.unwrap_or_else(|| {
@@ -256,9 +242,11 @@ impl Twin {
                 self.depart(address, *asset, *wallet, *amount, Outside::Environment)
             }
             Input::Oracle { market, price } => {
+                if usize::from(market.0) >= self.spec.markets.len() {
+                    return Err(RejectCode::UnknownMarket);
+                }
                 match (market.0, *price) {
                     (2, _) => return Err(RejectCode::Unsupported),
-                    (3.., _) => return Err(RejectCode::UnknownMarket),
                     (_, 0) => return Err(RejectCode::OffTick),
                     (n, price) if price > self.spec.markets[usize::from(n)].price_max => {
                         return Err(RejectCode::Overflow);
@@ -268,12 +256,14 @@ impl Twin {
                 Ok(Outcome::Done)
             }
             Input::SetStatus { market, status } => {
-                let venue = self.venues.get_mut(usize::from(market.0));
-                let venue = venue.ok_or(RejectCode::UnknownMarket)?;
+                if usize::from(market.0) >= self.spec.markets.len() {
+                    return Err(RejectCode::UnknownMarket);
+                }
+                let venue = &mut self.venues[usize::from(market.0)];
                 if venue.status == MarketStatus::Settled {
                     return Err(RejectCode::MarketPaused);
                 }
-                if *status == MarketStatus::Settled && market.0 < 2 && venue.mark == 0 {
+                if *status == MarketStatus::Settled && market.0 != 2 && venue.mark == 0 {
                     return Err(RejectCode::NoMark);
                 }
                 if venue.status != *status {
@@ -283,8 +273,14 @@ impl Twin {
                 Ok(Outcome::Done)
             }
             Input::Tick { time_us } => {
+                if self.time_us != 0 && *time_us > self.time_us {
+                    for (asset, spec) in self.spec.assets.iter().enumerate() {
+                        let time = u128::from(time_us - self.time_us);
+                        self.borrow[asset] += time * u128::from(spec.borrow_ppm);
+                    }
+                }
                 self.time_us = self.time_us.max(*time_us);
-                for n in 0..3u16 {
+                for n in 0..self.spec.markets.len() as u16 {
                     let market = MarketId(n);
                     let (bid, ask) = (self.best(market, Side::Buy), self.best(market, Side::Sell));
                     let most = self.spec.markets[usize::from(n)].price_max;
@@ -302,7 +298,7 @@ impl Twin {
                         three.sort();
                         three[1]
                     };
-                    venue.mark = if n < 2 {
+                    venue.mark = if n != 2 {
                         let band = venue.oracle / 100;
                         let highest = (venue.oracle + band).min(most);
                         middle(venue.oracle).clamp(venue.oracle - band, highest)
@@ -321,13 +317,48 @@ impl Twin {
                 self.work_off();
                 Ok(Outcome::Done)
             }
+            Input::Funding { market, change } => {
+                if usize::from(market.0) >= self.spec.markets.len() {
+                    return Err(RejectCode::UnknownMarket);
+                }
+                if *market == SPOT {
+                    return Err(RejectCode::Unsupported);
+                }
+                let venue = &mut self.venues[usize::from(market.0)];
+                if venue.status == MarketStatus::Settled {
+                    return Err(RejectCode::MarketPaused);
+                }
+                venue.funding = (venue.funding + change).clamp(-(1 << 77), 1 << 77);
+                Ok(Outcome::Done)
+            }
+            Input::MarginScale { market, scale_ppm } => {
+                if usize::from(market.0) >= self.spec.markets.len() {
+                    return Err(RejectCode::UnknownMarket);
+                }
+                self.venues[usize::from(market.0)].scale = *scale_ppm;
+                Ok(Outcome::Done)
+            }
         }
+    }
+
+    /// Whether collateral wallets may hold so much more.
+    fn check_cap(&self, asset: AssetId, amount: i128) -> Result<(), RejectCode> {
+        let cap = self.spec.assets[usize::from(asset.0)].pledge.map_or(0, |pledge| pledge.cap);
+        if cap != 0 && self.pledged + amount > cap {
+            return Err(RejectCode::AtCap);
+        }
+        Ok(())
     }
 
     fn check_money(&self, asset: AssetId, wallet: Wallet, amount: i128) -> Result<(), RejectCode> {
         match () {
             () if asset.0 > 1 => Err(RejectCode::Unsupported),
-            () if wallet == Wallet::Collateral && asset != USDC => Err(RejectCode::Unsupported),
+            () if wallet == Wallet::Collateral
+                && asset != USDC
+                && self.spec.assets[usize::from(asset.0)].pledge.is_none() =>
+            {
+                Err(RejectCode::Unsupported)
+            }
             () if amount <= 0 || amount > 1 << 96 => Err(RejectCode::Overflow),
             () => Ok(()),
         }
@@ -347,25 +378,23 @@ impl Twin {
                     return Err(RejectCode::InsufficientBalance);
                 }
                 Wallet::Spot => {}
-                Wallet::Collateral => {
-                    let (equity, initial, _) = self.margin(at, None);
-                    let collateral = self.owners[at].collateral;
-                    if collateral < -change {
-                        return Err(RejectCode::InsufficientBalance);
-                    }
-                    if equity - initial < -change {
-                        return Err(RejectCode::InsufficientMargin);
-                    }
-                }
+                Wallet::Collateral => self.may_leave(at, asset, -change)?,
             }
         }
-        let owner = &mut self.owners[at];
-        let purse = match wallet {
-            Wallet::Collateral => &mut owner.collateral,
-            Wallet::Spot => &mut owner.spot[usize::from(asset.0)],
+        let balance = match wallet {
+            Wallet::Collateral => {
+                if asset == COIN && cause != BalanceCause::Transfer {
+                    self.pledged += change;
+                }
+                self.purse(at, asset, change)
+            }
+            Wallet::Spot => {
+                let purse = &mut self.owners[at].spot[usize::from(asset.0)];
+                *purse += change;
+                *purse
+            }
         };
-        *purse += change;
-        let (account, balance) = (AccountId(at as u32), *purse);
+        let account = AccountId(at as u32);
         let event = Event::BalanceChanged { account, asset, wallet, change, balance, cause };
         self.events.push(event);
         Ok(Outcome::Done)
@@ -386,57 +415,6 @@ impl Twin {
         let there = self.orders.iter().filter(|o| o.market == market && o.side == side);
         let prices = there.map(|o| o.price);
         if side == Side::Buy { prices.max() } else { prices.min() }
-    }
-
-    /// Bids, asks and their notionals that can enlarge a position.
-    fn open(&self, account: AccountId, market: MarketId) -> (i128, i128, i128, i128) {
-        let mut sums = (0, 0, 0, 0);
-        for o in self.orders.iter().filter(|o| o.account == account && o.market == market) {
-            let (size, notional) = (i128::from(o.remaining), value(o.price, o.remaining.into()));
-            match (o.reduce_only, o.side) {
-                (true, _) => {}
-                (_, Side::Buy) => sums = (sums.0 + size, sums.1, sums.2 + notional, sums.3),
-                (_, Side::Sell) => sums = (sums.0, sums.1 + size, sums.2, sums.3 + notional),
-            }
-        }
-        sums
-    }
-
-    /// Equity, initial and maintenance requirement; with one market as it would be.
-    #[allow(clippy::type_complexity)]
-    fn margin(
-        &self,
-        at: usize,
-        trial: Option<(MarketId, i64, i128, (i128, i128, i128, i128))>,
-    ) -> (i128, i128, i128) {
-        let (mut equity, mut initial, mut reserves, mut maintenance) =
-            (self.owners[at].collateral, 0, 0, 0);
-        for market in [BTC, ETH] {
-            let n = usize::from(market.0);
-            let mut it = (
-                self.owners[at].positions[n].0,
-                self.owners[at].positions[n].1,
-                self.open(AccountId(at as u32), market),
-            );
-            if let Some((_, size, cost, open)) = trial.filter(|trial| trial.0 == market) {
-                it = (size, cost, open);
-            }
-            let (size, cost, (bids, asks, bid_notional, ask_notional)) = it;
-            let mark = self.venues[n].mark;
-            let size = i128::from(size);
-            equity += value(mark, size) - cost;
-            let leverage = i128::from(self.owners[at].positions[n].2);
-            let fraction =
-                if leverage == 0 { 50_000 } else { (1_000_000 + leverage - 1) / leverage };
-            let worst = (size + bids).abs().max((size - asks).abs());
-            initial += value(mark, worst) * fraction.max(50_000);
-            reserves += (bid_notional - value(mark, bids)).max(0);
-            reserves += (value(mark, asks) - ask_notional).max(0);
-            let fee = i128::from(self.spec.markets[n].maker_fee_ppm.max(0));
-            initial += (bid_notional + ask_notional) * fee;
-            maintenance += value(mark, size.abs()) * 25_000;
-        }
-        (equity, ceil(initial) + reserves, ceil(maintenance))
     }
 
     fn cancel(
@@ -500,7 +478,7 @@ impl Twin {
             return Ok(None);
         }
         let least = self.spec.markets[usize::from(o.market.0)].notional_min;
-        if !o.reduce_only && value(o.price, r.size.into()) < least.into() {
+        if !o.reduce_only && notional(o.market, o.price, r.size) < least.into() {
             return Err(RejectCode::Dust);
         }
         self.lessen(&o, o.remaining - r.size, ResizeReason::Modified);
@@ -532,7 +510,7 @@ impl Twin {
         self.place(account, &request, None).map(Outcome::Placed)
     }
 
-    fn settle(&mut self, owner: &Address, market: MarketId) -> Reply {
+    fn settle_position(&mut self, owner: &Address, market: MarketId) -> Reply {
         let n = usize::from(market.0);
         let venue = self.venues.get(n).ok_or(RejectCode::UnknownMarket)?;
         if n == 2 || venue.status != MarketStatus::Settled {
@@ -540,15 +518,21 @@ impl Twin {
         }
         let at = (0..self.owners.len()).find(|at| address(*at as u32) == *owner);
         let at = at.ok_or(RejectCode::UnknownAccount)?;
-        let (size, cost, _) = self.owners[at].positions[n];
+        let Pos { size, cost, isolated, margin, .. } = self.owners[at].positions[n];
         if size == 0 {
             return Err(RejectCode::NotReducing);
         }
         let price = venue.mark;
-        let closed_pnl = value(price, size.into()) - cost;
-        self.owners[at].collateral += closed_pnl;
-        self.owners[at].positions[n].0 = 0;
-        self.owners[at].positions[n].1 = 0;
+        let closed_pnl = margin::worth(market, price, size.into()) - cost;
+        let due = self.settle(at, market);
+        let pos = &mut self.owners[at].positions[n];
+        (pos.size, pos.cost, pos.funding, pos.margin) = (0, 0, 0, 0);
+        if isolated && margin != 0 {
+            let (account, change) = (AccountId(at as u32), -margin);
+            self.events.push(Event::IsolatedMargin { account, market, change, margin: 0 });
+        }
+        let asset = if n == 3 { COIN } else { USDC };
+        self.purse(at, asset, closed_pnl - due + if isolated { margin } else { 0 });
         let account = AccountId(at as u32);
         self.events.push(Event::PositionSettled { account, market, size, price, closed_pnl });
         self.position_ended(account, market);
@@ -585,12 +569,12 @@ impl Twin {
     ) -> Result<Placed, RejectCode> {
         let n = usize::from(r.market.0);
         let rules = self.spec.markets.get(n).ok_or(RejectCode::UnknownMarket)?.clone();
-        let perpetual = n < 2;
+        let perpetual = self.perpetual(r.market);
         let mark = self.venues[n].mark;
+        let worth = notional(r.market, r.price, r.size);
         let oracle = self.venues[n].oracle;
         let near = if oracle == 0 { mark } else { oracle };
         let off = u128::from(near.abs_diff(r.price)) * 1_000_000 > u128::from(near) * 200_000;
-        let notional = value(r.price, r.size.into());
         let mine = self.mine(account);
         let slot = self.free_slot(account);
         let limits = self.spec.limits;
@@ -615,7 +599,7 @@ impl Twin {
             MarketStatus::ReduceOnly => !r.reduce_only || !perpetual,
             MarketStatus::CancelOnly | MarketStatus::Halted | MarketStatus::Settled => true,
         };
-        let shows = value(r.price, r.display.min(r.size).into());
+        let shows = notional(r.market, r.price, r.display.min(r.size));
         if ioc {
             order.order = OrderId(self.commands << 12);
         }
@@ -633,7 +617,7 @@ impl Twin {
             (refused, RejectCode::MarketPaused),
             (perpetual && mark == 0, RejectCode::NoMark),
             (near != 0 && off, RejectCode::PriceBand),
-            (notional < rules.notional_min.into() && !r.reduce_only, RejectCode::Dust),
+            (worth < rules.notional_min.into() && !r.reduce_only, RejectCode::Dust),
             (r.display != 0 && shows < rules.notional_min.into(), RejectCode::Dust),
             (
                 r.client_id.is_some() && mine.iter().any(|o| o.client_id == r.client_id),
@@ -661,10 +645,13 @@ impl Twin {
         }
         if perpetual && !r.reduce_only {
             let (bids, asks, ..) = self.open(account, r.market);
-            let held = self.owners[account.0 as usize].positions[n].0;
+            let held = self.owners[account.0 as usize].positions[n].size;
             if i128::from(held.abs()) + bids + asks + i128::from(r.size) >= 1 << 40 {
                 return Err(RejectCode::Overflow);
             }
+        }
+        if perpetual && self.at_cap(&order) {
+            return Err(RejectCode::AtCap);
         }
         // What it would trade at once if every order it meets were real; as many levels are
         // looked at as a command may have steps.
@@ -672,9 +659,10 @@ impl Twin {
         let mut prices: Vec<u64> = queue.iter().map(|o| o.price).collect();
         prices.dedup();
         prices.truncate(limits.fills_per_command as usize);
-        for o in queue.iter().filter(|o| prices.contains(&o.price)) {
-            let take = left.min(o.remaining);
-            pays += value(o.price, take.into());
+        for price in prices {
+            let there = queue.iter().filter(|o| o.price == price);
+            let take = left.min(there.map(|o| o.remaining).sum());
+            pays += notional(r.market, price, take);
             left -= take;
         }
         let rest = if ioc { 0 } else { left };
@@ -747,7 +735,7 @@ impl Twin {
                 if order.remaining == 0 {
                     break;
                 }
-                let worst = value(order.price, order.remaining.into());
+                let worst = notional(order.market, order.price, order.remaining);
                 let goes_on = if perpetual {
                     self.covered(&order, order.remaining, worst, 0)
                 } else {
@@ -788,7 +776,7 @@ impl Twin {
 
     fn reducible(&self, order: &Order) -> u64 {
         let at = order.account.0 as usize;
-        let size = self.owners[at].positions[usize::from(order.market.0)].0;
+        let size = self.owners[at].positions[usize::from(order.market.0)].size;
         let against = if order.side == Side::Buy { -size } else { size };
         against.max(0) as u64
     }
@@ -801,55 +789,30 @@ impl Twin {
         }
     }
 
-    fn covered(&self, order: &Order, filled: u64, pays: i128, rest: u64) -> bool {
-        let (at, n) = (order.account.0 as usize, usize::from(order.market.0));
-        let (size, cost, _) = self.owners[at].positions[n];
-        let mark = self.venues[n].mark;
-        let sign = if order.side == Side::Buy { 1 } else { -1 };
-        let mut open = self.open(order.account, order.market);
-        let same_side = if sign == 1 { open.0 } else { open.1 };
-        let reduces = order.reduce_only
-            || same_side + i128::from(order.remaining) <= i128::from(self.reducible(order));
-        if !order.reduce_only {
-            let (rest, notional) = (i128::from(rest), value(order.price, rest.into()));
-            match order.side {
-                Side::Buy => open = (open.0 + rest, open.1, open.2 + notional, open.3),
-                Side::Sell => open = (open.0, open.1 + rest, open.2, open.3 + notional),
-            }
-        }
-        let after = size + sign as i64 * filled as i64;
-        let trial = Some((order.market, after, cost + sign * pays, open));
-        let (equity, initial, maintenance) = self.margin(at, trial);
-        let fee = ceil(pays * i128::from(self.spec.markets[n].taker_fee_ppm));
-        let rest_loss =
-            (sign * (value(order.price, rest.into()) - value(mark, rest.into()))).max(0);
-        if !reduces {
-            return equity >= initial + fee;
-        }
-        let loss = sign * (pays - value(mark, filled.into()));
-        let freed = value(mark, i128::from(filled) + i128::from(rest)) * 25_000 / 1_000_000;
-        loss + rest_loss + fee <= freed || equity >= maintenance + rest_loss + fee
-    }
-
     /// Whether the maker's account has the initial margin for what this fill leads to.
     fn maker_covered(&self, maker: &Order, size: u64) -> bool {
-        if self.reducible(maker) >= size {
+        if self.reducible(maker) >= size || maker.market == SPOT {
             return true;
         }
-        let (at, n) = (maker.account.0 as usize, usize::from(maker.market.0));
+        let (at, market) = (maker.account.0 as usize, maker.market);
+        let n = usize::from(market.0);
         let mut after = self.clone();
         let found = after.orders.iter_mut().find(|o| o.order == maker.order).unwrap();
         found.remaining -= size;
-        let owner = &mut after.owners[at];
-        owner.collateral += owner.positions[n].fill(maker.side, maker.price, size);
-        let ppm = i128::from(self.spec.markets[n].maker_fee_ppm.max(0));
-        let (equity, initial, _) = after.margin(at, None);
-        equity - ceil(value(maker.price, size.into()) * ppm) >= initial
+        let worth = notional(market, maker.price, size);
+        let fee = ceil(worth * i128::from(self.spec.markets[n].maker_fee_ppm.max(0)));
+        after.fill_and_pay(at, market, maker.side, size, worth, 0);
+        let (coin, base) = if n == 3 { (-fee, 0) } else { (0, -fee) };
+        let pos = after.owners[at].positions[n];
+        let (own, _, needs) = after.isolated(market, &pos);
+        let (equity, initial, _) =
+            after.margin(at, margin::Change { base, coin, ..Default::default() });
+        equity >= initial && (!pos.isolated || own >= needs)
     }
 
     fn trade(&mut self, taker: &mut Order, maker: &Order, size: u64) -> i128 {
         let n = usize::from(maker.market.0);
-        let notional = value(maker.price, size.into());
+        let notional = notional(maker.market, maker.price, size);
         taker.remaining -= size;
         let found = self.orders.iter_mut().find(|o| o.order == maker.order).unwrap();
         found.remaining -= size;
@@ -878,7 +841,7 @@ impl Twin {
             if ppm < 0 { -(base * -ppm / 1_000_000) } else { ceil(base * ppm) }
         };
         let mut party = |order: &Order, remaining: u64, ppm: i128| {
-            let owner = &mut self.owners[order.account.0 as usize];
+            let at = order.account.0 as usize;
             let mut party = Party {
                 account: order.account,
                 order: order.order,
@@ -892,6 +855,7 @@ impl Twin {
             };
             let buys = order.side == Side::Buy;
             if n == 2 {
+                let owner = &mut self.owners[at];
                 let units = LOT_UNITS * i128::from(size);
                 let got = if buys { units } else { notional };
                 party.fee_asset = if buys { COIN } else { USDC };
@@ -900,10 +864,11 @@ impl Twin {
                 owner.spot[1] += if buys { units - party.fee } else { -units };
                 return party;
             }
-            party.start_position = owner.positions[n].0;
-            party.closed_pnl = owner.positions[n].fill(order.side, maker.price, size);
+            let market = maker.market;
+            party.start_position = self.owners[at].positions[n].size;
+            party.fee_asset = if n == 3 { COIN } else { USDC };
             party.fee = fee(ppm, notional);
-            owner.collateral += party.closed_pnl - party.fee;
+            party.closed_pnl = self.fill_and_pay(at, market, order.side, size, notional, party.fee);
             party
         };
         let maker_party = party(maker, maker_left, maker_ppm);
@@ -945,10 +910,5 @@ impl Twin {
             }
         }
         views
-    }
-
-    /// Equity, initial and maintenance requirement of an account.
-    pub(crate) fn account(&self, at: usize) -> (i128, i128, i128) {
-        self.margin(at, None)
     }
 }

@@ -205,6 +205,7 @@ pub(super) fn decode(
         "twapOrder" => decoder.twap(fields)?,
         "twapCancel" => decoder.twap_cancel(fields)?,
         "scheduleCancel" => decoder.schedule_cancel(fields)?,
+        "updateIsolatedMargin" => decoder.isolated_margin(fields)?,
         "noop" => {
             fields.finish().map_err(malformed)?;
             Action::Commands(Vec::new())
@@ -426,22 +427,6 @@ impl Decoder<'_> {
         let target = target.ok_or(MsgpackError::Missing("oid"))?;
         Ok(order.ok_or(MsgpackError::Missing("order"))?.into_modification(target))
     }
-
-    fn leverage(&self, mut fields: Fields<'_>) -> Result<Action, Reject> {
-        let mut read = || {
-            let asset = fields.take("asset")?.unsigned()?;
-            Ok((asset, fields.take("isCross")?.bool()?, fields.take("leverage")?.unsigned()?))
-        };
-        let (asset, cross, leverage) = read().map_err(malformed)?;
-        fields.finish().map_err(malformed)?;
-        if !cross {
-            return Err(unsupported("isolated margin is not supported; set \"isCross\" to true"));
-        }
-        // A leverage that no byte holds is above every market's maximum.
-        let leverage = u8::try_from(leverage).unwrap_or(u8::MAX);
-        let command = self.market(asset).map(|market| Command::SetLeverage { market, leverage });
-        Ok(Action::Commands(alloc::vec![Step { target_market: None, command }]))
-    }
 }
 
 /// An order as the spec sees it.
@@ -489,7 +474,7 @@ const SLIPPAGE: &str = "the slippage is a fraction with at most six decimals";
 const OFF_TICK: &str = "the price is not a multiple of the market's tick";
 const OFF_LOT: &str = "the size is not a multiple of the market's lot";
 
-fn refusal(code: RejectCode, message: &'static str) -> Refusal {
+pub(super) fn refusal(code: RejectCode, message: &'static str) -> Refusal {
     Refusal { code, message, have_need: None }
 }
 

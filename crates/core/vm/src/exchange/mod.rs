@@ -17,7 +17,8 @@
 //! * **Inputs.** Only oracle prices are inputs of a slot's opening; they take effect at the next
 //!   tick, wherever they stand.
 //!
-//! Known limitations: no vaults and subaccounts, no isolated margin, no builder fees. Fees that the venue earned belong to no account and cannot leave.
+//! Known limitations: no vaults and subaccounts, no builder fees. Fees that the venue earned belong
+//! to no account and cannot leave.
 
 pub mod action;
 pub mod authority;
@@ -27,6 +28,7 @@ pub mod claims;
 mod conditional;
 pub mod decimal;
 pub mod domain;
+mod margin_action;
 mod message;
 pub mod msgpack;
 pub mod objects;

@@ -1,5 +1,6 @@
 //! What waits, naively: lists of triggers, ties and times, sorted anew whenever something is due.
 
+use super::margin::notional;
 use super::*;
 use atoll_exchange::conditional as rules;
 
@@ -165,7 +166,7 @@ impl Twin {
         let n = usize::from(r.market.0);
         let spec = self.spec.markets.get(n).ok_or(RejectCode::UnknownMarket)?;
         let venue = &self.venues[n];
-        let worth = value(r.limit.unwrap_or(r.trigger_price), r.size.into());
+        let worth = notional(r.market, r.limit.unwrap_or(r.trigger_price), r.size);
         let up = (r.kind == TriggerKind::Stop) == (r.side == Side::Buy);
         let crossed =
             if up { venue.mark >= r.trigger_price } else { venue.mark <= r.trigger_price };
@@ -232,9 +233,9 @@ impl Twin {
         parent: &OrderRequest,
         children: &[Option<TriggerRequest>; 2],
     ) -> Reply {
-        match parent.market.0 {
-            0 | 1 => {}
+        match usize::from(parent.market.0) {
             2 => return Err(RejectCode::Unsupported),
+            n if n < self.venues.len() => {}
             _ => return Err(RejectCode::UnknownMarket),
         }
         if children.iter().all(Option::is_none) {
@@ -279,9 +280,9 @@ impl Twin {
 
     fn attach(&mut self, account: AccountId, orders: &[Option<TriggerRequest>; 2]) -> Reply {
         let market = orders.iter().flatten().next().ok_or(RejectCode::Unsupported)?.market;
-        let held = match market.0 {
-            n @ (0 | 1) => self.owners[account.0 as usize].positions[usize::from(n)].0,
+        let held = match usize::from(market.0) {
             2 => return Err(RejectCode::Unsupported),
+            n if n < self.venues.len() => self.owners[account.0 as usize].positions[n].size,
             _ => return Err(RejectCode::UnknownMarket),
         };
         if held == 0 {
@@ -430,7 +431,7 @@ impl Twin {
     fn takes(&self, n: usize, reduce_only: bool) -> bool {
         match self.venues[n].status {
             MarketStatus::Open | MarketStatus::Auction | MarketStatus::PostOnly => true,
-            MarketStatus::ReduceOnly => reduce_only && n < 2,
+            MarketStatus::ReduceOnly => reduce_only && n != 2,
             MarketStatus::CancelOnly | MarketStatus::Halted | MarketStatus::Settled => false,
         }
     }
@@ -467,7 +468,7 @@ impl Twin {
         let venue = &self.venues[n];
         let slices = u64::from(r.minutes) * 2;
         let running = self.waits.twaps.iter().filter(|t| t.view.account == account).count();
-        let worth = || value(venue.mark, r.size.div_ceil(slices).into());
+        let worth = || notional(r.market, venue.mark, r.size.div_ceil(slices));
         for (wrong, code) in [
             (r.size == 0, RejectCode::OffLot),
             (r.size >= 1 << 40, RejectCode::Overflow),
@@ -497,7 +498,7 @@ impl Twin {
     /// The end of a tick: what the marks reached becomes due, what is due happens.
     pub(super) fn work_off(&mut self) {
         let mut looks = self.spec.limits.triggers_per_tick;
-        for n in 0..3u16 {
+        for n in 0..self.venues.len() as u16 {
             for direction in [Direction::Above, Direction::Below] {
                 self.reach(n, direction, &mut looks);
             }
