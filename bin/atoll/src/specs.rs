@@ -87,12 +87,24 @@ enum SelfTradeKey {
     Decrement,
 }
 
+fn due_per_tick() -> u32 {
+    Limits::default().due_per_tick
+}
+
+fn triggers_per_tick() -> u32 {
+    Limits::default().triggers_per_tick
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LimitsTable {
     orders_per_account: u32,
     positions_per_account: u32,
     fills_per_command: u32,
+    #[serde(default = "due_per_tick")]
+    due_per_tick: u32,
+    #[serde(default = "triggers_per_tick")]
+    triggers_per_tick: u32,
     commands_per_action: u32,
     agents_per_account: u32,
     claims_per_slot: u32,
@@ -453,6 +465,8 @@ fn exchange(table: &ExchangeTable, genesis: &[GenesisTable]) -> Result<ExchangeV
                 orders_per_account: table.limits.orders_per_account,
                 positions_per_account: table.limits.positions_per_account,
                 fills_per_command: table.limits.fills_per_command,
+                due_per_tick: table.limits.due_per_tick,
+                triggers_per_tick: table.limits.triggers_per_tick,
             },
         })
         .map_err(|error| anyhow!("exchange.{error}"))?,

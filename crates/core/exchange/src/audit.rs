@@ -74,7 +74,7 @@ impl<S: Source> Exchange<S> {
             let Some(rules) = self.rules.market(market) else { continue };
             held[usize::from(rules.quote.0)] -= position.cost;
             *sizes.entry(market).or_default() += i128::from(position.size);
-            let change = self.peek_prices(market).funding - position.funding;
+            let change = self.peek_prices(market).margin().funding - position.funding;
             let owed = i128::from(position.size).wrapping_mul(change);
             due[usize::from(rules.quote.0)] = due[usize::from(rules.quote.0)].wrapping_add(owed);
         }

@@ -351,8 +351,8 @@ fn history(shape: Shape) -> impl Strategy<Value = History> {
         Just(SelfTrade::Decrement),
     ];
     let rich = prop::bool::weighted(0.7);
-    (ranges, policy, fills, orders, per_tick, leave_out, rich).prop_map(
-        move |(ranges, policy, fills, orders, per_tick, leave_out, rich)| {
+    (ranges, policy, fills, orders, leave_out, per_tick, rich).prop_map(
+        move |(ranges, policy, fills, orders, leave_out, per_tick, rich)| {
             let mut spec = tight(policy, fills, orders);
             (spec.limits.due_per_tick, spec.limits.triggers_per_tick) = per_tick;
             if rich {

@@ -527,7 +527,7 @@ impl Twin {
         let due = self.settle(at, market);
         let pos = &mut self.owners[at].positions[n];
         (pos.size, pos.cost, pos.funding, pos.margin) = (0, 0, 0, 0);
-        if isolated && margin != 0 {
+        if isolated {
             let (account, change) = (AccountId(at as u32), -margin);
             self.events.push(Event::IsolatedMargin { account, market, change, margin: 0 });
         }

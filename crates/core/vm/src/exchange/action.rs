@@ -202,10 +202,10 @@ pub(super) fn decode(
         "modify" => decoder.modify(fields)?,
         "batchModify" => decoder.list(fields, "modifies", |r| decoder.modification(r))?,
         "updateLeverage" => decoder.leverage(fields)?,
+        "updateIsolatedMargin" => decoder.isolated_margin(fields)?,
         "twapOrder" => decoder.twap(fields)?,
         "twapCancel" => decoder.twap_cancel(fields)?,
         "scheduleCancel" => decoder.schedule_cancel(fields)?,
-        "updateIsolatedMargin" => decoder.isolated_margin(fields)?,
         "noop" => {
             fields.finish().map_err(malformed)?;
             Action::Commands(Vec::new())

@@ -464,11 +464,7 @@ fn typed_actions_of_the_sdk_recover_their_signer_and_only_on_a_development_netwo
         let expected = match vector.name {
             "usd_send" => transfer(Wallet::Collateral, 1_500_000),
             "spot_send" => transfer(Wallet::Spot, 2_250_000),
-            _ => Command::Move {
-                asset: atoll_exchange::AssetId(0),
-                to: Wallet::Spot,
-                amount: 3_000_000,
-            },
+            _ => Command::Move { asset, to: Wallet::Spot, amount: 3_000_000 },
         };
         assert_eq!(steps[0].command, Ok(expected), "{}", vector.name);
     }

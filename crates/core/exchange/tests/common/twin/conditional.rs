@@ -233,10 +233,12 @@ impl Twin {
         parent: &OrderRequest,
         children: &[Option<TriggerRequest>; 2],
     ) -> Reply {
-        match usize::from(parent.market.0) {
+        match parent.market.0 {
+            n if usize::from(n) >= self.spec.markets.len() => {
+                return Err(RejectCode::UnknownMarket);
+            }
             2 => return Err(RejectCode::Unsupported),
-            n if n < self.venues.len() => {}
-            _ => return Err(RejectCode::UnknownMarket),
+            _ => {}
         }
         if children.iter().all(Option::is_none) {
             return Err(RejectCode::Unsupported);
@@ -281,9 +283,9 @@ impl Twin {
     fn attach(&mut self, account: AccountId, orders: &[Option<TriggerRequest>; 2]) -> Reply {
         let market = orders.iter().flatten().next().ok_or(RejectCode::Unsupported)?.market;
         let held = match usize::from(market.0) {
+            n if n >= self.spec.markets.len() => return Err(RejectCode::UnknownMarket),
             2 => return Err(RejectCode::Unsupported),
-            n if n < self.venues.len() => self.owners[account.0 as usize].positions[n].size,
-            _ => return Err(RejectCode::UnknownMarket),
+            n => self.owners[account.0 as usize].positions[n].size,
         };
         if held == 0 {
             return Err(RejectCode::NotReducing);
@@ -498,7 +500,7 @@ impl Twin {
     /// The end of a tick: what the marks reached becomes due, what is due happens.
     pub(super) fn work_off(&mut self) {
         let mut looks = self.spec.limits.triggers_per_tick;
-        for n in 0..self.venues.len() as u16 {
+        for n in 0..self.spec.markets.len() as u16 {
             for direction in [Direction::Above, Direction::Below] {
                 self.reach(n, direction, &mut looks);
             }
