@@ -64,7 +64,12 @@ impl<S: Source> Engine<'_, S> {
                 },
                 DueKind::Trigger => self.fire(account, order),
                 DueKind::Slice => self.slice(account, order),
-                DueKind::Cancel => self.run_schedule(account, order, entry, &mut budget),
+                DueKind::Cancel => {
+                    // Its turn pays for the first cancel, so that it always gets on.
+                    let mut left = budget + 1;
+                    self.run_schedule(account, order, entry, &mut left);
+                    budget = left.min(budget);
+                }
             }
         }
     }
