@@ -1,9 +1,9 @@
 //! The exchange: rules, state, and one command after another.
 
 use crate::command::{Command, Input, Outside};
-use crate::engine::{Border, Engine};
+use crate::engine::{BareBook, Border, Engine};
 use crate::event::{CancelReason, Event, Outcome, Refusal};
-use crate::ids::{AccountId, Amount, AssetId};
+use crate::ids::{AccountId, Amount, AssetId, MarketId};
 use crate::objects::{
     AccountKey, AddressKey, BalanceKey, GlobalKey, GroupKey, MarketKey, PositionGroup, State,
 };
@@ -150,6 +150,15 @@ impl<S: Source> Exchange<S> {
             }
         }
         Ok(Outcome::Done)
+    }
+
+    /// One market's book alone, without accounts, margin and rules; see [`BareBook`].
+    pub fn bare_book<'a>(
+        &'a mut self,
+        market: MarketId,
+        events: &'a mut Vec<Event>,
+    ) -> BareBook<'a, S> {
+        BareBook::new(&self.rules, &mut self.state, events, market)
     }
 
     fn engine<'a>(&'a mut self, events: &'a mut Vec<Event>) -> Engine<'a, S> {

@@ -24,6 +24,7 @@ pub mod spec;
 
 pub use audit::{AssetConservation, Conservation};
 pub use command::{Command, Input, OrderRequest, OrderSelector, Outside};
+pub use engine::{BareBook, BareOrder, Place, Trade};
 pub use event::{BalanceCause, CancelReason, Event, Fill, Order, Outcome, Party, Placed, Refusal};
 pub use exchange::Exchange;
 pub use ids::{
