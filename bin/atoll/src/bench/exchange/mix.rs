@@ -84,6 +84,8 @@ fn measure(args: &ExchangeArgs, size: &Size) -> Result<Value> {
         "runs_per_s": rates,
         "succeeded": succeeded,
         "refused": run.refused,
+        "objects_per_command": run.per_command(run.sealed_objects),
+        "bytes_per_command": run.per_command(run.sealed_bytes),
         "positions_per_account": flow.positions_mean,
         "markets_per_account": flow.markets_mean,
     });

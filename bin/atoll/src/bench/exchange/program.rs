@@ -44,7 +44,8 @@ impl Program {
 
     /// One run.
     pub(super) fn once(&mut self) -> Result<(f64, End)> {
-        writeln!(self.input, "run").and_then(|()| self.input.flush()).context("the peer ended")?;
+        let told = writeln!(self.input, "run").and_then(|()| self.input.flush());
+        told.with_context(|| format!("{} has ended", self.name))?;
         let mut line = String::new();
         self.output.read_line(&mut line)?;
         let expected =

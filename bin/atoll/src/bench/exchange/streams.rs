@@ -314,3 +314,29 @@ fn measure(args: &ExchangeArgs, stream: &Stream, rules: Rules) -> Result<Value> 
         "engines": list,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_uniform_stream_ends_with_as_many_orders_as_liquibook_keeps_of_it() {
+        let mut alone = Alone { rules: venue::rules(1, limits()).unwrap() };
+        let (_, end) = alone.run(&stream::uniform(2_000_000)).unwrap();
+        assert_eq!((end.resting, end.open, end.trades), (984_326, 5_414_436, Some(920_693)));
+    }
+
+    #[test]
+    fn the_mix_has_its_shares_and_keeps_its_thousand_orders() {
+        let rules = venue::rules(1, limits()).unwrap();
+        let stream = stream::exchange_core(rules.clone(), 100_000);
+        let timed = &stream.steps[stream.untimed..];
+        let share = |is: fn(&Step) -> bool| timed.iter().filter(|step| is(step)).count();
+        assert_eq!(share(|step| matches!(step, Step::Place { immediate: false, .. })), 9_000);
+        assert_eq!(share(|step| matches!(step, Step::Place { immediate: true, .. })), 3_000);
+        assert_eq!(share(|step| matches!(step, Step::Cancel { .. })), 6_000);
+        assert_eq!(share(|step| matches!(step, Step::Move { .. })), 82_000);
+        let (_, end) = Alone { rules }.run(&stream).unwrap();
+        assert!((900..1_100).contains(&end.resting), "{end:?}");
+    }
+}
