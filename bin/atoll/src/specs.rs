@@ -59,6 +59,7 @@ enum Kind {
 enum OrderingKey {
     Lanes,
     Arrival,
+    Hyperliquid,
 }
 
 #[derive(Deserialize)]
@@ -79,6 +80,7 @@ struct ExchangeTable {
 enum SelfTradeKey {
     CancelTaker,
     CancelMaker,
+    Decrement,
 }
 
 #[derive(Deserialize)]
@@ -398,6 +400,7 @@ fn exchange(table: &ExchangeTable, genesis: &[GenesisTable]) -> Result<ExchangeV
             self_trade: match table.self_trade {
                 SelfTradeKey::CancelTaker => SelfTrade::CancelTaker,
                 SelfTradeKey::CancelMaker => SelfTrade::CancelMaker,
+                SelfTradeKey::Decrement => SelfTrade::Decrement,
             },
             limits: Limits {
                 orders_per_account: table.limits.orders_per_account,
@@ -533,6 +536,7 @@ fn parse_inner(text: &str) -> Result<EnvironmentSpec> {
         ordering: match file.ordering {
             OrderingKey::Lanes => Ordering::Lanes,
             OrderingKey::Arrival => Ordering::Arrival,
+            OrderingKey::Hyperliquid => Ordering::Hyperliquid,
         },
         vm,
     })

@@ -123,6 +123,27 @@ impl<S: Source> Exchange<S> {
             Command::SetLeverage { market, leverage } => {
                 engine.set_leverage(caller, *market, *leverage).map(|()| Outcome::Done)
             }
+            Command::PlaceTrigger(order) => {
+                engine.place_trigger(caller, order).map(Outcome::Waiting)
+            }
+            Command::ModifyTrigger { target, order } => {
+                engine.modify_trigger(caller, target, order).map(Outcome::Waiting)
+            }
+            Command::PlaceGroup { parent, children } => {
+                engine.place_group(caller, parent, children).map(Outcome::Grouped)
+            }
+            Command::AttachTriggers(orders) => {
+                engine.attach_triggers(caller, orders).map(Outcome::Grouped)
+            }
+            Command::PlaceTwap(twap) => engine.place_twap(caller, twap).map(Outcome::Waiting),
+            Command::CancelTwap(twap) => engine.cancel_twap(caller, *twap).map(|()| Outcome::Done),
+            Command::ScheduleCancel { at_ms } => {
+                engine.schedule_cancel(caller, *at_ms).map(|()| Outcome::Done)
+            }
+            Command::PlaceMarket(order) => engine.place_market(caller, order).map(Outcome::Placed),
+            Command::SettlePosition { owner, market } => {
+                engine.settle_position(owner, *market).map(|()| Outcome::Done)
+            }
         }
     }
 
@@ -137,7 +158,7 @@ impl<S: Source> Exchange<S> {
                 engine.debit(Outside::Hub, address, *asset, *wallet, *amount)?;
             }
             Input::Oracle { market, price } => engine.oracle(*market, *price)?,
-            Input::Pause { market, paused } => engine.pause(*market, *paused)?,
+            Input::SetStatus { market, status } => engine.set_status(*market, *status)?,
             Input::Tick { time_us } => engine.tick(*time_us),
             Input::Receive { address, asset, wallet, amount } => {
                 engine.credit(Border::Inbound, address, *asset, *wallet, *amount)?;

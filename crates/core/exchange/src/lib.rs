@@ -14,6 +14,7 @@ mod products;
 pub mod query;
 
 pub mod command;
+pub mod conditional;
 pub mod event;
 pub mod exchange;
 pub mod ids;
@@ -23,12 +24,19 @@ pub mod rules;
 pub mod spec;
 
 pub use audit::{AssetConservation, Conservation};
-pub use command::{Command, Input, OrderRequest, OrderSelector, Outside};
+pub use command::{Command, Input, MarketOrderRequest, OrderRequest, OrderSelector, Outside};
+pub use conditional::{
+    Direction, Trigger, TriggerKind, TriggerRequest, TriggerState, TwapEnd, TwapRequest, TwapView,
+};
 pub use engine::{BareBook, BareOrder, Place, Trade};
-pub use event::{BalanceCause, CancelReason, Event, Fill, Order, Outcome, Party, Placed, Refusal};
+pub use event::{
+    BalanceCause, CancelReason, Event, Fill, Grouped, Order, Outcome, Party, Placed, Refusal,
+    ResizeReason,
+};
 pub use exchange::Exchange;
 pub use ids::{
-    AccountId, Amount, AssetId, ClientId, MarketId, OrderId, PPM, Price, Side, Size, Tif, Wallet,
+    AccountId, Amount, AssetId, ClientId, MarketId, MarketStatus, OrderId, PPM, Price, Side, Size,
+    Tif, Wallet,
 };
 pub use margin::Margin;
 pub use objects::State;

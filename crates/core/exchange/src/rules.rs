@@ -2,8 +2,8 @@
 
 use crate::ids::{Amount, AssetId, MarketId, PPM, Price, Size};
 use crate::spec::{
-    ExchangeSpec, FILLS_BOUND, LOT_COST_BOUND, LOT_UNITS_BOUND, MARKETS_BOUND, MarketSpec,
-    ORDERS_BOUND, POSITIONS_BOUND, PRICE_BOUND, Product, SIZE_BOUND, SpecError,
+    DUE_BOUND, ExchangeSpec, FILLS_BOUND, LOT_COST_BOUND, LOT_UNITS_BOUND, MARKETS_BOUND,
+    MarketSpec, ORDERS_BOUND, POSITIONS_BOUND, PRICE_BOUND, Product, SIZE_BOUND, SpecError,
 };
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -196,6 +196,8 @@ fn validate(spec: &ExchangeSpec) -> Result<Vec<MarketRules>, SpecError> {
         ("limits.orders_per_account", limits.orders_per_account, ORDERS_BOUND),
         ("limits.positions_per_account", limits.positions_per_account, POSITIONS_BOUND),
         ("limits.fills_per_command", limits.fills_per_command, FILLS_BOUND),
+        ("limits.due_per_tick", limits.due_per_tick, DUE_BOUND),
+        ("limits.triggers_per_tick", limits.triggers_per_tick, DUE_BOUND),
     ] {
         ensure((1..=bound).contains(&found), key, found, &format!("1 to {bound}"))?;
     }

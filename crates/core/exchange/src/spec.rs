@@ -36,6 +36,8 @@ pub const ORDERS_BOUND: u32 = 1 << crate::ids::OrderId::SLOT_BITS;
 pub const POSITIONS_BOUND: u32 = 64;
 /// Most matching steps of one command, whatever the spec says.
 pub const FILLS_BOUND: u32 = 10_000;
+/// Most of what waits that one tick takes up, whatever the spec says.
+pub const DUE_BOUND: u32 = 10_000;
 /// Most assets.
 pub const ASSETS_BOUND: u32 = 1024;
 /// Most markets.
@@ -154,8 +156,10 @@ pub enum SelfTrade {
     CancelTaker,
     /// The resting order is cancelled and matching goes on.
     CancelMaker,
+    /// Both lose the size of the smaller one without trading, and matching goes on.
+    Decrement,
 }
-enumeration!(SelfTrade: "self-trade policy" { CancelTaker = 0, CancelMaker = 1 });
+enumeration!(SelfTrade: "self-trade policy" { CancelTaker = 0, CancelMaker = 1, Decrement = 2 });
 
 /// Bounds on what accounts and commands may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,12 +170,28 @@ pub struct Limits {
     pub positions_per_account: u32,
     /// Most matching steps of a command; what remains of the order is then cancelled.
     pub fills_per_command: u32,
+    /// Most entries of the due queue that a tick executes.
+    pub due_per_tick: u32,
+    /// Most triggers that a tick looks at to find those that its marks have reached.
+    pub triggers_per_tick: u32,
 }
-record!(Limits { orders_per_account, positions_per_account, fills_per_command });
+record!(Limits {
+    orders_per_account,
+    positions_per_account,
+    fills_per_command,
+    due_per_tick,
+    triggers_per_tick,
+});
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { orders_per_account: 1024, positions_per_account: 64, fills_per_command: 1000 }
+        Self {
+            orders_per_account: 1024,
+            positions_per_account: 64,
+            fills_per_command: 1000,
+            due_per_tick: 100,
+            triggers_per_tick: 400,
+        }
     }
 }
 

@@ -17,8 +17,16 @@ enum Plan {
     CancelClient(u32, u8),
     CancelAll(u32, Option<MarketId>),
     Modify(u32, usize, OrderRequest),
+    /// Asks for a part of an order, in parts of 256.
+    Shrink(u32, usize, u8),
     Input(Input),
     Other(u32, Command),
+    ModifyTrigger(u32, usize, TriggerRequest),
+    CancelTwap(u32, usize),
+    /// A scheduled cancel so many milliseconds from now; none takes it back.
+    Schedule(u32, Option<u64>),
+    /// A tick so much later.
+    Later(u64),
 }
 
 /// What histories are made of.
@@ -54,21 +62,103 @@ fn request(shape: Shape) -> impl Strategy<Value = OrderRequest> {
         4 * extreme => LOTS / 2 - 3..LOTS / 2 + 3, 2 * extreme => LOTS - 50..LOTS + 1,
         4 * extreme => 1..LOTS,
     ];
-    let tif = prop_oneof![6 => Just(Tif::Gtc), 2 => Just(Tif::Ioc), 2 => Just(Tif::PostOnly)];
+    let tif = prop_oneof![
+        6 => Just(Tif::Gtc), 2 => Just(Tif::Ioc), 2 => Just(Tif::PostOnly), 1 => Just(Tif::Fok),
+    ];
+    let expires = prop_oneof![12 => Just(0), 1 => 0..9000u64];
+    let display = prop_oneof![9 => Just(0), 2 => 1..30u64, 1 => 1..40_000_000u64];
     let client_id = prop::option::weighted(0.2, (0..9u8).prop_map(|n| [n; 16]));
     let side = prop_oneof![Just(Side::Buy), Just(Side::Sell)];
     let reduces = prop::bool::weighted(if shape.extreme { 0.3 } else { 0.12 });
-    (market(), side, price, size, tif, reduces, client_id).prop_map(
-        |(market, side, price, size, tif, reduce_only, client_id)| OrderRequest {
-            market,
-            side,
-            price,
-            size,
-            tif,
-            reduce_only,
-            client_id,
+    (market(), side, price, size, tif, reduces, client_id, expires, display).prop_map(
+        |(market, side, price, size, tif, reduce_only, client_id, expires_us, display)| {
+            OrderRequest {
+                market,
+                side,
+                price,
+                size,
+                tif,
+                reduce_only,
+                client_id,
+                expires_us,
+                display,
+            }
         },
     )
+}
+
+fn trigger(shape: Shape) -> BoxedStrategy<TriggerRequest> {
+    let price = prop_oneof![30 => 990..1011u64, 5 => 900..1100u64, 1 => Just(0)];
+    let limit = prop::option::weighted(0.5, prop_oneof![9 => 990..1011u64, 1 => 0..2000u64]);
+    let kind = prop_oneof![Just(TriggerKind::Stop), Just(TriggerKind::TakeProfit)];
+    (request(shape), price, limit, kind, any::<bool>())
+        .prop_map(|(order, trigger_price, limit, kind, reduce_only)| TriggerRequest {
+            market: order.market,
+            side: order.side,
+            trigger_price,
+            kind,
+            limit,
+            size: order.size,
+            reduce_only: reduce_only && order.market != SPOT,
+            client_id: order.client_id,
+        })
+        .boxed()
+}
+
+/// One or two trigger orders that mostly suit a market and a side.
+fn members(
+    shape: Shape,
+) -> impl Strategy<Value = (bool, MarketId, Side, [Option<TriggerRequest>; 2])> {
+    let market = prop_oneof![6 => Just(BTC), 2 => Just(ETH), 1 => Just(SPOT)];
+    let side = prop_oneof![Just(Side::Buy), Just(Side::Sell)];
+    let one = || (trigger(shape), prop::bool::weighted(0.03));
+    let two = (one(), prop::option::weighted(0.8, one()));
+    (market, side, two, prop::bool::weighted(0.5)).prop_map(
+        |(market, side, (first, second), whole)| {
+            let suit = |(mut order, astray): (TriggerRequest, bool)| {
+                if !astray {
+                    (order.market, order.side, order.reduce_only) = (market, side, true);
+                }
+                if whole {
+                    order.size = 0;
+                }
+                order
+            };
+            (whole, market, side, [Some(suit(first)), second.map(suit)])
+        },
+    )
+}
+
+fn conditional(shape: Shape) -> impl Strategy<Value = Plan> {
+    let who = || 0..shape.accounts;
+    let group = (who(), request(shape), members(shape)).prop_map(
+        |(who, mut parent, (whole, market, side, children))| {
+            (parent.market, parent.side) = (market, side.opposite());
+            let sized = |mut child: TriggerRequest| {
+                child.size = if whole { parent.size } else { child.size };
+                child
+            };
+            let children = children.map(|child| child.map(sized));
+            Plan::Other(who, Command::PlaceGroup { parent, children })
+        },
+    );
+    let twap = (who(), request(shape), 4..9u16).prop_map(|(who, order, minutes)| {
+        let OrderRequest { market, side, size, reduce_only, .. } = order;
+        let twap = TwapRequest { market, side, size, reduce_only, minutes };
+        Plan::Other(who, Command::PlaceTwap(twap))
+    });
+    prop_oneof![
+        20 => (who(), trigger(shape)).prop_map(|(who, t)| Plan::Other(who, Command::PlaceTrigger(t))),
+        10 => group.boxed(),
+        10 => (who(), members(shape))
+            .prop_map(|(who, (_, _, _, t))| Plan::Other(who, Command::AttachTriggers(t))),
+        6 => (who(), any::<usize>(), trigger(shape))
+            .prop_map(|(who, nth, t)| Plan::ModifyTrigger(who, nth, t)),
+        5 => twap,
+        1 => (who(), any::<usize>()).prop_map(|(who, nth)| Plan::CancelTwap(who, nth)),
+        3 => (who(), prop::option::weighted(0.8, 4_000..40_000u64))
+            .prop_map(|(who, at)| Plan::Schedule(who, at)),
+    ]
 }
 
 fn other(shape: Shape) -> impl Strategy<Value = Command> {
@@ -84,6 +174,28 @@ fn other(shape: Shape) -> impl Strategy<Value = Command> {
         (wallet, amount).prop_map(|(to, amount)| Command::Move { to, amount }),
         (market(), 0..22u8)
             .prop_map(|(market, leverage)| Command::SetLeverage { market, leverage }),
+        (0..shape.accounts + 1, market()).prop_map(|(owner, market)| {
+            Command::SettlePosition { owner: address(owner), market }
+        }),
+        (request(shape), 0..250_000u32).prop_map(|(r, slippage_ppm)| {
+            Command::PlaceMarket(MarketOrderRequest {
+                market: r.market,
+                side: r.side,
+                size: r.size,
+                slippage_ppm,
+                reduce_only: r.reduce_only,
+                client_id: r.client_id,
+            })
+        }),
+    ]
+}
+
+/// Mostly open, so that a history goes on; an auction has tests of its own.
+fn status() -> impl Strategy<Value = MarketStatus> {
+    prop_oneof![
+        40 => Just(MarketStatus::Open), 2 => Just(MarketStatus::PostOnly),
+        2 => Just(MarketStatus::ReduceOnly), 2 => Just(MarketStatus::CancelOnly),
+        2 => Just(MarketStatus::Halted), 1 => Just(MarketStatus::Settled),
     ]
 }
 
@@ -99,8 +211,8 @@ fn input(shape: Shape) -> impl Strategy<Value = Input> {
             4 => 950..1050u64, 4 => 900..1100u64, 2 * extreme => TOP - 9..TOP + 2,
         ])
             .prop_map(|(market, price)| Input::Oracle { market, price }),
-        1 + extreme => (market(), prop::bool::weighted(0.15))
-            .prop_map(|(market, paused)| Input::Pause { market, paused }),
+        1 + extreme => (market(), status())
+            .prop_map(|(market, status)| Input::SetStatus { market, status }),
         1 => (0..shape.accounts, amount.clone()).prop_map(|(n, amount)| Input::Credit {
             address: address(n), asset: USDC, wallet: Wallet::Collateral, amount,
         }),
@@ -131,18 +243,21 @@ fn plan(shape: Shape) -> impl Strategy<Value = Plan> {
         2 => (who(), prop::option::of(market())).prop_map(|(who, m)| Plan::CancelAll(who, m)),
         modified => (who(), any::<usize>(), request(shape))
             .prop_map(|(who, nth, order)| Plan::Modify(who, nth, order)),
+        6 => (who(), any::<usize>(), any::<u8>()).prop_map(|(who, n, part)| Plan::Shrink(who, n, part)),
         12 => input(shape).prop_map(Plan::Input),
         5 => (0..shape.accounts + 1, other(shape)).prop_map(|(who, command)| Plan::Other(who, command)),
+        30 => conditional(shape).boxed(),
+        8 => prop_oneof![4 => 0..9_000u64, 2 => 0..61_000_000u64, 1 => 0..400_000_000_000u64]
+            .prop_map(Plan::Later),
     ]
 }
 
 fn concrete(plan: &Plan, twin: &Twin) -> Op {
     // Mostly the account's own orders, now and then somebody else's.
     let nth = |who: u32, nth: usize| {
-        let open = &twin.orders;
-        let own: Vec<_> =
-            open.iter().filter(|o| o.account.0 == who || nth.is_multiple_of(16)).collect();
-        own.get(nth % own.len().max(1)).map_or(OrderId(1 << 12), |o| o.order)
+        let open = twin.numbers();
+        let own: Vec<_> = open.iter().filter(|o| o.0.0 == who || nth.is_multiple_of(16)).collect();
+        own.get(nth % own.len().max(1)).map_or(OrderId(1 << 12), |o| o.1)
     };
     let (who, command) = match *plan {
         Plan::Place(who, order) => (who, Command::Place(order)),
@@ -152,8 +267,36 @@ fn concrete(plan: &Plan, twin: &Twin) -> Op {
         Plan::Modify(who, n, order) => {
             (who, Command::Modify { target: OrderSelector::Order(nth(who, n)), order })
         }
+        Plan::Shrink(who, n, part) => {
+            let id = nth(who, n);
+            let found = twin.orders.iter().find(|o| o.order == id);
+            let order = found.map_or(OrderRequest::default(), |o| OrderRequest {
+                market: o.market,
+                side: o.side,
+                price: o.price,
+                size: (u128::from(o.remaining) * u128::from(part) / 250) as u64,
+                tif: o.tif,
+                reduce_only: o.reduce_only,
+                client_id: if part % 3 == 0 { o.client_id } else { None },
+                ..OrderRequest::default()
+            });
+            (who, Command::Modify { target: OrderSelector::Order(id), order })
+        }
         Plan::Input(input) => return Op::In(input),
         Plan::Other(who, command) => (who, command),
+        Plan::ModifyTrigger(who, n, order) => {
+            (who, Command::ModifyTrigger { target: OrderSelector::Order(nth(who, n)), order })
+        }
+        Plan::CancelTwap(who, nth) => {
+            let twaps = twin.twaps();
+            let twap = twaps.get(nth % twaps.len().max(1)).map_or(OrderId(5 << 12), |t| t.1);
+            (who, Command::CancelTwap(twap))
+        }
+        Plan::Schedule(who, at) => {
+            let at_ms = at.map(|at| twin.time_us() / 1000 + at);
+            (who, Command::ScheduleCancel { at_ms })
+        }
+        Plan::Later(by) => return Op::In(Input::Tick { time_us: twin.time_us() + by }),
     };
     Op::Do(AccountId(who), command)
 }
@@ -182,12 +325,19 @@ fn history(shape: Shape) -> impl Strategy<Value = History> {
     let plans = prop::collection::vec(plan(shape), 1..60);
     let fills = prop_oneof![Just(3u32), Just(1000)];
     let orders = prop_oneof![Just(9u32), Just(1024)];
+    let per_tick =
+        (prop_oneof![Just(1u32), Just(3), Just(100)], prop_oneof![Just(2u32), Just(400)]);
     let leave_out = prop::bool::weighted(if shape.extreme { 0.01 } else { 0.1 });
     let ranges = prop::collection::vec(plans, 1..shape.ranges);
-    (ranges, any::<bool>(), fills, orders, leave_out).prop_map(
-        move |(ranges, maker, fills, orders, leave_out)| {
-            let policy = if maker { SelfTrade::CancelMaker } else { SelfTrade::CancelTaker };
+    let policy = prop_oneof![
+        Just(SelfTrade::CancelMaker),
+        Just(SelfTrade::CancelTaker),
+        Just(SelfTrade::Decrement),
+    ];
+    (ranges, policy, fills, orders, leave_out, per_tick).prop_map(
+        move |(ranges, policy, fills, orders, leave_out, per_tick)| {
             let mut spec = tight(policy, fills, orders);
+            (spec.limits.due_per_tick, spec.limits.triggers_per_tick) = per_tick;
             if shape.extreme {
                 spec.markets.iter_mut().for_each(|market| market.order_size_max = LOTS - 1);
             }

@@ -17,6 +17,8 @@ fn a_spec_that_cannot_run_is_refused_by_key() {
         ("limits.orders_per_account", |s| s.limits.orders_per_account = 4097),
         ("limits.positions_per_account", |s| s.limits.positions_per_account = 0),
         ("limits.fills_per_command", |s| s.limits.fills_per_command = 0),
+        ("limits.due_per_tick", |s| s.limits.due_per_tick = 0),
+        ("limits.triggers_per_tick", |s| s.limits.triggers_per_tick = 10_001),
         ("markets", |s| s.markets.clear()),
         ("markets[1].name", |s| s.markets[1].name = "BTC".into()),
         ("markets[0].name", |s| s.markets[0].name = "a b".into()),
@@ -82,7 +84,25 @@ fn the_encodings_are_golden() {
     for cut in 0..bytes.len() {
         assert!(ExchangeSpec::from_bytes(&bytes[..cut]).is_err());
     }
-    let request = OrderRequest { client_id: Some([9; 16]), reduce_only: true, ..buy(1005, 300) };
+    let request = OrderRequest {
+        client_id: Some([9; 16]),
+        reduce_only: true,
+        expires_us: 1_700_000_000_000_001,
+        display: 5,
+        ..buy(1005, 300)
+    };
+    let trigger = TriggerRequest {
+        market: ETH,
+        side: Side::Sell,
+        trigger_price: 990,
+        kind: TriggerKind::Stop,
+        limit: Some(985),
+        size: 40,
+        reduce_only: true,
+        client_id: Some([6; 16]),
+    };
+    let (market, side) = (BTC, Side::Buy);
+    let twap = TwapRequest { market, side, size: 1 << 30, reduce_only: false, minutes: 30 };
     let commands = [
         Command::Place(request),
         Command::Cancel(OrderSelector::Order(OrderId(5 << 12 | 3))),
@@ -93,6 +113,23 @@ fn the_encodings_are_golden() {
         Command::Transfer { to: address(1), asset: COIN, wallet: Wallet::Spot, amount: 1 << 70 },
         Command::Move { to: Wallet::Collateral, amount: 5 },
         Command::SetLeverage { market: BTC, leverage: 7 },
+        Command::PlaceMarket(MarketOrderRequest {
+            market: ETH,
+            side: Side::Sell,
+            size: 77,
+            slippage_ppm: 10_000,
+            reduce_only: false,
+            client_id: None,
+        }),
+        Command::SettlePosition { owner: address(2), market: BTC },
+        Command::PlaceTrigger(trigger),
+        Command::ModifyTrigger { target: OrderSelector::Client([8; 16]), order: trigger },
+        Command::PlaceGroup { parent: request, children: [Some(trigger), None] },
+        Command::AttachTriggers([None, Some(trigger)]),
+        Command::PlaceTwap(twap),
+        Command::CancelTwap(OrderId(9 << 12)),
+        Command::ScheduleCancel { at_ms: None },
+        Command::ScheduleCancel { at_ms: Some(1_700_000_005_000) },
     ];
     let credit = (address(0), USDC, Wallet::Collateral, 300);
     let (address, asset, wallet, amount) = credit;
@@ -100,7 +137,7 @@ fn the_encodings_are_golden() {
         Input::Credit { address, asset, wallet, amount },
         Input::Debit { address, asset, wallet, amount },
         Input::Oracle { market: ETH, price: 999 },
-        Input::Pause { market: BTC, paused: true },
+        Input::SetStatus { market: BTC, status: MarketStatus::CancelOnly },
         Input::Tick { time_us: 1_700_000_000_000_000 },
         Input::Receive { address, asset, wallet, amount },
         Input::Send { address, asset, wallet, amount },
@@ -146,5 +183,5 @@ fn the_state_is_golden() {
     assert_eq!(sha256(&[&bytes]).to_string(), GOLDEN_STATE);
 }
 
-const GOLDEN_INPUTS: &str = "0xa9e7c27d201b62cf6fe9f5879777c84707cb0d519fcdfaa1415f2a0516a48244";
-const GOLDEN_STATE: &str = "0xe2d8879d6e3504f4fed57ac81f67860c324a69bfe4a5c0d6ee6873fc4dff4487";
+const GOLDEN_INPUTS: &str = "0x57448ab04f84e92ec401c5894f7289a3dda731abbbcc797c9a95a3829abbc64f";
+const GOLDEN_STATE: &str = "0xa3995a8cfae1cb160bed1393d8c8192def714371a9bb93c4b32a26a22afe51ac";

@@ -138,7 +138,7 @@ fn reduce_only_never_enlarges() {
 
 #[test]
 fn self_trade_follows_the_policy() {
-    for policy in [SelfTrade::CancelTaker, SelfTrade::CancelMaker] {
+    for policy in [SelfTrade::CancelTaker, SelfTrade::CancelMaker, SelfTrade::Decrement] {
         let mut h = Harness::funded(ExchangeSpec { self_trade: policy, ..spec() }, 2);
         h.leave_out = true;
         h.place(1, sell(1000, 10));
@@ -158,6 +158,9 @@ fn self_trade_follows_the_policy() {
             SelfTrade::CancelMaker => {
                 assert_eq!((placed.filled, placed.resting, kept), (20, 10, false));
             }
+            SelfTrade::Decrement => {
+                assert_eq!((placed.filled, placed.resting, kept), (20, 0, false));
+            }
         }
     }
 }
@@ -166,8 +169,12 @@ fn self_trade_follows_the_policy() {
 fn each_refusal_has_its_code() {
     use RejectCode::*;
     let mut limited = spec();
-    limited.limits =
-        Limits { orders_per_account: 10, positions_per_account: 1, fills_per_command: 4 };
+    limited.limits = Limits {
+        orders_per_account: 10,
+        positions_per_account: 1,
+        fills_per_command: 4,
+        ..Limits::default()
+    };
     let mut h = Harness::funded(limited, 3);
     let place = |order| Command::Place(order);
     h.refused(0, place(buy(0, 10)), OffTick);
@@ -227,7 +234,7 @@ fn each_refusal_has_its_code() {
     };
     assert_eq!(events.last(), Some(&cut));
 
-    h.input(Input::Pause { market: BTC, paused: true }).0.unwrap();
+    h.input(Input::SetStatus { market: BTC, status: MarketStatus::CancelOnly }).0.unwrap();
     h.refused(0, place(buy(990, 10)), MarketPaused);
     h.one(0, Command::Cancel(OrderSelector::Client([1; 16]))).0.unwrap();
 

@@ -46,8 +46,7 @@ pub(super) fn order(market: u16, side: Side, price: u64, size: u64, tif: Tif) ->
 /// What a limit order asks for.
 pub(super) fn request(market: u16, side: Side, price: u64, size: u64, tif: Tif) -> OrderRequest {
     let market = MarketId(market);
-    let (reduce_only, client_id) = (false, None);
-    OrderRequest { market, side, price, size, tif, reduce_only, client_id }
+    OrderRequest { market, side, price, size, tif, ..OrderRequest::default() }
 }
 
 /// Opens an account with this much collateral: the one with the next number.

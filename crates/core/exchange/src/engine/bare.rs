@@ -86,7 +86,7 @@ impl<'a, S: Source> BareBook<'a, S> {
             };
             let size = remaining.min(resting.order.size);
             if size == resting.order.size {
-                self.engine.remove(&resting);
+                self.engine.remove(&resting, 0);
             } else {
                 self.engine.shrink(&resting, size);
             }
@@ -109,7 +109,11 @@ impl<'a, S: Source> BareBook<'a, S> {
                 size: remaining,
                 ..RestingOrder::default()
             };
-            Place { side, price, sequence: self.engine.insert(self.market, side, price, resting) }
+            Place {
+                side,
+                price,
+                sequence: self.engine.insert(self.market, side, price, resting, 0),
+            }
         })
     }
 
@@ -118,7 +122,7 @@ impl<'a, S: Source> BareBook<'a, S> {
         let Place { side, price, sequence } = place;
         let resting = self.engine.resting(self.market, side, price, sequence)?;
         (resting.order.order == order).then(|| {
-            self.engine.remove(&resting);
+            self.engine.remove(&resting, 0);
             resting.order
         })
     }

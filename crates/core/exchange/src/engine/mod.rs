@@ -8,14 +8,17 @@
 mod bare;
 mod book;
 mod cancel;
+mod conditional;
 mod directory;
 mod matching;
 mod money;
 mod place;
+mod status;
 mod tick;
 
 pub use bare::{BareBook, BareOrder, Place, Trade};
 pub(crate) use book::Resting;
+pub(crate) use conditional::told_trigger;
 pub(crate) use directory::told;
 pub(crate) use matching::reducible;
 pub(crate) use money::Border;

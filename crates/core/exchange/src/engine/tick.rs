@@ -11,7 +11,7 @@
 
 use super::Engine;
 use crate::event::{Event, Refusal};
-use crate::ids::{MarketId, PPM, Price};
+use crate::ids::{MarketId, MarketStatus, PPM, Price};
 use crate::math::median;
 use crate::objects::{BookTop, GlobalKey, MarketKey};
 use crate::rules::{MarketRules, ProductRules};
@@ -29,6 +29,9 @@ impl<S: Source> Engine<'_, S> {
             let key = MarketKey(rules.market);
             let top = *self.state.tops.get(&key);
             let before = *self.state.prices.get(&key);
+            if matches!(before.status, MarketStatus::Halted | MarketStatus::Settled) {
+                continue;
+            }
             let mut after = before;
             if after.next_oracle != 0 {
                 (after.oracle, after.next_oracle) = (after.next_oracle, 0);
@@ -43,6 +46,7 @@ impl<S: Source> Engine<'_, S> {
                 self.events.push(Event::MarkChanged { market: rules.market, mark, oracle });
             }
         }
+        self.run_conditional();
     }
 
     pub(crate) fn oracle(&mut self, market: MarketId, price: Price) -> Result<(), Refusal> {
@@ -60,13 +64,6 @@ impl<S: Source> Engine<'_, S> {
             return Err(Refusal::new(RejectCode::Overflow, message));
         }
         self.state.prices.get_mut(&MarketKey(market)).next_oracle = price;
-        Ok(())
-    }
-
-    pub(crate) fn pause(&mut self, market: MarketId, paused: bool) -> Result<(), Refusal> {
-        self.market(market)?;
-        self.state.prices.get_mut(&MarketKey(market)).paused = paused;
-        self.events.push(Event::Paused { market, paused });
         Ok(())
     }
 }

@@ -209,6 +209,8 @@ pub struct Position {
     pub orders: u32,
     /// Leverage chosen; 0 for the market's maximum.
     pub leverage: u8,
+    /// Whether orders are attached that end with it ([`crate::objects::Attached`]).
+    pub attached: bool,
 }
 
 impl Position {
@@ -216,7 +218,8 @@ impl Position {
     fn is_default(&self) -> bool {
         let lots = self.size as u64 | self.bids | self.asks | u64::from(self.orders);
         let money = self.cost | self.bid_notional | self.ask_notional;
-        (u128::from(lots) | money as u128 | u128::from(self.leverage)) == 0
+        (u128::from(lots) | money as u128 | u128::from(self.leverage) | u128::from(self.attached))
+            == 0
     }
 
     /// Whether the slot may be given to another market.
@@ -247,6 +250,7 @@ impl Encode for PositionGroup {
             p.ask_notional.put(out);
             p.orders.put(out);
             p.leverage.put(out);
+            p.attached.put(out);
         }
     }
 }
@@ -269,6 +273,7 @@ impl Decode for PositionGroup {
                     ask_notional: Field::get(r)?,
                     orders: Field::get(r)?,
                     leverage: Field::get(r)?,
+                    attached: Field::get(r)?,
                 };
                 if *slot == Position::default() {
                     return Err(CodecError::Invalid("position"));

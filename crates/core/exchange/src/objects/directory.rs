@@ -2,6 +2,7 @@
 
 use crate::field::{Field, record};
 use crate::ids::{AccountId, ClientId, MarketId, OrderId, Price, Side, Size, Tif};
+use crate::objects::OrderFlags;
 use crate::spec::ORDERS_BOUND;
 use alloc::vec::Vec;
 use atoll_state::{Key, Object, prefetch};
@@ -103,6 +104,8 @@ pub struct OrderRef {
     pub tif: Tif,
     /// Whether it may only make a position smaller.
     pub reduce_only: bool,
+    /// What it is besides an order in a book.
+    pub flags: OrderFlags,
     /// Slot of the position in its market; 0 for spot.
     pub position: u8,
     /// Limit price in ticks.
@@ -122,6 +125,7 @@ record!(OrderRef {
     side,
     tif,
     reduce_only,
+    flags,
     position,
     price,
     sequence,
@@ -129,6 +133,38 @@ record!(OrderRef {
     time_us,
     client_id,
 });
+
+/// The key of what is found by an order's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct OrderKey(pub OrderId);
+impl Encode for OrderKey {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.0.put(out);
+    }
+}
+impl Decode for OrderKey {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(Self(Field::get(r)?))
+    }
+}
+impl Key for OrderKey {}
+
+/// What few resting orders have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OrderExtra {
+    /// When it is cancelled, microseconds; 0 for never.
+    pub expires_us: u64,
+    /// Iceberg: how much the book shows at a time, in lots; 0 for all of it.
+    pub display: Size,
+    /// Iceberg: what is open and not shown, in lots.
+    pub hidden: Size,
+}
+record!(OrderExtra { expires_us, display, hidden });
+impl Object for OrderExtra {
+    const TAG: u8 = 15;
+    const NAME: &'static str = "order extra";
+    type Key = OrderKey;
+}
 
 /// Neighbouring slots of an account's order directory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -174,6 +210,12 @@ impl OrderPage {
     pub(crate) fn put(&mut self, place: usize, order: OrderRef) {
         self.taken |= 1 << place;
         self.refs[place] = order;
+    }
+
+    /// The order with this number, to change it.
+    pub(crate) fn get_mut(&mut self, place: usize, order: OrderId) -> Option<&mut OrderRef> {
+        let taken = self.taken;
+        self.refs.get_mut(place).filter(|found| taken >> place & 1 == 1 && found.order == order)
     }
 
     pub(crate) fn clear(&mut self, place: usize) {

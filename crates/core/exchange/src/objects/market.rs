@@ -1,7 +1,7 @@
 //! Markets: what matching moves, and what ticks move, kept apart.
 
 use crate::field::{Field, record};
-use crate::ids::{MarketId, Price, Side};
+use crate::ids::{Amount, MarketId, MarketStatus, Price, Side};
 use alloc::vec::Vec;
 use atoll_state::{Key, Object};
 use atoll_types::codec::{CodecError, Decode, Encode, Reader};
@@ -76,12 +76,28 @@ pub struct MarketPrices {
     pub oracle: Price,
     /// The oracle price from the next tick on; 0 for no news.
     pub next_oracle: Price,
-    /// Whether new orders are refused.
-    pub paused: bool,
+    /// What the market is doing.
+    pub status: MarketStatus,
 }
-record!(MarketPrices { mark, oracle, next_oracle, paused });
+record!(MarketPrices { mark, oracle, next_oracle, status });
 impl Object for MarketPrices {
     const TAG: u8 = 12;
     const NAME: &'static str = "market prices";
+    type Key = MarketKey;
+}
+
+/// The positions of a settled market that were closed, taken together: what those that are still
+/// open stand against. Zero once all are closed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settlement {
+    /// Lots, negative for short.
+    pub size: i128,
+    /// What they were closed at, in quote units.
+    pub cost: Amount,
+}
+record!(Settlement { size, cost });
+impl Object for Settlement {
+    const TAG: u8 = 16;
+    const NAME: &'static str = "settlement";
     type Key = MarketKey;
 }

@@ -3,7 +3,7 @@
 //!
 //! | tag | object | key |
 //! | --- | --- | --- |
-//! | 1 | page of an ordered set (set = market × 2 + side) | set, level, prefix |
+//! | 1 | page of an ordered set (see [`conditional`] for the sets' numbers) | set, level, prefix |
 //! | 2 | [`Global`] counters and time | – |
 //! | 3 | [`AccountEntry`]: address → number | address |
 //! | 4 | [`Account`]: collateral, list of markets | account |
@@ -17,6 +17,17 @@
 //! | 12 | [`MarketPrices`]: mark and oracle | market |
 //! | 13 | [`Level`] | market, side, price |
 //! | 14 | [`OrderChunk`]: 8 resting orders | market, side, price, sequence ≫ 3 |
+//! | 15 | [`OrderExtra`]: expiry, iceberg | order |
+//! | 16 | [`Settlement`]: closed positions of a settled market | market |
+//! | 20 | [`TriggerOrder`] | order |
+//! | 21 | [`Link`]: parent, children and sibling of an order | order |
+//! | 22 | [`TriggerTop`]: nearest triggers and fronts | market |
+//! | 23 | [`DueEntry`] | order, TWAP or command |
+//! | 24 | [`DueHead`]: when something is due next | – |
+//! | 25 | [`Twap`] | TWAP |
+//! | 26 | [`CancelSchedule`] | account |
+//! | 27 | [`Attached`]: triggers that end with a position | account, market |
+//! | 28 | [`TwapList`] | account |
 //!
 //! An order page holds 4 references, a position group 4 positions and an order chunk 8 orders: the
 //! largest objects that a place rewrites. Their size is what a first write copies, what a seal
@@ -24,6 +35,7 @@
 
 mod account;
 mod book;
+pub mod conditional;
 mod directory;
 mod market;
 
@@ -32,10 +44,15 @@ pub use account::{
     LedgerKey, Position, PositionGroup, SpotBalance,
 };
 pub use book::{BookId, ChunkKey, Level, LevelKey, OrderChunk, RestingOrder};
-pub use directory::{
-    ClientKey, ClientOrder, Directory, DirectoryKey, OrderPage, OrderPageKey, OrderRef,
+pub use conditional::{
+    Attached, AttachedKey, CancelSchedule, DueEntry, DueHead, DueKind, Front, Link, OrderFlags,
+    TriggerOrder, TriggerTop, Twap, TwapList,
 };
-pub use market::{BookTop, MarketKey, MarketPrices};
+pub use directory::{
+    ClientKey, ClientOrder, Directory, DirectoryKey, OrderExtra, OrderKey, OrderPage, OrderPageKey,
+    OrderRef,
+};
+pub use market::{BookTop, MarketKey, MarketPrices, Settlement};
 
 use atoll_state::{Page, Source, Table, TableVisitor, Tables};
 
@@ -70,6 +87,28 @@ pub struct State<S: Source> {
     pub levels: Table<Level, S>,
     /// Resting orders.
     pub chunks: Table<OrderChunk, S>,
+    /// What few resting orders have.
+    pub extras: Table<OrderExtra, S>,
+    /// Closed positions of settled markets.
+    pub settlements: Table<Settlement, S>,
+    /// Trigger orders.
+    pub triggers: Table<TriggerOrder, S>,
+    /// What ties orders to others.
+    pub links: Table<Link, S>,
+    /// Nearest triggers and fronts.
+    pub trigger_tops: Table<TriggerTop, S>,
+    /// The due queue.
+    pub due: Table<DueEntry, S>,
+    /// When something is due next.
+    pub due_head: Table<DueHead, S>,
+    /// TWAPs.
+    pub twaps: Table<Twap, S>,
+    /// Scheduled cancels.
+    pub schedules: Table<CancelSchedule, S>,
+    /// Triggers that end with a position.
+    pub attached: Table<Attached, S>,
+    /// TWAPs by account.
+    pub twap_lists: Table<TwapList, S>,
 }
 
 impl<S: Source> State<S> {
@@ -90,6 +129,17 @@ impl<S: Source> State<S> {
             prices: Table::new(seed),
             levels: Table::new(seed),
             chunks: Table::new(seed),
+            extras: Table::new(seed),
+            settlements: Table::new(seed),
+            triggers: Table::new(seed),
+            links: Table::new(seed),
+            trigger_tops: Table::new(seed),
+            due: Table::new(seed),
+            due_head: Table::new(seed),
+            twaps: Table::new(seed),
+            schedules: Table::new(seed),
+            attached: Table::new(seed),
+            twap_lists: Table::new(seed),
         }
     }
 }
@@ -110,5 +160,16 @@ impl<S: Source> Tables<S> for State<S> {
         visitor.visit(&mut self.prices);
         visitor.visit(&mut self.levels);
         visitor.visit(&mut self.chunks);
+        visitor.visit(&mut self.extras);
+        visitor.visit(&mut self.settlements);
+        visitor.visit(&mut self.triggers);
+        visitor.visit(&mut self.links);
+        visitor.visit(&mut self.trigger_tops);
+        visitor.visit(&mut self.due);
+        visitor.visit(&mut self.due_head);
+        visitor.visit(&mut self.twaps);
+        visitor.visit(&mut self.schedules);
+        visitor.visit(&mut self.attached);
+        visitor.visit(&mut self.twap_lists);
     }
 }

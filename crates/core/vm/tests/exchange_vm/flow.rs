@@ -181,8 +181,8 @@ fn lanes_are_those_of_what_an_action_can_do() {
     assert_eq!(lane(build::cancels_by_client_id(&[(0, [1; 16])])), Lane::Cancel);
     assert_eq!(lane(build::orders(&[post.clone(), post.clone()])), Lane::PostOnly);
     assert_eq!(lane(build::orders(&[post.clone(), rest])), Lane::Rest);
-    assert_eq!(lane(build::modify(&OrderSelector::Order(id), &post)), Lane::Rest);
-    assert_eq!(lane(build::noop()), Lane::Rest);
+    assert_eq!(lane(build::modify(&OrderSelector::Order(id), &post)), Lane::PostOnly);
+    assert_eq!(lane(build::noop()), Lane::Aside);
 }
 
 #[test]
