@@ -6,6 +6,7 @@ use crate::event::{CancelReason, Event, Outcome, Refusal};
 use crate::ids::{AccountId, Amount, AssetId, MarketId};
 use crate::objects::{
     AccountKey, AddressKey, BalanceKey, GlobalKey, GroupKey, MarketKey, PositionGroup, State,
+    TriggerTop,
 };
 use crate::rules::Rules;
 use alloc::vec::Vec;
@@ -63,6 +64,17 @@ impl<S: Source> Exchange<S> {
     /// recorded read.
     pub fn spot_total(&mut self, account: AccountId, asset: AssetId) -> Amount {
         self.state.balances.get(&BalanceKey { account, asset }).total
+    }
+
+    /// Whether something waits for a mark or a time, as a recorded read: then a tick has something
+    /// to do even if nobody sends a command.
+    pub fn is_waiting(&mut self) -> bool {
+        if self.state.due_head.get(&GlobalKey).next_ms != 0 {
+            return true;
+        }
+        let tops = &mut self.state.trigger_tops;
+        let mut markets = self.rules.markets.iter();
+        markets.any(|rules| *tops.get(&MarketKey(rules.market)) != TriggerTop::default())
     }
 
     /// What an account's collateral wallet and positions are worth at the current marks, as a

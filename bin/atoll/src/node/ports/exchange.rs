@@ -250,6 +250,16 @@ impl Venue for ExchangeAdapter {
         let kind = match &*named.kind {
             "order" | "modify" | "batchModify" => "order",
             "cancel" | "cancelByCloid" => "cancel",
+            kind @ ("twapOrder" | "twapCancel") => {
+                let status = match done.statuses.first() {
+                    Some(Status::Resting { order, .. }) => {
+                        json!({ "running": { "twapId": order.0 } })
+                    }
+                    Some(status) => self.status(status, None),
+                    None => Value::Null,
+                };
+                return Ok(json!({ "type": kind, "data": { "status": status } }));
+            }
             _ => {
                 if let Some(Status::Rejected { code, detail }) =
                     done.statuses.iter().find(|s| matches!(s, Status::Rejected { .. }))

@@ -2,7 +2,10 @@
 
 use super::records::EndedOrder;
 use super::{ExchangeAdapter, FILLS_MAX, ORDERS_MAX, internal, invalid, shape};
-use atoll_exchange::{ClientId, MarketId, Order, OrderId, OrderSelector, Side, Tif};
+use atoll_exchange::{
+    ClientId, Direction, MarketId, Order, OrderId, OrderSelector, Side, Tif, TriggerKind,
+    TriggerState,
+};
 use atoll_rpc::port::QueryError;
 use atoll_types::Address;
 use atoll_vm::exchange::Status;
@@ -78,6 +81,9 @@ impl ExchangeAdapter {
                 }
                 json!({ "filled": filled })
             }
+            // As on Hyperliquid, which names no number here.
+            Status::Waiting { parent: true, .. } => json!("waitingForFill"),
+            Status::Waiting { parent: false, .. } => json!("waitingForTrigger"),
             Status::Success => json!("success"),
             Status::Rejected { code, detail } => {
                 json!({ "error": detail, "code": code.number(), "label": code.label() })
@@ -101,13 +107,32 @@ impl ExchangeAdapter {
 
     fn frontend_json(&self, order: &Order) -> Value {
         let mut json = self.order_json(order);
-        json["triggerCondition"] = "N/A".into();
-        json["isTrigger"] = false.into();
-        json["triggerPx"] = "0.0".into();
-        json["children"] = json!([]);
-        json["isPositionTpsl"] = false.into();
-        json["orderType"] = "Limit".into();
         json["tif"] = tif_text(order.tif).into();
+        json["children"] = json!([]);
+        json["isTrigger"] = order.trigger.is_some().into();
+        json["isPositionTpsl"] = order.trigger.is_some_and(|t| t.position).into();
+        let Some(trigger) = order.trigger else {
+            json["triggerCondition"] = "N/A".into();
+            json["triggerPx"] = "0.0".into();
+            json["orderType"] = "Limit".into();
+            return json;
+        };
+        let price = self.px(order.market, trigger.price);
+        let above = trigger.kind.direction(order.side) == Direction::Above;
+        let condition = format!("Price {} {price}", if above { "above" } else { "below" });
+        json["triggerCondition"] = condition.into();
+        json["triggerPx"] = price.into();
+        json["orderType"] = match (trigger.kind, trigger.limit) {
+            (TriggerKind::Stop, None) => "Stop Market",
+            (TriggerKind::Stop, Some(_)) => "Stop Limit",
+            (TriggerKind::TakeProfit, None) => "Take Profit Market",
+            (TriggerKind::TakeProfit, Some(_)) => "Take Profit Limit",
+        }
+        .into();
+        json["tif"] = trigger.limit.map(|_| tif_text(order.tif)).into();
+        if trigger.state == TriggerState::Waiting {
+            json["sz"] = self.sz(order.market, order.size).into();
+        }
         json
     }
 
@@ -115,12 +140,30 @@ impl ExchangeAdapter {
         let machine = self.live.machine.read();
         let exchange = machine.vm().exchange();
         let orders = exchange.peek_account(user).map(|a| exchange.peek_orders(a, 4096));
-        drop(machine);
-        let json = |order: &Order| match frontend {
-            true => self.frontend_json(order),
-            false => self.order_json(order),
+        // Children that wait are shown with their parent, as on Hyperliquid.
+        let waits = |order: &Order| {
+            order.trigger.is_some_and(|trigger| trigger.state == TriggerState::Waiting)
         };
-        orders.unwrap_or_default().iter().map(json).collect::<Vec<_>>().into()
+        let listed = orders.unwrap_or_default().into_iter().filter(|order| !waits(order));
+        let listed = listed.map(|order| {
+            let children = if frontend && order.trigger.is_none() {
+                exchange.peek_children(order.account, order.order)
+            } else {
+                Vec::new()
+            };
+            (order, children)
+        });
+        let listed: Vec<(Order, Vec<Order>)> = listed.collect();
+        drop(machine);
+        let json = |(order, children): &(Order, Vec<Order>)| {
+            if !frontend {
+                return self.order_json(order);
+            }
+            let mut json = self.frontend_json(order);
+            json["children"] = children.iter().map(|child| self.frontend_json(child)).collect();
+            json
+        };
+        listed.iter().map(json).collect::<Vec<_>>().into()
     }
 
     pub(super) fn order_status(&self, user: &Address, id: &Value) -> Result<Value, QueryError> {
