@@ -406,6 +406,7 @@ fn exchange(table: &ExchangeTable, genesis: &[GenesisTable]) -> Result<ExchangeV
                 orders_per_account: table.limits.orders_per_account,
                 positions_per_account: table.limits.positions_per_account,
                 fills_per_command: table.limits.fills_per_command,
+                ..Limits::default()
             },
         })
         .map_err(|error| anyhow!("exchange.{error}"))?,

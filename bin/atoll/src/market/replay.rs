@@ -97,6 +97,7 @@ pub(crate) fn open(path: &Path) -> Result<Recording> {
             orders_per_account: 4096,
             positions_per_account: 4,
             fills_per_command: 1000,
+            ..Limits::default()
         },
     };
     let participants = OrderFlow::new(flow_config()).participants();

@@ -14,8 +14,8 @@
 use super::venue::{self, order};
 use anyhow::Result;
 use atoll_exchange::{
-    AccountId, Command, Event, Exchange, Input, Limits, MarketId, OrderId, OrderSelector, Outcome,
-    Rules, Side, Tif,
+    AccountId, Command, Event, Exchange, Input, Limits, OrderId, OrderSelector, Outcome, Rules,
+    Side, Tif,
 };
 use atoll_state::{Resident, WriteSet, object};
 use rand::rngs::SmallRng;
@@ -166,7 +166,7 @@ impl Maker {
         object::begin(&mut self.exchange);
         for market in 0..self.size.markets {
             let price = MID + self.rng.random_range(0..200) - 100;
-            self.input(Input::Oracle { market: MarketId(market), price });
+            self.input(venue::oracle(market, price));
         }
         self.time_us += 100_000;
         self.input(Input::Tick { time_us: self.time_us });

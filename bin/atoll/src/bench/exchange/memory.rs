@@ -8,8 +8,7 @@ use crate::bench::{median, resident_peak_bytes};
 use crate::cli::ExchangeArgs;
 use anyhow::{Result, ensure};
 use atoll_exchange::{
-    AccountId, Command, Event, Exchange, Input, Limits, MarketId, OrderId, OrderSelector, Outcome,
-    Side, Tif,
+    AccountId, Command, Event, Exchange, Input, Limits, OrderId, OrderSelector, Outcome, Side, Tif,
 };
 use atoll_state::db::{MemoryDb, StateDb};
 use atoll_state::{Resident, WriteSet, object};
@@ -70,7 +69,7 @@ impl Venue {
     fn tick(&mut self) -> Result<()> {
         for market in 0..self.markets {
             let price = MID + self.rng.random_range(0..200) - 100;
-            self.input(&Input::Oracle { market: MarketId(market), price })?;
+            self.input(&venue::oracle(market, price))?;
         }
         self.time_us += 100_000;
         self.input(&Input::Tick { time_us: self.time_us })

@@ -168,7 +168,7 @@ impl Whole {
                 object::begin(&mut exchange);
                 let price = stream.middle + (n / COMMANDS_PER_TICK % 2) as u64;
                 let time_us = 1_700_000_000_000_000 + 100 * n as u64;
-                let oracle = Input::Oracle { market: MarketId(0), price };
+                let oracle = venue::oracle(0, price);
                 for input in [oracle, Input::Tick { time_us }] {
                     exchange.apply(&input, &mut events)?;
                     steps.push(flow::Step::Input(input));

@@ -57,6 +57,11 @@ pub(super) fn deposit(account: u32, amount: i128) -> Input {
     Input::Credit { address: Address::from(bytes), asset, wallet, amount }
 }
 
+/// A market's oracle price.
+pub(super) fn oracle(market: u16, price: u64) -> Input {
+    Input::Oracle { market: MarketId(market), price }
+}
+
 /// Orders that rest in all books, by the levels' own counts.
 pub(super) fn resting<S: Source>(exchange: &Exchange<S>) -> u64 {
     exchange.state().levels.local_iter().map(|(_, level)| u64::from(level.count)).sum()
