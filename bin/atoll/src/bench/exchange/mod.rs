@@ -26,30 +26,24 @@ use anyhow::Result;
 use atoll_exchange::{Exchange, Input};
 use atoll_state::{Resident, WriteSet, object};
 use flow::Step;
+use rustix::time::{ClockId, Timespec, clock_gettime};
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
-/// Time that the calling thread runs, so that other load on the machine counts less; the clock's
-/// where the system does not tell.
+/// Time that the calling thread runs, so that other load on the machine counts less.
 struct ThreadTime {
-    clock: Instant,
-    start: Option<Duration>,
+    start: Timespec,
 }
 
 impl ThreadTime {
-    fn now() -> Option<Duration> {
-        let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-        text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
-    }
-
     fn start() -> Self {
-        Self { clock: Instant::now(), start: Self::now() }
+        Self { start: clock_gettime(ClockId::ThreadCPUTime) }
     }
 
     fn seconds(&self) -> f64 {
-        let ran = Self::now().zip(self.start).map(|(now, start)| now - start);
-        ran.unwrap_or_else(|| self.clock.elapsed()).as_secs_f64()
+        let now = clock_gettime(ClockId::ThreadCPUTime);
+        let seconds = (now.tv_sec - self.start.tv_sec) as f64;
+        seconds + (now.tv_nsec - self.start.tv_nsec) as f64 * 1e-9
     }
 }
 
