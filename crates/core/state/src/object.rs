@@ -101,28 +101,13 @@ pub struct MissingObject {
 pub struct Handle(u32);
 
 /// An object before a write.
-#[derive(Clone, Copy, Debug)]
-struct Undo {
+#[derive(Clone, Debug)]
+struct Undo<O> {
     at: u32,
     /// Its epoch of writing before that; older than the range at the range's first write.
     written: u32,
-    /// Where what it was is among the images, plus one; 0 where it was absent.
-    image: u32,
+    value: O,
 }
-
-impl Undo {
-    /// What it was, if it was not absent.
-    #[inline]
-    fn before<'a, O>(&self, images: &'a [O]) -> Option<&'a O> {
-        self.image.checked_sub(1).map(|at| &images[at as usize])
-    }
-}
-
-/// [`Entry::written`] of an object that is absent and was not written since it was looked for:
-/// before its first write there is nothing to keep.
-const NEVER: u32 = 0;
-/// [`Entry::written`] of an object that is there and was written before all ranges.
-const LONG_AGO: u32 = 1;
 
 #[derive(Clone, Debug)]
 struct Entry<O: Object> {
@@ -169,9 +154,7 @@ pub struct Table<O: Object, S: Source> {
     touched: Vec<u32>,
     /// What was looked for in this range and was not there.
     fresh: Vec<u32>,
-    undo: Vec<Undo>,
-    /// What written objects were, in the order of `undo`, without the absent ones.
-    images: Vec<O>,
+    undo: Vec<Undo<O>>,
     fault: Option<O::Key>,
     source: PhantomData<S>,
 }
@@ -192,12 +175,11 @@ impl<O: Object, S: Source> Table<O, S> {
             index: HashTable::new(),
             dense: Vec::new(),
             hasher: foldhash::fast::FixedState::with_seed(seed),
-            range: LONG_AGO + 1,
-            save: LONG_AGO + 1,
+            range: 1,
+            save: 1,
             touched: Vec::new(),
             fresh: Vec::new(),
             undo: Vec::new(),
-            images: Vec::new(),
             fault: None,
             source: PhantomData,
         }
@@ -271,13 +253,7 @@ impl<O: Object, S: Source> Table<O, S> {
         let entry = &mut self.slab[handle.0 as usize];
         if entry.written < self.save {
             let written = core::mem::replace(&mut entry.written, self.save);
-            let mut image = 0;
-            if written != NEVER {
-                // Copies straight to where it stays; a push would copy it twice.
-                self.images.extend_from_slice(core::slice::from_ref(&entry.value));
-                image = self.images.len() as u32;
-            }
-            self.undo.push(Undo { at: handle.0, written, image });
+            self.undo.push(Undo { at: handle.0, written, value: entry.value.clone() });
         }
         &mut entry.value
     }
@@ -310,8 +286,8 @@ impl<O: Object, S: Source> Table<O, S> {
         if entry.written < self.range {
             return Some(&entry.value);
         }
-        let first = |undo: &&Undo| undo.at == at && undo.written < self.range;
-        self.undo.iter().find(first)?.before(&self.images)
+        let first = |undo: &&Undo<O>| undo.at == at && undo.written < self.range;
+        self.undo.iter().find(first).map(|undo| &undo.value)
     }
 
     /// All objects present, in no meaningful order: for queries and audits of a node, never for a
@@ -347,11 +323,11 @@ impl<O: Object, S: Source> Table<O, S> {
             Some(at) => {
                 // What was discarded is equal to its default.
                 let entry = &mut self.slab[at as usize];
-                (entry.key, entry.touched, entry.written) = (key, 0, NEVER);
+                (entry.key, entry.touched, entry.written) = (key, 0, 0);
                 at
             }
             None => {
-                self.slab.push(Entry { key, touched: 0, written: NEVER, value: O::default() });
+                self.slab.push(Entry { key, touched: 0, written: 0, value: O::default() });
                 (self.slab.len() - 1) as u32
             }
         };
@@ -415,16 +391,15 @@ pub fn begin<S: Source>(tables: &mut impl Tables<S>) {
             debug_assert!(table.touched.is_empty(), "the previous range was not sealed");
             if table.save > u32::MAX / 2 {
                 for entry in &mut table.slab {
-                    (entry.touched, entry.written) = (0, LONG_AGO);
+                    (entry.touched, entry.written) = (0, 0);
                 }
-                table.save = LONG_AGO;
+                table.save = 0;
             }
             table.save += 1;
             table.range = table.save;
             table.touched.clear();
             table.fresh.clear();
             table.undo.clear();
-            table.images.clear();
         }
     }
     tables.visit(&mut Begin);
@@ -478,10 +453,9 @@ pub fn rollback<S: Source>(tables: &mut impl Tables<S>, point: Savepoint) {
         fn visit<O: Object>(&mut self, table: &mut Table<O, S>) {
             let keep = self.0.next().unwrap_or(0) as usize;
             while table.undo.len() > keep {
-                if let Some(Undo { at, written, image }) = table.undo.pop() {
-                    let value = if image == 0 { None } else { table.images.pop() };
+                if let Some(Undo { at, written, value }) = table.undo.pop() {
                     let entry = &mut table.slab[at as usize];
-                    (entry.value, entry.written) = (value.unwrap_or_default(), written);
+                    (entry.value, entry.written) = (value, written);
                 }
             }
             // The next write must keep a pre-image for the outer savepoint again.
@@ -505,10 +479,8 @@ pub fn seal<S: Source>(
         fn visit<O: Object>(&mut self, table: &mut Table<O, S>) {
             let absent = O::default();
             let (range, mut undo) = (table.range, core::mem::take(&mut table.undo));
-            let mut images = core::mem::take(&mut table.images);
             // Only the first pre-image of the range counts; later ones belong to savepoints.
-            for (n, first) in undo.iter().enumerate() {
-                let Undo { at, written, .. } = first;
+            for (n, Undo { at, written, value: before }) in undo.iter().enumerate() {
                 if let Some(ahead) = undo.get(n + SEAL_AHEAD) {
                     table.slab[ahead.at as usize].prefetch();
                 }
@@ -516,12 +488,11 @@ pub fn seal<S: Source>(
                     continue;
                 }
                 let entry = &table.slab[*at as usize];
-                let before = first.before(&images);
                 if let Some(reads) = &mut self.reads {
-                    reads.push_object(&entry.key, before.unwrap_or(&absent), &absent);
+                    reads.push_object(&entry.key, before, &absent);
                 }
                 let gone = entry.value == absent;
-                if before.map_or(!gone, |before| entry.value != *before) {
+                if entry.value != *before {
                     let value = (!gone).then_some(&entry.value);
                     self.writes.push_typed::<O>(&entry.key, value);
                 }
@@ -546,9 +517,8 @@ pub fn seal<S: Source>(
             }
             fresh.clear();
             undo.clear();
-            images.clear();
             table.touched.clear();
-            (table.undo, table.images, table.fresh) = (undo, images, fresh);
+            (table.undo, table.fresh) = (undo, fresh);
         }
     }
     tables.visit(&mut Seal { writes, reads });
@@ -624,8 +594,7 @@ pub fn load<S: Source>(
                 }
             };
             let at = table.insert(key);
-            let entry = &mut table.slab[at as usize];
-            (entry.value, entry.written) = (value, LONG_AGO);
+            table.slab[at as usize].value = value;
             Ok(())
         }
     }
