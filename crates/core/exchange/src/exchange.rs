@@ -1,9 +1,9 @@
 //! The exchange: rules, state, and one command after another.
 
 use crate::command::{Command, Input, Outside};
-use crate::engine::{Border, Engine};
+use crate::engine::{BareBook, Border, Engine};
 use crate::event::{CancelReason, Event, Outcome, Refusal};
-use crate::ids::AccountId;
+use crate::ids::{AccountId, MarketId};
 use crate::objects::{AccountKey, AddressKey, GlobalKey, State};
 use crate::rules::Rules;
 use alloc::vec::Vec;
@@ -165,6 +165,15 @@ impl<S: Source> Exchange<S> {
             }
         }
         Ok(Outcome::Done)
+    }
+
+    /// One market's book alone, without accounts, margin and rules; see [`BareBook`].
+    pub fn bare_book<'a>(
+        &'a mut self,
+        market: MarketId,
+        events: &'a mut Vec<Event>,
+    ) -> BareBook<'a, S> {
+        BareBook::new(&self.rules, &mut self.state, events, market)
     }
 
     fn engine<'a>(&'a mut self, events: &'a mut Vec<Event>) -> Engine<'a, S> {
