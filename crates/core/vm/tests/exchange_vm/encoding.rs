@@ -80,7 +80,7 @@ fn the_encodings_are_golden() {
         AtollMessage::MoveAsset { to: Wallet::Spot, asset: "UBTC".into(), amount: 7 },
     ];
     let sent = [&[3, 2, 1, 0, 0][..], &[3; 20], &[4], b"USDC", &[1, 5]];
-    assert_eq!(messages[4].to_bytes(), sent.concat());
+    assert_eq!(messages[3].to_bytes(), sent.concat());
     let mut all = receipt.to_bytes();
     for message in messages {
         assert_eq!(AtollMessage::from_bytes(&message.to_bytes()), Ok(message.clone()));
