@@ -5,7 +5,8 @@
 
 use atoll_exchange::{
     AccountId, AssetId, AssetSpec, Command, Event, Exchange, ExchangeSpec, Input, Limits, MarketId,
-    MarketSpec, OrderRequest, OrderSelector, Outcome, Product, Rules, SelfTrade, Side, Tif, Wallet,
+    MarketSpec, OracleReport, OracleSpec, OrderRequest, OrderSelector, Outcome, PriceSpec, Product,
+    Rules, SelfTrade, Side, Tif, Wallet,
 };
 use atoll_state::{Resident, WriteSet, object};
 use atoll_types::Address;
@@ -37,6 +38,7 @@ fn market(n: u16) -> MarketSpec {
         price_band_ppm: 500_000,
         maker_fee_ppm: 150,
         taker_fee_ppm: 450,
+        prices: PriceSpec::default(),
     }
 }
 
@@ -61,6 +63,7 @@ impl Bench {
             markets: (0..MARKETS).map(market).collect(),
             self_trade: SelfTrade::CancelTaker,
             limits: Limits::default(),
+            oracle: OracleSpec::default(),
         };
         let rules = Rules::new(spec).expect("a valid spec");
         let mut bench = Self { exchange: Exchange::new(rules, 1), events: Vec::new() };
@@ -74,7 +77,7 @@ impl Bench {
             });
         }
         for market in (0..MARKETS).map(MarketId) {
-            bench.input(Input::Oracle { market, price: MID });
+            bench.input(Input::Oracle(OracleReport::sole(market, MID)));
         }
         bench.input(Input::Tick { time_us: 1 });
         for market in 0..MARKETS {

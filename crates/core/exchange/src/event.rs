@@ -202,6 +202,48 @@ pub enum Event {
         /// Whether it is stopped.
         paused: bool,
     },
+    /// An hour's funding was paid: positions owe it from now on.
+    FundingPaid {
+        /// The market.
+        market: MarketId,
+        /// The rate of the hour, parts per billion; longs pay where it is positive.
+        rate: i64,
+        /// The mean of its premium samples, parts per billion.
+        premium: i64,
+        /// The oracle price it is paid at, in ticks.
+        oracle: Price,
+        /// The cumulative funding of a lot after it, in quote units × 10⁹.
+        index: Amount,
+    },
+    /// Volatility changed what a market's requirements are multiplied by.
+    MarginScaled {
+        /// The market.
+        market: MarketId,
+        /// For initial requirements, parts per million.
+        initial_ppm: u32,
+        /// For maintenance requirements, parts per million.
+        maintenance_ppm: u32,
+    },
+    /// An oracle source is ignored from now on, or counts again.
+    SourceIgnored {
+        /// The market.
+        market: MarketId,
+        /// The source's number.
+        source: u8,
+        /// Its price in ticks; 0 if it is stale.
+        price: Price,
+        /// The median of those that count, in ticks; 0 if none does.
+        median: Price,
+        /// Whether it is ignored.
+        ignored: bool,
+    },
+    /// A market's oracle has no quorum any more, or has one again.
+    OracleStale {
+        /// The market.
+        market: MarketId,
+        /// Whether it has none: the oracle price stays as it is.
+        stale: bool,
+    },
 }
 
 /// Why a balance changed outside of trading.
@@ -283,6 +325,33 @@ impl Field for Event {
                 market.put(out);
                 paused.put(out);
             }
+            Self::FundingPaid { market, rate, premium, oracle, index } => {
+                out.push(30);
+                market.put(out);
+                rate.put(out);
+                premium.put(out);
+                oracle.put(out);
+                index.put(out);
+            }
+            Self::MarginScaled { market, initial_ppm, maintenance_ppm } => {
+                out.push(31);
+                market.put(out);
+                initial_ppm.put(out);
+                maintenance_ppm.put(out);
+            }
+            Self::SourceIgnored { market, source, price, median, ignored } => {
+                out.push(32);
+                market.put(out);
+                source.put(out);
+                price.put(out);
+                median.put(out);
+                ignored.put(out);
+            }
+            Self::OracleStale { market, stale } => {
+                out.push(33);
+                market.put(out);
+                stale.put(out);
+            }
         }
     }
     fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
@@ -312,6 +381,26 @@ impl Field for Event {
                 leverage: Field::get(r)?,
             },
             9 => Self::Paused { market: Field::get(r)?, paused: Field::get(r)? },
+            30 => Self::FundingPaid {
+                market: Field::get(r)?,
+                rate: Field::get(r)?,
+                premium: Field::get(r)?,
+                oracle: Field::get(r)?,
+                index: Field::get(r)?,
+            },
+            31 => Self::MarginScaled {
+                market: Field::get(r)?,
+                initial_ppm: Field::get(r)?,
+                maintenance_ppm: Field::get(r)?,
+            },
+            32 => Self::SourceIgnored {
+                market: Field::get(r)?,
+                source: Field::get(r)?,
+                price: Field::get(r)?,
+                median: Field::get(r)?,
+                ignored: Field::get(r)?,
+            },
+            33 => Self::OracleStale { market: Field::get(r)?, stale: Field::get(r)? },
             _ => return Err(CodecError::Invalid("exchange event")),
         })
     }

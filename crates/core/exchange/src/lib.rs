@@ -9,6 +9,7 @@ pub mod audit;
 pub mod decimal;
 mod engine;
 mod field;
+pub mod fixed;
 mod math;
 mod products;
 pub mod query;
@@ -23,14 +24,17 @@ pub mod rules;
 pub mod spec;
 
 pub use audit::{AssetConservation, Conservation};
-pub use command::{Command, Input, OrderRequest, OrderSelector, Outside};
+pub use command::{Command, Input, OracleReport, OrderRequest, OrderSelector, Outside};
 pub use event::{BalanceCause, CancelReason, Event, Fill, Order, Outcome, Party, Placed, Refusal};
 pub use exchange::Exchange;
 pub use ids::{
     AccountId, Amount, AssetId, ClientId, MarketId, OrderId, PPM, Price, Side, Size, Tif, Wallet,
 };
 pub use margin::Margin;
-pub use objects::State;
+pub use objects::{MarketPrices, State};
 pub use query::{LevelView, PositionView};
 pub use rules::{MarketRules, ProductRules, Rules};
+pub use spec::prices::{
+    FundingSpec, MarkRule, OracleSpec, PriceSpec, SanitySpec, VolatilityModel, VolatilitySpec,
+};
 pub use spec::{AssetSpec, ExchangeSpec, Limits, MarketSpec, Product, SelfTrade, SpecError};

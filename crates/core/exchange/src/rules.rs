@@ -1,6 +1,7 @@
 //! A validated spec with what the engine derives from it.
 
 use crate::ids::{Amount, AssetId, MarketId, PPM, Price, Size};
+use crate::spec::prices::{self, MarkRule};
 use crate::spec::{
     ExchangeSpec, FILLS_BOUND, LOT_COST_BOUND, LOT_UNITS_BOUND, MARKETS_BOUND, MarketSpec,
     ORDERS_BOUND, POSITIONS_BOUND, PRICE_BOUND, Product, SIZE_BOUND, SpecError,
@@ -33,6 +34,8 @@ pub struct MarketRules {
     pub maker_fee_ppm: i32,
     /// Fee of incoming orders.
     pub taker_fee_ppm: u32,
+    /// Whether the mark follows [`crate::spec::prices::MarkRule::Robust`].
+    pub robust_mark: bool,
 }
 
 /// A product as the engine sees it.
@@ -173,6 +176,11 @@ fn ensure(ok: bool, key: &str, found: impl ToString, expected: &str) -> Result<(
     Err(SpecError { key: key.into(), found: found.to_string(), expected: expected.into() })
 }
 
+fn price_error(table: &str, (key, found, expected): prices::Wrong) -> SpecError {
+    let (key, found) = (format!("{table}.{key}"), found.to_string());
+    SpecError { key, found, expected: expected.into() }
+}
+
 fn name_ok(name: &str) -> bool {
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '/' | '@');
     (1..=16).contains(&name.len()) && name.chars().all(good)
@@ -199,6 +207,7 @@ fn validate(spec: &ExchangeSpec) -> Result<Vec<MarketRules>, SpecError> {
     ] {
         ensure((1..=bound).contains(&found), key, found, &format!("1 to {bound}"))?;
     }
+    spec.oracle.check().map_err(|wrong| price_error("oracle", wrong))?;
     let count = spec.markets.len();
     let expected = format!("1 to {MARKETS_BOUND} markets");
     ensure((1..=MARKETS_BOUND as usize).contains(&count), "markets", count, &expected)?;
@@ -242,6 +251,10 @@ fn validate_market(
     let band = m.price_band_ppm;
     check((1..=100 * PPM).contains(&band), "price_band_ppm", band.into(), "1 to 100000000")?;
 
+    let perpetual = matches!(kind, ProductRules::Perpetual { .. });
+    let checked = m.prices.check(perpetual);
+    checked.map_err(|wrong| price_error(&format!("markets[{index}]"), wrong))?;
+
     let decimals = |asset: AssetId| u32::from(spec.assets[usize::from(asset.0)].decimals);
     let scale = u32::from(m.price_decimals) + u32::from(m.size_decimals);
     let step = u128::from(m.tick) * u128::from(m.lot);
@@ -273,6 +286,7 @@ fn validate_market(
         price_band_ppm: band,
         maker_fee_ppm: m.maker_fee_ppm,
         taker_fee_ppm: taker,
+        robust_mark: matches!(m.prices.mark, MarkRule::Robust { .. }),
     })
 }
 

@@ -13,12 +13,21 @@
 //!   collateral less the sum of all costs does; with at most 2³² accounts of |cost| < 2⁹⁴ each, a
 //!   collateral balance stays inside ±2¹²⁷. (It cannot go further below zero than the account's
 //!   positions lost, which is below 2⁹⁵: a position is only opened on positive equity.)
+//! * averages count at most 2³⁶ µs of time constant and of elapsed time each, so an average's weight
+//!   stays below 2³⁷, its sum (of prices in 1/256 ticks) below 2⁸⁶, and that times a weight in 2⁻³²
+//!   below 2¹¹⁸;
+//! * the rate of an hour is at most 2³⁰ parts per billion, so the funding index moves by less than
+//!   2⁷⁸ an hour and stays inside ±2¹²⁷ for 2⁴⁹ hours.
 
 use crate::field::{Field, codec, enumeration, record};
 use crate::ids::{AssetId, Price, Size};
 use alloc::string::String;
 use alloc::vec::Vec;
 use atoll_types::codec::{CodecError, Reader};
+
+pub mod prices;
+
+use prices::{OracleSpec, PriceSpec};
 
 /// Bound of prices, in ticks.
 pub const PRICE_BOUND: Price = 1 << 40;
@@ -130,6 +139,8 @@ pub struct MarketSpec {
     pub maker_fee_ppm: i32,
     /// Fee of incoming orders, parts per million.
     pub taker_fee_ppm: u32,
+    /// Mark, funding, volatility and sanity bounds of a perpetual.
+    pub prices: PriceSpec,
 }
 record!(MarketSpec {
     name,
@@ -144,6 +155,7 @@ record!(MarketSpec {
     price_band_ppm,
     maker_fee_ppm,
     taker_fee_ppm,
+    prices,
 });
 
 /// What happens when an order meets another one of its own account.
@@ -188,6 +200,8 @@ pub struct ExchangeSpec {
     pub self_trade: SelfTrade,
     /// Bounds.
     pub limits: Limits,
+    /// Oracle sources.
+    pub oracle: OracleSpec,
 }
 
 impl Field for ExchangeSpec {
@@ -199,6 +213,7 @@ impl Field for ExchangeSpec {
         self.markets.iter().for_each(|market| market.put(out));
         self.self_trade.put(out);
         self.limits.put(out);
+        self.oracle.put(out);
     }
     fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
         let mut assets = Vec::new();
@@ -210,7 +225,14 @@ impl Field for ExchangeSpec {
         for _ in 0..r.length("markets", MARKETS_BOUND)? {
             markets.push(Field::get(r)?);
         }
-        Ok(Self { assets, collateral, markets, self_trade: Field::get(r)?, limits: Field::get(r)? })
+        Ok(Self {
+            assets,
+            collateral,
+            markets,
+            self_trade: Field::get(r)?,
+            limits: Field::get(r)?,
+            oracle: Field::get(r)?,
+        })
     }
 }
 codec!(ExchangeSpec);

@@ -98,7 +98,7 @@ fn input(shape: Shape) -> impl Strategy<Value = Input> {
         5 => (market(), prop_oneof![
             4 => 950..1050u64, 4 => 900..1100u64, 2 * extreme => TOP - 9..TOP + 2,
         ])
-            .prop_map(|(market, price)| Input::Oracle { market, price }),
+            .prop_map(|(market, price)| Input::Oracle(OracleReport::sole(market, price))),
         1 + extreme => (market(), prop::bool::weighted(0.15))
             .prop_map(|(market, paused)| Input::Pause { market, paused }),
         1 => (0..shape.accounts, amount.clone()).prop_map(|(n, amount)| Input::Credit {

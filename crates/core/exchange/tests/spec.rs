@@ -99,7 +99,12 @@ fn the_encodings_are_golden() {
     let inputs = [
         Input::Credit { address, asset, wallet, amount },
         Input::Debit { address, asset, wallet, amount },
-        Input::Oracle { market: ETH, price: 999 },
+        Input::Oracle(OracleReport {
+            source: 3,
+            external: 998,
+            time_us: 7,
+            ..OracleReport::sole(ETH, 999)
+        }),
         Input::Pause { market: BTC, paused: true },
         Input::Tick { time_us: 1_700_000_000_000_000 },
         Input::Receive { address, asset, wallet, amount },

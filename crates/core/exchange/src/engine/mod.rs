@@ -11,6 +11,7 @@ mod directory;
 mod matching;
 mod money;
 mod place;
+mod prices;
 mod tick;
 
 pub(crate) use book::Resting;

@@ -17,6 +17,10 @@
 //! | 12 | [`MarketPrices`]: mark and oracle | market |
 //! | 13 | [`Level`] | market, side, price |
 //! | 14 | [`OrderChunk`]: 8 resting orders | market, side, price, sequence ≫ 3 |
+//! | 30 | [`OracleSources`]: what each source told last | market |
+//! | 31 | [`Averages`] of basis and book | market |
+//! | 32 | [`FundingHour`]: premium samples of the running hour | market |
+//! | 33 | [`Volatility`] of the mark | market |
 //!
 //! An order page holds 4 references, a position group 4 positions and an order chunk 8 orders: the
 //! largest objects that a place rewrites. Their size is what a first write copies, what a seal
@@ -26,6 +30,7 @@ mod account;
 mod book;
 mod directory;
 mod market;
+mod prices;
 
 pub use account::{
     Account, AccountEntry, AccountKey, AddressKey, BalanceKey, Global, GlobalKey, GroupKey, Ledger,
@@ -36,6 +41,7 @@ pub use directory::{
     ClientKey, ClientOrder, Directory, DirectoryKey, OrderPage, OrderPageKey, OrderRef,
 };
 pub use market::{BookTop, MarketKey, MarketPrices};
+pub use prices::{Average, Averages, FundingHour, OracleSources, SourcePrice, Volatility};
 
 use atoll_state::{Page, Source, Table, TableVisitor, Tables};
 
@@ -70,6 +76,14 @@ pub struct State<S: Source> {
     pub levels: Table<Level, S>,
     /// Resting orders.
     pub chunks: Table<OrderChunk, S>,
+    /// What oracle sources told last.
+    pub sources: Table<OracleSources, S>,
+    /// Averages of basis and book.
+    pub averages: Table<Averages, S>,
+    /// Premium samples of the running hour.
+    pub funding: Table<FundingHour, S>,
+    /// Volatility of marks.
+    pub volatility: Table<Volatility, S>,
 }
 
 impl<S: Source> State<S> {
@@ -90,6 +104,10 @@ impl<S: Source> State<S> {
             prices: Table::new(seed),
             levels: Table::new(seed),
             chunks: Table::new(seed),
+            sources: Table::new(seed),
+            averages: Table::new(seed),
+            funding: Table::new(seed),
+            volatility: Table::new(seed),
         }
     }
 }
@@ -110,5 +128,9 @@ impl<S: Source> Tables<S> for State<S> {
         visitor.visit(&mut self.prices);
         visitor.visit(&mut self.levels);
         visitor.visit(&mut self.chunks);
+        visitor.visit(&mut self.sources);
+        visitor.visit(&mut self.averages);
+        visitor.visit(&mut self.funding);
+        visitor.visit(&mut self.volatility);
     }
 }

@@ -42,6 +42,7 @@ pub(crate) fn perpetual(name: &str) -> MarketSpec {
         price_band_ppm: 200_000,
         maker_fee_ppm: -50,
         taker_fee_ppm: 350,
+        prices: PriceSpec::default(),
     }
 }
 
@@ -69,6 +70,7 @@ pub(crate) fn spec() -> ExchangeSpec {
         ],
         self_trade: SelfTrade::CancelTaker,
         limits: Limits::default(),
+        oracle: OracleSpec::default(),
     }
 }
 
@@ -89,7 +91,7 @@ pub(crate) fn funding(accounts: u32) -> Vec<Op> {
         }
     }
     for market in [BTC, ETH] {
-        ops.push(Op::In(Input::Oracle { market, price: 1000 }));
+        ops.push(Op::In(Input::Oracle(OracleReport::sole(market, 1000))));
     }
     ops.push(Op::In(Input::Tick { time_us: 1 }));
     ops
@@ -218,7 +220,7 @@ impl Harness {
     /// Moves marks: oracle and tick.
     pub(crate) fn mark(&mut self, market: MarketId, price: Price) {
         let time_us = self.full.peek_global().time_us + 500;
-        let ops = [Input::Oracle { market, price }, Input::Tick { time_us }];
+        let ops = [Input::Oracle(OracleReport::sole(market, price)), Input::Tick { time_us }];
         self.range(&ops.map(Op::In)).into_iter().for_each(|answer| {
             answer.0.unwrap();
         });
