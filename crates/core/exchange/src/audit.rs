@@ -1,9 +1,11 @@
 //! Audits of a node and of tests: money is conserved, and the state agrees with itself.
 
+use crate::engine::{is_crossed, trades};
 use crate::exchange::Exchange;
 use crate::ids::{AccountId, Amount, AssetId, MarketId, Side, Size};
 use crate::objects::{
-    BookId, ChunkKey, LevelKey, OrderChunk, OrderPage, OrderRef, Position, PositionGroup,
+    BookId, ChunkKey, LevelKey, OrderChunk, OrderExtra, OrderPage, OrderRef, Position,
+    PositionGroup,
 };
 use crate::rules::ProductRules;
 use alloc::collections::BTreeMap;
@@ -58,6 +60,10 @@ impl<S: Source> Exchange<S> {
         for (_, market, position) in self.all_positions() {
             held[collateral] -= position.cost;
             *sizes.entry(market).or_default() += i128::from(position.size);
+        }
+        for (key, settlement) in self.state.settlements.local_iter() {
+            held[collateral] -= settlement.cost;
+            *sizes.entry(key.0).or_default() += settlement.size;
         }
         for (key, ledger) in self.state.ledgers.local_iter() {
             let asset = usize::from(key.0.0);
@@ -130,25 +136,32 @@ impl<S: Source> Exchange<S> {
     ) -> BTreeMap<(AccountId, MarketId), (Size, Size, u32, Amount, Amount)> {
         let mut reserved: BTreeMap<_, (Size, Size, u32, Amount, Amount)> = BTreeMap::new();
         let mut holds: BTreeMap<(AccountId, AssetId), Amount> = BTreeMap::new();
-        let mut levels: BTreeMap<(BookId, u64), (u128, u32)> = BTreeMap::new();
+        let mut levels: BTreeMap<(BookId, u64), (u128, u128, u32)> = BTreeMap::new();
+        let mut extras = 0;
         for (key, chunk) in self.state.chunks.local_iter() {
             let market = MarketId((key.book.0 >> 1) as u16);
             let side = if key.book.0 & 1 == 0 { Side::Buy } else { Side::Sell };
             let Some(rules) = self.rules.market(market) else { continue };
             for (place, order) in chunk.iter() {
+                let extra = self.peek_extra(order.order);
+                let open = order.size + extra.hidden;
                 let level = levels.entry((key.book, key.price)).or_default();
-                *level = (level.0 + u128::from(order.size), level.1 + 1);
+                level.0 += u128::from(order.size);
+                level.1 += u128::from(extra.hidden);
+                level.2 += 1;
                 let expected = listed.remove(&(order.account, order.order.0));
                 let agrees = expected.is_some_and(|o| {
                     ChunkKey::of(key.book, key.price, o.sequence) == (*key, place)
                         && (o.side, o.price, o.market) == (side, key.price, market)
-                        && o.size >= order.size
+                        && o.size >= open
+                        && o.extra == (extra != OrderExtra::default())
                         && order.size > 0
                 });
                 if !agrees {
                     wrong.push(format!("resting {order:?} is listed as {expected:?}"));
                 }
-                let notional = rules.notional(key.price, order.size);
+                extras += u32::from(extra != OrderExtra::default());
+                let notional = rules.notional(key.price, open);
                 match (rules.kind, side) {
                     (ProductRules::Perpetual { .. }, _) => {
                         let sums = reserved.entry((order.account, market)).or_default();
@@ -156,10 +169,10 @@ impl<S: Source> Exchange<S> {
                         match (order.reduce_only, side) {
                             (true, _) => {}
                             (false, Side::Buy) => {
-                                (sums.0, sums.3) = (sums.0 + order.size, sums.3 + notional);
+                                (sums.0, sums.3) = (sums.0 + open, sums.3 + notional);
                             }
                             (false, Side::Sell) => {
-                                (sums.1, sums.4) = (sums.1 + order.size, sums.4 + notional);
+                                (sums.1, sums.4) = (sums.1 + open, sums.4 + notional);
                             }
                         }
                     }
@@ -168,7 +181,7 @@ impl<S: Source> Exchange<S> {
                     }
                     (ProductRules::Spot { base, lot_units }, Side::Sell) => {
                         *holds.entry((order.account, base)).or_default() +=
-                            Amount::from(lot_units) * Amount::from(order.size);
+                            Amount::from(lot_units) * Amount::from(open);
                     }
                 }
             }
@@ -182,11 +195,15 @@ impl<S: Source> Exchange<S> {
         if !holds.is_empty() {
             wrong.push(format!("orders hold what is not there: {holds:?}"));
         }
-        for ((book, price), (size, count)) in levels {
+        for ((book, price), expected) in levels {
             let level = self.state.levels.peek(&LevelKey { book, price });
-            if level.is_none_or(|level| (level.size, level.count) != (size, count)) {
-                wrong.push(format!("{book:?} at {price}: {level:?}, orders {size}/{count}"));
+            if level.is_none_or(|level| (level.size, level.hidden, level.count) != expected) {
+                wrong.push(format!("{book:?} at {price}: {level:?}, orders {expected:?}"));
             }
+        }
+        let all = self.state.extras.local_iter().count();
+        if all != extras as usize {
+            wrong.push(format!("{all} orders have extras, {extras} of them rest"));
         }
         reserved
     }
@@ -234,7 +251,8 @@ impl<S: Source> Exchange<S> {
                     _ => {}
                 }
             }
-            let crossed = top.bid != 0 && top.ask != 0 && top.bid >= top.ask;
+            let status = self.peek_prices(rules.market).status;
+            let crossed = is_crossed(&top) && trades(status);
             if [top.bid, top.ask] != best || crossed {
                 wrong.push(format!("{}: {top:?}, levels {best:?}", rules.market));
             }

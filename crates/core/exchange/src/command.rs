@@ -1,13 +1,15 @@
 //! What goes in: commands of accounts, and inputs of the environment.
 
 use crate::field::{Field, codec, enumeration, record};
-use crate::ids::{Amount, AssetId, ClientId, MarketId, OrderId, Price, Side, Size, Tif, Wallet};
+use crate::ids::{
+    Amount, AssetId, ClientId, MarketId, MarketStatus, OrderId, Price, Side, Size, Tif, Wallet,
+};
 use alloc::vec::Vec;
 use atoll_types::Address;
 use atoll_types::codec::{CodecError, Reader};
 
 /// A new order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OrderRequest {
     /// The market.
     pub market: MarketId,
@@ -23,8 +25,42 @@ pub struct OrderRequest {
     pub reduce_only: bool,
     /// The client's own identifier.
     pub client_id: Option<ClientId>,
+    /// When what rests of it is cancelled, microseconds since the Unix epoch (good till date); 0
+    /// for never.
+    pub expires_us: u64,
+    /// Iceberg: how much of what rests the book shows at a time, in lots; 0 for all of it. Each
+    /// further part comes to the end of its price's queue.
+    pub display: Size,
 }
-record!(OrderRequest { market, side, price, size, tif, reduce_only, client_id });
+record!(OrderRequest {
+    market,
+    side,
+    price,
+    size,
+    tif,
+    reduce_only,
+    client_id,
+    expires_us,
+    display,
+});
+
+/// An order at whatever price the market gives, within bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MarketOrderRequest {
+    /// The market.
+    pub market: MarketId,
+    /// Buy or sell.
+    pub side: Side,
+    /// Size in lots. What does not trade at once is cancelled.
+    pub size: Size,
+    /// How far from the mark the worst price accepted is, parts per million of the mark.
+    pub slippage_ppm: u32,
+    /// Whether it may only make a position smaller. Perpetuals only.
+    pub reduce_only: bool,
+    /// The client's own identifier.
+    pub client_id: Option<ClientId>,
+}
+record!(MarketOrderRequest { market, side, size, slippage_ppm, reduce_only, client_id });
 
 /// Names an open order of the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +138,15 @@ pub enum Command {
         /// 1 to the market's maximum.
         leverage: u8,
     },
+    /// Places an order that trades at once at up to so much from the mark.
+    PlaceMarket(MarketOrderRequest),
+    /// Closes an account's position in a settled market at the settlement price. Anyone may.
+    SettlePosition {
+        /// Whose position.
+        owner: Address,
+        /// The market.
+        market: MarketId,
+    },
 }
 
 impl Field for Command {
@@ -141,6 +186,15 @@ impl Field for Command {
                 market.put(out);
                 leverage.put(out);
             }
+            Self::PlaceMarket(order) => {
+                out.push(7);
+                order.put(out);
+            }
+            Self::SettlePosition { owner, market } => {
+                out.push(8);
+                owner.put(out);
+                market.put(out);
+            }
         }
     }
     fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
@@ -157,6 +211,8 @@ impl Field for Command {
             },
             5 => Self::Move { to: Field::get(r)?, amount: Field::get(r)? },
             6 => Self::SetLeverage { market: Field::get(r)?, leverage: Field::get(r)? },
+            7 => Self::PlaceMarket(Field::get(r)?),
+            8 => Self::SettlePosition { owner: Field::get(r)?, market: Field::get(r)? },
             _ => return Err(CodecError::Invalid("exchange command")),
         })
     }
@@ -227,12 +283,12 @@ pub enum Input {
     },
     /// What an oracle source tells of a market; takes effect at the next tick.
     Oracle(OracleReport),
-    /// Stops or resumes new orders in a market; cancels stay possible.
-    Pause {
+    /// Changes what a market is doing. A settled market stays settled.
+    SetStatus {
         /// The market.
         market: MarketId,
-        /// Whether it is stopped.
-        paused: bool,
+        /// What it does from now on.
+        status: MarketStatus,
     },
     /// A tick's barrier: time, oracle prices and marks move here and nowhere else.
     Tick {
@@ -297,10 +353,10 @@ impl Field for Input {
                 out.push(2);
                 report.put(out);
             }
-            Self::Pause { market, paused } => {
+            Self::SetStatus { market, status } => {
                 out.push(3);
                 market.put(out);
-                paused.put(out);
+                status.put(out);
             }
             Self::Tick { time_us } => {
                 out.push(4);
@@ -345,7 +401,7 @@ impl Field for Input {
                 amount: Field::get(r)?,
             },
             2 => Self::Oracle(Field::get(r)?),
-            3 => Self::Pause { market: Field::get(r)?, paused: Field::get(r)? },
+            3 => Self::SetStatus { market: Field::get(r)?, status: Field::get(r)? },
             4 => Self::Tick { time_us: Field::get(r)? },
             5 => Self::Receive {
                 address: Field::get(r)?,

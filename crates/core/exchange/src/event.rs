@@ -5,7 +5,8 @@
 
 use crate::field::{Field, codec, enumeration, record};
 use crate::ids::{
-    AccountId, Amount, AssetId, ClientId, MarketId, OrderId, Price, Side, Size, Tif, Wallet,
+    AccountId, Amount, AssetId, ClientId, MarketId, MarketStatus, OrderId, Price, Side, Size, Tif,
+    Wallet,
 };
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -68,13 +69,27 @@ pub enum CancelReason {
     ReduceOnly = 4,
     /// The command used up its matching steps.
     TooManyFills = 5,
-    /// The prices it met cost more than the account's margin allows.
+    /// The prices it met cost more than the account's margin allows; or it was met, and its
+    /// account has no longer the margin for it.
     Margin = 6,
+    /// Its time had come.
+    Expired = 7,
 }
 enumeration!(CancelReason: "cancel reason" {
     Requested = 0, Modified = 1, Immediate = 2, SelfTrade = 3, ReduceOnly = 4, TooManyFills = 5,
-    Margin = 6,
+    Margin = 6, Expired = 7,
 });
+
+/// Why an order's open size changed without a trade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ResizeReason {
+    /// Its owner asked for less of it.
+    Modified = 0,
+    /// It met another order of its own account: both lost the smaller one's size.
+    SelfTrade = 1,
+}
+enumeration!(ResizeReason: "resize reason" { Modified = 0, SelfTrade = 1 });
 
 /// One side of a fill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,12 +210,32 @@ pub enum Event {
         /// The leverage.
         leverage: u8,
     },
-    /// A market was stopped or resumed.
-    Paused {
+    /// An order's open size changed without a trade; `remaining` is what is open now.
+    Resized {
+        /// The order.
+        order: Order,
+        /// Why.
+        reason: ResizeReason,
+    },
+    /// A position in a settled market was closed at the settlement price.
+    PositionSettled {
+        /// Whose.
+        account: AccountId,
         /// The market.
         market: MarketId,
-        /// Whether it is stopped.
-        paused: bool,
+        /// The position, in lots.
+        size: i64,
+        /// The settlement price in ticks.
+        price: Price,
+        /// Profit realised, in quote units.
+        closed_pnl: Amount,
+    },
+    /// What a market is doing changed.
+    StatusChanged {
+        /// The market.
+        market: MarketId,
+        /// What it does now.
+        status: MarketStatus,
     },
     /// An hour's funding was paid: positions owe it from now on.
     FundingPaid {
@@ -244,7 +279,41 @@ pub enum Event {
         /// Whether it has none: the oracle price stays as it is.
         stale: bool,
     },
+    /// A price was not believed, or there was none for too long. If the market was open, it only
+    /// takes orders that reduce from now on.
+    Guarded {
+        /// The market.
+        market: MarketId,
+        /// Why.
+        reason: GuardReason,
+        /// The price before, in ticks.
+        from: Price,
+        /// The price that was not believed, in ticks.
+        to: Price,
+    },
+    /// An auction is over.
+    Uncrossed {
+        /// The market.
+        market: MarketId,
+        /// The price it traded at last, in ticks; 0 if nothing traded.
+        price: Price,
+        /// Lots traded.
+        volume: u128,
+    },
 }
+
+/// Why a market's prices are guarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum GuardReason {
+    /// The oracle made a larger step than is believed.
+    OracleJump = 0,
+    /// The mark that the market makes would have made a larger step than is believed.
+    MarkJump = 1,
+    /// The oracle's sources were no quorum for too long.
+    OracleStale = 2,
+}
+enumeration!(GuardReason: "guard reason" { OracleJump = 0, MarkJump = 1, OracleStale = 2 });
 
 /// Why a balance changed outside of trading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -320,10 +389,23 @@ impl Field for Event {
                 market.put(out);
                 leverage.put(out);
             }
-            Self::Paused { market, paused } => {
+            Self::StatusChanged { market, status } => {
                 out.push(9);
                 market.put(out);
-                paused.put(out);
+                status.put(out);
+            }
+            Self::Resized { order, reason } => {
+                out.push(10);
+                order.put(out);
+                reason.put(out);
+            }
+            Self::PositionSettled { account, market, size, price, closed_pnl } => {
+                out.push(11);
+                account.put(out);
+                market.put(out);
+                size.put(out);
+                price.put(out);
+                closed_pnl.put(out);
             }
             Self::FundingPaid { market, rate, premium, oracle, index } => {
                 out.push(30);
@@ -351,6 +433,19 @@ impl Field for Event {
                 out.push(33);
                 market.put(out);
                 stale.put(out);
+            }
+            Self::Guarded { market, reason, from, to } => {
+                out.push(34);
+                market.put(out);
+                reason.put(out);
+                from.put(out);
+                to.put(out);
+            }
+            Self::Uncrossed { market, price, volume } => {
+                out.push(35);
+                market.put(out);
+                price.put(out);
+                volume.put(out);
             }
         }
     }
@@ -380,7 +475,15 @@ impl Field for Event {
                 market: Field::get(r)?,
                 leverage: Field::get(r)?,
             },
-            9 => Self::Paused { market: Field::get(r)?, paused: Field::get(r)? },
+            9 => Self::StatusChanged { market: Field::get(r)?, status: Field::get(r)? },
+            10 => Self::Resized { order: Field::get(r)?, reason: Field::get(r)? },
+            11 => Self::PositionSettled {
+                account: Field::get(r)?,
+                market: Field::get(r)?,
+                size: Field::get(r)?,
+                price: Field::get(r)?,
+                closed_pnl: Field::get(r)?,
+            },
             30 => Self::FundingPaid {
                 market: Field::get(r)?,
                 rate: Field::get(r)?,
@@ -401,6 +504,17 @@ impl Field for Event {
                 ignored: Field::get(r)?,
             },
             33 => Self::OracleStale { market: Field::get(r)?, stale: Field::get(r)? },
+            34 => Self::Guarded {
+                market: Field::get(r)?,
+                reason: Field::get(r)?,
+                from: Field::get(r)?,
+                to: Field::get(r)?,
+            },
+            35 => Self::Uncrossed {
+                market: Field::get(r)?,
+                price: Field::get(r)?,
+                volume: Field::get(r)?,
+            },
             _ => return Err(CodecError::Invalid("exchange event")),
         })
     }

@@ -123,6 +123,10 @@ impl<S: Source> Exchange<S> {
             Command::SetLeverage { market, leverage } => {
                 engine.set_leverage(caller, *market, *leverage).map(|()| Outcome::Done)
             }
+            Command::PlaceMarket(order) => engine.place_market(caller, order).map(Outcome::Placed),
+            Command::SettlePosition { owner, market } => {
+                engine.settle_position(owner, *market).map(|()| Outcome::Done)
+            }
         }
     }
 
@@ -137,7 +141,7 @@ impl<S: Source> Exchange<S> {
                 engine.debit(Outside::Hub, address, *asset, *wallet, *amount)?;
             }
             Input::Oracle(report) => engine.report(report)?,
-            Input::Pause { market, paused } => engine.pause(*market, *paused)?,
+            Input::SetStatus { market, status } => engine.set_status(*market, *status)?,
             Input::Tick { time_us } => engine.tick(*time_us),
             Input::Receive { address, asset, wallet, amount } => {
                 engine.credit(Border::Inbound, address, *asset, *wallet, *amount)?;

@@ -24,11 +24,17 @@ pub mod rules;
 pub mod spec;
 
 pub use audit::{AssetConservation, Conservation};
-pub use command::{Command, Input, OracleReport, OrderRequest, OrderSelector, Outside};
-pub use event::{BalanceCause, CancelReason, Event, Fill, Order, Outcome, Party, Placed, Refusal};
+pub use command::{
+    Command, Input, MarketOrderRequest, OracleReport, OrderRequest, OrderSelector, Outside,
+};
+pub use event::{
+    BalanceCause, CancelReason, Event, Fill, GuardReason, Order, Outcome, Party, Placed, Refusal,
+    ResizeReason,
+};
 pub use exchange::Exchange;
 pub use ids::{
-    AccountId, Amount, AssetId, ClientId, MarketId, OrderId, PPM, Price, Side, Size, Tif, Wallet,
+    AccountId, Amount, AssetId, ClientId, MarketId, MarketStatus, OrderId, PPM, Price, Side, Size,
+    Tif, Wallet,
 };
 pub use margin::Margin;
 pub use objects::{MarketPrices, State};

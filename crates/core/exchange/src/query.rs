@@ -6,8 +6,8 @@ use crate::ids::{AccountId, Amount, AssetId, ClientId, MarketId, OrderId, Price,
 use crate::margin::{Margin, MarginSum};
 use crate::objects::{
     Account, AccountKey, AddressKey, BalanceKey, BookId, BookTop, ChunkKey, ClientKey, Directory,
-    DirectoryKey, Global, GlobalKey, GroupKey, LevelKey, MarketKey, MarketPrices, OrderPage,
-    OrderPageKey, OrderRef, Position, PositionGroup, SpotBalance,
+    DirectoryKey, Global, GlobalKey, GroupKey, LevelKey, MarketKey, MarketPrices, OrderExtra,
+    OrderKey, OrderPage, OrderPageKey, OrderRef, Position, PositionGroup, SpotBalance,
 };
 use alloc::vec::Vec;
 use atoll_state::ordered::PageKey;
@@ -140,11 +140,17 @@ impl<S: Source> Exchange<S> {
         self.peek_order(account, found.order)
     }
 
+    /// Expiry and hidden part of an open order.
+    pub fn peek_extra(&self, order: OrderId) -> OrderExtra {
+        self.state.extras.peek(&OrderKey(order)).copied().unwrap_or_default()
+    }
+
     fn told(&self, account: AccountId, listed: &OrderRef) -> Order {
         let book = BookId::new(listed.market, listed.side);
         let (key, place) = ChunkKey::of(book, listed.price, listed.sequence);
         let resting = self.state.chunks.peek(&key).and_then(|chunk| chunk.get(place));
-        crate::engine::told(account, listed, resting.map_or(0, |resting| resting.size))
+        let hidden = if listed.extra { self.peek_extra(listed.order).hidden } else { 0 };
+        crate::engine::told(account, listed, resting.map_or(0, |resting| resting.size + hidden))
     }
 
     /// An account's margin at the current marks.

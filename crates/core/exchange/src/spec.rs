@@ -166,8 +166,10 @@ pub enum SelfTrade {
     CancelTaker,
     /// The resting order is cancelled and matching goes on.
     CancelMaker,
+    /// Both lose the size of the smaller one without trading, and matching goes on.
+    Decrement,
 }
-enumeration!(SelfTrade: "self-trade policy" { CancelTaker = 0, CancelMaker = 1 });
+enumeration!(SelfTrade: "self-trade policy" { CancelTaker = 0, CancelMaker = 1, Decrement = 2 });
 
 /// Bounds on what accounts and commands may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,7 +17,13 @@ enum Plan {
     CancelClient(u32, u8),
     CancelAll(u32, Option<MarketId>),
     Modify(u32, usize, OrderRequest),
+    /// Asks for a part of an order, in parts of 256.
+    Shrink(u32, usize, u8),
     Input(Input),
+    /// Time goes on.
+    Advance(u64),
+    /// A source tells a price, and maybe an external mark, so many microseconds ago.
+    Report(MarketId, u8, u64, u64, u64),
     Other(u32, Command),
 }
 
@@ -29,10 +35,14 @@ struct Shape {
     /// Whether sizes, prices and money come near the bounds of the types, and orders are often
     /// modified and often only reduce.
     extreme: bool,
+    /// 1 if time goes on by more than microseconds and prices have rules that need it.
+    timed: u32,
 }
 
-const USUAL: Shape = Shape { accounts: 4, ranges: 15, extreme: false };
-const DEEP: Shape = Shape { accounts: 8, ranges: 60, extreme: true };
+const USUAL: Shape = Shape { accounts: 4, ranges: 15, extreme: false, timed: 0 };
+const DEEP: Shape = Shape { accounts: 8, ranges: 60, extreme: true, timed: 0 };
+const TIMED: Shape = Shape { accounts: 4, ranges: 20, extreme: false, timed: 1 };
+const DEEP_TIMED: Shape = Shape { timed: 1, ..DEEP };
 /// What a lot of an account's perpetuals may come to, and a little less.
 const LOTS: u64 = 1 << 40;
 /// The perpetuals' highest price.
@@ -54,19 +64,27 @@ fn request(shape: Shape) -> impl Strategy<Value = OrderRequest> {
         4 * extreme => LOTS / 2 - 3..LOTS / 2 + 3, 2 * extreme => LOTS - 50..LOTS + 1,
         4 * extreme => 1..LOTS,
     ];
-    let tif = prop_oneof![6 => Just(Tif::Gtc), 2 => Just(Tif::Ioc), 2 => Just(Tif::PostOnly)];
+    let tif = prop_oneof![
+        6 => Just(Tif::Gtc), 2 => Just(Tif::Ioc), 2 => Just(Tif::PostOnly), 1 => Just(Tif::Fok),
+    ];
+    let expires = prop_oneof![12 => Just(0), 1 => 0..9000u64];
+    let display = prop_oneof![9 => Just(0), 2 => 1..30u64, 1 => 1..40_000_000u64];
     let client_id = prop::option::weighted(0.2, (0..9u8).prop_map(|n| [n; 16]));
     let side = prop_oneof![Just(Side::Buy), Just(Side::Sell)];
     let reduces = prop::bool::weighted(if shape.extreme { 0.3 } else { 0.12 });
-    (market(), side, price, size, tif, reduces, client_id).prop_map(
-        |(market, side, price, size, tif, reduce_only, client_id)| OrderRequest {
-            market,
-            side,
-            price,
-            size,
-            tif,
-            reduce_only,
-            client_id,
+    (market(), side, price, size, tif, reduces, client_id, expires, display).prop_map(
+        |(market, side, price, size, tif, reduce_only, client_id, expires_us, display)| {
+            OrderRequest {
+                market,
+                side,
+                price,
+                size,
+                tif,
+                reduce_only,
+                client_id,
+                expires_us,
+                display,
+            }
         },
     )
 }
@@ -84,6 +102,29 @@ fn other(shape: Shape) -> impl Strategy<Value = Command> {
         (wallet, amount).prop_map(|(to, amount)| Command::Move { to, amount }),
         (market(), 0..22u8)
             .prop_map(|(market, leverage)| Command::SetLeverage { market, leverage }),
+        (0..shape.accounts + 1, market()).prop_map(|(owner, market)| {
+            Command::SettlePosition { owner: address(owner), market }
+        }),
+        (request(shape), 0..250_000u32).prop_map(|(r, slippage_ppm)| {
+            Command::PlaceMarket(MarketOrderRequest {
+                market: r.market,
+                side: r.side,
+                size: r.size,
+                slippage_ppm,
+                reduce_only: r.reduce_only,
+                client_id: r.client_id,
+            })
+        }),
+    ]
+}
+
+/// Mostly open, so that a history goes on.
+fn status() -> impl Strategy<Value = MarketStatus> {
+    prop_oneof![
+        40 => Just(MarketStatus::Open), 2 => Just(MarketStatus::PostOnly),
+        2 => Just(MarketStatus::ReduceOnly), 2 => Just(MarketStatus::CancelOnly),
+        2 => Just(MarketStatus::Halted), 1 => Just(MarketStatus::Settled),
+        12 => Just(MarketStatus::Auction),
     ]
 }
 
@@ -99,8 +140,8 @@ fn input(shape: Shape) -> impl Strategy<Value = Input> {
             4 => 950..1050u64, 4 => 900..1100u64, 2 * extreme => TOP - 9..TOP + 2,
         ])
             .prop_map(|(market, price)| Input::Oracle(OracleReport::sole(market, price))),
-        1 + extreme => (market(), prop::bool::weighted(0.15))
-            .prop_map(|(market, paused)| Input::Pause { market, paused }),
+        1 + extreme => (market(), status())
+            .prop_map(|(market, status)| Input::SetStatus { market, status }),
         1 => (0..shape.accounts, amount.clone()).prop_map(|(n, amount)| Input::Credit {
             address: address(n), asset: USDC, wallet: Wallet::Collateral, amount,
         }),
@@ -121,6 +162,85 @@ fn input(shape: Shape) -> impl Strategy<Value = Input> {
     ]
 }
 
+const SECOND: u64 = 1_000_000;
+
+fn advance() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        4 => 0..2000u64, 8 => 0..3 * SECOND, 4 => 0..40 * SECOND, 1 => 0..5000 * SECOND,
+        1 => 0..30_000 * SECOND,
+    ]
+}
+
+fn report(shape: Shape) -> impl Strategy<Value = Plan> {
+    let extreme = u32::from(shape.extreme);
+    let price = || {
+        prop_oneof![
+            20 => 990..1010u64, 3 => 900..1100u64, 1 => 1..20_000u64, 1 => Just(1),
+            2 * extreme => TOP - 9..TOP + 2,
+        ]
+    };
+    let external = prop_oneof![3 => Just(0), 2 => price()];
+    let ago = prop_oneof![8 => Just(0), 1 => 0..10 * SECOND];
+    (market(), 0..4u8, price(), external, ago).prop_map(|(market, source, price, external, ago)| {
+        Plan::Report(market, source, price, external, ago)
+    })
+}
+
+/// Price rules of all kinds, with times and bounds that a short history meets.
+fn price_spec() -> impl Strategy<Value = PriceSpec> {
+    let mark = prop_oneof![
+        1 => Just(MarkRule::Book), 3 => Just(MarkRule::Robust { interval_us: SECOND }),
+    ];
+    let funding =
+        prop_oneof![Just(1u64), Just(20_000), Just(1 << 40)].prop_map(FundingSpec::hyperliquid);
+    let model = prop_oneof![
+        Just(VolatilityModel::default()),
+        Just(VolatilityModel::Garch { alpha_ppm: 100_000, beta_ppm: 800_000 }),
+    ];
+    let volatility = (model, 0..60 * SECOND).prop_map(|(model, grace_us)| VolatilitySpec {
+        model,
+        interval_us: 10 * SECOND,
+        reference_ppm: 500,
+        scale_max_ppm: 5_000_000,
+        grace_us,
+        rise_ppm: 3_000,
+    });
+    let sanity = (1..300_000u32, 0..8 * SECOND, 0..20 * SECOND).prop_map(
+        |(jump_ppm, confirm_us, hold_us)| SanitySpec {
+            jump_ppm,
+            confirm_us,
+            rate_ppm: 20_000,
+            hold_us,
+            limit_us: 60 * SECOND,
+            auction_us: 5 * SECOND,
+            wide_us: 30 * SECOND,
+        },
+    );
+    let funding = prop::option::weighted(0.8, funding);
+    let volatility = prop::option::weighted(0.7, volatility);
+    let sanity = prop::option::weighted(0.8, sanity);
+    (mark, funding, volatility, sanity).prop_map(|(mark, funding, volatility, sanity)| PriceSpec {
+        mark,
+        funding,
+        volatility,
+        sanity: sanity.filter(|_| mark != MarkRule::Book),
+    })
+}
+
+fn oracle_spec() -> impl Strategy<Value = OracleSpec> {
+    let weights = prop_oneof![Just(vec![1]), Just(vec![1, 1, 1]), Just(vec![3, 2, 2, 1])];
+    let stale_us = prop_oneof![Just(0), Just(8 * SECOND), Just(60 * SECOND)];
+    (weights, stale_us, any::<bool>(), 0..30 * SECOND).prop_map(
+        |(weights, stale_us, strict, reduce_only_after_us)| OracleSpec {
+            quorum: if strict { weights.iter().sum::<u32>() / 2 + 1 } else { 1 },
+            deviation_ppm: if strict { 20_000 } else { 0 },
+            weights,
+            stale_us,
+            reduce_only_after_us,
+        },
+    )
+}
+
 fn plan(shape: Shape) -> impl Strategy<Value = Plan> {
     let who = || 0..shape.accounts;
     let modified = if shape.extreme { 35 } else { 10 };
@@ -131,7 +251,10 @@ fn plan(shape: Shape) -> impl Strategy<Value = Plan> {
         2 => (who(), prop::option::of(market())).prop_map(|(who, m)| Plan::CancelAll(who, m)),
         modified => (who(), any::<usize>(), request(shape))
             .prop_map(|(who, nth, order)| Plan::Modify(who, nth, order)),
+        6 => (who(), any::<usize>(), any::<u8>()).prop_map(|(who, n, part)| Plan::Shrink(who, n, part)),
         12 => input(shape).prop_map(Plan::Input),
+        shape.timed * 12 => advance().prop_map(Plan::Advance),
+        shape.timed * 10 => report(shape),
         5 => (0..shape.accounts + 1, other(shape)).prop_map(|(who, command)| Plan::Other(who, command)),
     ]
 }
@@ -152,7 +275,33 @@ fn concrete(plan: &Plan, twin: &Twin) -> Op {
         Plan::Modify(who, n, order) => {
             (who, Command::Modify { target: OrderSelector::Order(nth(who, n)), order })
         }
+        Plan::Shrink(who, n, part) => {
+            let id = nth(who, n);
+            let found = twin.orders.iter().find(|o| o.order == id);
+            let order = found.map_or(OrderRequest::default(), |o| OrderRequest {
+                market: o.market,
+                side: o.side,
+                price: o.price,
+                size: (u128::from(o.remaining) * u128::from(part) / 250) as u64,
+                tif: o.tif,
+                reduce_only: o.reduce_only,
+                client_id: if part % 3 == 0 { o.client_id } else { None },
+                ..OrderRequest::default()
+            });
+            (who, Command::Modify { target: OrderSelector::Order(id), order })
+        }
         Plan::Input(input) => return Op::In(input),
+        Plan::Advance(by) => return Op::In(Input::Tick { time_us: twin.time_us() + by }),
+        Plan::Report(market, source, price, external, ago) => {
+            let time_us = (twin.time_us() + 500).saturating_sub(ago);
+            return Op::In(Input::Oracle(OracleReport {
+                market,
+                source,
+                price,
+                external,
+                time_us,
+            }));
+        }
         Plan::Other(who, command) => (who, command),
     };
     Op::Do(AccountId(who), command)
@@ -184,10 +333,22 @@ fn history(shape: Shape) -> impl Strategy<Value = History> {
     let orders = prop_oneof![Just(9u32), Just(1024)];
     let leave_out = prop::bool::weighted(if shape.extreme { 0.01 } else { 0.1 });
     let ranges = prop::collection::vec(plans, 1..shape.ranges);
-    (ranges, any::<bool>(), fills, orders, leave_out).prop_map(
-        move |(ranges, maker, fills, orders, leave_out)| {
-            let policy = if maker { SelfTrade::CancelMaker } else { SelfTrade::CancelTaker };
+    let policy = prop_oneof![
+        Just(SelfTrade::CancelMaker),
+        Just(SelfTrade::CancelTaker),
+        Just(SelfTrade::Decrement),
+    ];
+    let prices = (price_spec(), price_spec(), oracle_spec(), prop_oneof![Just(3), Just(10_000u64)]);
+    (ranges, policy, fills, orders, leave_out, prices).prop_map(
+        move |(ranges, policy, fills, orders, leave_out, prices)| {
             let mut spec = tight(policy, fills, orders);
+            if shape.timed == 1 {
+                (spec.markets[0].prices, spec.markets[1].prices) = (prices.0, prices.1);
+                spec.oracle = prices.2;
+                if let Product::Perpetual { mark_band_ppm, .. } = &mut spec.markets[0].product {
+                    *mark_band_ppm = (prices.3 * 10_000 % 999_999) as u32;
+                }
+            }
             if shape.extreme {
                 spec.markets.iter_mut().for_each(|market| market.order_size_max = LOTS - 1);
             }
@@ -225,6 +386,12 @@ fn check(history: &History, accounts: u32) -> Result<(), TestCaseError> {
                 prop_assert_eq!(levels, twin.levels(market, side));
             }
         }
+        for n in 0..3 {
+            let found = harness.full.peek_prices(MarketId(n));
+            let scales = (found.initial_scale_ppm, found.maintenance_scale_ppm);
+            let found = (found.mark, found.oracle, found.status, found.funding, scales);
+            prop_assert_eq!(found, twin.prices(n.into()));
+        }
         for n in 0..accounts {
             let margin = harness.full.peek_margin(AccountId(n));
             let found = (margin.equity(), margin.initial(), margin.maintenance());
@@ -257,6 +424,32 @@ proptest! {
     #[test]
     fn deep_and_extreme_histories_as_well(history in history(DEEP)) {
         check(&history, DEEP.accounts)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: cases(100),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+    /// Time goes on, several sources tell prices, markets are guarded and auctioned.
+    #[test]
+    fn prices_move_as_the_rules_say(history in history(TIMED)) {
+        check(&history, TIMED.accounts)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: cases(4),
+        failure_persistence: None,
+        max_shrink_iters: 20_000,
+        ..ProptestConfig::default()
+    })]
+    #[test]
+    fn prices_of_deep_and_extreme_histories_as_well(history in history(DEEP_TIMED)) {
+        check(&history, DEEP_TIMED.accounts)?;
     }
 }
 

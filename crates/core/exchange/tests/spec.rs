@@ -82,7 +82,13 @@ fn the_encodings_are_golden() {
     for cut in 0..bytes.len() {
         assert!(ExchangeSpec::from_bytes(&bytes[..cut]).is_err());
     }
-    let request = OrderRequest { client_id: Some([9; 16]), reduce_only: true, ..buy(1005, 300) };
+    let request = OrderRequest {
+        client_id: Some([9; 16]),
+        reduce_only: true,
+        expires_us: 1_700_000_000_000_001,
+        display: 5,
+        ..buy(1005, 300)
+    };
     let commands = [
         Command::Place(request),
         Command::Cancel(OrderSelector::Order(OrderId(5 << 12 | 3))),
@@ -93,6 +99,15 @@ fn the_encodings_are_golden() {
         Command::Transfer { to: address(1), asset: COIN, wallet: Wallet::Spot, amount: 1 << 70 },
         Command::Move { to: Wallet::Collateral, amount: 5 },
         Command::SetLeverage { market: BTC, leverage: 7 },
+        Command::PlaceMarket(MarketOrderRequest {
+            market: ETH,
+            side: Side::Sell,
+            size: 77,
+            slippage_ppm: 10_000,
+            reduce_only: false,
+            client_id: None,
+        }),
+        Command::SettlePosition { owner: address(2), market: BTC },
     ];
     let credit = (address(0), USDC, Wallet::Collateral, 300);
     let (address, asset, wallet, amount) = credit;
@@ -105,7 +120,7 @@ fn the_encodings_are_golden() {
             time_us: 7,
             ..OracleReport::sole(ETH, 999)
         }),
-        Input::Pause { market: BTC, paused: true },
+        Input::SetStatus { market: BTC, status: MarketStatus::CancelOnly },
         Input::Tick { time_us: 1_700_000_000_000_000 },
         Input::Receive { address, asset, wallet, amount },
         Input::Send { address, asset, wallet, amount },
@@ -151,5 +166,5 @@ fn the_state_is_golden() {
     assert_eq!(sha256(&[&bytes]).to_string(), GOLDEN_STATE);
 }
 
-const GOLDEN_INPUTS: &str = "0xa9e7c27d201b62cf6fe9f5879777c84707cb0d519fcdfaa1415f2a0516a48244";
-const GOLDEN_STATE: &str = "0xe2d8879d6e3504f4fed57ac81f67860c324a69bfe4a5c0d6ee6873fc4dff4487";
+const GOLDEN_INPUTS: &str = "0x585cab80afdbae8d526aa295fc580fdd689bf7a28e3f1785333d826a6790ea47";
+const GOLDEN_STATE: &str = "0xc1ba205fcd631dd15be174f70da667756f865dc0c0dbab01b8ecdb6acb218861";

@@ -12,6 +12,7 @@ mod matching;
 mod money;
 mod place;
 mod prices;
+mod status;
 mod tick;
 
 pub(crate) use book::Resting;
@@ -19,6 +20,7 @@ pub(crate) use directory::told;
 pub(crate) use matching::reducible;
 pub(crate) use money::Border;
 pub(crate) use place::Incoming;
+pub(crate) use prices::{is_crossed, trades};
 
 use crate::event::{Event, Refusal};
 use crate::ids::{AccountId, MarketId};

@@ -2,8 +2,7 @@
 //! [`super::prices`] for the rules.
 
 use super::{Engine, prices};
-use crate::event::{Event, Refusal};
-use crate::ids::MarketId;
+use crate::ids::MarketStatus;
 use crate::objects::{GlobalKey, MarketKey};
 use atoll_state::Source;
 
@@ -15,12 +14,17 @@ impl<S: Source> Engine<'_, S> {
             self.state.global.get_mut(&GlobalKey).time_us = time_us;
             self.time_us = time_us;
         }
+        // Uncrossing steps of auctions, in all markets together.
+        let mut steps = self.rules.spec().limits.fills_per_command;
         for rules in &self.rules.markets {
             let key = MarketKey(rules.market);
             let before = *self.state.prices.get(&key);
+            if matches!(before.status, MarketStatus::Halted | MarketStatus::Settled) {
+                continue;
+            }
             let mut after = before;
             if before.is_due(self.time_us) {
-                self.work_prices(rules, &mut after);
+                self.work_prices(rules, &mut after, &mut steps);
             } else if rules.robust_mark {
                 continue;
             } else {
@@ -32,12 +36,5 @@ impl<S: Source> Engine<'_, S> {
                 *self.state.prices.get_mut(&key) = after;
             }
         }
-    }
-
-    pub(crate) fn pause(&mut self, market: MarketId, paused: bool) -> Result<(), Refusal> {
-        self.market(market)?;
-        self.state.prices.get_mut(&MarketKey(market)).paused = paused;
-        self.events.push(Event::Paused { market, paused });
-        Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Markets: what matching moves, and what ticks move, kept apart.
 
 use crate::field::{Field, record};
-use crate::ids::{MarketId, PPM, Price, Side};
+use crate::ids::{Amount, MarketId, MarketStatus, PPM, Price, Side};
 use alloc::vec::Vec;
 use atoll_state::{Key, Object};
 use atoll_types::codec::{CodecError, Decode, Encode, Reader};
@@ -77,8 +77,8 @@ pub struct MarketPrices {
     /// Time from which the next tick has more to do here than to look at the book: an oracle told
     /// a price, an average, a sample, a payment or a deadline is due. 0 for never.
     pub due_us: u64,
-    /// Whether new orders are refused.
-    pub paused: bool,
+    /// What the market is doing.
+    pub status: MarketStatus,
     /// Cumulative funding of a lot held long, in quote units × 10⁹: what a position pays is its
     /// size times how far this rose since it last paid. Longs pay when it rises.
     pub funding: i128,
@@ -95,7 +95,7 @@ impl Default for MarketPrices {
             mark: 0,
             oracle: 0,
             due_us: 0,
-            paused: false,
+            status: MarketStatus::Open,
             funding: 0,
             initial_scale_ppm: PPM,
             maintenance_scale_ppm: PPM,
@@ -106,7 +106,7 @@ record!(MarketPrices {
     mark,
     oracle,
     due_us,
-    paused,
+    status,
     funding,
     initial_scale_ppm,
     maintenance_scale_ppm,
@@ -147,5 +147,21 @@ fn scaled(ppm: u32, scale_ppm: u32) -> u32 {
 impl Object for MarketPrices {
     const TAG: u8 = 12;
     const NAME: &'static str = "market prices";
+    type Key = MarketKey;
+}
+
+/// The positions of a settled market that were closed, taken together: what those that are still
+/// open stand against. Zero once all are closed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settlement {
+    /// Lots, negative for short.
+    pub size: i128,
+    /// What they were closed at, in quote units.
+    pub cost: Amount,
+}
+record!(Settlement { size, cost });
+impl Object for Settlement {
+    const TAG: u8 = 16;
+    const NAME: &'static str = "settlement";
     type Key = MarketKey;
 }

@@ -17,10 +17,14 @@
 //! | 12 | [`MarketPrices`]: mark and oracle | market |
 //! | 13 | [`Level`] | market, side, price |
 //! | 14 | [`OrderChunk`]: 8 resting orders | market, side, price, sequence ≫ 3 |
+//! | 15 | [`OrderExtra`]: expiry, iceberg | order |
+//! | 16 | [`Settlement`]: closed positions of a settled market | market |
 //! | 30 | [`OracleSources`]: what each source told last | market |
 //! | 31 | [`Averages`] of basis and book | market |
 //! | 32 | [`FundingHour`]: premium samples of the running hour | market |
 //! | 33 | [`Volatility`] of the mark | market |
+//! | 34 | [`Guard`]: sanity bounds at work | market |
+//! | 35 | [`Auction`] | market |
 //!
 //! An order page holds 4 references, a position group 4 positions and an order chunk 8 orders: the
 //! largest objects that a place rewrites. Their size is what a first write copies, what a seal
@@ -38,10 +42,14 @@ pub use account::{
 };
 pub use book::{BookId, ChunkKey, Level, LevelKey, OrderChunk, RestingOrder};
 pub use directory::{
-    ClientKey, ClientOrder, Directory, DirectoryKey, OrderPage, OrderPageKey, OrderRef,
+    ClientKey, ClientOrder, Directory, DirectoryKey, OrderExtra, OrderKey, OrderPage, OrderPageKey,
+    OrderRef,
 };
-pub use market::{BookTop, MarketKey, MarketPrices};
-pub use prices::{Average, Averages, FundingHour, OracleSources, SourcePrice, Volatility};
+pub use market::{BookTop, MarketKey, MarketPrices, Settlement};
+pub use prices::{
+    Auction, Average, Averages, FundingHour, Guard, Imposed, OracleSources, SourcePrice,
+    Volatility, Walk,
+};
 
 use atoll_state::{Page, Source, Table, TableVisitor, Tables};
 
@@ -76,6 +84,10 @@ pub struct State<S: Source> {
     pub levels: Table<Level, S>,
     /// Resting orders.
     pub chunks: Table<OrderChunk, S>,
+    /// What few resting orders have.
+    pub extras: Table<OrderExtra, S>,
+    /// Closed positions of settled markets.
+    pub settlements: Table<Settlement, S>,
     /// What oracle sources told last.
     pub sources: Table<OracleSources, S>,
     /// Averages of basis and book.
@@ -84,6 +96,10 @@ pub struct State<S: Source> {
     pub funding: Table<FundingHour, S>,
     /// Volatility of marks.
     pub volatility: Table<Volatility, S>,
+    /// Sanity bounds at work.
+    pub guards: Table<Guard, S>,
+    /// Auctions.
+    pub auctions: Table<Auction, S>,
 }
 
 impl<S: Source> State<S> {
@@ -104,10 +120,14 @@ impl<S: Source> State<S> {
             prices: Table::new(seed),
             levels: Table::new(seed),
             chunks: Table::new(seed),
+            extras: Table::new(seed),
+            settlements: Table::new(seed),
             sources: Table::new(seed),
             averages: Table::new(seed),
             funding: Table::new(seed),
             volatility: Table::new(seed),
+            guards: Table::new(seed),
+            auctions: Table::new(seed),
         }
     }
 }
@@ -128,9 +148,13 @@ impl<S: Source> Tables<S> for State<S> {
         visitor.visit(&mut self.prices);
         visitor.visit(&mut self.levels);
         visitor.visit(&mut self.chunks);
+        visitor.visit(&mut self.extras);
+        visitor.visit(&mut self.settlements);
         visitor.visit(&mut self.sources);
         visitor.visit(&mut self.averages);
         visitor.visit(&mut self.funding);
         visitor.visit(&mut self.volatility);
+        visitor.visit(&mut self.guards);
+        visitor.visit(&mut self.auctions);
     }
 }

@@ -2,9 +2,9 @@
 //! to do there, never by an order.
 
 use super::MarketKey;
-use crate::field::{Field, record};
+use crate::field::{Field, enumeration, record};
 use crate::fixed::{ELAPSED_MAX_US, ONE, decay};
-use crate::ids::Price;
+use crate::ids::{MarketStatus, Price};
 use crate::spec::prices::SOURCES_BOUND;
 use alloc::vec::Vec;
 use atoll_state::Object;
@@ -146,5 +146,84 @@ record!(Volatility { variance, mark, time_us, next_us, behind_since_us });
 impl Object for Volatility {
     const TAG: u8 = 33;
     const NAME: &'static str = "volatility";
+    type Key = MarketKey;
+}
+
+/// Who made a market take only orders that reduce.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Imposed {
+    /// Nobody but the operator.
+    #[default]
+    No = 0,
+    /// The sanity bounds.
+    Sanity = 1,
+    /// The oracle has no quorum.
+    Stale = 2,
+}
+enumeration!(Imposed: "imposed status" { No = 0, Sanity = 1, Stale = 2 });
+
+/// The sanity bounds of a market at work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Guard {
+    /// Since when what the sources say is not simply believed; 0 while it is.
+    pub since_us: u64,
+    /// From when on, or since when, the prices follow it.
+    pub moved_us: u64,
+    /// Why the market takes only orders that reduce.
+    pub imposed: Imposed,
+    /// Since when.
+    pub imposed_us: u64,
+    /// What it did before.
+    pub before: MarketStatus,
+    /// Until when the bounds are twice as wide.
+    pub wide_until_us: u64,
+}
+record!(Guard { since_us, moved_us, imposed, imposed_us, before, wide_until_us });
+impl Object for Guard {
+    const TAG: u8 = 34;
+    const NAME: &'static str = "price guard";
+    type Key = MarketKey;
+}
+
+/// How far the search for an auction's price has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Walk {
+    /// The highest bid not matched in full, in ticks; 0 for none.
+    pub bid: Price,
+    /// Lots of its level not matched.
+    pub bid_left: u128,
+    /// The lowest ask not matched in full, in ticks; 0 for none.
+    pub ask: Price,
+    /// Lots of its level not matched.
+    pub ask_left: u128,
+    /// The highest ask matched.
+    pub low: Price,
+    /// The lowest bid matched.
+    pub high: Price,
+}
+record!(Walk { bid, bid_left, ask, ask_left, low, high });
+
+/// An auction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Auction {
+    /// End of the call phase, microseconds; the largest number until somebody ends it, 0 for no
+    /// auction.
+    pub until_us: u64,
+    /// What the market does afterwards.
+    pub then: MarketStatus,
+    /// The price at which it uncrosses; 0 before it is found.
+    pub price: Price,
+    /// The price of the latest trade in it; 0 before the first.
+    pub traded_at: Price,
+    /// Lots traded.
+    pub volume: u128,
+    /// The search for the price.
+    pub walk: Walk,
+}
+record!(Auction { until_us, then, price, traded_at, volume, walk });
+impl Object for Auction {
+    const TAG: u8 = 35;
+    const NAME: &'static str = "auction";
     type Key = MarketKey;
 }

@@ -7,7 +7,9 @@
 //! | `enter` | the order is accepted: takes what the order needs besides money |
 //! | `reserve` | what remains rests |
 //! | `release` | a resting order is cancelled |
+//! | `ease` | a resting order gets smaller |
 //! | `fillable` | how much of a resting order may trade now |
+//! | `maker_covered` | whether a resting order's account has the margin for a fill |
 //! | `settle` | two orders trade |
 //! | `still_covered` | matching left the plan that `admit` checked: may it go on? |
 
@@ -86,6 +88,31 @@ impl<S: Source> Engine<'_, S> {
             ProductRules::Spot { base, lot_units } => {
                 self.hold_spot(rules, account, order, base, lot_units, size, -1);
             }
+        }
+    }
+
+    pub(crate) fn ease(&mut self, account: AccountId, order: &OrderRef, by: Size) {
+        let Some(rules) = self.rules.market(order.market) else { return };
+        match rules.kind {
+            ProductRules::Perpetual { .. } => self.ease_perpetual(rules, account, order, by),
+            ProductRules::Spot { base, lot_units } => {
+                self.hold_spot(rules, account, order, base, lot_units, by, -1);
+            }
+        }
+    }
+
+    /// A spot order holds what it gives.
+    pub(crate) fn maker_covered(
+        &mut self,
+        resting: &Resting,
+        listed: &OrderRef,
+        size: Size,
+    ) -> bool {
+        match self.rules.market(listed.market) {
+            Some(rules) if rules.is_perpetual() => {
+                self.maker_covered_perpetual(rules, resting, listed, size)
+            }
+            _ => true,
         }
     }
 

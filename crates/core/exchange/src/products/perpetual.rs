@@ -3,7 +3,7 @@
 use super::{Entry, Settled, SettledParty};
 use crate::engine::{Engine, Incoming, Resting, less, less_amount, less_count, reducible};
 use crate::event::Refusal;
-use crate::ids::{AccountId, Amount, MarketId, Price, Side, Size, Tif};
+use crate::ids::{AccountId, Amount, MarketId, Price, Side, Size};
 use crate::math::{parts, per_million};
 use crate::objects::{AccountKey, GroupKey, MarketKey, Position, PositionGroup};
 use crate::rules::{MarketRules, ProductRules};
@@ -82,7 +82,7 @@ impl<S: Source> Engine<'_, S> {
         } else {
             Default::default()
         };
-        let rest = if incoming.order.tif == Tif::Ioc { 0 } else { size - plan.filled };
+        let rest = if incoming.order.tif.rests() { size - plan.filled } else { 0 };
         let open = match side {
             Side::Buy => before.bids,
             Side::Sell => before.asks,
@@ -153,9 +153,45 @@ impl<S: Source> Engine<'_, S> {
     ) {
         let position = self.position_mut(account, order.position.into());
         position.orders = less_count::<S>(position.orders, 1);
+        self.ease_perpetual(rules, account, order, size);
+    }
+
+    pub(super) fn ease_perpetual(
+        &mut self,
+        rules: &MarketRules,
+        account: AccountId,
+        order: &crate::objects::OrderRef,
+        by: Size,
+    ) {
         if !order.reduce_only {
-            free::<S>(position, order.side, size, rules.notional(order.price, size));
+            let position = self.position_mut(account, order.position.into());
+            free::<S>(position, order.side, by, rules.notional(order.price, by));
         }
+    }
+
+    /// Whether a maker can carry what a fill leads to. Its margin was reserved when the order was
+    /// placed, but marks have moved since: as on Hyperliquid (documentation, "Margining"), it is
+    /// checked again when the order is met. A fill that only reduces needs no margin.
+    pub(super) fn maker_covered_perpetual(
+        &mut self,
+        rules: &MarketRules,
+        resting: &Resting,
+        listed: &crate::objects::OrderRef,
+        size: Size,
+    ) -> bool {
+        let (account, slot) = (resting.order.account, u32::from(listed.position));
+        let mut after = self.position(account, slot);
+        if reducible(after.size, resting.side) >= size {
+            return true;
+        }
+        let notional = rules.notional(resting.price, size);
+        if !resting.order.reduce_only {
+            free::<S>(&mut after, resting.side, size, notional);
+        }
+        let fee = parts(notional, rules.maker_fee_ppm.max(0).unsigned_abs()).1;
+        let closed = trade(&mut after, resting.side, size, notional).pnl;
+        let margin = self.margin(account, Some((slot, rules, &after)));
+        margin.equity() + closed - fee >= margin.initial()
     }
 
     pub(super) fn settle_perpetual(

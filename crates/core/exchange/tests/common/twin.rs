@@ -2,6 +2,8 @@
 //! rule word by word. Assumes what [`super::spec`] says: one quote unit per tick and lot, account
 //! numbers from 0, two perpetuals and a spot market of 10,000 base units a lot.
 
+mod prices;
+
 use super::*;
 use std::collections::BTreeMap;
 
@@ -19,10 +21,10 @@ struct Owner {
 struct Venue {
     mark: u64,
     oracle: u64,
-    next_oracle: u64,
     last: u64,
     trades: u64,
-    paused: bool,
+    status: MarketStatus,
+    prices: prices::Prices,
 }
 
 #[derive(Clone)]
@@ -38,6 +40,8 @@ pub(crate) struct Twin {
     left: BTreeMap<(u16, u8), i128>,
     /// Open orders in order of arrival.
     pub orders: Vec<Order>,
+    /// Of some: when they expire, how much of them the book shows at a time, and now.
+    extras: BTreeMap<OrderId, (u64, u64, u64)>,
     events: Vec<Event>,
 }
 
@@ -51,6 +55,26 @@ fn value(price: u64, size: i128) -> i128 {
     i128::from(price) * size
 }
 
+trait Position {
+    fn fill(&mut self, side: Side, price: u64, size: u64) -> i128;
+}
+
+impl Position for (i64, i128, u8) {
+    /// Trades so much at this price; gives the profit that it realises.
+    fn fill(&mut self, side: Side, price: u64, size: u64) -> i128 {
+        let (held, cost, _) = self;
+        let sign: i64 = if side == Side::Buy { 1 } else { -1 };
+        let closes = (-sign * *held).max(0).min(size as i64);
+        let released =
+            if closes == 0 { 0 } else { *cost * i128::from(closes) / i128::from(held.abs()) };
+        let opened = value(price, i128::from(size) - i128::from(closes));
+        let closed = value(price, closes.into());
+        *cost += i128::from(sign) * opened - released;
+        *held += sign * size as i64;
+        if closes == 0 { 0 } else { -released - i128::from(sign) * closed }
+    }
+}
+
 impl Twin {
     pub(crate) fn new(spec: ExchangeSpec) -> Self {
         Self {
@@ -62,6 +86,7 @@ impl Twin {
             supply: [0; 2],
             left: BTreeMap::new(),
             orders: Vec::new(),
+            extras: BTreeMap::new(),
             events: Vec::new(),
         }
     }
@@ -104,7 +129,12 @@ impl Twin {
                 }
                 Ok(Outcome::Cancelled(mine.len() as u32))
             }
+            Command::PlaceMarket(request) => self.place_market(account, request),
+            Command::SettlePosition { owner, market } => self.settle(owner, *market),
             Command::Modify { target, order } => {
+                if let Some(placed) = self.modify_in_place(account, target, order)? {
+                    return Ok(Outcome::Placed(placed));
+                }
                 let old = self.cancel(account, target, CancelReason::Modified)?;
                 let placed = self.place(account, order)?;
                 self.events.push(Event::Modified { old: old.order, new: placed.order });
@@ -220,56 +250,26 @@ impl Twin {
             Input::Send { address, asset, wallet, amount } => {
                 self.depart(address, *asset, *wallet, *amount, Outside::Environment)
             }
-            Input::Oracle { market, price } => {
-                match (market.0, *price) {
-                    (2, _) => return Err(RejectCode::Unsupported),
-                    (3.., _) => return Err(RejectCode::UnknownMarket),
-                    (_, 0) => return Err(RejectCode::OffTick),
-                    (n, price) if price > self.spec.markets[usize::from(n)].price_max => {
-                        return Err(RejectCode::Overflow);
-                    }
-                    (_, price) => self.venues[usize::from(market.0)].next_oracle = price,
-                }
-                Ok(Outcome::Done)
-            }
-            Input::Pause { market, paused } => {
+            Input::Oracle(report) => self.report(report),
+            Input::SetStatus { market, status } => {
                 let venue = self.venues.get_mut(usize::from(market.0));
-                venue.ok_or(RejectCode::UnknownMarket)?.paused = *paused;
-                self.events.push(Event::Paused { market: *market, paused: *paused });
+                let venue = venue.ok_or(RejectCode::UnknownMarket)?;
+                if venue.status == MarketStatus::Settled {
+                    return Err(RejectCode::MarketPaused);
+                }
+                if *status == MarketStatus::Settled && market.0 < 2 && venue.mark == 0 {
+                    return Err(RejectCode::NoMark);
+                }
+                if venue.status != *status {
+                    self.ask_status(usize::from(market.0), *status);
+                }
                 Ok(Outcome::Done)
             }
             Input::Tick { time_us } => {
                 self.time_us = self.time_us.max(*time_us);
-                for n in 0..3u16 {
-                    let market = MarketId(n);
-                    let (bid, ask) = (self.best(market, Side::Buy), self.best(market, Side::Sell));
-                    let most = self.spec.markets[usize::from(n)].price_max;
-                    let venue = &mut self.venues[usize::from(n)];
-                    let before = (venue.mark, venue.oracle);
-                    if venue.next_oracle != 0 {
-                        venue.oracle = std::mem::take(&mut venue.next_oracle);
-                    }
-                    let last = (venue.last != 0).then_some(venue.last);
-                    let middle = |other: u64| {
-                        let mut three = [bid, ask, last].map(|p| p.unwrap_or(other));
-                        three.sort();
-                        three[1]
-                    };
-                    venue.mark = if n < 2 {
-                        let band = venue.oracle / 100;
-                        let highest = (venue.oracle + band).min(most);
-                        middle(venue.oracle).clamp(venue.oracle - band, highest)
-                    } else {
-                        match (bid, ask, last) {
-                            (_, _, Some(last)) => middle(last),
-                            (Some(bid), Some(ask), None) => (bid + ask) / 2,
-                            _ => 0,
-                        }
-                    };
-                    let (mark, oracle) = (venue.mark, venue.oracle);
-                    if (mark, oracle) != before {
-                        self.events.push(Event::MarkChanged { market, mark, oracle });
-                    }
+                let mut steps = self.spec.limits.fills_per_command;
+                for n in 0..3 {
+                    self.tick_market(n, &mut steps);
                 }
                 Ok(Outcome::Done)
             }
@@ -397,6 +397,12 @@ impl Twin {
         target: &OrderSelector,
         reason: CancelReason,
     ) -> Result<Order, RejectCode> {
+        let order = self.find(account, target)?;
+        self.drop_order(&order, reason);
+        Ok(order)
+    }
+
+    fn find(&self, account: AccountId, target: &OrderSelector) -> Result<Order, RejectCode> {
         let is = |o: &&Order| {
             o.account == account
                 && match target {
@@ -404,13 +410,104 @@ impl Twin {
                     OrderSelector::Client(client) => o.client_id == Some(*client),
                 }
         };
-        let order = *self.orders.iter().find(is).ok_or(RejectCode::UnknownOrder)?;
-        self.drop_order(&order, reason);
-        Ok(order)
+        self.orders.iter().find(is).copied().ok_or(RejectCode::UnknownOrder)
+    }
+
+    /// What the book shows of an order.
+    fn shown(&self, order: &Order) -> u64 {
+        match self.extras.get(&order.order) {
+            Some((_, display, shown)) if *display > 0 => *shown,
+            _ => order.remaining,
+        }
+    }
+
+    /// Takes so much off a resting order without a trade.
+    fn lessen(&mut self, order: &Order, by: u64, reason: ResizeReason) {
+        let found = self.orders.iter_mut().find(|o| o.order == order.order).unwrap();
+        found.size -= by;
+        found.remaining -= by;
+        if let Some(extra) = self.extras.get_mut(&order.order) {
+            extra.2 = extra.2.saturating_sub(by);
+        }
+        self.events.push(Event::Resized { order: *found, reason });
+    }
+
+    fn modify_in_place(
+        &mut self,
+        account: AccountId,
+        target: &OrderSelector,
+        r: &OrderRequest,
+    ) -> Result<Option<Placed>, RejectCode> {
+        let o = self.find(account, target)?;
+        let same = o.market == r.market
+            && o.side == r.side
+            && o.price == r.price
+            && o.tif == r.tif
+            && o.reduce_only == r.reduce_only
+            && (r.client_id.is_none() || r.client_id == o.client_id)
+            && (r.expires_us, r.display) == (0, 0)
+            && !self.extras.contains_key(&o.order);
+        if !same || r.size == 0 || r.size >= o.remaining {
+            return Ok(None);
+        }
+        let least = self.spec.markets[usize::from(o.market.0)].notional_min;
+        if !o.reduce_only && value(o.price, r.size.into()) < least.into() {
+            return Err(RejectCode::Dust);
+        }
+        self.lessen(&o, o.remaining - r.size, ResizeReason::Modified);
+        self.events.push(Event::Modified { old: o.order, new: o.order });
+        Ok(Some(Placed { order: o.order, filled: 0, notional: 0, resting: r.size }))
+    }
+
+    fn place_market(&mut self, account: AccountId, r: &MarketOrderRequest) -> Reply {
+        let venue = self.venues.get(usize::from(r.market.0)).ok_or(RejectCode::UnknownMarket)?;
+        if venue.mark == 0 {
+            return Err(RejectCode::NoMark);
+        }
+        let slip = u128::from(venue.mark) * u128::from(r.slippage_ppm) / 1_000_000;
+        let most = self.spec.markets[usize::from(r.market.0)].price_max;
+        let price = match r.side {
+            Side::Buy => (u128::from(venue.mark) + slip).min(most.into()) as u64,
+            Side::Sell => u128::from(venue.mark).saturating_sub(slip).max(1) as u64,
+        };
+        let request = OrderRequest {
+            market: r.market,
+            side: r.side,
+            price,
+            size: r.size,
+            tif: Tif::Ioc,
+            reduce_only: r.reduce_only,
+            client_id: r.client_id,
+            ..OrderRequest::default()
+        };
+        self.place(account, &request).map(Outcome::Placed)
+    }
+
+    fn settle(&mut self, owner: &Address, market: MarketId) -> Reply {
+        let n = usize::from(market.0);
+        let venue = self.venues.get(n).ok_or(RejectCode::UnknownMarket)?;
+        if n == 2 || venue.status != MarketStatus::Settled {
+            return Err(RejectCode::Unsupported);
+        }
+        let at = (0..self.owners.len()).find(|at| address(*at as u32) == *owner);
+        let at = at.ok_or(RejectCode::UnknownAccount)?;
+        let (size, cost, _) = self.owners[at].positions[n];
+        if size == 0 {
+            return Err(RejectCode::NotReducing);
+        }
+        let price = venue.mark;
+        let closed_pnl = value(price, size.into()) - cost;
+        self.owners[at].collateral += closed_pnl;
+        self.owners[at].positions[n].0 = 0;
+        self.owners[at].positions[n].1 = 0;
+        let account = AccountId(at as u32);
+        self.events.push(Event::PositionSettled { account, market, size, price, closed_pnl });
+        Ok(Outcome::Done)
     }
 
     fn drop_order(&mut self, order: &Order, reason: CancelReason) {
         self.orders.retain(|o| o.order != order.order);
+        self.extras.remove(&order.order);
         self.events.push(Event::Cancelled { order: *order, reason });
     }
 
@@ -434,7 +531,9 @@ impl Twin {
         let rules = self.spec.markets.get(n).ok_or(RejectCode::UnknownMarket)?.clone();
         let perpetual = n < 2;
         let mark = self.venues[n].mark;
-        let off = u128::from(mark.abs_diff(r.price)) * 1_000_000 > u128::from(mark) * 200_000;
+        let oracle = self.venues[n].oracle;
+        let near = if oracle == 0 { mark } else { oracle };
+        let off = u128::from(near.abs_diff(r.price)) * 1_000_000 > u128::from(near) * 200_000;
         let notional = value(r.price, r.size.into());
         let mine = || self.orders.iter().filter(|o| o.account == account);
         let slot = (0..).find(|slot| mine().all(|o| o.order.slot() != *slot)).unwrap();
@@ -452,22 +551,34 @@ impl Twin {
             client_id: r.client_id,
             time_us: self.time_us,
         };
-        let ioc = r.tif == Tif::Ioc;
+        let ioc = r.tif == Tif::Ioc || r.tif == Tif::Fok;
+        let refused = match self.venues[n].status {
+            MarketStatus::Open => false,
+            MarketStatus::Auction => r.tif != Tif::Gtc,
+            MarketStatus::PostOnly => r.tif != Tif::PostOnly,
+            MarketStatus::ReduceOnly => !r.reduce_only || !perpetual,
+            MarketStatus::CancelOnly | MarketStatus::Halted | MarketStatus::Settled => true,
+        };
+        let shows = value(r.price, r.display.min(r.size).into());
         if ioc {
             order.order = OrderId(self.commands << 12);
         }
-        let queue = self.queue(&order);
+        let auction = self.venues[n].status == MarketStatus::Auction;
+        let queue = if auction { Vec::new() } else { self.queue(&order) };
         let own_first = queue.first().is_some_and(|o| o.account == account);
         for (wrong, code) in [
             (r.price == 0, RejectCode::OffTick),
             (r.size == 0, RejectCode::OffLot),
             (r.price > rules.price_max, RejectCode::Overflow),
             (r.size > rules.order_size_max, RejectCode::Overflow),
+            (ioc && (r.expires_us, r.display) != (0, 0), RejectCode::Unsupported),
+            (r.expires_us != 0 && r.expires_us <= self.time_us, RejectCode::Expired),
             (r.reduce_only && !perpetual, RejectCode::Unsupported),
-            (self.venues[n].paused, RejectCode::MarketPaused),
+            (refused, RejectCode::MarketPaused),
             (perpetual && mark == 0, RejectCode::NoMark),
-            (mark != 0 && off, RejectCode::PriceBand),
+            (near != 0 && off, RejectCode::PriceBand),
             (notional < rules.notional_min.into() && !r.reduce_only, RejectCode::Dust),
+            (r.display != 0 && shows < rules.notional_min.into(), RejectCode::Dust),
             (
                 r.client_id.is_some() && mine().any(|o| o.client_id == r.client_id),
                 RejectCode::DuplicateClientId,
@@ -516,11 +627,14 @@ impl Twin {
         } else if !self.affords(&order, pays, rest) {
             return Err(RejectCode::InsufficientBalance);
         }
+        if r.tif == Tif::Fok && left > 0 {
+            return Err(RejectCode::NoLiquidity);
+        }
         self.events.push(Event::Accepted(order));
-        let (size, mut spent, mut stopped) = (order.remaining, 0, None);
+        let (mut traded, mut spent, mut stopped) = (0, 0, None);
         let mut steps = 0;
         while let Some(maker) = self.queue(&order).first().copied() {
-            if order.remaining == 0 {
+            if order.remaining == 0 || auction {
                 break;
             }
             if steps == limits.fills_per_command {
@@ -528,19 +642,52 @@ impl Twin {
                 break;
             }
             steps += 1;
-            let skip = if maker.account == account {
-                if self.spec.self_trade == SelfTrade::CancelTaker {
-                    stopped = Some(CancelReason::SelfTrade);
-                    break;
+            let shown = self.shown(&maker);
+            let cap = if maker.reduce_only { self.reducible(&maker) } else { u64::MAX };
+            let size = order.remaining.min(shown).min(cap);
+            let expires = self.extras.get(&maker.order).map_or(0, |extra| extra.0);
+            let mut decremented = false;
+            let skip = if expires != 0 && expires <= self.time_us {
+                Some(CancelReason::Expired)
+            } else if maker.account == account {
+                match self.spec.self_trade {
+                    SelfTrade::CancelTaker => {
+                        stopped = Some(CancelReason::SelfTrade);
+                        break;
+                    }
+                    SelfTrade::CancelMaker => {}
+                    SelfTrade::Decrement => {
+                        let by = order.remaining.min(shown);
+                        order.remaining -= by;
+                        let reason = CancelReason::SelfTrade;
+                        if order.remaining == 0 {
+                            let order = Order { remaining: by, ..order };
+                            self.events.push(Event::Cancelled { order, reason });
+                        } else {
+                            let reason = ResizeReason::SelfTrade;
+                            self.events.push(Event::Resized { order, reason });
+                        }
+                        if by < shown {
+                            self.lessen(&maker, by, ResizeReason::SelfTrade);
+                            decremented = true;
+                        }
+                    }
                 }
                 Some(CancelReason::SelfTrade)
-            } else if maker.reduce_only && self.reducible(&maker) == 0 {
+            } else if size == 0 {
                 Some(CancelReason::ReduceOnly)
+            } else if perpetual && !self.maker_covered(&maker, size) {
+                Some(CancelReason::Margin)
             } else {
                 None
             };
             if let Some(reason) = skip {
-                self.drop_order(&maker, reason);
+                if !decremented {
+                    self.drop_order(&maker, reason);
+                }
+                if order.remaining == 0 {
+                    break;
+                }
                 let worst = value(order.price, order.remaining.into());
                 let goes_on = if perpetual {
                     self.covered(&order, order.remaining, worst, 0)
@@ -553,7 +700,11 @@ impl Twin {
                 }
                 continue;
             }
-            spent += self.trade(&mut order, &maker);
+            traded += size;
+            spent += self.trade(&mut order, &maker, size);
+        }
+        if r.tif == Tif::Fok && order.remaining > 0 {
+            return Err(RejectCode::NoLiquidity);
         }
         if steps == limits.fills_per_command && order.remaining > 0 {
             stopped = stopped.or(Some(CancelReason::TooManyFills));
@@ -564,13 +715,16 @@ impl Twin {
             _ if order.remaining == 0 => {}
             Some(reason) => self.events.push(Event::Cancelled { order, reason }),
             None => {
+                let display = if r.display < order.remaining { r.display } else { 0 };
+                if display != 0 || r.expires_us != 0 {
+                    self.extras.insert(order.order, (r.expires_us, display, display));
+                }
                 self.orders.push(order);
                 self.events.push(Event::Rested(order));
                 resting = order.remaining;
             }
         }
-        let filled = size - order.remaining;
-        Ok(Placed { order: order.order, filled, notional: spent, resting })
+        Ok(Placed { order: order.order, filled: traded, notional: spent, resting })
     }
 
     fn reducible(&self, order: &Order) -> u64 {
@@ -618,16 +772,51 @@ impl Twin {
         loss + rest_loss + fee <= freed || equity >= maintenance + rest_loss + fee
     }
 
-    fn trade(&mut self, taker: &mut Order, maker: &Order) -> i128 {
-        let n = usize::from(maker.market.0);
-        let cap = if maker.reduce_only { self.reducible(maker) } else { u64::MAX };
-        let size = taker.remaining.min(maker.remaining).min(cap);
-        let notional = value(maker.price, size.into());
-        taker.remaining -= size;
+    /// Whether the maker's account has the initial margin for what this fill leads to.
+    fn maker_covered(&self, maker: &Order, size: u64) -> bool {
+        if self.reducible(maker) >= size {
+            return true;
+        }
+        let (at, n) = (maker.account.0 as usize, usize::from(maker.market.0));
+        let mut after = self.clone();
+        let found = after.orders.iter_mut().find(|o| o.order == maker.order).unwrap();
+        found.remaining -= size;
+        let owner = &mut after.owners[at];
+        owner.collateral += owner.positions[n].fill(maker.side, maker.price, size);
+        let ppm = i128::from(self.spec.markets[n].maker_fee_ppm.max(0));
+        let (equity, initial, _) = after.margin(at, None);
+        equity - ceil(value(maker.price, size.into()) * ppm) >= initial
+    }
+
+    /// Takes what trades of a resting order off it; gives what is left.
+    fn take_resting(&mut self, maker: &Order, size: u64) -> u64 {
         let found = self.orders.iter_mut().find(|o| o.order == maker.order).unwrap();
         found.remaining -= size;
         let maker_left = found.remaining;
+        let again = *found;
+        if let Some((_, display, shown)) = self.extras.get_mut(&maker.order)
+            && *display > 0
+        {
+            *shown -= size;
+            if *shown == 0 && maker_left > 0 {
+                // The next part comes to the end of the queue.
+                *shown = maker_left.min(*display);
+                self.orders.retain(|o| o.order != maker.order);
+                self.orders.push(again);
+            }
+        }
+        if maker_left == 0 {
+            self.extras.remove(&maker.order);
+        }
         self.orders.retain(|o| o.remaining > 0);
+        maker_left
+    }
+
+    fn trade(&mut self, taker: &mut Order, maker: &Order, size: u64) -> i128 {
+        let n = usize::from(maker.market.0);
+        let notional = value(maker.price, size.into());
+        taker.remaining -= size;
+        let maker_left = self.take_resting(maker, size);
         let rules = &self.spec.markets[n];
         let (maker_ppm, taker_ppm) =
             (i128::from(rules.maker_fee_ppm), i128::from(rules.taker_fee_ppm));
@@ -658,17 +847,8 @@ impl Twin {
                 owner.spot[1] += if buys { units - party.fee } else { -units };
                 return party;
             }
-            let (held, cost, _) = &mut owner.positions[n];
-            party.start_position = *held;
-            let sign: i64 = if buys { 1 } else { -1 };
-            let closes = (-sign * *held).max(0).min(size as i64);
-            let released =
-                if closes == 0 { 0 } else { *cost * i128::from(closes) / i128::from(held.abs()) };
-            let opened = value(maker.price, i128::from(size) - i128::from(closes));
-            let closed = value(maker.price, closes.into());
-            party.closed_pnl = if closes == 0 { 0 } else { -released - i128::from(sign) * closed };
-            *cost += i128::from(sign) * opened - released;
-            *held += sign * size as i64;
+            party.start_position = owner.positions[n].0;
+            party.closed_pnl = owner.positions[n].fill(order.side, maker.price, size);
             party.fee = fee(ppm, notional);
             owner.collateral += party.closed_pnl - party.fee;
             party
@@ -700,16 +880,27 @@ impl Twin {
         for o in orders {
             match views.last_mut().filter(|view| view.price == o.price) {
                 Some(view) => {
-                    view.size += u128::from(o.remaining);
+                    view.size += u128::from(self.shown(&o));
                     view.count += 1;
                 }
                 None => {
-                    let size = o.remaining.into();
+                    let size = self.shown(&o).into();
                     views.push(LevelView { price: o.price, size, count: 1 });
                 }
             }
         }
         views
+    }
+
+    /// Time of the latest tick.
+    pub(crate) fn time_us(&self) -> u64 {
+        self.time_us
+    }
+
+    /// Mark, oracle, status, funding index and margin scales of a market.
+    pub(crate) fn prices(&self, n: usize) -> (u64, u64, MarketStatus, i128, (u32, u32)) {
+        let Venue { mark, oracle, status, prices, .. } = &self.venues[n];
+        (*mark, *oracle, *status, prices.index, prices.scales)
     }
 
     /// Equity, initial and maintenance requirement of an account.

@@ -3,19 +3,23 @@
 //! A market's [`MarketPrices::due_us`] says when there is anything to do beside looking at the
 //! book; until then a tick reads that one object of a market with a robust mark, and no more than
 //! the top of the book of another one. What is due is done in a fixed order: oracle, mark, funding,
-//! volatility. An order in between reads the mark and the market's status as ever.
+//! volatility, status, auction. An order in between reads the mark and the market's status as ever.
 
+mod auction;
 mod funding;
+mod guard;
 mod mark;
 mod oracle;
+mod sanity;
 mod volatility;
 
+pub(crate) use auction::{is_crossed, trades};
 pub(crate) use mark::book as book_mark;
 
 use super::Engine;
 use crate::command::OracleReport;
 use crate::event::{Event, Refusal};
-use crate::ids::{MarketId, Side};
+use crate::ids::{MarketId, MarketStatus, Price, Side};
 use crate::objects::{BookId, BookTop, LevelKey, MarketKey, MarketPrices, State};
 use crate::rules::MarketRules;
 use crate::spec::prices::{FundingSpec, MarkRule, VolatilitySpec};
@@ -26,10 +30,10 @@ use oracle::{Consensus, consensus};
 
 /// The earliest of what is due next.
 #[derive(Clone, Copy, Default)]
-struct Due(u64);
+pub(crate) struct Due(u64);
 
 impl Due {
-    fn at(&mut self, time_us: u64) {
+    pub(crate) fn at(&mut self, time_us: u64) {
         if time_us != 0 && (self.0 == 0 || time_us < self.0) {
             self.0 = time_us;
         }
@@ -72,27 +76,30 @@ impl<S: Source> Engine<'_, S> {
         Ok(())
     }
 
-    /// Does what is due in a market.
-    pub(crate) fn work_prices(&mut self, rules: &MarketRules, prices: &mut MarketPrices) {
+    /// Does what is due in a market. Auctions share the steps.
+    pub(crate) fn work_prices(
+        &mut self,
+        rules: &MarketRules,
+        prices: &mut MarketPrices,
+        steps: &mut u32,
+    ) {
         let Some(spec) = self.rules.market_spec(rules.market).map(|spec| spec.prices) else {
             return;
         };
         let (key, before) = (MarketKey(rules.market), *prices);
         let mut due = Due::default();
-        let found = self.consult(rules.market, before.oracle, &mut due);
-        prices.oracle = found.price.unwrap_or(before.oracle);
+        let (found, stale_since_us) = self.consult(rules.market, before.oracle, &mut due);
         let top = *self.state.tops.get(&key);
-        prices.mark = match spec.mark {
-            MarkRule::Book => mark::book(rules, &top, prices.oracle),
-            MarkRule::Robust { .. } if prices.oracle == 0 => 0,
+        match spec.mark {
+            MarkRule::Book => {
+                prices.oracle = found.price.unwrap_or(before.oracle);
+                prices.mark = mark::book(rules, &top, prices.oracle);
+            }
             MarkRule::Robust { interval_us } => {
                 due.at(self.time_us.saturating_add(interval_us));
-                let averages = self.state.averages.get_mut(&key);
-                mark::observe(averages, &top, prices.oracle, self.time_us);
-                let found = mark::robust(averages, &top, prices.oracle, found.external);
-                mark::banded(rules, found, prices.oracle)
+                self.work_robust(rules, spec.sanity.as_ref(), &found, &top, prices, &mut due);
             }
-        };
+        }
         self.tell_mark(rules.market, &before, prices);
         if prices.mark != 0 {
             if let Some(funding) = &spec.funding {
@@ -101,6 +108,11 @@ impl<S: Source> Engine<'_, S> {
             if let Some(volatility) = &spec.volatility {
                 self.work_volatility(rules.market, volatility, prices, &mut due);
             }
+        }
+        self.work_status(rules.market, spec.sanity.as_ref(), stale_since_us, prices, &mut due);
+        let calls = matches!(prices.status, MarketStatus::Auction | MarketStatus::CancelOnly);
+        if calls && self.work_auction(rules, prices, steps, &mut due) {
+            self.reopened(rules.market, spec.sanity.as_ref());
         }
         prices.due_us = due.0;
     }
@@ -118,8 +130,8 @@ impl<S: Source> Engine<'_, S> {
         }
     }
 
-    /// Asks the oracle's sources.
-    fn consult(&mut self, market: MarketId, oracle: u64, due: &mut Due) -> Consensus {
+    /// Asks the oracle's sources; gives also since when they were no quorum, 0 if they are.
+    fn consult(&mut self, market: MarketId, oracle: Price, due: &mut Due) -> (Consensus, u64) {
         let (spec, now) = (&self.rules.spec().oracle, self.time_us);
         let before = self.state.sources.get(&MarketKey(market)).clone();
         let mut after = before.clone();
@@ -152,10 +164,11 @@ impl<S: Source> Engine<'_, S> {
             self.events.push(Event::OracleStale { market, stale });
         }
         due.at(found.until_us);
+        let since_us = after.stale_since_us;
         if after != before {
             *self.state.sources.get_mut(&MarketKey(market)) = after;
         }
-        found
+        (found, since_us)
     }
 
     fn work_funding(
