@@ -4,6 +4,7 @@
 use super::{Engine, prices};
 use crate::ids::MarketStatus;
 use crate::objects::{GlobalKey, MarketKey};
+use alloc::vec::Vec;
 use atoll_state::Source;
 
 impl<S: Source> Engine<'_, S> {
@@ -14,8 +15,7 @@ impl<S: Source> Engine<'_, S> {
             self.state.global.get_mut(&GlobalKey).time_us = time_us;
             self.time_us = time_us;
         }
-        // Uncrossing steps of auctions, in all markets together.
-        let mut steps = self.rules.spec().limits.fills_per_command;
+        let mut calls = Vec::new();
         for rules in &self.rules.markets {
             let key = MarketKey(rules.market);
             let before = *self.state.prices.get(&key);
@@ -24,7 +24,10 @@ impl<S: Source> Engine<'_, S> {
             }
             let mut after = before;
             if before.is_due(self.time_us) {
-                self.work_prices(rules, &mut after, &mut steps);
+                self.work_prices(rules, &mut after);
+                if matches!(after.status, MarketStatus::Auction | MarketStatus::CancelOnly) {
+                    calls.push(rules.market);
+                }
             } else if rules.robust_mark {
                 continue;
             } else {
@@ -35,6 +38,11 @@ impl<S: Source> Engine<'_, S> {
             if after != before {
                 *self.state.prices.get_mut(&key) = after;
             }
+        }
+        // All marks have moved.
+        let mut steps = self.rules.spec().limits.fills_per_command;
+        for market in calls {
+            self.work_call(market, &mut steps);
         }
     }
 }

@@ -268,8 +268,9 @@ impl Twin {
             Input::Tick { time_us } => {
                 self.time_us = self.time_us.max(*time_us);
                 let mut steps = self.spec.limits.fills_per_command;
-                for n in 0..3 {
-                    self.tick_market(n, &mut steps);
+                let due: Vec<usize> = (0..3).filter(|n| self.tick_market(*n)).collect();
+                for n in due {
+                    self.auction(n, &mut steps);
                 }
                 Ok(Outcome::Done)
             }

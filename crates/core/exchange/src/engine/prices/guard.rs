@@ -24,8 +24,8 @@ impl<S: Source> Engine<'_, S> {
         due: &mut Due,
     ) {
         let (key, now) = (MarketKey(rules.market), self.time_us);
-        let mut guard = spec.map(|_| *self.state.guards.get(&key)).unwrap_or_default();
-        let before = guard;
+        let before = *self.state.guards.get(&key);
+        let mut guard = before;
         let first = prices.oracle == 0;
         let mut trip = None;
         match (spec, found.price) {

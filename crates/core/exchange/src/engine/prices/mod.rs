@@ -3,7 +3,8 @@
 //! A market's [`MarketPrices::due_us`] says when there is anything to do beside looking at the
 //! book; until then a tick reads that one object of a market with a robust mark, and no more than
 //! the top of the book of another one. What is due is done in a fixed order: oracle, mark, funding,
-//! volatility, status, auction. An order in between reads the mark and the market's status as ever.
+//! volatility, status; and when that is done in all markets, auctions. An order in between reads the
+//! mark and the market's status as ever.
 
 mod auction;
 mod funding;
@@ -76,13 +77,8 @@ impl<S: Source> Engine<'_, S> {
         Ok(())
     }
 
-    /// Does what is due in a market. Auctions share the steps.
-    pub(crate) fn work_prices(
-        &mut self,
-        rules: &MarketRules,
-        prices: &mut MarketPrices,
-        steps: &mut u32,
-    ) {
+    /// Does what is due in a market, but for its auction.
+    pub(crate) fn work_prices(&mut self, rules: &MarketRules, prices: &mut MarketPrices) {
         let Some(spec) = self.rules.market_spec(rules.market).map(|spec| spec.prices) else {
             return;
         };
@@ -110,11 +106,22 @@ impl<S: Source> Engine<'_, S> {
             }
         }
         self.work_status(rules.market, spec.sanity.as_ref(), stale_since_us, prices, &mut due);
-        let calls = matches!(prices.status, MarketStatus::Auction | MarketStatus::CancelOnly);
-        if calls && self.work_auction(rules, prices, steps, &mut due) {
-            self.reopened(rules.market, spec.sanity.as_ref());
-        }
         prices.due_us = due.0;
+    }
+
+    /// Goes on with a market's auction, if it has one. Auctions share the steps.
+    pub(crate) fn work_call(&mut self, market: MarketId, steps: &mut u32) {
+        let (Some(rules), key) = (self.rules.market(market), MarketKey(market)) else { return };
+        let before = *self.state.prices.get(&key);
+        let (mut after, mut due) = (before, Due(before.due_us));
+        if self.work_auction(rules, &mut after, steps, &mut due) {
+            let spec = self.rules.market_spec(market).and_then(|spec| spec.prices.sanity);
+            self.reopened(market, spec.as_ref());
+        }
+        after.due_us = due.0;
+        if after != before {
+            *self.state.prices.get_mut(&key) = after;
+        }
     }
 
     /// Says so if mark or oracle moved.

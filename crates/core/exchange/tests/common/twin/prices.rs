@@ -181,10 +181,11 @@ impl Twin {
         self.change(n, status);
     }
 
-    pub(super) fn tick_market(&mut self, n: usize, steps: &mut u32) {
+    /// Whether there was anything to do.
+    pub(super) fn tick_market(&mut self, n: usize) -> bool {
         let venue = &self.venues[n];
         if [MarketStatus::Halted, MarketStatus::Settled].contains(&venue.status) {
-            return;
+            return false;
         }
         let due = venue.prices.due.iter().any(|time| *time <= self.time_us);
         let robust = self.spec.markets[n].prices.mark != MarkRule::Book;
@@ -195,7 +196,7 @@ impl Twin {
             told = Some(self.consult(n));
         }
         match told {
-            None if robust => return,
+            None if robust => return false,
             Some((price, external)) if robust => self.robust(n, price, external),
             told => {
                 let venue = &mut self.venues[n];
@@ -209,14 +210,14 @@ impl Twin {
             self.events.push(Event::MarkChanged { market, mark, oracle });
         }
         if !due {
-            return;
+            return false;
         }
         if mark != 0 {
             self.funding(n);
             self.volatility(n);
         }
         self.statuses(n);
-        self.auction(n, steps);
+        true
     }
 
     fn remind(&mut self, n: usize, time: u64) {
@@ -606,7 +607,7 @@ impl Twin {
         lots.into_iter().map(|((price, buy), lots)| (price, lots, side(buy))).collect()
     }
 
-    fn auction(&mut self, n: usize, steps: &mut u32) {
+    pub(super) fn auction(&mut self, n: usize, steps: &mut u32) {
         let status = self.venues[n].status;
         if ![MarketStatus::Auction, MarketStatus::CancelOnly].contains(&status) {
             return;
