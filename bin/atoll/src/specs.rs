@@ -3,6 +3,8 @@
 //! Every error names the file, the key and what was expected. Decimal numbers are strings, so that
 //! nothing is ever rounded. `environments/*.toml` document each key.
 
+mod prices;
+
 use anyhow::{Context, Result, anyhow, bail};
 use atoll_exchange::{
     AssetId, AssetSpec, ExchangeSpec, Limits, MarketSpec, Product, Rules, SelfTrade, Wallet,
@@ -67,7 +69,10 @@ struct ExchangeTable {
     chain_id: u64,
     collateral: String,
     self_trade: SelfTradeKey,
-    oracle: String,
+    oracle: Option<String>,
+    #[serde(default)]
+    oracles: Vec<prices::SourceTable>,
+    oracle_rules: Option<prices::OracleTable>,
     accept_hyperliquid_master: bool,
     limits: LimitsTable,
     assets: Vec<AssetTable>,
@@ -120,6 +125,11 @@ struct MarketTable {
     mark_band: Option<String>,
     maker_fee: String,
     taker_fee: String,
+    mark: Option<prices::MarkKey>,
+    mark_interval_ms: Option<u64>,
+    funding: Option<prices::FundingTable>,
+    volatility: Option<prices::VolatilityTable>,
+    sanity: Option<prices::SanityTable>,
 }
 
 #[derive(Deserialize)]
@@ -333,6 +343,7 @@ fn market(at: usize, table: &MarketTable, assets: &[AssetSpec]) -> Result<Market
         price_band_ppm: ppm(&key("price_band"), &table.price_band)?,
         maker_fee_ppm: if table.maker_fee.starts_with('-') { -maker_ppm } else { maker_ppm },
         taker_fee_ppm: ppm(&key("taker_fee"), &table.taker_fee)?,
+        prices: prices::market(&key, table, quote_decimals)?,
     })
 }
 
@@ -391,6 +402,7 @@ fn exchange(table: &ExchangeTable, genesis: &[GenesisTable]) -> Result<ExchangeV
             }
         }
     }
+    let (oracles, oracle) = prices::oracle(table)?;
     let spec = ExchangeVmSpec {
         exchange: Rules::new(ExchangeSpec {
             assets,
@@ -406,9 +418,10 @@ fn exchange(table: &ExchangeTable, genesis: &[GenesisTable]) -> Result<ExchangeV
                 positions_per_account: table.limits.positions_per_account,
                 fills_per_command: table.limits.fills_per_command,
             },
+            oracle,
         })
         .map_err(|error| anyhow!("exchange.{error}"))?,
-        oracle: account("exchange.oracle", &table.oracle)?,
+        oracles,
         chain_id: table.chain_id,
         accept_hyperliquid_master: table.accept_hyperliquid_master,
         commands_per_action_max: table.limits.commands_per_action,

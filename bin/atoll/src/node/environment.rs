@@ -2,6 +2,7 @@
 //! says whether it admits.
 
 use super::historian::LAG_SLOTS_MAX;
+use atoll_exchange::Event;
 use atoll_executor::machine::{Prepared, Refused, prepare};
 use atoll_executor::{Batch, EnvironmentSpec, Machine, Step, VmSpec};
 use atoll_rpc::port::QueryError;
@@ -76,6 +77,10 @@ pub(crate) trait Hosted: Vm<Resident, Spec: Send + Sync> + Send + Sync + 'static
     fn index(&self, _slot: u64) -> Vec<IndexEntry> {
         Vec::new()
     }
+    /// What the latest tick did before its transactions.
+    fn tick_events(&self) -> Vec<Event> {
+        Vec::new()
+    }
 }
 
 impl Hosted for ExchangeVm<Resident> {
@@ -96,6 +101,9 @@ impl Hosted for ExchangeVm<Resident> {
     }
     fn precheck(&self, checked: &Checked<Self::Transaction>) -> Result<(), Reject> {
         ExchangeVm::precheck(self, checked).map(|_| ())
+    }
+    fn tick_events(&self) -> Vec<Event> {
+        ExchangeVm::tick_events(self).to_vec()
     }
 }
 
@@ -213,6 +221,8 @@ pub(crate) trait Environment: Send + Sync {
     /// VM has one, the transaction's other hash.
     fn open_slot(&self, batch: &Batch) -> Vec<(Receipt, Option<B256>)>;
     fn run_tick(&self, time_us: u64, transactions: &[&AnyPrepared]) -> Vec<Receipt>;
+    /// What the latest tick did before its transactions.
+    fn tick_events(&self) -> Vec<Event>;
     fn seal_slot(&self, slot: u64) -> WriteSet;
     /// What the state says of the slot just sealed that queries will want.
     fn index(&self, slot: u64) -> Vec<IndexEntry>;
@@ -321,6 +331,10 @@ impl<V: Hosted> Environment for Live<V> {
         transactions.iter().map(|prepared| machine.execute(Self::unwrap(prepared))).collect()
     }
 
+    fn tick_events(&self) -> Vec<Event> {
+        self.machine.read().vm().tick_events()
+    }
+
     fn seal_slot(&self, slot: u64) -> WriteSet {
         let mut machine = self.machine.write();
         let writes = machine.seal(None);
@@ -376,6 +390,8 @@ pub(crate) struct Item {
 pub(crate) trait Observer: Send + Sync {
     /// The environment has the state of a snapshot, or of genesis.
     fn restored(&self, _: &super::Hosted) {}
+    /// A tick began: what it did before its transactions.
+    fn ticked(&self, _time_us: u64, _events: &[Event]) {}
     /// A tick was executed. (Inputs of an opening show in the marks of the next tick.)
     fn executed(&self, time_us: u64, receipts: &[Receipt]);
     /// A slot was sealed: says what history is to keep of it. Slots up to `indexed` are there.
@@ -438,6 +454,7 @@ impl Runner {
         let prepared: Vec<&AnyPrepared> = items.iter().map(|item| &item.prepared).collect();
         let receipts = self.guard(|environment| environment.run_tick(time_us, &prepared));
         if let Some(observer) = &self.observer {
+            observer.ticked(time_us, &self.environment.tick_events());
             observer.executed(time_us, &receipts);
         }
         self.receipts.extend(receipts);

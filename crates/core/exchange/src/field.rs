@@ -180,6 +180,17 @@ impl<T: Field> Field for Option<T> {
     }
 }
 
+impl<A: Field, B: Field> Field for (A, B) {
+    #[inline]
+    fn put(&self, out: &mut Vec<u8>) {
+        self.0.put(out);
+        self.1.put(out);
+    }
+    fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok((A::get(r)?, B::get(r)?))
+    }
+}
+
 /// Implements [`Field`], `Encode` and `Decode` for a record: its fields in the order given.
 macro_rules! record {
     ($name:ident { $($field:ident),* $(,)? }) => {

@@ -27,6 +27,7 @@ pub use audit::{AssetConservation, Conservation};
 pub use command::{
     Command, Input, MarketOrderRequest, OracleReport, OrderRequest, OrderSelector, Outside,
 };
+pub use engine::FundingView;
 pub use event::{
     BalanceCause, CancelReason, Event, Fill, GuardReason, Order, Outcome, Party, Placed, Refusal,
     ResizeReason,

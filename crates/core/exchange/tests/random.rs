@@ -388,7 +388,7 @@ fn check(history: &History, accounts: u32) -> Result<(), TestCaseError> {
         }
         for n in 0..3 {
             let found = harness.full.peek_prices(MarketId(n));
-            let scales = (found.initial_scale_ppm, found.maintenance_scale_ppm);
+            let scales = (found.margin_scale_ppm.0, found.margin_scale_ppm.1);
             let found = (found.mark, found.oracle, found.status, found.funding, scales);
             prop_assert_eq!(found, twin.prices(n.into()));
         }

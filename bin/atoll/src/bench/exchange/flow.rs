@@ -13,8 +13,8 @@
 use anyhow::{Context, Result};
 use atoll_exchange::{
     AccountId, AssetId, AssetSpec, Command, Event, Exchange, ExchangeSpec, Input, Limits, MarketId,
-    MarketSpec, OrderId, OrderRequest, OrderSelector, Outcome, Product, Rules, SelfTrade, Side,
-    Tif, Wallet,
+    MarketSpec, OracleReport, OracleSpec, OrderId, OrderRequest, OrderSelector, Outcome, PriceSpec,
+    Product, Rules, SelfTrade, Side, Tif, Wallet,
 };
 use atoll_state::{Resident, WriteSet, object};
 use atoll_types::Address;
@@ -76,6 +76,7 @@ fn rules(markets: u16) -> Result<Rules> {
         price_band_ppm: 500_000,
         maker_fee_ppm: 150,
         taker_fee_ppm: 450,
+        prices: PriceSpec::default(),
     };
     let spec = ExchangeSpec {
         assets: vec![AssetSpec { symbol: "USDC".into(), decimals: 6 }],
@@ -83,6 +84,7 @@ fn rules(markets: u16) -> Result<Rules> {
         markets: (0..markets).map(market).collect(),
         self_trade: SelfTrade::CancelTaker,
         limits: Limits::default(),
+        oracle: OracleSpec::default(),
     };
     Rules::new(spec).context("the benchmark's spec")
 }
@@ -185,7 +187,7 @@ impl Maker {
         object::begin(&mut self.exchange);
         for market in 0..self.markets {
             let price = MID + self.rng.random_range(0..200) - 100;
-            self.input(Input::Oracle { market: MarketId(market), price });
+            self.input(Input::Oracle(OracleReport::sole(MarketId(market), price)));
         }
         self.time_us += 100_000;
         self.input(Input::Tick { time_us: self.time_us });

@@ -20,6 +20,7 @@ pub(crate) use directory::told;
 pub(crate) use matching::reducible;
 pub(crate) use money::Border;
 pub(crate) use place::Incoming;
+pub use prices::FundingView;
 pub(crate) use prices::{is_crossed, trades};
 
 use crate::event::{Event, Refusal};

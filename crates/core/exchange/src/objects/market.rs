@@ -82,11 +82,9 @@ pub struct MarketPrices {
     /// Cumulative funding of a lot held long, in quote units × 10⁹: what a position pays is its
     /// size times how far this rose since it last paid. Longs pay when it rises.
     pub funding: i128,
-    /// What initial requirements are multiplied by, parts per million; at least 1000000.
-    pub initial_scale_ppm: u32,
-    /// What maintenance requirements are multiplied by, parts per million; at least 1000000, never
-    /// above the initial one.
-    pub maintenance_scale_ppm: u32,
+    /// What initial and maintenance requirements are multiplied by, parts per million: at least
+    /// 1000000 each, the second never above the first.
+    pub margin_scale_ppm: (u32, u32),
 }
 
 impl Default for MarketPrices {
@@ -97,20 +95,11 @@ impl Default for MarketPrices {
             due_us: 0,
             status: MarketStatus::Open,
             funding: 0,
-            initial_scale_ppm: PPM,
-            maintenance_scale_ppm: PPM,
+            margin_scale_ppm: (PPM, PPM),
         }
     }
 }
-record!(MarketPrices {
-    mark,
-    oracle,
-    due_us,
-    status,
-    funding,
-    initial_scale_ppm,
-    maintenance_scale_ppm,
-});
+record!(MarketPrices { mark, oracle, due_us, status, funding, margin_scale_ppm });
 
 impl MarketPrices {
     /// [`MarketPrices::due_us`] of what the very next tick does.
@@ -126,13 +115,13 @@ impl MarketPrices {
     /// value.
     #[inline]
     pub fn initial_ppm(&self, ppm: u32) -> u32 {
-        scaled(ppm, self.initial_scale_ppm)
+        scaled(ppm, self.margin_scale_ppm.0)
     }
 
     /// The maintenance margin fraction in force, as [`MarketPrices::initial_ppm`].
     #[inline]
     pub fn maintenance_ppm(&self, ppm: u32) -> u32 {
-        scaled(ppm, self.maintenance_scale_ppm)
+        scaled(ppm, self.margin_scale_ppm.1)
     }
 }
 

@@ -96,7 +96,7 @@ fn the_encodings_are_golden() {
     assert_eq!(sha256(&[&all]).to_string(), GOLDEN);
 }
 
-const GOLDEN: &str = "0x801eb1f8cac6157dee7fef4965821790529856018030b372bb4ab6b04de6d718";
+const GOLDEN: &str = "0x8009f10d157be5ac3e53d266f0e323551998ea910851459cfbfb20345d7fafc0";
 
 #[test]
 fn specs_round_trip_and_invalid_ones_name_the_key() {
@@ -110,7 +110,8 @@ fn specs_round_trip_and_invalid_ones_name_the_key() {
         spec.validate().unwrap_err().key
     };
     assert_eq!(broken(|s| s.chain_id = 0), "chain_id");
-    assert_eq!(broken(|s| s.oracle = Address::ZERO), "oracle");
+    assert_eq!(broken(|s| s.oracles[0] = Address::ZERO), "oracles[0]");
+    assert_eq!(broken(|s| s.oracles.clear()), "oracles");
     assert_eq!(broken(|s| s.commands_per_action_max = 0), "commands_per_action_max");
     assert_eq!(broken(|s| s.agents_per_account_max = 33), "agents_per_account_max");
     assert_eq!(broken(|s| s.claims_per_slot = 0), "claims_per_slot");

@@ -11,7 +11,8 @@
 //!   toward zero), the rate of 8 hours is `P + clamp(interest − P, −clamp, +clamp)`, that of the
 //!   hour an eighth of it, rounded toward zero, held to ±cap.
 //! * A position pays `size × oracle price × rate`. So the index rises by
-//!   `price of a lot at the oracle × rate`, exactly: quote units per lot × 10⁹.
+//!   `price of a lot at the oracle × rate`, exactly: quote units per lot × 10⁹. (At ±2⁷⁷ it stays:
+//!   2⁵¹ hours of a baseline rate where a lot costs a dollar.)
 //! * An hour without a sample pays nothing. So after a pause of the chain, or of the market, the
 //!   hours that were missed cost one comparison and nobody anything: nobody could have closed a
 //!   position in them.
@@ -34,7 +35,7 @@ pub(crate) const IMPACT_LEVELS: u32 = 32;
 const HOURS_PER_RATE: i64 = 8;
 
 /// An impact price in parts of a tick.
-pub(crate) type ImpactPrice = u64;
+pub type ImpactPrice = u64;
 /// Parts of a tick that impact prices count in.
 pub(crate) const IMPACT_PARTS: u64 = 256;
 

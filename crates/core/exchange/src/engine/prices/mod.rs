@@ -12,18 +12,20 @@ mod guard;
 mod mark;
 mod oracle;
 mod sanity;
+mod view;
 mod volatility;
 
 pub(crate) use auction::{is_crossed, trades};
 pub(crate) use mark::book as book_mark;
+pub use view::FundingView;
 
 use super::Engine;
 use crate::command::OracleReport;
 use crate::event::{Event, Refusal};
-use crate::ids::{MarketId, MarketStatus, Price, Side};
+use crate::ids::{MarketId, Price, Side};
 use crate::objects::{BookId, BookTop, LevelKey, MarketKey, MarketPrices, State};
 use crate::rules::MarketRules;
-use crate::spec::prices::{FundingSpec, MarkRule, VolatilitySpec};
+use crate::spec::prices::{FundingSpec, INDEX_BOUND, MarkRule, VolatilitySpec};
 use atoll_state::Source;
 use atoll_types::RejectCode;
 use funding::{Impact, ImpactPrice};
@@ -191,8 +193,8 @@ impl<S: Source> Engine<'_, S> {
         let mut after = before;
         if let Some((rate, premium)) = funding::turn(spec, &mut after, now) {
             let oracle = prices.oracle;
-            prices.funding =
-                prices.funding.saturating_add(funding::index_change(rules, oracle, rate));
+            let index = prices.funding + funding::index_change(rules, oracle, rate);
+            prices.funding = index.clamp(-INDEX_BOUND, INDEX_BOUND);
             let (market, index) = (rules.market, prices.funding);
             self.events.push(Event::FundingPaid { market, rate, premium, oracle, index });
         }
@@ -243,11 +245,11 @@ impl<S: Source> Engine<'_, S> {
     ) {
         let mut state = *self.state.volatility.get(&MarketKey(market));
         if volatility::is_due(&state, self.time_us) {
-            let scales = (prices.initial_scale_ppm, prices.maintenance_scale_ppm);
+            let scales = (prices.margin_scale_ppm.0, prices.margin_scale_ppm.1);
             volatility::sample(spec, &mut state, prices, self.time_us);
             *self.state.volatility.get_mut(&MarketKey(market)) = state;
             let (initial_ppm, maintenance_ppm) =
-                (prices.initial_scale_ppm, prices.maintenance_scale_ppm);
+                (prices.margin_scale_ppm.0, prices.margin_scale_ppm.1);
             if (initial_ppm, maintenance_ppm) != scales {
                 self.events.push(Event::MarginScaled { market, initial_ppm, maintenance_ppm });
             }

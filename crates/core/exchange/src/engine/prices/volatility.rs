@@ -71,9 +71,9 @@ pub(crate) fn sample(
     state.next_us = now_us - now_us % spec.interval_us + spec.interval_us;
 
     let asked = target(spec, state.variance);
-    prices.initial_scale_ppm = asked;
-    if asked <= prices.maintenance_scale_ppm {
-        prices.maintenance_scale_ppm = asked;
+    prices.margin_scale_ppm.0 = asked;
+    if asked <= prices.margin_scale_ppm.1 {
+        prices.margin_scale_ppm.1 = asked;
         state.behind_since_us = 0;
         return;
     }
@@ -82,8 +82,8 @@ pub(crate) fn sample(
     }
     let from = state.behind_since_us.saturating_add(spec.grace_us).max(since);
     let rise = u128::from(now_us.saturating_sub(from)) * u128::from(spec.rise_ppm) / 1_000_000;
-    let most = u128::from(prices.maintenance_scale_ppm) + rise;
-    prices.maintenance_scale_ppm = most.min(u128::from(asked)) as u32;
+    let most = u128::from(prices.margin_scale_ppm.1) + rise;
+    prices.margin_scale_ppm.1 = most.min(u128::from(asked)) as u32;
 }
 
 #[cfg(test)]
@@ -132,7 +132,7 @@ mod tests {
                 }
                 let found = state.variance as f64 / 2f64.powi(64);
                 assert!((found / expected - 1.0).abs() < 1e-5, "{n}: {found} {expected}");
-                let scale = f64::from(prices.initial_scale_ppm) / 1e6;
+                let scale = f64::from(prices.margin_scale_ppm.0) / 1e6;
                 let asked = (expected.sqrt() / 1e-3).clamp(1.0, 4.0);
                 assert!((scale - asked).abs() < 1e-4, "{n}: {scale} {asked}");
             }
@@ -146,14 +146,14 @@ mod tests {
         let spec = spec(VolatilityModel::default());
         let (mut state, mut prices) = (Volatility::default(), at(1_000_000));
         sample(&spec, &mut state, &mut prices, 60 * SECOND);
-        assert_eq!((prices.initial_scale_ppm, prices.maintenance_scale_ppm), (PPM, PPM));
+        assert_eq!((prices.margin_scale_ppm.0, prices.margin_scale_ppm.1), (PPM, PPM));
         let mut history = Vec::new();
         for minute in 2..16u64 {
             // Up and down by 1 %, so that volatility stays.
             prices.mark = if minute % 2 == 0 { 1_010_050 } else { 1_000_000 };
             sample(&spec, &mut state, &mut prices, minute * 60 * SECOND);
-            history.push((prices.initial_scale_ppm, prices.maintenance_scale_ppm));
-            assert!(prices.maintenance_scale_ppm <= prices.initial_scale_ppm);
+            history.push((prices.margin_scale_ppm.0, prices.margin_scale_ppm.1));
+            assert!(prices.margin_scale_ppm.1 <= prices.margin_scale_ppm.0);
         }
         assert_eq!(history[0], (2_634_350, PPM));
         assert_eq!(history.last().unwrap().0, 4_000_000, "the spec's maximum");
@@ -166,7 +166,7 @@ mod tests {
             prices.mark = 1_000_000;
             sample(&spec, &mut state, &mut prices, minute * 60 * SECOND);
         }
-        assert_eq!((prices.initial_scale_ppm, prices.maintenance_scale_ppm), (PPM, PPM));
+        assert_eq!((prices.margin_scale_ppm.0, prices.margin_scale_ppm.1), (PPM, PPM));
         assert_eq!(state.behind_since_us, 0);
     }
 
@@ -178,7 +178,7 @@ mod tests {
         prices.mark = 1_010_050;
         sample(&spec, &mut state, &mut prices, 100 * 60 * SECOND);
         // r² / 100 is the reference again.
-        assert!(prices.initial_scale_ppm < 1_001_000, "{}", prices.initial_scale_ppm);
+        assert!(prices.margin_scale_ppm.0 < 1_001_000, "{}", prices.margin_scale_ppm.0);
         assert_eq!(state.next_us, 101 * 60 * SECOND);
     }
 
@@ -190,6 +190,6 @@ mod tests {
             prices.mark = if n % 2 == 0 { 1 } else { (1 << 40) - 1 };
             sample(&spec, &mut state, &mut prices, n * 60 * SECOND);
         }
-        assert_eq!(prices.initial_scale_ppm, 4_000_000);
+        assert_eq!(prices.margin_scale_ppm.0, 4_000_000);
     }
 }
