@@ -703,6 +703,33 @@ mod tests {
     }
 
     #[test]
+    fn the_price_rules_that_a_file_shows_are_valid() {
+        let text = BUILT_IN[0].1.replace("#~ ", "");
+        let one = "oracle = \"development:oracle\"\n";
+        let rules = "[exchange.oracle_rules]\nstale_ms = 10000\ndeviation = \"0.02\"\nquorum = 2\n";
+        let source =
+            |name| format!("[[exchange.oracles]]\nkey = \"development:{name}\"\nweight = 1\n");
+        let many = [source("one"), source("two"), rules.into()].concat();
+        let text = text.replacen(one, "", 1).replacen(
+            "[exchange.limits]",
+            &(many + "[exchange.limits]"),
+            1,
+        );
+        let spec = parse("x.toml", &text).unwrap();
+        let VmSpec::Exchange(spec) = &spec.vm else { panic!("an exchange") };
+        let exchange = spec.exchange.spec();
+        assert_eq!((spec.oracles.len(), exchange.oracle.stale_us), (2, 10_000_000));
+        let prices = &exchange.markets[0].prices;
+        assert_eq!(prices.funding.unwrap().impact_notional, 20_000_000_000);
+        assert_eq!(prices.funding.unwrap().cap_ppb, 40_000_000);
+        assert_eq!(prices.volatility.unwrap().scale_max_ppm, 3_000_000);
+        assert_eq!(prices.sanity.unwrap().jump_ppm, 50_000);
+        let wrong = text.replacen("jump = \"0.05\"", "jump = \"0.6\"", 1);
+        let error = format!("{:#}", parse("x.toml", &wrong).unwrap_err());
+        assert!(error.contains("exchange.markets[0].prices.sanity.jump_ppm"), "{error}");
+    }
+
+    #[test]
     fn errors_name_file_key_and_what_was_expected() {
         let good = BUILT_IN[0].1;
         for (from, to, expected) in [

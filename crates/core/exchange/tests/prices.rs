@@ -37,9 +37,13 @@ fn robust() -> PriceSpec {
 }
 
 fn begin(spec: ExchangeSpec, accounts: u32, price: Price) -> Harness {
-    let mut h = Harness::funded(spec, accounts);
-    h.input(Input::Oracle(OracleReport::sole(BTC, price))).0.unwrap();
-    tick(&mut h, START);
+    let mut h = Harness::new(spec);
+    let mut ops = funding(accounts);
+    ops.retain(|op| matches!(op, Op::In(Input::Credit { .. })));
+    for answer in h.range(&ops) {
+        answer.0.unwrap();
+    }
+    tell(&mut h, START, price);
     h
 }
 
@@ -175,8 +179,8 @@ fn in_a_crash_whoever_is_insolvent_can_be_liquidated() {
         }
         assert!(!liquidatable(&h, 1));
     }
-    // ln(0.976) / 0.002 and ln(0.7) / 0.002 seconds after the first ten.
-    assert_eq!(first.zip(arrived), Some((24, 190)));
+    // The fall was at second 1: 10 s of doubt, then ln(1/0.973) and ln(1/0.7) / 0.002 seconds.
+    assert_eq!(first.zip(arrived), Some((25, 190)));
     assert_eq!(status(&h), MarketStatus::Open, "reopened by auction once the mark arrived");
 }
 
@@ -195,7 +199,7 @@ fn a_steep_fall_without_a_jump_is_followed_at_once() {
         assert_eq!(status(&h), MarketStatus::Open);
     }
     assert!(price < 301_000);
-    assert_eq!(first, Some(11));
+    assert_eq!(first, Some(12));
 }
 
 /// docs/exchange/prices.md, "Auctions".
@@ -238,7 +242,7 @@ fn an_auction_trades_at_one_price() {
 #[test]
 fn ties_go_to_the_smallest_imbalance_then_to_the_mark() {
     type Orders<'a> = &'a [(Price, Size)];
-    let cases: [(Price, Orders<'_>, Orders<'_>, Price); 6] = [
+    let cases: [(Price, Orders<'_>, Orders<'_>, Price); 8] = [
         (1004, &[(1010, 10)], &[(1000, 10)], 1004),
         (1020, &[(1010, 10)], &[(1000, 10)], 1010),
         (990, &[(1010, 15)], &[(1000, 10)], 1000),
@@ -246,13 +250,19 @@ fn ties_go_to_the_smallest_imbalance_then_to_the_mark() {
         (1000, &[(1010, 10), (1003, 5)], &[(1000, 10)], 1004),
         // Five would buy at 1004, three would sell at 1005: the smaller imbalance.
         (1000, &[(1010, 10), (1004, 5)], &[(1000, 10), (1005, 3)], 1005),
-        (1000, &[(1010, 10), (1004, 3)], &[(1000, 10), (1005, 3)], 1004),
+        (1000, &[(1010, 10), (1004, 3)], &[(1000, 10), (1005, 3)], 1000),
+        (1004, &[(1010, 10), (1004, 3)], &[(1000, 10), (1005, 3)], 1004),
+        (1008, &[(1010, 10), (1004, 3)], &[(1000, 10), (1005, 3)], 1008),
     ];
     for (mark, bids, asks, price) in cases {
         let mut h = begin(with(robust()), 4, mark);
         h.input(Input::SetStatus { market: BTC, status: MarketStatus::Auction }).0.unwrap();
-        bids.iter().for_each(|(price, size)| drop(h.place(0, buy(*price, *size))));
-        asks.iter().for_each(|(price, size)| drop(h.place(1, sell(*price, *size))));
+        for (price, size) in bids {
+            h.place(0, buy(*price, *size));
+        }
+        for (price, size) in asks {
+            h.place(1, sell(*price, *size));
+        }
         h.input(Input::SetStatus { market: BTC, status: MarketStatus::Open }).0.unwrap();
         let events = tick(&mut h, START + SECOND);
         let told = Event::Uncrossed { market: BTC, price, volume: 10 };
@@ -303,7 +313,7 @@ fn without_a_quorum_the_oracle_stays_and_the_market_becomes_reduce_only() {
         reduce_only_after_us: 20 * SECOND,
     };
     let mut h = Harness::new(spec);
-    let mut report = |h: &mut Harness, source, price, at| {
+    let report = |h: &mut Harness, source, price, at| {
         let report =
             OracleReport { market: BTC, source, price, external: 0, time_us: START + at * SECOND };
         h.input(Input::Oracle(report)).0.unwrap();

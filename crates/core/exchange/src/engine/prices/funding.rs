@@ -35,7 +35,7 @@ pub(crate) const IMPACT_LEVELS: u32 = 32;
 const HOURS_PER_RATE: i64 = 8;
 
 /// An impact price in parts of a tick.
-pub type ImpactPrice = u64;
+pub(crate) type ImpactPrice = u64;
 /// Parts of a tick that impact prices count in.
 pub(crate) const IMPACT_PARTS: u64 = 256;
 
