@@ -61,13 +61,13 @@ pub fn decay(elapsed_us: u64, tau_us: u64) -> u64 {
     let mut value = 1u64 << 63;
     for (k, root) in (1u32..).zip(&ROOTS) {
         if fraction >> (62 - k) & 1 == 1 {
-            value = (u128::from(value) * u128::from(*root) >> 64) as u64;
+            value = ((u128::from(value) * u128::from(*root)) >> 64) as u64;
         }
     }
     // What is left of the fraction is z < 2⁻³¹: 2^−z = 1 − z ln 2, off by less than 2⁻⁶³.
     let rest = fraction & ((1 << 31) - 1);
-    let slope = (u128::from(rest) * u128::from(LN_2) >> 62) as u64;
-    value -= (u128::from(value) * u128::from(slope) >> 62) as u64;
+    let slope = ((u128::from(rest) * u128::from(LN_2)) >> 62) as u64;
+    value -= ((u128::from(value) * u128::from(slope)) >> 62) as u64;
     value >> (31 + whole)
 }
 
@@ -82,7 +82,7 @@ pub fn log2(number: u64) -> u64 {
     let mut bits = u64::from(whole);
     for _ in 0..32 {
         // Squaring doubles the logarithm; what exceeds 2 is its next bit.
-        let square = u128::from(mantissa) * u128::from(mantissa) >> 63;
+        let square = (u128::from(mantissa) * u128::from(mantissa)) >> 63;
         let bit = (square >> 64) as u64;
         mantissa = (square >> bit) as u64;
         bits = bits << 1 | bit;
@@ -121,7 +121,8 @@ mod tests {
     fn the_exponential_of_a_sum_is_the_product() {
         for (a, b) in [(1_000_000, 2_000_000), (7, 11), (149_999_999, 1), (40_000_000, 90_000_000)]
         {
-            let product = u128::from(decay(a, 30_000_000)) * u128::from(decay(b, 30_000_000)) >> 32;
+            let product =
+                (u128::from(decay(a, 30_000_000)) * u128::from(decay(b, 30_000_000))) >> 32;
             let sum = u128::from(decay(a + b, 30_000_000));
             assert!(sum.abs_diff(product) <= 2, "{a} {b}: {sum} {product}");
         }

@@ -79,7 +79,7 @@ impl Average {
         let left = decay(elapsed, tau_us);
         self.sum = self.sum * i128::from(left) / i128::from(ONE);
         self.sum += i128::from(sample) * i128::from(elapsed);
-        self.weight = (u128::from(self.weight) * u128::from(left) >> 32) as u64 + elapsed;
+        self.weight = ((u128::from(self.weight) * u128::from(left)) >> 32) as u64 + elapsed;
     }
 
     /// The average; none before the first sample.
