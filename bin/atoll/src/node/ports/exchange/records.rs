@@ -58,8 +58,8 @@ impl Decode for FillRecord {
 }
 
 /// What became of an order, in Hyperliquid's words.
-const STATUSES: [&str; 5] =
-    ["filled", "canceled", "marginCanceled", "reduceOnlyCanceled", "selfTradeCanceled"];
+const STATUSES: [&str; 6] =
+    ["filled", "canceled", "marginCanceled", "reduceOnlyCanceled", "selfTradeCanceled", "expired"];
 
 /// An order that is gone: as it was last, what became of it, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
