@@ -5,6 +5,7 @@
 
 mod liquidation;
 mod margin;
+mod prices;
 
 use anyhow::{Context, Result, anyhow, bail};
 use atoll_exchange::{
@@ -73,7 +74,10 @@ struct ExchangeTable {
     chain_id: u64,
     collateral: String,
     self_trade: SelfTradeKey,
-    oracle: String,
+    oracle: Option<String>,
+    #[serde(default)]
+    oracles: Vec<prices::SourceTable>,
+    oracle_rules: Option<prices::OracleTable>,
     accept_hyperliquid_master: bool,
     limits: LimitsTable,
     #[serde(default)]
@@ -160,6 +164,11 @@ struct MarketTable {
     tiers: Vec<TierTable>,
     open_interest_max: Option<String>,
     concentration: Option<String>,
+    mark: Option<prices::MarkKey>,
+    mark_interval_ms: Option<u64>,
+    funding: Option<prices::FundingTable>,
+    volatility: Option<prices::VolatilityTable>,
+    sanity: Option<prices::SanityTable>,
 }
 
 #[derive(Deserialize)]
@@ -391,6 +400,7 @@ fn market(at: usize, table: &MarketTable, assets: &[AssetSpec]) -> Result<Market
             quote_decimals,
             (size_decimals, lot_units),
         )?,
+        prices: prices::market(&key, table, quote_decimals)?,
     })
 }
 
@@ -467,6 +477,7 @@ fn exchange(table: &ExchangeTable, genesis: &[GenesisTable]) -> Result<ExchangeV
         }
     }
     let decimals = u32::from(assets[0].decimals);
+    let (oracles, oracle) = prices::oracle(table)?;
     let spec = ExchangeVmSpec {
         exchange: Rules::new(ExchangeSpec {
             assets,
@@ -487,9 +498,10 @@ fn exchange(table: &ExchangeTable, genesis: &[GenesisTable]) -> Result<ExchangeV
                 liquidation_per_slot: table.limits.liquidation_per_slot,
             },
             liquidation: liquidation::liquidation(&table.liquidation, decimals)?,
+            oracle,
         })
         .map_err(|error| anyhow!("exchange.{error}"))?,
-        oracle: account("exchange.oracle", &table.oracle)?,
+        oracles,
         chain_id: table.chain_id,
         accept_hyperliquid_master: table.accept_hyperliquid_master,
         commands_per_action_max: table.limits.commands_per_action,
@@ -769,6 +781,33 @@ mod tests {
     fn the_built_in_specs_are_valid() {
         let specs = load_all(None).unwrap();
         assert_eq!(specs.iter().map(|s| s.vm.kind()).collect::<Vec<_>>(), ["exchange", "evm"]);
+    }
+
+    #[test]
+    fn the_price_rules_that_a_file_shows_are_valid() {
+        let text = BUILT_IN[0].1.replace("#~ ", "");
+        let one = "oracle = \"development:oracle\"\n";
+        let rules = "[exchange.oracle_rules]\nstale_ms = 10000\ndeviation = \"0.02\"\nquorum = 2\n";
+        let source =
+            |name| format!("[[exchange.oracles]]\nkey = \"development:{name}\"\nweight = 1\n");
+        let many = [source("one"), source("two"), rules.into()].concat();
+        let text = text.replacen(one, "", 1).replacen(
+            "[exchange.limits]",
+            &(many + "[exchange.limits]"),
+            1,
+        );
+        let spec = parse("x.toml", &text).unwrap();
+        let VmSpec::Exchange(spec) = &spec.vm else { panic!("an exchange") };
+        let exchange = spec.exchange.spec();
+        assert_eq!((spec.oracles.len(), exchange.oracle.stale_us), (2, 10_000_000));
+        let prices = &exchange.markets[0].prices;
+        assert_eq!(prices.funding.unwrap().impact_notional, 20_000_000_000);
+        assert_eq!(prices.funding.unwrap().cap_ppb, 40_000_000);
+        assert_eq!(prices.volatility.unwrap().scale_max_ppm, 3_000_000);
+        assert_eq!(prices.sanity.unwrap().jump_ppm, 50_000);
+        let wrong = text.replacen("jump = \"0.05\"", "jump = \"0.6\"", 1);
+        let error = format!("{:#}", parse("x.toml", &wrong).unwrap_err());
+        assert!(error.contains("exchange.markets[0].prices.sanity.jump_ppm"), "{error}");
     }
 
     #[test]

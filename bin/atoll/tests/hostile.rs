@@ -342,7 +342,7 @@ fn where_money_is_missing_everyone_is_paid_in_proportion() {
             assert_eq!(status, 200, "{answer}");
         };
         let oracle = |ticks: u64| {
-            let prices = OraclePrices { prices: vec![(MarketId(0), ticks)] };
+            let prices = OraclePrices { prices: vec![(MarketId(0), ticks)], marks: Vec::new() };
             let key = SigningKey::from_label("judge");
             submit(sign::sign_oracle(&key, &identity, now_ms(), &prices).to_bytes());
             // In force with the next slot, and in the mark with the next tick.

@@ -75,7 +75,7 @@ impl Venue {
         prices: Vec<(MarketId, Price)>,
     ) -> Result<Receiver<Outcome>, Reject> {
         let time_ms = oracle.nonce();
-        let prices = OraclePrices { prices };
+        let prices = OraclePrices { prices, marks: Vec::new() };
         let transaction = sign::sign_oracle(&oracle.key, &self.live.identity, time_ms, &prices);
         self.shared.submit(self.live.spec.id, transaction.to_bytes(), Wait::Execution)
     }

@@ -12,7 +12,8 @@ use crate::summary::ReplaySummary;
 use anyhow::{Context, Result, bail};
 use atoll_exchange::{
     AssetSpec, CancelReason, ClientId, Command, Event, ExchangeSpec, Limits, MarketId, MarketSpec,
-    OrderRequest, OrderSelector, Product, Rules, SelfTrade, Side, Tif, Wallet,
+    OracleSpec, OrderRequest, OrderSelector, PriceSpec, Product, Rules, SelfTrade, Side, Tif,
+    Wallet,
 };
 use atoll_executor::spec::Ordering;
 use atoll_executor::{EnvironmentSpec, VmSpec};
@@ -89,6 +90,7 @@ pub(crate) fn open(path: &Path) -> Result<Recording> {
         maker_fee_ppm: 0,
         taker_fee_ppm: 0,
         risk: atoll_exchange::MarketRisk::default(),
+        prices: PriceSpec::default(),
     };
     let spec = ExchangeSpec {
         assets: vec![AssetSpec {
@@ -107,6 +109,7 @@ pub(crate) fn open(path: &Path) -> Result<Recording> {
             ..Limits::default()
         },
         liquidation: atoll_exchange::LiquidationSpec::default(),
+        oracle: OracleSpec::default(),
     };
     let participants = OrderFlow::new(flow_config()).participants();
     let genesis = (0..participants)
@@ -119,7 +122,7 @@ pub(crate) fn open(path: &Path) -> Result<Recording> {
         .collect();
     let vm = ExchangeVmSpec {
         exchange: Rules::new(spec).context("the recording does not make a valid market")?,
-        oracle: SigningKey::from_label("oracle").address(),
+        oracles: vec![SigningKey::from_label("oracle").address()],
         chain_id: 3001,
         accept_hyperliquid_master: true,
         commands_per_action_max: 100,

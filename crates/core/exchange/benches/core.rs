@@ -5,8 +5,8 @@
 
 use atoll_exchange::{
     AccountId, AssetId, AssetSpec, Command, Contract, Event, Exchange, ExchangeSpec, Input, Limits,
-    MarketId, MarketRisk, MarketSpec, OrderRequest, OrderSelector, Outcome, Product, Rules,
-    SelfTrade, Side, Tif, Wallet,
+    MarkRule, MarketId, MarketRisk, MarketSpec, OracleReport, OracleSpec, OrderRequest,
+    OrderSelector, Outcome, PriceSpec, Product, Rules, SelfTrade, Side, Tif, Wallet,
 };
 use atoll_state::{Resident, WriteSet, object};
 use atoll_types::Address;
@@ -20,7 +20,7 @@ const ROUNDS: u32 = 200;
 /// Of each operation, before what changed is sealed; the seal is in the time.
 const BATCH: u32 = 1_000;
 
-fn market(n: u16) -> MarketSpec {
+fn market(n: u16, mark: MarkRule) -> MarketSpec {
     MarketSpec {
         name: format!("M{n}"),
         product: Product::Perpetual {
@@ -40,6 +40,7 @@ fn market(n: u16) -> MarketSpec {
         maker_fee_ppm: 150,
         taker_fee_ppm: 450,
         risk: MarketRisk::default(),
+        prices: PriceSpec { mark, ..PriceSpec::default() },
     }
 }
 
@@ -66,7 +67,7 @@ struct Bench {
 impl Bench {
     /// Account 0 has a position in every market, account 1 in the first alone, account 2 the
     /// other sides.
-    fn new() -> Self {
+    fn new(mark: MarkRule) -> Self {
         let spec = ExchangeSpec {
             assets: vec![AssetSpec {
                 symbol: "USDC".into(),
@@ -75,10 +76,11 @@ impl Bench {
                 borrow_ppm: 0,
             }],
             collateral: AssetId(0),
-            markets: (0..MARKETS).map(market).collect(),
+            markets: (0..MARKETS).map(|n| market(n, mark)).collect(),
             self_trade: SelfTrade::CancelTaker,
             limits: Limits::default(),
             liquidation: atoll_exchange::LiquidationSpec::default(),
+            oracle: OracleSpec::default(),
         };
         let rules = Rules::new(spec).expect("a valid spec");
         let mut bench = Self { exchange: Exchange::new(rules, 1), events: Vec::new() };
@@ -92,7 +94,7 @@ impl Bench {
             });
         }
         for market in (0..MARKETS).map(MarketId) {
-            bench.input(Input::Oracle { market, price: MID });
+            bench.input(Input::Oracle(OracleReport::sole(market, MID)));
         }
         bench.input(Input::Tick { time_us: 1 });
         for market in 0..MARKETS {
@@ -147,8 +149,12 @@ fn thread_time(start: Instant) -> Duration {
         .map_or_else(|| start.elapsed(), Duration::from_nanos)
 }
 
-fn measure(what: &str, operations: u32, mut run: impl FnMut(&mut Bench)) {
-    let (zero, mut bench) = (Instant::now(), Bench::new());
+fn measure(what: &str, operations: u32, run: impl FnMut(&mut Bench)) {
+    measure_with(MarkRule::Book, what, operations, run);
+}
+
+fn measure_with(mark: MarkRule, what: &str, operations: u32, mut run: impl FnMut(&mut Bench)) {
+    let (zero, mut bench) = (Instant::now(), Bench::new(mark));
     let mut runs: Vec<u128> = (0..RUNS)
         .map(|_| {
             // The system counts in steps of a few milliseconds: one reading for many rounds.
@@ -174,4 +180,9 @@ fn main() {
     measure("margin of 20 positions", 1, |bench| {
         black_box(bench.exchange.peek_margin(AccountId(0)));
     });
+    // Nothing is due within the second after the first tick.
+    let tick = |bench: &mut Bench| bench.input(Input::Tick { time_us: 2 });
+    measure("a market's part of a tick, mark by the book", MARKETS.into(), tick);
+    let robust = MarkRule::Robust { interval_us: 1_000_000 };
+    measure_with(robust, "a market's part of a quiet tick, robust mark", MARKETS.into(), tick);
 }

@@ -2,11 +2,12 @@
 
 mod conditional;
 
+use crate::engine::{is_crossed, trades};
 use crate::exchange::Exchange;
-use crate::ids::{AccountId, Amount, AssetId, MarketId, Side, Size};
+use crate::ids::{AccountId, Amount, AssetId, MarketId, MarketStatus, PPM, Side, Size};
 use crate::objects::{
-    BookId, ChunkKey, EstateKey, LevelKey, OrderChunk, OrderExtra, OrderFlags, OrderPage, OrderRef,
-    Position, PositionGroup,
+    BookId, ChunkKey, EstateKey, Imposed, LevelKey, MarketKey, OrderChunk, OrderExtra, OrderFlags,
+    OrderPage, OrderRef, Position, PositionGroup,
 };
 use crate::rules::ProductRules;
 use alloc::collections::BTreeMap;
@@ -168,7 +169,32 @@ impl<S: Source> Exchange<S> {
         self.check_links(&mut wrong);
         self.check_tops(&mut wrong);
         self.check_collateral(&mut wrong);
+        self.check_prices(&mut wrong);
         wrong
+    }
+
+    /// Whether statuses, scales and prices fit one another.
+    fn check_prices(&self, wrong: &mut Vec<String>) {
+        for rules in &self.rules.markets {
+            let market = rules.market;
+            let prices = self.peek_prices(market);
+            let (initial, maintenance) = prices.margin_scale_ppm;
+            let scaled = initial >= maintenance && maintenance >= PPM;
+            let priced = (prices.mark == 0) == (prices.oracle == 0);
+            if !scaled || (rules.is_perpetual() && !priced) {
+                wrong.push(format!("{market}: {prices:?}"));
+            }
+            let called = self.state.auctions.peek(&MarketKey(market));
+            let calls = matches!(prices.status, MarketStatus::Auction | MarketStatus::CancelOnly);
+            if called.is_some_and(|auction| auction.until_us != 0 && !calls) {
+                wrong.push(format!("{market} is {:?} during {called:?}", prices.status));
+            }
+            let guard = self.state.guards.peek(&MarketKey(market)).copied().unwrap_or_default();
+            let imposes = guard.imposed != Imposed::No;
+            if imposes && prices.status != MarketStatus::ReduceOnly {
+                wrong.push(format!("{market} is {:?} under {guard:?}", prices.status));
+            }
+        }
     }
 
     #[allow(clippy::type_complexity)]
@@ -319,7 +345,8 @@ impl<S: Source> Exchange<S> {
                     _ => {}
                 }
             }
-            let crossed = top.bid != 0 && top.ask != 0 && top.bid >= top.ask;
+            let status = self.peek_prices(rules.market).status;
+            let crossed = is_crossed(&top) && trades(status);
             if [top.bid, top.ask] != best || crossed {
                 wrong.push(format!("{}: {top:?}, levels {best:?}", rules.market));
             }

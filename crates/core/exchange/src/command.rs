@@ -366,6 +366,30 @@ pub enum Outside {
 }
 enumeration!(Outside: "place outside" { Hub = 0, Environment = 1 });
 
+/// What one oracle source tells of one market.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OracleReport {
+    /// The market.
+    pub market: MarketId,
+    /// The source: its place in [`crate::OracleSpec::weights`].
+    pub source: u8,
+    /// The price of the underlying, in ticks.
+    pub price: Price,
+    /// The mark of the same perpetual elsewhere, in ticks; 0 for none.
+    pub external: Price,
+    /// When the source says it was so, microseconds since the Unix epoch; a time after the latest
+    /// tick's counts as that tick's.
+    pub time_us: u64,
+}
+record!(OracleReport { market, source, price, external, time_us });
+
+impl OracleReport {
+    /// What a venue's only source says now.
+    pub fn sole(market: MarketId, price: Price) -> Self {
+        Self { market, source: 0, price, external: 0, time_us: u64::MAX }
+    }
+}
+
 /// What enters from outside the accounts: bridge, oracle, operator, time. Whoever calls
 /// [`crate::Exchange::apply`] has checked that the source may do this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -392,13 +416,8 @@ pub enum Input {
         /// How much; above zero.
         amount: Amount,
     },
-    /// An oracle price; takes effect at the next tick.
-    Oracle {
-        /// The market.
-        market: MarketId,
-        /// The price in ticks.
-        price: Price,
-    },
+    /// What an oracle source tells of a market; takes effect at the next tick.
+    Oracle(OracleReport),
     /// Changes what a market is doing. A settled market stays settled.
     SetStatus {
         /// The market.
@@ -479,10 +498,9 @@ impl Field for Input {
                 wallet.put(out);
                 amount.put(out);
             }
-            Self::Oracle { market, price } => {
+            Self::Oracle(report) => {
                 out.push(2);
-                market.put(out);
-                price.put(out);
+                report.put(out);
             }
             Self::SetStatus { market, status } => {
                 out.push(3);
@@ -541,7 +559,7 @@ impl Field for Input {
                 wallet: Field::get(r)?,
                 amount: Field::get(r)?,
             },
-            2 => Self::Oracle { market: Field::get(r)?, price: Field::get(r)? },
+            2 => Self::Oracle(Field::get(r)?),
             3 => Self::SetStatus { market: Field::get(r)?, status: Field::get(r)? },
             4 => Self::Tick { time_us: Field::get(r)? },
             5 => Self::Receive {

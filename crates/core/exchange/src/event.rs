@@ -417,6 +417,69 @@ pub enum Event {
         /// The account.
         account: AccountId,
     },
+    /// An hour's funding is due: positions owe it from now on.
+    FundingAccrued {
+        /// The market.
+        market: MarketId,
+        /// The rate of the hour, parts per billion; longs pay where it is positive.
+        rate: i64,
+        /// The mean of its premium samples, parts per billion.
+        premium: i64,
+        /// The oracle price it is paid at, in ticks.
+        oracle: Price,
+        /// The cumulative funding of a lot after it, in quote units × 10⁹.
+        index: Amount,
+    },
+    /// Volatility changed what a market's requirements are multiplied by.
+    MarginScaled {
+        /// The market.
+        market: MarketId,
+        /// For initial requirements, parts per million.
+        initial_ppm: u32,
+        /// For maintenance requirements, parts per million.
+        maintenance_ppm: u32,
+    },
+    /// An oracle source is ignored from now on, or counts again.
+    SourceIgnored {
+        /// The market.
+        market: MarketId,
+        /// The source's number.
+        source: u8,
+        /// Its price in ticks; 0 if it is stale.
+        price: Price,
+        /// The median of those that count, in ticks; 0 if none does.
+        median: Price,
+        /// Whether it is ignored.
+        ignored: bool,
+    },
+    /// A market's oracle has no quorum any more, or has one again.
+    OracleStale {
+        /// The market.
+        market: MarketId,
+        /// Whether it has none: the oracle price stays as it is.
+        stale: bool,
+    },
+    /// A price was not believed, or there was none for too long. If the market was open, it only
+    /// takes orders that reduce from now on.
+    Guarded {
+        /// The market.
+        market: MarketId,
+        /// Why.
+        reason: GuardReason,
+        /// The price before, in ticks.
+        from: Price,
+        /// The price that was not believed, in ticks.
+        to: Price,
+    },
+    /// An auction is over.
+    Uncrossed {
+        /// The market.
+        market: MarketId,
+        /// The price it traded at last, in ticks; 0 if nothing traded.
+        price: Price,
+        /// Lots traded.
+        volume: u128,
+    },
 }
 
 impl Field for RejectCode {
@@ -427,6 +490,19 @@ impl Field for RejectCode {
         Self::from_number(Field::get(r)?).ok_or(CodecError::Invalid("reject code"))
     }
 }
+
+/// Why a market's prices are guarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum GuardReason {
+    /// The oracle made a larger step than is believed.
+    OracleJump = 0,
+    /// The mark that the market makes would have made a larger step than is believed.
+    MarkJump = 1,
+    /// The oracle's sources were no quorum for too long.
+    OracleStale = 2,
+}
+enumeration!(GuardReason: "guard reason" { OracleJump = 0, MarkJump = 1, OracleStale = 2 });
 
 /// Why a balance changed outside of trading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -621,6 +697,46 @@ impl Field for Event {
                 out.push(27);
                 account.put(out);
             }
+            Self::FundingAccrued { market, rate, premium, oracle, index } => {
+                out.push(30);
+                market.put(out);
+                rate.put(out);
+                premium.put(out);
+                oracle.put(out);
+                index.put(out);
+            }
+            Self::MarginScaled { market, initial_ppm, maintenance_ppm } => {
+                out.push(31);
+                market.put(out);
+                initial_ppm.put(out);
+                maintenance_ppm.put(out);
+            }
+            Self::SourceIgnored { market, source, price, median, ignored } => {
+                out.push(32);
+                market.put(out);
+                source.put(out);
+                price.put(out);
+                median.put(out);
+                ignored.put(out);
+            }
+            Self::OracleStale { market, stale } => {
+                out.push(33);
+                market.put(out);
+                stale.put(out);
+            }
+            Self::Guarded { market, reason, from, to } => {
+                out.push(34);
+                market.put(out);
+                reason.put(out);
+                from.put(out);
+                to.put(out);
+            }
+            Self::Uncrossed { market, price, volume } => {
+                out.push(35);
+                market.put(out);
+                price.put(out);
+                volume.put(out);
+            }
         }
     }
     fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
@@ -721,6 +837,37 @@ impl Field for Event {
             25 => Self::TwapEnded { twap: Field::get(r)?, reason: Field::get(r)? },
             26 => Self::CancelScheduled { account: Field::get(r)?, at_ms: Field::get(r)? },
             27 => Self::ScheduleDone { account: Field::get(r)? },
+            30 => Self::FundingAccrued {
+                market: Field::get(r)?,
+                rate: Field::get(r)?,
+                premium: Field::get(r)?,
+                oracle: Field::get(r)?,
+                index: Field::get(r)?,
+            },
+            31 => Self::MarginScaled {
+                market: Field::get(r)?,
+                initial_ppm: Field::get(r)?,
+                maintenance_ppm: Field::get(r)?,
+            },
+            32 => Self::SourceIgnored {
+                market: Field::get(r)?,
+                source: Field::get(r)?,
+                price: Field::get(r)?,
+                median: Field::get(r)?,
+                ignored: Field::get(r)?,
+            },
+            33 => Self::OracleStale { market: Field::get(r)?, stale: Field::get(r)? },
+            34 => Self::Guarded {
+                market: Field::get(r)?,
+                reason: Field::get(r)?,
+                from: Field::get(r)?,
+                to: Field::get(r)?,
+            },
+            35 => Self::Uncrossed {
+                market: Field::get(r)?,
+                price: Field::get(r)?,
+                volume: Field::get(r)?,
+            },
             _ => return Err(CodecError::Invalid("exchange event")),
         })
     }

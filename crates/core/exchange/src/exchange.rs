@@ -147,7 +147,7 @@ impl<S: Source> Exchange<S> {
             Input::Debit { address, asset, wallet, amount } => {
                 engine.debit(Outside::Hub, address, *asset, *wallet, *amount)?;
             }
-            Input::Oracle { market, price } => engine.oracle(*market, *price)?,
+            Input::Oracle(report) => engine.report(report)?,
             Input::SetStatus { market, status } => engine.set_status(*market, *status)?,
             Input::Tick { time_us } => engine.tick(*time_us),
             Input::Receive { address, asset, wallet, amount } => {

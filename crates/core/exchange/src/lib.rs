@@ -9,6 +9,7 @@ pub mod audit;
 pub mod decimal;
 mod engine;
 mod field;
+pub mod fixed;
 mod math;
 mod products;
 pub mod query;
@@ -25,14 +26,16 @@ pub mod rules;
 pub mod spec;
 
 pub use audit::{AssetConservation, Conservation};
-pub use command::{Command, Input, MarketOrderRequest, OrderRequest, OrderSelector, Outside};
+pub use command::{
+    Command, Input, MarketOrderRequest, OracleReport, OrderRequest, OrderSelector, Outside,
+};
 pub use conditional::{
     Direction, Trigger, TriggerKind, TriggerRequest, TriggerState, TwapEnd, TwapRequest, TwapView,
 };
-pub use engine::{BareBook, BareOrder, Place, Trade};
+pub use engine::{BareBook, BareOrder, FundingView, Place, Trade};
 pub use event::{
-    BalanceCause, CancelReason, Event, Fill, Grouped, LiquidationStep, Order, Outcome, Party,
-    Placed, Refusal, ResizeReason,
+    BalanceCause, CancelReason, Event, Fill, Grouped, GuardReason, LiquidationStep, Order, Outcome,
+    Party, Placed, Refusal, ResizeReason,
 };
 pub use exchange::Exchange;
 pub use ids::{
@@ -40,9 +43,12 @@ pub use ids::{
     Tif, Wallet,
 };
 pub use margin::{Margin, isolated::IsolatedView};
-pub use objects::State;
+pub use objects::{MarketPrices, State};
 pub use query::{LevelView, PositionView};
 pub use rules::{MarketRules, PledgeRules, ProductRules, Rules};
+pub use spec::prices::{
+    FundingSpec, MarkRule, OracleSpec, PriceSpec, SanitySpec, VolatilityModel, VolatilitySpec,
+};
 pub use spec::{
     AssetSpec, Contract, Deleveraging, ExchangeSpec, Limits, LiquidationSpec, MarginTier,
     MarketRisk, MarketSpec, Pledge, Product, SelfTrade, SpecError,

@@ -63,8 +63,7 @@ impl MarketPrices {
     #[inline]
     pub fn margin(&self) -> MarginPrices {
         let funding = self.funding.clamp(-FUNDING_BOUND, FUNDING_BOUND);
-        let scale_ppm = (self.initial_scale_ppm, self.maintenance_scale_ppm);
-        MarginPrices { mark: self.mark, funding, scale_ppm }
+        MarginPrices { mark: self.mark, funding, scale_ppm: self.margin_scale_ppm }
     }
 }
 

@@ -6,6 +6,7 @@ mod value;
 pub(crate) use value::{initial_fraction, scaled as scaled_up};
 
 use crate::ids::{Amount, AssetId, MarketId, PPM, Price, Size};
+use crate::spec::prices::{self, MarkRule};
 use crate::spec::{
     Contract, DUE_BOUND, ExchangeSpec, FILLS_BOUND, LOT_COST_BOUND, LOT_UNITS_BOUND, MARKETS_BOUND,
     MarketSpec, ORDERS_BOUND, POSITIONS_BOUND, PRICE_BOUND, Product, SIZE_BOUND, SpecError,
@@ -48,6 +49,8 @@ pub struct MarketRules {
     pub open_interest_max: u64,
     /// Most lots of an account's position and open orders; 0 for no such limit.
     pub position_max: Size,
+    /// Whether the mark follows [`crate::spec::prices::MarkRule::Robust`].
+    pub robust_mark: bool,
 }
 
 /// A tier of a margin table.
@@ -200,6 +203,11 @@ fn ensure(ok: bool, key: &str, found: impl ToString, expected: &str) -> Result<(
     Err(SpecError { key: key.into(), found: found.to_string(), expected: expected.into() })
 }
 
+fn price_error(table: &str, (key, found, expected): prices::Wrong) -> SpecError {
+    let (key, found) = (format!("{table}.{key}"), found.to_string());
+    SpecError { key, found, expected: expected.into() }
+}
+
 fn name_ok(name: &str) -> bool {
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '/' | '@');
     (1..=16).contains(&name.len()) && name.chars().all(good)
@@ -238,6 +246,7 @@ fn validate(spec: &ExchangeSpec) -> Result<(Vec<MarketRules>, Vec<PledgeRules>),
     ] {
         ensure(found <= PPM, key, found, "at most 1000000")?;
     }
+    spec.oracle.check().map_err(|wrong| price_error("oracle", wrong))?;
     let count = spec.markets.len();
     let expected = format!("1 to {MARKETS_BOUND} markets");
     ensure((1..=MARKETS_BOUND as usize).contains(&count), "markets", count, &expected)?;
@@ -282,6 +291,10 @@ fn validate_market(
     let band = m.price_band_ppm;
     check((1..=100 * PPM).contains(&band), "price_band_ppm", band.into(), "1 to 100000000")?;
 
+    let perpetual = matches!(kind, ProductRules::Perpetual { .. });
+    let checked = m.prices.check(perpetual);
+    checked.map_err(|wrong| price_error(&format!("markets[{index}]"), wrong))?;
+
     let decimals = |asset: AssetId| u32::from(spec.assets[usize::from(asset.0)].decimals);
     let scale = u32::from(m.price_decimals) + u32::from(m.size_decimals);
     let step = u128::from(m.tick) * u128::from(m.lot);
@@ -323,6 +336,7 @@ fn validate_market(
         tiers: risk::tiers(market, &key)?,
         open_interest_max: m.risk.open_interest_max,
         position_max: risk::position_max(market, &key)?,
+        robust_mark: matches!(m.prices.mark, MarkRule::Robust { .. }),
     })
 }
 

@@ -26,6 +26,11 @@
 //!   account has or owes of it, below 2⁹⁸, is worth below 2¹¹⁸; at most 8 such assets. Equity is
 //!   then summed by saturating additions;
 //! * a debt's interest over at most 2⁷⁵ parts per million × microseconds is divided in two limbs.
+//! * averages count at most 2³⁶ µs of time constant and of elapsed time each, so an average's weight
+//!   stays below 2³⁷, its sum (of prices in 1/256 ticks) below 2⁸⁶, and that times a weight in 2⁻³²
+//!   below 2¹¹⁸;
+//! * the rate of an hour is at most 2³⁰ parts per billion, so the funding index moves by less than
+//!   2⁷⁸ an hour; it is held inside ±2⁷⁷ ([`prices::INDEX_BOUND`]).
 
 use crate::field::{Field, codec, enumeration, record};
 use crate::ids::{Amount, AssetId, MarketId, Price, Size};
@@ -33,6 +38,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use atoll_types::Address;
 use atoll_types::codec::{CodecError, Reader};
+
+pub mod prices;
+
+use prices::{OracleSpec, PriceSpec};
 
 /// Bound of prices, in ticks.
 pub const PRICE_BOUND: Price = 1 << 40;
@@ -265,6 +274,8 @@ pub struct MarketSpec {
     pub taker_fee_ppm: u32,
     /// Margin tiers and caps of a perpetual.
     pub risk: MarketRisk,
+    /// Mark, funding, volatility and sanity bounds of a perpetual.
+    pub prices: PriceSpec,
 }
 record!(MarketSpec {
     name,
@@ -280,6 +291,7 @@ record!(MarketSpec {
     maker_fee_ppm,
     taker_fee_ppm,
     risk,
+    prices,
 });
 
 /// What happens when an order meets another one of its own account.
@@ -411,6 +423,8 @@ pub struct ExchangeSpec {
     pub limits: Limits,
     /// How accounts are liquidated.
     pub liquidation: LiquidationSpec,
+    /// Oracle sources.
+    pub oracle: OracleSpec,
 }
 
 impl Field for ExchangeSpec {
@@ -423,6 +437,7 @@ impl Field for ExchangeSpec {
         self.self_trade.put(out);
         self.limits.put(out);
         self.liquidation.put(out);
+        self.oracle.put(out);
     }
     fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
         let mut assets = Vec::new();
@@ -441,6 +456,7 @@ impl Field for ExchangeSpec {
             self_trade: Field::get(r)?,
             limits: Field::get(r)?,
             liquidation: Field::get(r)?,
+            oracle: Field::get(r)?,
         })
     }
 }

@@ -50,7 +50,7 @@ fn later(h: &mut Harness, by_us: u64) -> Vec<Event> {
 
 /// Oracle and tick; what the tick did by itself.
 fn marked(h: &mut Harness, price: Price) -> Vec<Event> {
-    h.input(Input::Oracle { market: BTC, price }).0.unwrap();
+    h.input(Input::Oracle(OracleReport::sole(BTC, price))).0.unwrap();
     later(h, 1_000)
 }
 

@@ -15,7 +15,7 @@ fn venue_of(spec: ExchangeSpec, collateral: &[Amount]) -> Harness {
         ops.push(Op::In(Input::Credit { address: address(n), asset, wallet, amount }));
     }
     for market in [BTC, ETH] {
-        ops.push(Op::In(Input::Oracle { market, price: 1000 }));
+        ops.push(Op::In(Input::Oracle(OracleReport::sole(market, 1000))));
     }
     ops.push(Op::In(Input::Tick { time_us: 1_000_000 }));
     h.range(&ops).into_iter().for_each(|answer| {

@@ -20,6 +20,10 @@ enum Plan {
     /// Asks for a part of an order, in parts of 256.
     Shrink(u32, usize, u8),
     Input(Input),
+    /// Time goes on.
+    Advance(u64),
+    /// A source tells a price, and maybe an external mark, so many microseconds ago.
+    Report(MarketId, u8, u64, u64, u64),
     Other(u32, Command),
     ModifyTrigger(u32, usize, TriggerRequest),
     CancelTwap(u32, usize),
@@ -37,10 +41,14 @@ struct Shape {
     /// Whether sizes, prices and money come near the bounds of the types, and orders are often
     /// modified and often only reduce.
     extreme: bool,
+    /// 1 if time goes on by more than microseconds and prices have rules that need it.
+    timed: u32,
 }
 
-const USUAL: Shape = Shape { accounts: 4, ranges: 15, extreme: false };
-const DEEP: Shape = Shape { accounts: 8, ranges: 60, extreme: true };
+const USUAL: Shape = Shape { accounts: 4, ranges: 15, extreme: false, timed: 0 };
+const DEEP: Shape = Shape { accounts: 8, ranges: 60, extreme: true, timed: 0 };
+const TIMED: Shape = Shape { accounts: 4, ranges: 20, extreme: false, timed: 1 };
+const DEEP_TIMED: Shape = Shape { timed: 1, ..DEEP };
 /// What a lot of an account's perpetuals may come to, and a little less.
 const LOTS: u64 = 1 << 40;
 /// The perpetuals' highest price.
@@ -197,12 +205,13 @@ fn other(shape: Shape) -> impl Strategy<Value = Command> {
     ]
 }
 
-/// Mostly open, so that a history goes on; an auction has tests of its own.
+/// Mostly open, so that a history goes on.
 fn status() -> impl Strategy<Value = MarketStatus> {
     prop_oneof![
         40 => Just(MarketStatus::Open), 2 => Just(MarketStatus::PostOnly),
         2 => Just(MarketStatus::ReduceOnly), 2 => Just(MarketStatus::CancelOnly),
         2 => Just(MarketStatus::Halted), 1 => Just(MarketStatus::Settled),
+        12 => Just(MarketStatus::Auction),
     ]
 }
 
@@ -226,7 +235,7 @@ fn input(shape: Shape) -> impl Strategy<Value = Input> {
         5 => (market(), prop_oneof![
             4 => 950..1050u64, 4 => 900..1100u64, 2 * extreme => TOP - 9..TOP + 2,
         ])
-            .prop_map(|(market, price)| Input::Oracle { market, price }),
+            .prop_map(|(market, price)| Input::Oracle(OracleReport::sole(market, price))),
         1 + extreme => (market(), status())
             .prop_map(|(market, status)| Input::SetStatus { market, status }),
         1 => (0..shape.accounts, amount.clone()).prop_map(|(n, amount)| Input::Credit {
@@ -249,6 +258,85 @@ fn input(shape: Shape) -> impl Strategy<Value = Input> {
     ]
 }
 
+const SECOND: u64 = 1_000_000;
+
+fn advance() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        4 => 0..2000u64, 8 => 0..3 * SECOND, 4 => 0..40 * SECOND, 1 => 0..5000 * SECOND,
+        1 => 0..30_000 * SECOND,
+    ]
+}
+
+fn report(shape: Shape) -> impl Strategy<Value = Plan> {
+    let extreme = u32::from(shape.extreme);
+    let price = || {
+        prop_oneof![
+            20 => 990..1010u64, 3 => 900..1100u64, 1 => 1..20_000u64, 1 => Just(1),
+            2 * extreme => TOP - 9..TOP + 2,
+        ]
+    };
+    let external = prop_oneof![3 => Just(0), 2 => price()];
+    let ago = prop_oneof![8 => Just(0), 1 => 0..10 * SECOND];
+    (market(), 0..4u8, price(), external, ago).prop_map(|(market, source, price, external, ago)| {
+        Plan::Report(market, source, price, external, ago)
+    })
+}
+
+/// Price rules of all kinds, with times and bounds that a short history meets.
+fn price_spec() -> impl Strategy<Value = PriceSpec> {
+    let mark = prop_oneof![
+        1 => Just(MarkRule::Book), 3 => Just(MarkRule::Robust { interval_us: SECOND }),
+    ];
+    let funding =
+        prop_oneof![Just(1u64), Just(20_000), Just(1 << 40)].prop_map(FundingSpec::hyperliquid);
+    let model = prop_oneof![
+        Just(VolatilityModel::default()),
+        Just(VolatilityModel::Garch { alpha_ppm: 100_000, beta_ppm: 800_000 }),
+    ];
+    let volatility = (model, 0..60 * SECOND).prop_map(|(model, grace_us)| VolatilitySpec {
+        model,
+        interval_us: 10 * SECOND,
+        reference_ppm: 500,
+        scale_max_ppm: 5_000_000,
+        grace_us,
+        rise_ppm: 3_000,
+    });
+    let sanity = (1..300_000u32, 0..8 * SECOND, 0..20 * SECOND).prop_map(
+        |(jump_ppm, confirm_us, hold_us)| SanitySpec {
+            jump_ppm,
+            confirm_us,
+            rate_ppm: 20_000,
+            hold_us,
+            limit_us: 60 * SECOND,
+            auction_us: 5 * SECOND,
+            wide_us: 30 * SECOND,
+        },
+    );
+    let funding = prop::option::weighted(0.8, funding);
+    let volatility = prop::option::weighted(0.7, volatility);
+    let sanity = prop::option::weighted(0.8, sanity);
+    (mark, funding, volatility, sanity).prop_map(|(mark, funding, volatility, sanity)| PriceSpec {
+        mark,
+        funding,
+        volatility,
+        sanity: sanity.filter(|_| mark != MarkRule::Book),
+    })
+}
+
+fn oracle_spec() -> impl Strategy<Value = OracleSpec> {
+    let weights = prop_oneof![Just(vec![1]), Just(vec![1, 1, 1]), Just(vec![3, 2, 2, 1])];
+    let stale_us = prop_oneof![Just(0), Just(8 * SECOND), Just(60 * SECOND)];
+    (weights, stale_us, any::<bool>(), 0..30 * SECOND).prop_map(
+        |(weights, stale_us, strict, reduce_only_after_us)| OracleSpec {
+            quorum: if strict { weights.iter().sum::<u32>() / 2 + 1 } else { 1 },
+            deviation_ppm: if strict { 20_000 } else { 0 },
+            weights,
+            stale_us,
+            reduce_only_after_us,
+        },
+    )
+}
+
 fn plan(shape: Shape) -> impl Strategy<Value = Plan> {
     let who = || 0..shape.accounts;
     let modified = if shape.extreme { 35 } else { 10 };
@@ -263,8 +351,12 @@ fn plan(shape: Shape) -> impl Strategy<Value = Plan> {
         12 => input(shape).prop_map(Plan::Input),
         5 => (0..shape.accounts + 1, other(shape)).prop_map(|(who, command)| Plan::Other(who, command)),
         30 => conditional(shape).boxed(),
-        8 => prop_oneof![4 => 0..9_000u64, 2 => 0..61_000_000u64, 1 => 0..400_000_000_000u64]
-            .prop_map(Plan::Later),
+        8 + shape.timed * 22 => prop_oneof![
+            8 => prop_oneof![4 => 0..9_000u64, 2 => 0..61_000_000u64, 1 => 0..400_000_000_000u64]
+                .prop_map(Plan::Later),
+            shape.timed * 12 => advance().prop_map(Plan::Advance),
+            shape.timed * 10 => report(shape),
+        ],
     ]
 }
 
@@ -299,6 +391,17 @@ fn concrete(plan: &Plan, twin: &Twin) -> Op {
             (who, Command::Modify { target: OrderSelector::Order(id), order })
         }
         Plan::Input(input) => return Op::In(input),
+        Plan::Advance(by) => return Op::In(Input::Tick { time_us: twin.time_us() + by }),
+        Plan::Report(market, source, price, external, ago) => {
+            let time_us = (twin.time_us() + 500).saturating_sub(ago);
+            return Op::In(Input::Oracle(OracleReport {
+                market,
+                source,
+                price,
+                external,
+                time_us,
+            }));
+        }
         Plan::Other(who, command) => (who, command),
         Plan::ModifyTrigger(who, n, order) => {
             (who, Command::ModifyTrigger { target: OrderSelector::Order(nth(who, n)), order })
@@ -350,14 +453,23 @@ fn history(shape: Shape) -> impl Strategy<Value = History> {
         Just(SelfTrade::CancelTaker),
         Just(SelfTrade::Decrement),
     ];
-    let rich = prop::bool::weighted(0.7);
-    (ranges, policy, fills, orders, leave_out, per_tick, rich).prop_map(
-        move |(ranges, policy, fills, orders, leave_out, per_tick, rich)| {
+    let rich = prop::bool::weighted(if shape.timed == 1 { 0.3 } else { 0.7 });
+    let prices = (price_spec(), price_spec(), oracle_spec(), prop_oneof![Just(3), Just(10_000u64)]);
+    (ranges, policy, fills, orders, leave_out, (per_tick, rich), prices).prop_map(
+        move |(ranges, policy, fills, orders, leave_out, (per_tick, rich), prices)| {
             let mut spec = tight(policy, fills, orders);
             (spec.limits.due_per_tick, spec.limits.triggers_per_tick) = per_tick;
             if rich {
                 let full = venue();
                 (spec.assets, spec.markets) = (full.assets, full.markets);
+            }
+            if shape.timed == 1 {
+                (spec.markets[0].prices, spec.markets[1].prices) = (prices.0, prices.1);
+                spec.markets.iter_mut().skip(3).for_each(|inverse| inverse.prices = prices.1);
+                spec.oracle = prices.2;
+                if let Product::Perpetual { mark_band_ppm, .. } = &mut spec.markets[0].product {
+                    *mark_band_ppm = (prices.3 * 10_000 % 999_999) as u32;
+                }
             }
             if shape.extreme {
                 spec.markets.iter_mut().for_each(|market| market.order_size_max = LOTS - 1);
@@ -396,6 +508,12 @@ fn check(history: &History, accounts: u32) -> Result<(), TestCaseError> {
                 prop_assert_eq!(levels, twin.levels(market, side));
             }
         }
+        for n in 0..3 {
+            let found = harness.full.peek_prices(MarketId(n));
+            let scales = (found.margin_scale_ppm.0, found.margin_scale_ppm.1);
+            let found = (found.mark, found.oracle, found.status, found.funding, scales);
+            prop_assert_eq!(found, twin.prices(n.into()));
+        }
         for n in 0..accounts {
             let margin = harness.full.peek_margin(AccountId(n));
             let found = (margin.equity(), margin.initial(), margin.maintenance());
@@ -428,6 +546,32 @@ proptest! {
     #[test]
     fn deep_and_extreme_histories_as_well(history in history(DEEP)) {
         check(&history, DEEP.accounts)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: cases(100),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+    /// Time goes on, several sources tell prices, markets are guarded and auctioned.
+    #[test]
+    fn prices_move_as_the_rules_say(history in history(TIMED)) {
+        check(&history, TIMED.accounts)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: cases(4),
+        failure_persistence: None,
+        max_shrink_iters: 20_000,
+        ..ProptestConfig::default()
+    })]
+    #[test]
+    fn prices_of_deep_and_extreme_histories_as_well(history in history(DEEP_TIMED)) {
+        check(&history, DEEP_TIMED.accounts)?;
     }
 }
 

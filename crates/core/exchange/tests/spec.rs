@@ -139,7 +139,12 @@ fn the_encodings_are_golden() {
     let inputs = [
         Input::Credit { address, asset, wallet, amount },
         Input::Debit { address, asset, wallet, amount },
-        Input::Oracle { market: ETH, price: 999 },
+        Input::Oracle(OracleReport {
+            source: 3,
+            external: 998,
+            time_us: 7,
+            ..OracleReport::sole(ETH, 999)
+        }),
         Input::SetStatus { market: BTC, status: MarketStatus::CancelOnly },
         Input::Tick { time_us: 1_700_000_000_000_000 },
         Input::Receive { address, asset, wallet, amount },
@@ -188,5 +193,5 @@ fn the_state_is_golden() {
     assert_eq!(sha256(&[&bytes]).to_string(), GOLDEN_STATE);
 }
 
-const GOLDEN_INPUTS: &str = "0xee38c7764d1cf5126dbdd96ba17527cac24b971464eb7807268f21b76d9477f5";
-const GOLDEN_STATE: &str = "0x55d683e0abee666e155230dc1a3bbedb6890c59b3a85c44509d74ac3b1c677c5";
+const GOLDEN_INPUTS: &str = "0x027ed066ca36418cfc829ea5de0fbeea0532c51d9e0622313856961293acef2d";
+const GOLDEN_STATE: &str = "0xd711eb8050aad7ca0cdfa44be3ab0025330f2c12278d2f20d31cc3233386d6a4";

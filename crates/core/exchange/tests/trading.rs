@@ -254,8 +254,8 @@ fn each_refusal_has_its_code() {
     let code = |answer: Answer| answer.0.unwrap_err().code;
     assert_eq!(code(h.input(credit(1 << 96))), Overflow);
     assert_eq!(code(h.input(credit(-5))), Overflow);
-    assert_eq!(code(h.input(Input::Oracle { market: BTC, price: 0 })), OffTick);
-    assert_eq!(code(h.input(Input::Oracle { market: SPOT, price: 5 })), Unsupported);
+    assert_eq!(code(h.input(Input::Oracle(OracleReport::sole(BTC, 0)))), OffTick);
+    assert_eq!(code(h.input(Input::Oracle(OracleReport::sole(SPOT, 5)))), Unsupported);
 }
 
 #[test]
@@ -353,7 +353,7 @@ fn marks_move_only_at_ticks_and_only_inside_the_band() {
     let mut h = Harness::funded(spec(), 2);
     h.place(0, buy(990, 10));
     h.place(1, sell(1008, 10));
-    h.input(Input::Oracle { market: BTC, price: 1002 }).0.unwrap();
+    h.input(Input::Oracle(OracleReport::sole(BTC, 1002))).0.unwrap();
     assert_eq!(h.full.peek_prices(BTC).mark, 1000);
     let (_, events) = h.input(Input::Tick { time_us: 9 });
     assert_eq!(events, [Event::MarkChanged { market: BTC, mark: 1002, oracle: 1002 }]);

@@ -157,7 +157,7 @@ impl Flow {
             market.oracle = market.crowd.next_oracle();
             (market.id, market.oracle)
         });
-        let prices = OraclePrices { prices: prices.collect() };
+        let prices = OraclePrices { prices: prices.collect(), marks: Vec::new() };
         let identity = Identity { network: NETWORK, environment: self.spec.id };
         let time_ms = context.time_us / 1_000;
         let prices = sign::sign_oracle(&self.oracle, &identity, time_ms, &prices);

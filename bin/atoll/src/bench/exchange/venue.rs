@@ -3,8 +3,8 @@
 use anyhow::{Context, Result};
 use atoll_exchange::{
     AccountId, AssetId, AssetSpec, Command, Contract, Exchange, ExchangeSpec, Input, Limits,
-    LiquidationSpec, MarketId, MarketRisk, MarketSpec, OrderRequest, Product, Rules, SelfTrade,
-    Side, Tif, Wallet,
+    LiquidationSpec, MarketId, MarketRisk, MarketSpec, OracleReport, OracleSpec, OrderRequest,
+    PriceSpec, Product, Rules, SelfTrade, Side, Tif, Wallet,
 };
 use atoll_state::Source;
 use atoll_types::Address;
@@ -30,6 +30,7 @@ pub(super) fn rules(markets: u16, limits: Limits) -> Result<Rules> {
         maker_fee_ppm: 150,
         taker_fee_ppm: 450,
         risk: MarketRisk::default(),
+        prices: PriceSpec::default(),
     };
     let spec = ExchangeSpec {
         assets: vec![AssetSpec { symbol: "USDC".into(), decimals: 6, pledge: None, borrow_ppm: 0 }],
@@ -38,6 +39,7 @@ pub(super) fn rules(markets: u16, limits: Limits) -> Result<Rules> {
         self_trade: SelfTrade::CancelTaker,
         limits,
         liquidation: LiquidationSpec::default(),
+        oracle: OracleSpec::default(),
     };
     Rules::new(spec).context("the benchmark's spec")
 }
@@ -63,7 +65,7 @@ pub(super) fn deposit(account: u32, amount: i128) -> Input {
 
 /// A market's oracle price.
 pub(super) fn oracle(market: u16, price: u64) -> Input {
-    Input::Oracle { market: MarketId(market), price }
+    Input::Oracle(OracleReport::sole(MarketId(market), price))
 }
 
 /// Orders that rest in all books, by the levels' own counts.

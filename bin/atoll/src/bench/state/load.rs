@@ -117,7 +117,13 @@ impl Load {
         }
         let prices = self.markets.iter().map(|market| (market.id, market.mid)).collect();
         let time_ms = self.nonce();
-        sign::sign_oracle(&self.oracle, identity, time_ms, &OraclePrices { prices }).to_bytes()
+        sign::sign_oracle(
+            &self.oracle,
+            identity,
+            time_ms,
+            &OraclePrices { prices, marks: Vec::new() },
+        )
+        .to_bytes()
     }
 
     /// The next account's turn: its cancels, if it has any, and its orders.

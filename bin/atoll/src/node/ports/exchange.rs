@@ -192,6 +192,12 @@ impl ExchangeAdapter {
             "metaAndAssetCtxs" => json!([self.meta(), self.contexts(true)]),
             "spotMetaAndAssetCtxs" => json!([self.spot_meta(), self.contexts(false)]),
             "perpDexs" => json!([null]),
+            "fundingHistory" => {
+                let millis = |key: &str| request[key].as_u64().map(|ms| ms.saturating_mul(1000));
+                let from = millis("startTime").unwrap_or(0);
+                self.funding_history(coin()?, (from, millis("endTime").unwrap_or(u64::MAX)))?
+            }
+            "predictedFundings" => self.predicted_fundings(),
             "allMids" => self.mids(),
             "l2Book" => self.l2_book(coin()?),
             "recentTrades" => self.trades(coin()?)?,
@@ -217,7 +223,7 @@ impl ExchangeAdapter {
             _ => {
                 return Err(invalid(format!(
                     "info requests of type \"{kind}\" are not answered here; there are meta, \
-                     spotMeta, metaAndAssetCtxs, allMids, l2Book, recentTrades, openOrders, \
+                     spotMeta, metaAndAssetCtxs, fundingHistory, predictedFundings, allMids, l2Book, recentTrades, openOrders, \
                      frontendOpenOrders, orderStatus, userFills, userFillsByTime, \
                      historicalOrders, clearinghouseState, spotClearinghouseState, userRole, \
                      extraAgents, exchangeStatus"
@@ -242,6 +248,7 @@ impl Venue for ExchangeAdapter {
                     | "userFills"
                     | "userFillsByTime"
                     | "historicalOrders"
+                    | "fundingHistory"
             )
         );
         if !history {
@@ -322,6 +329,11 @@ impl Venue for ExchangeAdapter {
                 let some = recent.as_array().is_some_and(|recent| !recent.is_empty());
                 (Topic::Trades(coin), some.then_some(recent))
             }
+            "activeAssetCtx" => {
+                let (market, coin) = coin()?;
+                let data = json!({ "coin": coin, "ctx": self.context(market) });
+                (Topic::ActiveAssetCtx(coin), Some(data))
+            }
             "allMids" => (Topic::AllMids, Some(json!({ "mids": self.mids() }))),
             "userFills" => {
                 let user = Self::address(request)?;
@@ -334,7 +346,7 @@ impl Venue for ExchangeAdapter {
             other => {
                 return Err(invalid(format!(
                     "there is no subscription \"{other}\"; there are l2Book, bbo, trades, \
-                     allMids, userFills, orderUpdates"
+                     activeAssetCtx, allMids, userFills, orderUpdates"
                 )));
             }
         };

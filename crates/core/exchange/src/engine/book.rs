@@ -17,6 +17,13 @@ pub(crate) struct Resting {
     chunk: Handle,
 }
 
+impl Resting {
+    /// The order as if it rested at another price.
+    pub(crate) fn at(self, price: Price) -> Self {
+        Self { price, ..self }
+    }
+}
+
 /// What a taker could trade at once.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Plan {

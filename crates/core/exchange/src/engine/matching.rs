@@ -8,7 +8,7 @@
 
 use super::{Engine, Incoming, Resting, directory::told, invariant};
 use crate::event::{CancelReason, Event, Fill, Party, ResizeReason};
-use crate::ids::{AccountId, Side, Size};
+use crate::ids::{AccountId, Price, Side, Size};
 use crate::objects::{MarketKey, OrderExtra, OrderFlags, OrderKey, OrderRef};
 use crate::spec::SelfTrade;
 use atoll_state::Source;
@@ -51,7 +51,7 @@ impl<S: Source> Engine<'_, S> {
                 if size == 0 {
                     self.close(maker, &listed, &resting, CancelReason::ReduceOnly);
                 } else if self.maker_covered(&resting, &listed, size) {
-                    self.fill(incoming, &resting, &listed, &extra, size);
+                    self.fill(incoming, &resting, &listed, &extra, size, resting.price);
                     continue;
                 } else {
                     self.close(maker, &listed, &resting, CancelReason::Margin);
@@ -93,42 +93,55 @@ impl<S: Source> Engine<'_, S> {
         }
     }
 
-    fn fill(
+    /// Takes what trades of a resting order out of the book.
+    pub(crate) fn take_out(
         &mut self,
-        incoming: &mut Incoming<'_>,
         resting: &Resting,
         listed: &OrderRef,
         extra: &OrderExtra,
         size: Size,
     ) {
-        let rules = incoming.rules;
-        let maker = resting.order.account;
-        let notional = rules.notional(resting.price, size);
         if size < resting.order.size {
             self.shrink(resting, size);
         } else if extra.hidden > 0 {
             self.replenish(resting, listed, extra);
         } else {
             self.remove(resting, 0);
-            self.unlist(maker, listed);
+            self.unlist(resting.order.account, listed);
         }
+    }
+
+    /// A resting order trades at a price, which is its own but in an auction.
+    pub(crate) fn fill(
+        &mut self,
+        incoming: &mut Incoming<'_>,
+        resting: &Resting,
+        listed: &OrderRef,
+        extra: &OrderExtra,
+        size: Size,
+        price: Price,
+    ) {
+        let rules = incoming.rules;
+        let maker = resting.order.account;
+        let notional = rules.notional(price, size);
+        self.take_out(resting, listed, extra, size);
         incoming.remaining -= size;
         incoming.filled += size;
         incoming.notional += notional;
         // To whoever settles, an order is as large as it is, shown or not.
-        let mut whole = *resting;
+        let mut whole = resting.at(price);
         whole.order.size += extra.hidden;
         let settled = self.settle(incoming, &whole, listed, size, notional);
         let top = self.state.tops.get_mut(&MarketKey(rules.market));
         top.trades += 1;
-        top.last = resting.price;
+        top.last = price;
         top.open_interest = top.open_interest.saturating_add_signed(settled.open_interest);
         let order = &incoming.order;
         self.events.push(Event::Filled(Fill {
             market: rules.market,
             trade: top.trades,
             taker_side: order.side,
-            price: resting.price,
+            price,
             size,
             notional,
             maker: Party {

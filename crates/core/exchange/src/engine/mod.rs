@@ -16,6 +16,7 @@ mod margin;
 mod matching;
 mod money;
 mod place;
+mod prices;
 mod status;
 mod tick;
 
@@ -27,6 +28,8 @@ pub(crate) use margin::margin_sum;
 pub(crate) use matching::reducible;
 pub(crate) use money::Border;
 pub(crate) use place::Incoming;
+pub use prices::FundingView;
+pub(crate) use prices::{is_crossed, trades};
 
 use crate::event::{Event, Refusal};
 use crate::ids::MarketId;

@@ -3,7 +3,7 @@
 use super::{Engine, directory::told, status};
 use crate::command::{MarketOrderRequest, OrderRequest};
 use crate::event::{CancelReason, Event, Placed, Refusal};
-use crate::ids::{AccountId, Amount, OrderId, PPM, Price, Side, Size, Tif};
+use crate::ids::{AccountId, Amount, MarketStatus, OrderId, PPM, Price, Side, Size, Tif};
 use crate::objects::{
     AccountKey, BookId, ClientKey, DirectoryKey, DueEntry, DueKind, GroupKey, LevelKey, MarketKey,
     MarketPrices, OrderExtra, OrderFlags, OrderKey, OrderPageKey, OrderRef, PositionGroup,
@@ -95,7 +95,9 @@ impl<S: Source> Engine<'_, S> {
             display: request.display,
             forced: false,
         };
-        let crosses = self.check_crossing(account, request)?;
+        // In an auction nothing trades before its end.
+        let crosses =
+            prices.status != MarketStatus::Auction && self.check_crossing(account, request)?;
         let entry = self.admit(&mut incoming, crosses, prices.mark)?;
         let all_or_none = match request.tif {
             Tif::Fok => Some((self.check_liquidity(&incoming)?, self.events.len())),

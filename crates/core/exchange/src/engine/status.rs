@@ -29,8 +29,9 @@ impl<S: Source> Engine<'_, S> {
             return Err(Refusal::new(RejectCode::NoMark, message));
         }
         if prices.status != status {
-            *self.state.prices.get_mut(&MarketKey(market)) = MarketPrices { status, ..prices };
-            self.events.push(Event::StatusChanged { market, status });
+            let mut after = prices;
+            self.enter_status(market, &mut after, status);
+            *self.state.prices.get_mut(&MarketKey(market)) = after;
         }
         Ok(())
     }
@@ -100,7 +101,11 @@ pub(crate) fn refused(
 ) -> Option<Refusal> {
     use crate::ids::Tif;
     let message = match status {
-        MarketStatus::Open | MarketStatus::Auction => return None,
+        MarketStatus::Open => return None,
+        MarketStatus::Auction if matches!(request.tif, Tif::Gtc) => return None,
+        MarketStatus::Auction => {
+            "the market is in an auction: only orders that rest, whoever takes"
+        }
         MarketStatus::PostOnly if request.tif == Tif::PostOnly => return None,
         // On a spot market nothing reduces.
         MarketStatus::ReduceOnly if request.reduce_only && rules.is_perpetual() => return None,

@@ -1,7 +1,7 @@
 //! Markets: what matching moves, and what ticks move, kept apart.
 
 use crate::field::{Field, record};
-use crate::ids::{Amount, MarketId, MarketStatus, Price, Side};
+use crate::ids::{Amount, MarketId, MarketStatus, PPM, Price, Side};
 use alloc::vec::Vec;
 use atoll_state::{Key, Object};
 use atoll_types::codec::{CodecError, Decode, Encode, Reader};
@@ -68,34 +68,71 @@ impl Object for BookTop {
 }
 
 /// What ticks move.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MarketPrices {
     /// The mark in ticks; 0 before there is one.
     pub mark: Price,
     /// The oracle price in ticks; 0 before there is one.
     pub oracle: Price,
-    /// The oracle price from the next tick on; 0 for no news.
-    pub next_oracle: Price,
+    /// Time from which the next tick has more to do here than to look at the book: an oracle told
+    /// a price, an average, a sample, a payment or a deadline is due. 0 for never.
+    pub due_us: u64,
     /// What the market is doing.
     pub status: MarketStatus,
-    /// Cumulative funding: what one lot held long has paid so far, in quote units × 10⁻⁹; inside
-    /// ±[`crate::spec::FUNDING_BOUND`].
+    /// Cumulative funding of a lot held long, in quote units × 10⁹: what a position pays is its
+    /// size times how far this rose since it last paid. Longs pay when it rises.
     pub funding: i128,
-    /// What initial requirements are multiplied by, parts per million; less than a million counts
-    /// as a million.
-    pub initial_scale_ppm: u32,
-    /// What maintenance requirements are multiplied by.
-    pub maintenance_scale_ppm: u32,
+    /// What initial and maintenance requirements are multiplied by, parts per million: at least
+    /// 1000000 each, the second never above the first.
+    pub margin_scale_ppm: (u32, u32),
 }
-record!(MarketPrices {
-    mark,
-    oracle,
-    next_oracle,
-    status,
-    funding,
-    initial_scale_ppm,
-    maintenance_scale_ppm,
-});
+
+impl Default for MarketPrices {
+    fn default() -> Self {
+        Self {
+            mark: 0,
+            oracle: 0,
+            due_us: 0,
+            status: MarketStatus::Open,
+            funding: 0,
+            margin_scale_ppm: (PPM, PPM),
+        }
+    }
+}
+record!(MarketPrices { mark, oracle, due_us, status, funding, margin_scale_ppm });
+
+impl MarketPrices {
+    /// [`MarketPrices::due_us`] of what the very next tick does.
+    pub(crate) const AT_ONCE: u64 = 1;
+
+    /// Whether a tick at this time has more to do than to look at the book.
+    #[inline]
+    pub fn is_due(&self, now_us: u64) -> bool {
+        self.due_us != 0 && self.due_us <= now_us
+    }
+
+    /// The initial margin fraction in force: `ppm` times the scale, rounded up, at most all of the
+    /// value.
+    #[inline]
+    pub fn initial_ppm(&self, ppm: u32) -> u32 {
+        scaled(ppm, self.margin_scale_ppm.0)
+    }
+
+    /// The maintenance margin fraction in force, as [`MarketPrices::initial_ppm`].
+    #[inline]
+    pub fn maintenance_ppm(&self, ppm: u32) -> u32 {
+        scaled(ppm, self.margin_scale_ppm.1)
+    }
+}
+
+fn scaled(ppm: u32, scale_ppm: u32) -> u32 {
+    if scale_ppm == PPM {
+        return ppm;
+    }
+    let product = u64::from(ppm) * u64::from(scale_ppm);
+    product.div_ceil(u64::from(PPM)).min(u64::from(PPM)) as u32
+}
+
 impl Object for MarketPrices {
     const TAG: u8 = 12;
     const NAME: &'static str = "market prices";

@@ -34,6 +34,12 @@
 //! | 40 | [`Holdings`]: collateral besides the collateral asset | account |
 //! | 41 | [`IsolatedMargin`] | account, position slot |
 //! | 42 | [`BorrowIndex`]: interest of an asset | asset |
+//! | 30 | [`OracleSources`]: what each source told last | market |
+//! | 31 | [`Averages`] of basis and book | market |
+//! | 32 | [`FundingHour`]: premium samples of the running hour | market |
+//! | 33 | [`Volatility`] of the mark | market |
+//! | 34 | [`Guard`]: sanity bounds at work | market |
+//! | 35 | [`Auction`] | market |
 //!
 //! An order page holds 4 references, a position group 4 positions and an order chunk 8 orders: the
 //! largest objects that a place rewrites. Their size is what a first write copies, what a seal
@@ -47,6 +53,7 @@ mod directory;
 mod ledger;
 mod liquidation;
 mod market;
+mod prices;
 
 pub use account::{
     Account, AccountEntry, AccountKey, AddressKey, BalanceKey, Global, GlobalKey, GroupKey,
@@ -66,6 +73,10 @@ pub use ledger::{Ledger, LedgerKey};
 pub use liquidation::{Cooldown, Estate, EstateKey, LiquidationWindow, Phase};
 pub(crate) use liquidation::{holders, ranking};
 pub use market::{BookTop, MarketKey, MarketPrices, Settlement};
+pub use prices::{
+    Auction, Average, Averages, FundingHour, Guard, Imposed, OracleSources, SourcePrice,
+    Volatility, Walk,
+};
 
 use atoll_state::{Page, Source, Table, TableVisitor, Tables};
 
@@ -134,6 +145,18 @@ pub struct State<S: Source> {
     pub isolated: Table<IsolatedMargin, S>,
     /// Interest by asset.
     pub borrow: Table<BorrowIndex, S>,
+    /// What oracle sources told last.
+    pub sources: Table<OracleSources, S>,
+    /// Averages of basis and book.
+    pub averages: Table<Averages, S>,
+    /// Premium samples of the running hour.
+    pub funding: Table<FundingHour, S>,
+    /// Volatility of marks.
+    pub volatility: Table<Volatility, S>,
+    /// Sanity bounds at work.
+    pub guards: Table<Guard, S>,
+    /// Auctions.
+    pub auctions: Table<Auction, S>,
 }
 
 impl<S: Source> State<S> {
@@ -171,6 +194,12 @@ impl<S: Source> State<S> {
             holdings: Table::new(seed),
             isolated: Table::new(seed),
             borrow: Table::new(seed),
+            sources: Table::new(seed),
+            averages: Table::new(seed),
+            funding: Table::new(seed),
+            volatility: Table::new(seed),
+            guards: Table::new(seed),
+            auctions: Table::new(seed),
         }
     }
 }
@@ -208,5 +237,11 @@ impl<S: Source> Tables<S> for State<S> {
         visitor.visit(&mut self.holdings);
         visitor.visit(&mut self.isolated);
         visitor.visit(&mut self.borrow);
+        visitor.visit(&mut self.sources);
+        visitor.visit(&mut self.averages);
+        visitor.visit(&mut self.funding);
+        visitor.visit(&mut self.volatility);
+        visitor.visit(&mut self.guards);
+        visitor.visit(&mut self.auctions);
     }
 }

@@ -91,6 +91,7 @@ mod tests {
             tiers: alloc::vec::Vec::new(),
             open_interest_max: 0,
             position_max: 0,
+            robust_mark: false,
         }
     }
 

@@ -45,6 +45,7 @@ pub(crate) fn perpetual(name: &str) -> MarketSpec {
         maker_fee_ppm: -50,
         taker_fee_ppm: 350,
         risk: MarketRisk::default(),
+        prices: PriceSpec::default(),
     }
 }
 
@@ -74,6 +75,7 @@ pub(crate) fn spec() -> ExchangeSpec {
         self_trade: SelfTrade::CancelTaker,
         limits: Limits::default(),
         liquidation: LiquidationSpec::default(),
+        oracle: OracleSpec::default(),
     }
 }
 
@@ -134,7 +136,7 @@ pub(crate) fn funding(accounts: u32) -> Vec<Op> {
         }
     }
     for market in [BTC, ETH] {
-        ops.push(Op::In(Input::Oracle { market, price: 1000 }));
+        ops.push(Op::In(Input::Oracle(OracleReport::sole(market, 1000))));
     }
     ops.push(Op::In(Input::Tick { time_us: 1 }));
     ops
@@ -284,7 +286,7 @@ impl Harness {
     /// Moves marks: oracle and tick.
     pub(crate) fn mark(&mut self, market: MarketId, price: Price) {
         let time_us = self.full.peek_global().time_us + 500;
-        let ops = [Input::Oracle { market, price }, Input::Tick { time_us }];
+        let ops = [Input::Oracle(OracleReport::sole(market, price)), Input::Tick { time_us }];
         self.range(&ops.map(Op::In)).into_iter().for_each(|answer| {
             answer.0.unwrap();
         });

@@ -8,6 +8,8 @@ mod margin;
 #[path = "twin/conditional.rs"]
 mod conditional;
 
+mod prices;
+
 use super::*;
 use margin::{Pos, notional};
 use std::collections::BTreeMap;
@@ -30,12 +32,10 @@ struct Owner {
 struct Venue {
     mark: u64,
     oracle: u64,
-    next_oracle: u64,
     last: u64,
     trades: u64,
     status: MarketStatus,
-    funding: i128,
-    scale: (u32, u32),
+    prices: prices::Prices,
 }
 
 #[derive(Clone)]
@@ -244,20 +244,7 @@ impl Twin {
             Input::Send { address, asset, wallet, amount } => {
                 self.depart(address, *asset, *wallet, *amount, Outside::Environment)
             }
-            Input::Oracle { market, price } => {
-                if usize::from(market.0) >= self.spec.markets.len() {
-                    return Err(RejectCode::UnknownMarket);
-                }
-                match (market.0, *price) {
-                    (2, _) => return Err(RejectCode::Unsupported),
-                    (_, 0) => return Err(RejectCode::OffTick),
-                    (n, price) if price > self.spec.markets[usize::from(n)].price_max => {
-                        return Err(RejectCode::Overflow);
-                    }
-                    (_, price) => self.venues[usize::from(market.0)].next_oracle = price,
-                }
-                Ok(Outcome::Done)
-            }
+            Input::Oracle(report) => self.report(report),
             Input::SetStatus { market, status } => {
                 if usize::from(market.0) >= self.spec.markets.len() {
                     return Err(RejectCode::UnknownMarket);
@@ -270,8 +257,7 @@ impl Twin {
                     return Err(RejectCode::NoMark);
                 }
                 if venue.status != *status {
-                    venue.status = *status;
-                    self.events.push(Event::StatusChanged { market: *market, status: *status });
+                    self.ask_status(usize::from(market.0), *status);
                 }
                 Ok(Outcome::Done)
             }
@@ -283,39 +269,11 @@ impl Twin {
                     }
                 }
                 self.time_us = self.time_us.max(*time_us);
-                for n in 0..self.spec.markets.len() as u16 {
-                    let market = MarketId(n);
-                    let (bid, ask) = (self.best(market, Side::Buy), self.best(market, Side::Sell));
-                    let most = self.spec.markets[usize::from(n)].price_max;
-                    let venue = &mut self.venues[usize::from(n)];
-                    if [MarketStatus::Halted, MarketStatus::Settled].contains(&venue.status) {
-                        continue;
-                    }
-                    let before = (venue.mark, venue.oracle);
-                    if venue.next_oracle != 0 {
-                        venue.oracle = std::mem::take(&mut venue.next_oracle);
-                    }
-                    let last = (venue.last != 0).then_some(venue.last);
-                    let middle = |other: u64| {
-                        let mut three = [bid, ask, last].map(|p| p.unwrap_or(other));
-                        three.sort();
-                        three[1]
-                    };
-                    venue.mark = if n != 2 {
-                        let band = venue.oracle / 100;
-                        let highest = (venue.oracle + band).min(most);
-                        middle(venue.oracle).clamp(venue.oracle - band, highest)
-                    } else {
-                        match (bid, ask, last) {
-                            (_, _, Some(last)) => middle(last),
-                            (Some(bid), Some(ask), None) => (bid + ask) / 2,
-                            _ => 0,
-                        }
-                    };
-                    let (mark, oracle) = (venue.mark, venue.oracle);
-                    if (mark, oracle) != before {
-                        self.events.push(Event::MarkChanged { market, mark, oracle });
-                    }
+                let mut steps = self.spec.limits.fills_per_command;
+                let markets = self.spec.markets.len();
+                let due: Vec<usize> = (0..markets).filter(|n| self.tick_market(*n)).collect();
+                for n in due {
+                    self.auction(n, &mut steps);
                 }
                 self.work_off();
                 Ok(Outcome::Done)
@@ -331,14 +289,16 @@ impl Twin {
                 if venue.status == MarketStatus::Settled {
                     return Err(RejectCode::MarketPaused);
                 }
-                venue.funding = (venue.funding + change).clamp(-(1 << 77), 1 << 77);
+                venue.prices.index = (venue.prices.index + change).clamp(-(1 << 77), 1 << 77);
                 Ok(Outcome::Done)
             }
             Input::MarginScale { market, scale_ppm } => {
                 if usize::from(market.0) >= self.spec.markets.len() {
                     return Err(RejectCode::UnknownMarket);
                 }
-                self.venues[usize::from(market.0)].scale = *scale_ppm;
+                let initial = scale_ppm.0.max(1_000_000);
+                let scales = (initial, scale_ppm.1.max(1_000_000).min(initial));
+                self.venues[usize::from(market.0)].prices.scales = scales;
                 Ok(Outcome::Done)
             }
         }
@@ -597,7 +557,8 @@ impl Twin {
         };
         let ioc = r.tif == Tif::Ioc || r.tif == Tif::Fok;
         let refused = match self.venues[n].status {
-            MarketStatus::Open | MarketStatus::Auction => false,
+            MarketStatus::Open => false,
+            MarketStatus::Auction => r.tif != Tif::Gtc,
             MarketStatus::PostOnly => r.tif != Tif::PostOnly,
             MarketStatus::ReduceOnly => !r.reduce_only || !perpetual,
             MarketStatus::CancelOnly | MarketStatus::Halted | MarketStatus::Settled => true,
@@ -607,7 +568,8 @@ impl Twin {
             order.order = OrderId(self.commands << 12);
         }
         order.order = known.map_or(order.order, OrderId);
-        let queue = self.queue(&order);
+        let auction = self.venues[n].status == MarketStatus::Auction;
+        let queue = if auction { Vec::new() } else { self.queue(&order) };
         let own_first = queue.first().is_some_and(|o| o.account == account);
         for (wrong, code) in [
             (r.price == 0, RejectCode::OffTick),
@@ -684,7 +646,7 @@ impl Twin {
         let (mut traded, mut spent, mut stopped) = (0, 0, None);
         let mut steps = 0;
         while let Some(maker) = self.queue(&order).first().copied() {
-            if order.remaining == 0 {
+            if order.remaining == 0 || auction {
                 break;
             }
             if steps == limits.fills_per_command {
@@ -813,10 +775,8 @@ impl Twin {
         equity >= initial && (!pos.isolated || own >= needs)
     }
 
-    fn trade(&mut self, taker: &mut Order, maker: &Order, size: u64) -> i128 {
-        let n = usize::from(maker.market.0);
-        let notional = notional(maker.market, maker.price, size);
-        taker.remaining -= size;
+    /// Takes what trades of a resting order off it; gives what is left.
+    fn take_resting(&mut self, maker: &Order, size: u64) -> u64 {
         let found = self.orders.iter_mut().find(|o| o.order == maker.order).unwrap();
         found.remaining -= size;
         let maker_left = found.remaining;
@@ -836,6 +796,14 @@ impl Twin {
             self.extras.remove(&maker.order);
         }
         self.orders.retain(|o| o.remaining > 0);
+        maker_left
+    }
+
+    fn trade(&mut self, taker: &mut Order, maker: &Order, size: u64) -> i128 {
+        let n = usize::from(maker.market.0);
+        let notional = notional(maker.market, maker.price, size);
+        taker.remaining -= size;
+        let maker_left = self.take_resting(maker, size);
         let rules = &self.spec.markets[n];
         let (maker_ppm, taker_ppm) =
             (i128::from(rules.maker_fee_ppm), i128::from(rules.taker_fee_ppm));
@@ -913,5 +881,11 @@ impl Twin {
             }
         }
         views
+    }
+
+    /// Mark, oracle, status, funding index and margin scales of a market.
+    pub(crate) fn prices(&self, n: usize) -> (u64, u64, MarketStatus, i128, (u32, u32)) {
+        let Venue { mark, oracle, status, prices, .. } = &self.venues[n];
+        (*mark, *oracle, *status, prices.index, prices.scales)
     }
 }

@@ -74,10 +74,10 @@ pub(super) fn check(
         }
     };
     let signer = recover(&transaction.signature, &digest)?;
-    if domain == Domain::Oracle && signer != spec.oracle {
+    if domain == Domain::Oracle && spec.oracle_source(&signer).is_none() {
         let message = alloc::format!(
-            "{signer} is not this environment's oracle: the prices are signed with another key, \
-             or for another network or environment",
+            "{signer} is no oracle source of this environment: the prices are signed with another \
+             key, or for another network or environment",
         );
         return Err(Reject::new(RejectCode::NotAllowed, message));
     }

@@ -264,33 +264,60 @@ impl Decode for AtollMessage {
     }
 }
 
-/// Prices of the oracle at one time, in ticks; markets in ascending order, each at most once.
+/// Prices of an oracle source at one time, in ticks; markets in ascending order, each at most once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OraclePrices {
-    /// Market and price in ticks.
+    /// Market and price of its underlying.
     pub prices: Vec<(MarketId, Price)>,
+    /// Market and mark of the same perpetual elsewhere; of markets that have a price here.
+    pub marks: Vec<(MarketId, Price)>,
+}
+
+impl OraclePrices {
+    /// What the message tells of each market: price, and mark elsewhere or 0.
+    pub fn told(&self) -> impl Iterator<Item = (MarketId, Price, Price)> + '_ {
+        let mut marks = self.marks.iter().peekable();
+        self.prices.iter().map(move |(market, price)| {
+            let mark = marks.next_if(|(of, _)| of == market);
+            (*market, *price, mark.map_or(0, |(_, mark)| *mark))
+        })
+    }
+}
+
+fn put_prices(prices: &[(MarketId, Price)], out: &mut Vec<u8>) {
+    put_varint(out, prices.len() as u64);
+    for (market, price) in prices {
+        market.encode(out);
+        put_varint(out, *price);
+    }
+}
+
+fn read_prices(r: &mut Reader<'_>) -> Result<Vec<(MarketId, Price)>, CodecError> {
+    let mut prices: Vec<(MarketId, Price)> = Vec::new();
+    for _ in 0..r.length("oracle prices", MARKETS_BOUND)? {
+        let (market, price) = (MarketId::decode(r)?, r.varint()?);
+        if prices.last().is_some_and(|(last, _)| *last >= market) {
+            return Err(CodecError::Invalid("order of the oracle's markets"));
+        }
+        prices.push((market, price));
+    }
+    Ok(prices)
 }
 
 impl Encode for OraclePrices {
     fn encode(&self, out: &mut Vec<u8>) {
-        put_varint(out, self.prices.len() as u64);
-        for (market, price) in &self.prices {
-            market.encode(out);
-            put_varint(out, *price);
-        }
+        put_prices(&self.prices, out);
+        put_prices(&self.marks, out);
     }
 }
 
 impl Decode for OraclePrices {
     fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        let mut prices: Vec<(MarketId, Price)> = Vec::new();
-        for _ in 0..r.length("oracle prices", MARKETS_BOUND)? {
-            let (market, price) = (MarketId::decode(r)?, r.varint()?);
-            if prices.last().is_some_and(|(last, _)| *last >= market) {
-                return Err(CodecError::Invalid("order of the oracle's markets"));
-            }
-            prices.push((market, price));
+        let (prices, marks) = (read_prices(r)?, read_prices(r)?);
+        let priced = |of: &MarketId| prices.binary_search_by_key(of, |(m, _)| *m).is_ok();
+        if !marks.iter().all(|(market, _)| priced(market)) {
+            return Err(CodecError::Invalid("a mark without the oracle's price"));
         }
-        Ok(Self { prices })
+        Ok(Self { prices, marks })
     }
 }

@@ -78,8 +78,9 @@ impl HubAsset {
 pub struct ExchangeVmSpec {
     /// The venue: assets, markets, limits; valid by construction.
     pub exchange: Rules,
-    /// The key whose oracle prices are believed.
-    pub oracle: Address,
+    /// The keys of the oracle's sources, as many as the venue's spec has weights: a source's number
+    /// is its place in both.
+    pub oracles: Vec<Address>,
     /// Chain id of the Atoll signing domain; what wallets show. Replay protection does not rest
     /// on it: the domain's salt names network and environment.
     pub chain_id: u64,
@@ -124,7 +125,7 @@ impl ExchangeVmSpec {
             self.chain_id,
             "1 to 2^53 - 1",
         )?;
-        ensure(!self.oracle.is_zero(), "oracle", self.oracle, "the address of the oracle's key")?;
+        self.validate_oracles()?;
         let bound = CLAIMS_PER_SLOT_BOUND;
         ensure(
             (1..=bound).contains(&self.claims_per_slot),
@@ -150,6 +151,21 @@ impl ExchangeVmSpec {
             "perpetual markets before spot markets: their asset numbers are their places";
         ensure(sorted, "exchange.markets", "a spot market before a perpetual one", expected)?;
         self.validate_genesis()
+    }
+
+    fn validate_oracles(&self) -> Result<(), SpecError> {
+        let (found, sources) = (self.oracles.len(), self.exchange.spec().oracle.weights.len());
+        ensure(found == sources, "oracles", found, &format!("{sources} keys, one a weight"))?;
+        for (i, key) in self.oracles.iter().enumerate() {
+            let fits = !key.is_zero() && !self.oracles[..i].contains(key);
+            ensure(fits, &format!("oracles[{i}]"), key, "the address of a source's own key")?;
+        }
+        Ok(())
+    }
+
+    /// The number of the oracle source with this key, if it is one.
+    pub fn oracle_source(&self, signer: &Address) -> Option<u8> {
+        self.oracles.iter().position(|key| key == signer).map(|place| place as u8)
     }
 
     fn validate_hub_assets(&self) -> Result<(), SpecError> {
@@ -226,7 +242,8 @@ fn ensure(ok: bool, key: &str, found: impl ToString, expected: &str) -> Result<(
 impl Encode for ExchangeVmSpec {
     fn encode(&self, out: &mut Vec<u8>) {
         self.exchange.encode(out);
-        out.extend_from_slice(self.oracle.as_slice());
+        // As many as the venue's spec has sources.
+        self.oracles.iter().for_each(|key| out.extend_from_slice(key.as_slice()));
         put_varint(out, self.chain_id);
         out.push(u8::from(self.accept_hyperliquid_master));
         put_varint(out, u64::from(self.commands_per_action_max));
@@ -251,7 +268,9 @@ impl Encode for ExchangeVmSpec {
 impl Decode for ExchangeVmSpec {
     fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
         let exchange = Rules::decode(r)?;
-        let (oracle, chain_id) = (r.address()?, r.varint()?);
+        let sources = exchange.spec().oracle.weights.len();
+        let oracles = (0..sources).map(|_| r.address()).collect::<Result<_, _>>()?;
+        let chain_id = r.varint()?;
         let accept_hyperliquid_master = r.bool()?;
         let commands_per_action_max = r.length("commands per action", COMMANDS_PER_ACTION_BOUND)?;
         let agents_per_account_max = r.length("agents per account", AGENTS_PER_ACCOUNT_BOUND)?;
@@ -275,7 +294,7 @@ impl Decode for ExchangeVmSpec {
         }
         let spec = Self {
             exchange,
-            oracle,
+            oracles,
             chain_id,
             accept_hyperliquid_master,
             commands_per_action_max,

@@ -23,7 +23,7 @@ pub enum Kind {
     Hyperliquid = 0,
     /// An [`crate::exchange::AtollMessage`], signed as typed data under the environment's domain.
     Atoll = 1,
-    /// [`crate::exchange::OraclePrices`], signed by the spec's oracle key; `nonce` is their time.
+    /// [`crate::exchange::OraclePrices`], signed by one of the spec's oracle keys; `nonce` is their time.
     Oracle = 2,
 }
 

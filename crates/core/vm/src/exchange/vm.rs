@@ -11,8 +11,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use atoll_exchange::objects::{AddressKey, ClientKey, OrderPage};
 use atoll_exchange::{
-    AccountId, Command, Event, Exchange, Input, MarketId, OrderRequest, OrderSelector, Outcome,
-    Placed, Refusal, TriggerRequest,
+    AccountId, Command, Event, Exchange, Input, MarketId, OracleReport, OrderRequest,
+    OrderSelector, Outcome, Placed, Refusal, TriggerRequest,
 };
 use atoll_state::object::{self, Source, Table, TableVisitor, Tables};
 use atoll_types::{Address, B256, Encode, Message, Reject, RejectCode, U256};
@@ -124,9 +124,12 @@ impl<S: Source> ExchangeVm<S> {
         match &checked.transaction.action {
             Action::Oracle(prices) => {
                 nonces.advance(nonce);
-                for (market, price) in &prices.prices {
-                    let input = Input::Oracle { market: *market, price: *price };
-                    let outcome = self.exchange.apply(&input, &mut receipt.events);
+                // Signed by a source: checked with the signature.
+                let source = self.spec.oracle_source(&checked.signer).unwrap_or(u8::MAX);
+                let time_us = nonce.saturating_mul(1000);
+                for (market, price, external) in prices.told() {
+                    let report = OracleReport { market, source, price, external, time_us };
+                    let outcome = self.exchange.apply(&Input::Oracle(report), &mut receipt.events);
                     receipt.statuses.push(status(outcome, None));
                 }
             }

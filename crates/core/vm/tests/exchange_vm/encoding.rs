@@ -111,7 +111,8 @@ fn specs_round_trip_and_invalid_ones_name_the_key() {
         spec.validate().unwrap_err().key
     };
     assert_eq!(broken(|s| s.chain_id = 0), "chain_id");
-    assert_eq!(broken(|s| s.oracle = Address::ZERO), "oracle");
+    assert_eq!(broken(|s| s.oracles[0] = Address::ZERO), "oracles[0]");
+    assert_eq!(broken(|s| s.oracles.clear()), "oracles");
     assert_eq!(broken(|s| s.commands_per_action_max = 0), "commands_per_action_max");
     assert_eq!(broken(|s| s.agents_per_account_max = 33), "agents_per_account_max");
     assert_eq!(broken(|s| s.claims_per_slot = 0), "claims_per_slot");

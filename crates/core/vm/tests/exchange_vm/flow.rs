@@ -1,10 +1,13 @@
 //! What becomes of actions: orders, cancels, modifications, leverage, money, oracle, batches.
 
 use crate::common::{BTC, ETH, IDENTITY, START_MS, Venue, key, marks, order, wire};
-use atoll_exchange::{CancelReason, Event, OrderRequest, OrderSelector, Side, Tif, Wallet};
-use atoll_types::{Encode, Lane, RejectCode};
+use atoll_exchange::{
+    CancelReason, Event, MarkRule, OracleSpec, OrderRequest, OrderSelector, Rules, Side, Tif,
+    Wallet,
+};
+use atoll_types::{Decode, Encode, Lane, RejectCode};
 use atoll_vm::exchange::sign::{sign_action, sign_message, sign_oracle};
-use atoll_vm::exchange::{AtollMessage, ExchangeReceipt, Status, build};
+use atoll_vm::exchange::{AtollMessage, ExchangeReceipt, ExchangeVmSpec, Status, build};
 use atoll_vm::{SlotContext, Vm};
 
 fn resting(status: &Status) -> atoll_exchange::OrderId {
@@ -187,6 +190,49 @@ fn lanes_are_those_of_what_an_action_can_do() {
     assert_eq!(lane(build::orders(&[post.clone(), rest])), Lane::Rest);
     assert_eq!(lane(build::modify(&OrderSelector::Order(id), &post)), Lane::PostOnly);
     assert_eq!(lane(build::noop()), Lane::Aside);
+}
+
+/// Three keys of weights 2, 1 and 1 that need a weight of 3: each is told by who signed it.
+#[test]
+fn each_oracle_source_has_a_key_and_a_weight() {
+    let mut spec = crate::common::spec(true);
+    let mut exchange = spec.exchange.spec().clone();
+    exchange.oracle = OracleSpec {
+        weights: vec![2, 1, 1],
+        stale_us: 10_000_000,
+        deviation_ppm: 20_000,
+        quorum: 3,
+        reduce_only_after_us: 0,
+    };
+    exchange.markets[0].prices.mark = MarkRule::Robust { interval_us: 1_000_000 };
+    spec.exchange = Rules::new(exchange).unwrap();
+    spec.oracles = ["oracle", "second", "third"].map(|name| key(name).address()).into();
+    assert_eq!(spec.validate(), Ok(()));
+    assert_eq!(ExchangeVmSpec::from_bytes(&spec.to_bytes()), Ok(spec.clone()));
+    let mut venue = Venue::of(spec);
+    let tell = |venue: &mut Venue, name: &str, ms: u64, eth: u64, mark: u64| {
+        let mut prices = marks(eth, 60_000);
+        prices.marks.push((ETH, mark));
+        let signed = sign_oracle(&key(name), &IDENTITY, START_MS + ms, &prices);
+        venue.submit(&signed.to_bytes()).unwrap();
+        venue.vm.open_tick((START_MS + ms) * 1000);
+        let found = venue.vm.exchange().peek_prices(ETH);
+        (found.oracle, found.mark)
+    };
+    // A weight of 2 is no quorum; the venue began with one price of the first source.
+    assert_eq!(tell(&mut venue, "oracle", 1, 200_000, 200_400), (0, 0));
+    // Half of 3 lies below the second price: the first. Of the marks elsewhere as well; without a
+    // book, the mark is the mean of oracle and that.
+    assert_eq!(tell(&mut venue, "second", 2, 200_200, 200_600), (200_000, 200_200));
+    // The third is alone in its opinion.
+    assert_eq!(tell(&mut venue, "third", 3, 100, 100), (200_000, 200_200));
+    let told = venue.vm.tick_events();
+    let ignored =
+        |event: &Event| matches!(event, Event::SourceIgnored { source: 2, price: 100, .. });
+    assert!(told.iter().any(ignored), "{told:?}");
+    // A key that is no source's.
+    let stranger = sign_oracle(&key("alice"), &IDENTITY, START_MS + 4, &marks(1, 1));
+    assert_eq!(venue.submit(&stranger.to_bytes()).unwrap_err().code, RejectCode::NotAllowed);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Bad input: each has a code and a sentence, and leaves nothing behind.
 
-use crate::common::{self, CHAIN_ID, IDENTITY, START_MS, Venue, key, marks, order, wire};
+use crate::common::{self, BTC, CHAIN_ID, IDENTITY, START_MS, Venue, key, marks, order, wire};
 use atoll_exchange::{Side, Tif, Wallet};
 use atoll_state::{ReadSet, WriteSet, object};
 use atoll_types::{B256, Encode, EnvironmentId, NetworkId, RejectCode, Signature};
@@ -84,6 +84,12 @@ fn replays() {
     let mut twice = marks(1, 1);
     twice.prices[1].0 = twice.prices[0].0;
     let prices = sign_oracle(&key("oracle"), &IDENTITY, START_MS + 9, &twice);
+    refused(&mut venue, &prices.to_bytes(), RejectCode::Malformed);
+    // A mark elsewhere of a market without a price here.
+    let mut unpriced = marks(1, 1);
+    unpriced.prices.remove(1);
+    unpriced.marks.push((BTC, 1));
+    let prices = sign_oracle(&key("oracle"), &IDENTITY, START_MS + 9, &unpriced);
     refused(&mut venue, &prices.to_bytes(), RejectCode::Malformed);
 }
 

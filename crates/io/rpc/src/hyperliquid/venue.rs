@@ -31,6 +31,8 @@ pub enum Topic {
     Trades(String),
     /// Best bid and offer of a coin.
     Bbo(String),
+    /// Prices and funding of a coin.
+    ActiveAssetCtx(String),
     /// Mid prices.
     AllMids,
     /// Fills of a user.
@@ -46,6 +48,7 @@ impl Topic {
             Self::L2Book(_) => "l2Book",
             Self::Trades(_) => "trades",
             Self::Bbo(_) => "bbo",
+            Self::ActiveAssetCtx(_) => "activeAssetCtx",
             Self::AllMids => "allMids",
             Self::UserFills(_) => "userFills",
             Self::OrderUpdates(_) => "orderUpdates",

@@ -1,14 +1,18 @@
 //! Books, mids and market contexts.
 
-use super::ExchangeAdapter;
+use super::records::FundingRecord;
+use super::{ExchangeAdapter, internal, shape};
 use atoll_exchange::{LevelView, MarketId, Product, Side};
 use atoll_rpc::hyperliquid::{Topic, VenueEvent};
+use atoll_rpc::port::QueryError;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Levels of a side in `l2Book`.
 const LEVELS: usize = 20;
+/// Payments in an answer, as Hyperliquid's.
+const FUNDINGS_MAX: usize = 500;
 /// How often subscribers are told of a book that changed.
 const BOOK_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -67,25 +71,73 @@ impl ExchangeAdapter {
             let spec = self.rules().market_spec(*market);
             spec.is_some_and(|s| matches!(s.product, Product::Perpetual { .. }) == perpetuals)
         };
-        let context = |market| {
-            let prices = self.live.machine.read().vm().exchange().peek_prices(market);
+        self.markets().filter(wanted).map(|market| self.context(market)).collect()
+    }
+
+    /// A market's prices and funding.
+    pub(super) fn context(&self, market: MarketId) -> Value {
+        let machine = self.live.machine.read();
+        let exchange = machine.vm().exchange();
+        let (prices, funding) = (exchange.peek_prices(market), exchange.peek_funding(market));
+        let open = u64::try_from(exchange.peek_top(market).open_interest).unwrap_or(u64::MAX);
+        drop(machine);
+        let impact = funding.and_then(|funding| funding.impact);
+        json!({
+            "coin": self.coin(market),
+            "markPx": self.px(market, prices.mark),
+            "oraclePx": self.px(market, prices.oracle),
+            "midPx": self.mid(market),
+            "openInterest": self.sz(market, open),
+            "funding": funding.map_or("0.0".into(), |funding| shape::rate(funding.rate)),
+            "premium": funding.map(|funding| shape::rate(funding.premium)),
+            "impactPxs": impact.map(|(bid, ask)| [self.impact(market, bid), self.impact(market, ask)]),
+        })
+    }
+
+    /// An impact price, in 1/256 ticks, with one decimal more than prices have.
+    fn impact(&self, market: MarketId, price: u64) -> String {
+        let Some(spec) = self.rules().market_spec(market) else { return String::new() };
+        let tenths = u128::from(price) * 10 * u128::from(spec.tick) / 256;
+        atoll_vm::exchange::decimal::format_units(tenths, spec.price_decimals + 1)
+    }
+
+    /// Payments of funding, at most so many, oldest first.
+    pub(super) fn funding_history(
+        &self,
+        market: MarketId,
+        times_us: (u64, u64),
+    ) -> Result<Value, QueryError> {
+        let found = self.records().funding(market, times_us, FUNDINGS_MAX).map_err(internal)?;
+        let entry = |record: &FundingRecord| {
             json!({
                 "coin": self.coin(market),
-                "markPx": self.px(market, prices.mark),
-                "oraclePx": self.px(market, prices.oracle),
-                "midPx": self.mid(market),
-                "funding": "0.0",
-                "premium": null,
-                "impactPxs": null,
+                "fundingRate": shape::rate(record.rate),
+                "premium": shape::rate(record.premium),
+                "time": record.time_us / 1000,
             })
         };
-        self.markets().filter(wanted).map(context).collect()
+        Ok(found.iter().map(entry).collect())
+    }
+
+    /// The rates that the running hour would pay.
+    pub(super) fn predicted_fundings(&self) -> Value {
+        let of = |market| {
+            let found = self.live.machine.read().vm().exchange().peek_funding(market)?;
+            let predicted = json!({
+                "fundingRate": shape::rate(found.rate),
+                "nextFundingTime": found.next_us / 1000,
+                "fundingIntervalHours": 1,
+            });
+            Some(json!([self.coin(market), [["HlPerp", predicted]]]))
+        };
+        self.markets().filter_map(of).collect()
     }
 }
 
 /// Tells subscribers of books and best prices that changed.
 pub(super) async fn publish(adapter: Arc<ExchangeAdapter>) {
     let mut last: Vec<(Value, Value)> = Vec::new();
+    let mut last_contexts: Vec<Value> = Vec::new();
     let mut last_mids = Value::Null;
     let mut interval = tokio::time::interval(BOOK_INTERVAL);
     loop {
@@ -113,6 +165,16 @@ pub(super) async fn publish(adapter: Arc<ExchangeAdapter>) {
                 tell(Topic::Bbo(coin), bbo);
             }
         }
+        let contexts: Vec<Value> =
+            adapter.markets().map(|market| adapter.context(market)).collect();
+        for (i, context) in contexts.iter().enumerate() {
+            if last_contexts.get(i) != Some(context) {
+                let coin = adapter.coin(MarketId(i as u16));
+                let data = json!({ "coin": coin, "ctx": context });
+                tell(Topic::ActiveAssetCtx(coin), data);
+            }
+        }
+        last_contexts = contexts;
         let mids = adapter.mids();
         if mids != last_mids {
             last_mids = mids.clone();

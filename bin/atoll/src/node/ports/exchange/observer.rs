@@ -1,6 +1,6 @@
 //! Watches what an exchange executes: counts it, records it for history, tells subscribers.
 
-use super::records::{EndedOrder, FillRecord, Records};
+use super::records::{EndedOrder, FillRecord, FundingRecord, Records};
 use super::shape;
 use super::user::side_text;
 use crate::node::Hosted;
@@ -10,7 +10,7 @@ use atoll_exchange::{
     AccountId, CancelReason, Event, MarketId, Order, OrderId, Party, Product, Rules,
 };
 use atoll_rpc::hyperliquid::{Topic, VenueEvent};
-use atoll_types::{Address, RejectCode};
+use atoll_types::{Address, B256, RejectCode};
 use atoll_vm::Receipt;
 use atoll_vm::exchange::build::{client_id_text, price_text, size_text};
 use atoll_vm::exchange::{ExchangeReceipt, ExchangeVmSpec};
@@ -119,6 +119,50 @@ impl ExchangeObserver {
         }
     }
 
+    /// What a transaction or a tick did; fills of ticks are in no transaction.
+    fn observe(&self, known: &mut Known, time_us: u64, hash: B256, events: &[Event]) {
+        for event in events {
+            match event {
+                Event::AccountOpened { account, address } => {
+                    known.addresses.insert(*account, *address);
+                }
+                Event::Accepted(order) => {
+                    known.open.insert((order.account, order.order), *order);
+                }
+                Event::Rested(order) | Event::Resized { order, .. } | Event::TriggerSet(order) => {
+                    self.update(known, order, "open", time_us);
+                }
+                Event::TriggerFired(order) => self.tell_update(known, order, "triggered", time_us),
+                Event::TriggerRefused { order, code } => {
+                    self.update(known, order, refused_status(*code), time_us);
+                }
+                Event::Filled(fill) => {
+                    Stats::add(&self.stats.fills, 1);
+                    self.stats.trade(self.quote(fill.market), fill.notional.unsigned_abs());
+                    self.fill(known, &FillRecord { time_us, hash, fill: *fill });
+                }
+                Event::Cancelled { order, reason } => {
+                    let status = match reason {
+                        CancelReason::Margin => "marginCanceled",
+                        CancelReason::ReduceOnly => "reduceOnlyCanceled",
+                        CancelReason::SelfTrade => "selfTradeCanceled",
+                        CancelReason::Expired => "expired",
+                        CancelReason::Sibling => "siblingFilledCanceled",
+                        CancelReason::Scheduled => "scheduledCancel",
+                        CancelReason::Liquidation => "liquidatedCanceled",
+                        _ => "canceled",
+                    };
+                    self.update(known, order, status, time_us);
+                }
+                Event::FundingAccrued { market, rate, premium, .. } => {
+                    let (rate, premium) = (*rate, *premium);
+                    self.records.funding(*market, &FundingRecord { time_us, rate, premium });
+                }
+                _ => {}
+            }
+        }
+    }
+
     fn quote(&self, market: MarketId) -> &str {
         let spec = self.rules.spec();
         let quote = match self.rules.market_spec(market).map(|market| &market.product) {
@@ -159,45 +203,7 @@ impl Observer for ExchangeObserver {
         for receipt in receipts {
             let Ok(done) = ExchangeReceipt::of(receipt) else { continue };
             Stats::add(&self.stats.orders, done.statuses.len() as u64);
-            for event in &done.events {
-                match event {
-                    Event::AccountOpened { account, address } => {
-                        known.addresses.insert(*account, *address);
-                    }
-                    Event::Accepted(order) => {
-                        known.open.insert((order.account, order.order), *order);
-                    }
-                    Event::Rested(order)
-                    | Event::Resized { order, .. }
-                    | Event::TriggerSet(order) => {
-                        self.update(known, order, "open", time_us);
-                    }
-                    Event::Filled(fill) => {
-                        Stats::add(&self.stats.fills, 1);
-                        self.stats.trade(self.quote(fill.market), fill.notional.unsigned_abs());
-                        self.fill(known, &FillRecord { time_us, hash: receipt.hash, fill: *fill });
-                    }
-                    Event::Cancelled { order, reason } => {
-                        let status = match reason {
-                            CancelReason::Margin => "marginCanceled",
-                            CancelReason::ReduceOnly => "reduceOnlyCanceled",
-                            CancelReason::SelfTrade => "selfTradeCanceled",
-                            CancelReason::Expired => "expired",
-                            CancelReason::Sibling => "siblingFilledCanceled",
-                            CancelReason::Scheduled => "scheduledCancel",
-                            _ => "canceled",
-                        };
-                        self.update(known, order, status, time_us);
-                    }
-                    Event::TriggerFired(order) => {
-                        self.tell_update(known, order, "triggered", time_us)
-                    }
-                    Event::TriggerRefused { order, code } => {
-                        self.update(known, order, refused_status(*code), time_us);
-                    }
-                    _ => {}
-                }
-            }
+            self.observe(known, time_us, receipt.hash, &done.events);
         }
     }
 

@@ -7,6 +7,7 @@
 //! | 1, account, time, trade | market of the fill |
 //! | 2, account, order | ended order |
 //! | 3, account, client id | order |
+//! | 4, market, time | rate and premium of a funding payment |
 //!
 //! Numbers are big-endian, times microseconds of the tick. Numbers of orders rise with the order in
 //! which they were placed.
@@ -57,7 +58,7 @@ impl Decode for FillRecord {
 }
 
 /// What became of an order, in Hyperliquid's words.
-const STATUSES: [&str; 13] = [
+const STATUSES: [&str; 14] = [
     "filled",
     "canceled",
     "marginCanceled",
@@ -71,6 +72,7 @@ const STATUSES: [&str; 13] = [
     "marketOrderNoLiquidityRejected",
     "minTradeNtlRejected",
     "rejected",
+    "liquidatedCanceled",
 ];
 
 /// An order that is gone: as it was last, what became of it, and when.
@@ -96,6 +98,29 @@ impl Decode for EndedOrder {
         let status = STATUSES.get(usize::from(r.u8()?));
         let status = status.copied().ok_or(CodecError::Invalid("order status"))?;
         Ok(Self { status, time_us: r.u64()?, order: Order::decode(r)? })
+    }
+}
+
+/// A payment of funding: rate and mean premium of the hour, parts per billion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FundingRecord {
+    pub(super) time_us: u64,
+    pub(super) rate: i64,
+    pub(super) premium: i64,
+}
+
+impl Encode for FundingRecord {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.time_us.to_le_bytes());
+        out.extend_from_slice(&self.rate.to_le_bytes());
+        out.extend_from_slice(&self.premium.to_le_bytes());
+    }
+}
+
+impl Decode for FundingRecord {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let mut number = || r.u64().map(|bits| bits as i64);
+        Ok(Self { time_us: number()? as u64, rate: number()?, premium: number()? })
     }
 }
 
@@ -140,6 +165,11 @@ impl Records {
         if let Some(id) = client_id {
             open.insert(key(3, account.0, &[&id]), number.to_vec());
         }
+    }
+
+    pub(super) fn funding(&self, market: MarketId, record: &FundingRecord) {
+        let key = key(4, market.0, &[&record.time_us.to_be_bytes()]);
+        self.0.lock().open.insert(key, record.to_bytes());
     }
 
     /// Ends the slot: what history is to take in of it. Slots up to `indexed` are there already.
@@ -187,6 +217,17 @@ impl RecordView<'_> {
             decode(&value.context("the index names a fill that is not there")?)
         };
         found.iter().map(fill).collect()
+    }
+
+    /// Payments of funding in a market from one time to another, both included, oldest first.
+    pub(super) fn funding(
+        &self,
+        market: MarketId,
+        times_us: (u64, u64),
+        most: usize,
+    ) -> anyhow::Result<Vec<FundingRecord>> {
+        let found = self.range(&key(4, market.0, &[]), times_us, most, false)?;
+        found.iter().map(|(_, value)| decode(value)).collect()
     }
 
     /// The orders of an account that are gone, those placed last first.

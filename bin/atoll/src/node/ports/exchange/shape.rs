@@ -18,6 +18,11 @@ pub(super) fn money(amount: Amount, decimals: u8) -> String {
     format!("{sign}{}", format_units(amount.unsigned_abs(), decimals))
 }
 
+/// A rate in parts per billion.
+pub(super) fn rate(ppb: i64) -> String {
+    money(ppb.into(), 9)
+}
+
 /// A trade of a market.
 pub(super) fn trade(rules: &Rules, record: &FillRecord) -> Value {
     let fill = &record.fill;

@@ -33,7 +33,9 @@ impl<S: Source> Engine<'_, S> {
     /// What waits and has its turn now. Marks have moved.
     pub(crate) fn run_conditional(&mut self) {
         self.time_us = self.state.global.get(&GlobalKey).time_us;
-        self.advance_fronts();
+        if self.state.due_head.get(&GlobalKey).armed != 0 {
+            self.advance_fronts();
+        }
         self.run_due();
     }
 
@@ -118,7 +120,8 @@ impl<S: Source> Engine<'_, S> {
 /// Why a market's status refuses to take an order that will trade later, if it does. A market that
 /// is post-only for a while takes it.
 fn refused(rules: &MarketRules, status: MarketStatus, reduce_only: bool) -> Option<Refusal> {
-    let request = OrderRequest { tif: Tif::PostOnly, reduce_only, ..OrderRequest::default() };
+    let tif = if status == MarketStatus::Auction { Tif::Gtc } else { Tif::PostOnly };
+    let request = OrderRequest { tif, reduce_only, ..OrderRequest::default() };
     super::status::refused(rules, status, &request)
 }
 

@@ -4,7 +4,7 @@
 
 use super::*;
 
-const LOT_VALUE: i128 = 100_000_000_000;
+pub(super) const LOT_VALUE: i128 = 100_000_000_000;
 const NANO: i128 = 1_000_000_000;
 const YEAR_US: u128 = 31_536_000_000_000;
 
@@ -123,7 +123,7 @@ impl Twin {
     }
 
     pub(super) fn due(&self, market: MarketId, pos: &Pos) -> i128 {
-        let now = self.venues[usize::from(market.0)].funding;
+        let now = self.venues[usize::from(market.0)].prices.index;
         up(i128::from(pos.size) * (now - pos.funding), NANO)
     }
 
@@ -161,7 +161,7 @@ impl Twin {
 
     /// What the open orders of an isolated position would ask for, × 10⁶.
     fn isolated_reserve(&self, market: MarketId, pos: &Pos, open: Open) -> i128 {
-        let scale = self.venues[usize::from(market.0)].scale.0;
+        let scale = self.venues[usize::from(market.0)].prices.scales.0;
         let size = i128::from(pos.size);
         let side = |lots: i128, notional: i128, against: i128| {
             let closes = against.max(0);
@@ -215,8 +215,10 @@ impl Twin {
             }
             let magnitude = |lots: i128| self.magnitude(market, lots);
             let worst = magnitude((size + open.0).abs().max((size - open.1).abs()));
-            sum.0 += times(worst * self.initial_ppm(market, worst, pos.leverage), venue.scale.0);
-            sum.2 += times(self.maintenance_weighted(market, magnitude(size)), venue.scale.1);
+            sum.0 +=
+                times(worst * self.initial_ppm(market, worst, pos.leverage), venue.prices.scales.0);
+            sum.2 +=
+                times(self.maintenance_weighted(market, magnitude(size)), venue.prices.scales.1);
             sum.1 += (paid(market, 1, bid_notional) - worth(market, venue.mark, open.0)).max(0);
             sum.1 += (paid(market, -1, ask_notional) - worth(market, venue.mark, -open.1)).max(0);
             sum.0 += (bid_notional + ask_notional) * fee;
@@ -253,8 +255,8 @@ impl Twin {
             pos.margin + worth(market, venue.mark, size) - pos.cost - self.due(market, pos);
         (
             equity,
-            ceil(times(initial, venue.scale.0)),
-            ceil(times(self.maintenance_weighted(market, magnitude), venue.scale.1)),
+            ceil(times(initial, venue.prices.scales.0)),
+            ceil(times(self.maintenance_weighted(market, magnitude), venue.prices.scales.1)),
         )
     }
 
@@ -299,7 +301,7 @@ impl Twin {
         if opens > 0 {
             let value = notional - mul_trunc(notional, closes.into(), size.into());
             let ppm = self.initial_ppm(market, pos.cost.abs(), pos.leverage);
-            moved = ceil(times(value * ppm, self.venues[usize::from(market.0)].scale.0));
+            moved = ceil(times(value * ppm, self.venues[usize::from(market.0)].prices.scales.0));
         }
         pos.margin += moved - back;
         (pnl, pnl + back - moved)
@@ -324,7 +326,7 @@ impl Twin {
         }
         let sign = if side == Side::Buy { 1 } else { -1 };
         let (pnl, to_cross) = self.filled(market, &mut pos, sign, size, notional);
-        pos.funding = if pos.size == 0 { 0 } else { self.venues[n].funding };
+        pos.funding = if pos.size == 0 { 0 } else { self.venues[n].prices.index };
         self.owners[at].positions[n] = pos;
         let cross_due = if pos.isolated { 0 } else { due };
         let asset = if n == 3 { COIN } else { USDC };
@@ -340,7 +342,7 @@ impl Twin {
     pub(super) fn settle(&mut self, at: usize, market: MarketId) -> i128 {
         let n = usize::from(market.0);
         let pos = self.owners[at].positions[n];
-        let now = self.venues[n].funding;
+        let now = self.venues[n].prices.index;
         if pos.size == 0 || now == pos.funding {
             return 0;
         }
@@ -418,18 +420,18 @@ impl Twin {
         let lots = i128::from(filled) + i128::from(rest);
         let freed = if self.spec.markets[n].risk.tiers.is_empty() {
             let rate = self.tiers(market)[0].2;
-            times(self.magnitude(market, lots) * rate, venue.scale.1) / 1_000_000
+            times(self.magnitude(market, lots) * rate, venue.prices.scales.1) / 1_000_000
         } else {
             let of = |lots: i128| {
                 let value = self.magnitude(market, lots);
-                times(self.maintenance_weighted(market, value), venue.scale.1)
+                times(self.maintenance_weighted(market, value), venue.prices.scales.1)
             };
             (of(held) - of((held - lots).max(0))).max(0) / 1_000_000
         };
         // Funding is settled first.
         let mut pos = before;
         let due = self.due(market, &pos);
-        pos.funding = venue.funding;
+        pos.funding = venue.prices.index;
         if before.isolated {
             pos.margin -= due;
             let (_, mut to_cross) = self.filled(market, &mut pos, sign, filled, pays);
