@@ -97,7 +97,7 @@ fn the_encodings_are_golden() {
     assert_eq!(sha256(&[&all]).to_string(), GOLDEN);
 }
 
-const GOLDEN: &str = "0xe8e10b02d6fbd2685a99ba4b9d577d390e5b2f95fe924144f2056c6ac916a69e";
+const GOLDEN: &str = "0x0346f1d101a0a6f99425fb0066a6460594b3baf9a79983222f5fde28c198e95a";
 
 #[test]
 fn specs_round_trip_and_invalid_ones_name_the_key() {

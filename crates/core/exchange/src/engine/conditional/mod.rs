@@ -60,6 +60,22 @@ impl<S: Source> Engine<'_, S> {
         self.position_filled(incoming.account, market, incoming.order.side, size, &settled.taker);
     }
 
+    /// What [`Self::filled`] does for a maker, for the other one of two resting orders that trade.
+    pub(crate) fn rested_filled(
+        &mut self,
+        account: AccountId,
+        listed: &OrderRef,
+        size: Size,
+        all: bool,
+    ) {
+        if listed.flags.has(OrderFlags::LINKED) {
+            self.link_filled(account, listed.order, size);
+        }
+        if all {
+            self.ended(account, listed);
+        }
+    }
+
     /// An order with flags is gone from the book: it filled, or was cancelled.
     pub(crate) fn ended(&mut self, account: AccountId, listed: &OrderRef) {
         if listed.flags.has(OrderFlags::EXPIRES) {

@@ -331,6 +331,9 @@ impl<S: Source> Engine<'_, S> {
         }
         let mut incoming = incoming(rules, taker, taker.listed.price, whole);
         self.fill(&mut incoming, &maker.resting, &maker.listed, &maker.extra, size, price);
+        if !taker.listed.flags.is_plain() {
+            self.rested_filled(account, &taker.listed, size, whole == size);
+        }
     }
 }
 

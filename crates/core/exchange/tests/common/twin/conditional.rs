@@ -387,8 +387,17 @@ impl Twin {
 
     /// Two orders traded: `held` is each one's position before it.
     pub(super) fn traded(&mut self, maker: &Order, taker: &Order, size: u64, held: [i64; 2]) {
-        let maker_left = maker.remaining - size;
-        let number = maker.order.0;
+        self.tied_filled(maker.order.0, size, maker.remaining - size);
+        for (order, held) in [(maker, held[0]), (taker, held[1])] {
+            let change = if order.side == Side::Buy { size as i64 } else { -(size as i64) };
+            if order.market != SPOT && held != 0 && (held + change).signum() != held.signum() {
+                self.position_ended(order.account, order.market);
+            }
+        }
+    }
+
+    /// What is tied to an order that filled by so much, of which so much is left.
+    pub(super) fn tied_filled(&mut self, number: u64, size: u64, left: u64) {
         if let Some(filled) = self.waits.filled.get_mut(&number) {
             *filled += size;
             let filled = *filled;
@@ -411,14 +420,8 @@ impl Twin {
             }
         }
         self.shrink_sibling(number, size);
-        if maker_left == 0 {
+        if left == 0 {
             self.untie(number);
-        }
-        for (order, held) in [(maker, held[0]), (taker, held[1])] {
-            let change = if order.side == Side::Buy { size as i64 } else { -(size as i64) };
-            if order.market != SPOT && held != 0 && (held + change).signum() != held.signum() {
-                self.position_ended(order.account, order.market);
-            }
         }
     }
 

@@ -105,6 +105,8 @@ fn far(a: u64, b: u64, ppm: u32) -> bool {
 }
 
 fn average(average: &mut Average, sample: i128, elapsed: u64, tau: u64) {
+    // Nineteen hours and more are alike.
+    let elapsed = elapsed.min(1 << 36);
     let left = i128::from(decay(elapsed, tau));
     average.0 = average.0 * left / (1 << 32) + sample * i128::from(elapsed);
     average.1 = average.1 * left / (1 << 32) + i128::from(elapsed);
@@ -495,6 +497,7 @@ impl Twin {
                     3 => margin::LOT_VALUE * i128::from(rate) / i128::from(oracle),
                     _ => i128::from(oracle) * i128::from(rate),
                 };
+                prices.index = prices.index.clamp(-(1 << 77), 1 << 77);
                 let (market, index) = (MarketId(n as u16), prices.index);
                 self.events.push(Event::FundingAccrued { market, rate, premium, oracle, index });
             }
@@ -793,7 +796,9 @@ impl Twin {
             }
         }
         self.take_resting(&taker, size);
+        let left = taker.remaining - size;
         self.trade(&mut taker, &Order { price, ..maker }, size);
+        self.tied_filled(taker.order.0, size, left);
         size
     }
 }
