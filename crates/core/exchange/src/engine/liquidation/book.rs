@@ -95,24 +95,23 @@ impl<'a, S: Source> Engine<'a, S> {
         prices: &MarginPrices,
     ) -> Option<Price> {
         let lots = position.size.unsigned_abs();
-        let fee = |mark: Price| parts(rules.notional(mark, lots), rules.taker_fee_ppm).1;
+        // Each fill is rounded by itself: its fee, and its value where that is a fraction.
+        let fills = lots.min(self.rules.spec().limits.fills_per_command.into());
+        let rounding = Amount::from(fills) * if rules.inverse { 2 } else { 1 };
+        let fee = |mark: Price| parts(rules.notional(mark, lots), rules.taker_fee_ppm).1 + rounding;
         let found = if subject.isolated.is_some() {
             let margin = self.isolated_margin(subject.account, slot);
             price::search(rules, position, prices, |at| {
                 IsolatedView::new(rules, position, margin, at).equity < fee(at.mark)
             })
         } else {
-            let others = self.margin(subject.account, Some((slot, rules, &Position::default())));
-            let pledge = self.rules.pledge(rules.quote).filter(|_| rules.inverse);
-            let pledge = pledge.map(|p| (p, self.state.prices.get(&MarketKey(p.market)).oracle));
+            let none = Position::default();
             price::search(rules, position, prices, |at| {
                 let mut own = Margin::default();
                 own.add(rules, position, at);
-                let own = own.equity() - fee(at.mark);
-                // What settles in coin may also be covered by coin, without its haircut: so much
-                // more careful is this.
-                let own = pledge.map_or(own, |(pledge, oracle)| pledge.collateral(own, oracle));
-                others.equity().saturating_add(own) < 0
+                let own = (rules.quote, own.equity() - fee(at.mark));
+                let after = self.margin_if(subject.account, Some((slot, rules, &none)), own);
+                after.equity() < 0
             })
         };
         match (found, position.size > 0) {
