@@ -31,12 +31,16 @@ enum Plan {
     Deleverage(usize),
     /// All that is due, so many times, and all that is left.
     Storm(usize),
+    /// A violent move, then such storms, with time between them.
+    Crash(MarketId, i64, usize),
 }
 
 #[derive(Clone, Debug)]
 struct History {
     spec: ExchangeSpec,
     money: Vec<Amount>,
+    /// Who begins with isolated positions at twenty times, and in which markets.
+    isolated: Vec<(u32, MarketId)>,
     ranges: Vec<Vec<Plan>>,
     leave_out: bool,
 }
@@ -123,8 +127,10 @@ fn plan() -> impl Strategy<Value = Plan> {
         3 => later.prop_map(Plan::Later),
         12 => any::<usize>().prop_map(Plan::Liquidate),
         10 => any::<usize>().prop_map(Plan::Deleverage),
-        2 => (1..8usize).prop_map(Plan::Storm),
-        10 => other(),
+        4 => (1..8usize).prop_map(Plan::Storm),
+        5 => (market(), prop_oneof![-250..-30i64, 30..300i64], 1..6usize)
+            .prop_map(|(market, by, n)| Plan::Crash(market, by, n)),
+        8 => other(),
     ]
 }
 
@@ -141,7 +147,7 @@ fn history() -> impl Strategy<Value = History> {
     let limits = (
         prop_oneof![Just(1u32), Just(2), Just(3), Just(1000)],
         prop_oneof![Just(1u32), Just(3), Just(1000)],
-        prop_oneof![1 => 1..9u32, 1 => Just(50u32), 4 => Just(20_000)],
+        prop_oneof![1 => 1..9u32, 1 => Just(50u32), 6 => Just(20_000)],
     );
     let policy = prop_oneof![
         Just(SelfTrade::CancelMaker),
@@ -152,13 +158,14 @@ fn history() -> impl Strategy<Value = History> {
         3 => 1_000..1_000_000i128, 4 => 100_000..5_000_000i128, 1 => 1_000_000..900_000_000i128,
     ];
     let money = prop::collection::vec(amount, ACCOUNTS as usize);
-    let ranges = prop::collection::vec(prop::collection::vec(plan(), 1..40), 1..10);
+    let ranges = prop::collection::vec(prop::collection::vec(plan(), 1..60), 1..14);
+    let isolated = prop::collection::vec((0..VAULT, market()), 0..9);
     let leave_out = prop::bool::weighted(0.02);
     let rich = prop::bool::weighted(0.6);
-    (ranges, money, liquidation, limits, policy, leave_out, rich).prop_map(
+    (ranges, (money, isolated), liquidation, limits, policy, leave_out, rich).prop_map(
         |(
             ranges,
-            money,
+            (money, isolated),
             (above, ppm, floor, vault, aware, valid, part),
             limits,
             policy,
@@ -180,10 +187,12 @@ fn history() -> impl Strategy<Value = History> {
             spec.limits.ranked_per_command = limits.0;
             spec.limits.fills_per_command = limits.1;
             spec.limits.liquidation_per_slot = limits.2;
+            let mut money = money;
+            money[VAULT as usize] *= 50;
             for market in &mut spec.markets {
                 market.notional_min = market.notional_min.min(1_000);
             }
-            History { spec, money, ranges, leave_out }
+            History { spec, money, isolated, ranges, leave_out }
         },
     )
 }
@@ -229,6 +238,18 @@ fn concrete(plan: &Plan, twin: &Twin) -> Vec<Op> {
         Plan::Liquidate(nth) => due(nth).into_iter().collect(),
         Plan::Deleverage(nth) => left(nth).into_iter().collect(),
         Plan::Storm(n) => (0..n).filter_map(due).chain((0..2 * n).filter_map(left)).collect(),
+        Plan::Crash(market, by, n) if known(market) => {
+            let mut ops = concrete(&Plan::Jump(market, by), twin);
+            let mut then = twin.clone();
+            ops.iter().for_each(|op| drop(then.run(op)));
+            for _ in 0..n {
+                let mut more = concrete(&Plan::Storm(4), &then);
+                more.push(tick(&then, 100_000));
+                more.iter().for_each(|op| drop(then.run(op)));
+                ops.extend(more);
+            }
+            ops
+        }
         _ => Vec::new(),
     }
 }
@@ -248,6 +269,13 @@ fn begin(history: &History) -> Vec<Op> {
         }
     }
     ops.push(Op::In(Input::Tick { time_us: 1_000_000 }));
+    for (n, market) in &history.isolated {
+        let leverage = Command::SetLeverage { market: *market, leverage: 20, isolated: true };
+        ops.push(Op::Do(AccountId(*n), leverage));
+        // Coins, so that inverse positions can be opened there.
+        let (asset, to, amount) = (COIN, Wallet::Collateral, 1_000_000);
+        ops.push(Op::Do(AccountId(*n), Command::Move { asset, to, amount }));
+    }
     ops
 }
 

@@ -130,7 +130,7 @@ impl<'a, S: Source> Engine<'a, S> {
         }
         let whole = estate.profit.max(profit);
         // Rounded up, so that the last one is never left with what nobody takes.
-        let (part, exact) = mul_div(profit, left.into(), whole);
+        let (part, exact) = mul_div(left.into(), profit, whole);
         (part as u64 + u64::from(!exact)).clamp(1, most)
     }
 
