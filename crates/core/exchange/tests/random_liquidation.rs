@@ -88,8 +88,8 @@ fn other() -> impl Strategy<Value = Plan> {
         ),
     ];
     let status = prop_oneof![
-        20 => Just(MarketStatus::Open), 1 => Just(MarketStatus::Halted),
-        1 => Just(MarketStatus::Auction), 1 => Just(MarketStatus::Settled),
+        16 => Just(MarketStatus::Open), 1 => Just(MarketStatus::Halted),
+        1 => Just(MarketStatus::Auction), 2 => Just(MarketStatus::Settled),
         1 => Just(MarketStatus::ReduceOnly),
     ];
     let input = prop_oneof![

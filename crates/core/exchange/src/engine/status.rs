@@ -67,6 +67,12 @@ impl<S: Source> Engine<'_, S> {
             let margin = self.isolated_margin(account, slot);
             self.set_isolated_margin(rules, account, slot, -margin);
             paid += margin;
+            if paid < 0 {
+                // An isolated position takes nothing else with it.
+                let insured = self.insure(account, rules.quote, -paid);
+                self.book_shortfall(account, rules.quote, -paid - insured);
+                paid = 0;
+            }
         }
         self.pay(account, rules.quote, paid);
         self.holds(market, account, position.size, 0);

@@ -341,29 +341,32 @@ impl Twin {
         product / 1_000 + i128::from(product % 1_000 != 0)
     }
 
-    fn by_book(&mut self, case: &Case) -> Reply {
-        let mut candidates = self.positions(case);
-        candidates.retain(|(market, _)| self.open_for_trade(*market));
-        let need = |market: MarketId, pos: &Pos| {
-            let (_, _, maintenance) = self.isolated(market, pos);
-            self.in_base(market, maintenance)
-        };
-        let largest = candidates.iter().map(|(m, pos)| need(*m, pos)).max();
-        let found = candidates.iter().find(|(m, pos)| Some(need(*m, pos)) == largest);
-        let (market, pos) = *found.ok_or(RejectCode::NoLiquidity)?;
-        let (n, spec) = (usize::from(market.0), self.spec.liquidation);
-        let lots = pos.size.unsigned_abs();
-        let value = self.in_base(market, self.magnitude(market, lots.into()));
-        let cooling = self.ladder.cool_until.get(&case.at).is_some_and(|at| *at > self.time_us);
-        let part = spec.partial_ppm > 0 && value > spec.partial_above.into() && !cooling;
-        let size = match part {
-            true => (u128::from(lots) * u128::from(spec.partial_ppm)).div_ceil(1_000_000) as u64,
-            false => lots,
-        };
-        // The bankruptcy price: all of it closed there, with the fee, and each fill rounded.
+    /// What closes all of a position, its price still to be found.
+    fn closing(&self, case: &Case, market: MarketId, pos: &Pos) -> Option<Order> {
+        let size = pos.size.unsigned_abs();
+        (size > 0).then(|| Order {
+            order: OrderId(self.commands << 12),
+            account: AccountId(case.at as u32),
+            market,
+            side: side_of(-pos.size),
+            price: 0,
+            size,
+            remaining: size,
+            tif: Tif::Ioc,
+            reduce_only: true,
+            client_id: None,
+            time_us: self.time_us,
+            trigger: None,
+        })
+    }
+
+    /// The price furthest from the mark, against a position, at which all of it is closed, with the
+    /// fee and each fill rounded, and nothing is owed.
+    fn bankruptcy_price(&self, case: &Case, market: MarketId, pos: &Pos) -> Option<u64> {
+        let (n, lots) = (usize::from(market.0), pos.size.unsigned_abs());
         let fills = lots.min(self.spec.limits.fills_per_command.into());
         let rounding = i128::from(fills) * if market == INV { 2 } else { 1 };
-        let due = self.due(market, &pos);
+        let due = self.due(market, pos);
         let solvent = |price: u64| {
             let fee = i128::from(self.spec.markets[n].taker_fee_ppm);
             let costs = ceil(notional(market, price, lots) * fee) + rounding;
@@ -377,7 +380,7 @@ impl Twin {
         };
         let (mark, most) = (self.venues[n].mark, self.spec.markets[n].price_max);
         if !solvent(mark) {
-            return Err(RejectCode::NoLiquidity);
+            return None;
         }
         // The furthest from the mark, by ever smaller steps.
         let (mut limit, mut step) = (mark, 1u64 << 40);
@@ -389,23 +392,36 @@ impl Twin {
                 step /= 2;
             }
         }
-        let mut order = Order {
-            order: OrderId(self.commands << 12),
-            account: AccountId(case.at as u32),
-            market,
-            side: side_of(-pos.size),
-            price: limit,
-            size,
-            remaining: size,
-            tif: Tif::Ioc,
-            reduce_only: true,
-            client_id: None,
-            time_us: self.time_us,
-            trigger: None,
-        };
-        if self.queue(&order).is_empty() {
-            return Err(RejectCode::NoLiquidity);
+        Some(limit)
+    }
+
+    fn by_book(&mut self, case: &Case) -> Reply {
+        // The largest requirement first, of equals the lower market.
+        let mut candidates = self.positions(case);
+        candidates.retain(|(market, _)| self.open_for_trade(*market));
+        candidates.sort_by_key(|(market, pos)| {
+            let (_, _, maintenance) = self.isolated(*market, pos);
+            std::cmp::Reverse(self.in_base(*market, maintenance))
+        });
+        let tried = candidates.iter().enumerate().find_map(|(n, (market, pos))| {
+            let mut order = self.closing(case, *market, pos)?;
+            order.price = self.bankruptcy_price(case, *market, pos)?;
+            (!self.queue(&order).is_empty()).then_some((n, *market, *pos, order))
+        });
+        let (nth, market, pos, mut order) = tried.ok_or(RejectCode::NoLiquidity)?;
+        if nth > 0 {
+            self.ladder.count("not the largest");
         }
+        let spec = self.spec.liquidation;
+        let lots = pos.size.unsigned_abs();
+        let value = self.in_base(market, self.magnitude(market, lots.into()));
+        let cooling = self.ladder.cool_until.get(&case.at).is_some_and(|at| *at > self.time_us);
+        let part = spec.partial_ppm > 0 && value > spec.partial_above.into() && !cooling;
+        let size = match part {
+            true => (u128::from(lots) * u128::from(spec.partial_ppm)).div_ceil(1_000_000) as u64,
+            false => lots,
+        };
+        (order.size, order.remaining) = (size, size);
         self.step(case, LiquidationStep::Book);
         let before = self.events.len();
         self.events.push(Event::Accepted(order));
@@ -595,6 +611,13 @@ impl Twin {
             }
         }
         Ok(Outcome::Done)
+    }
+
+    /// The fund pays, and what it cannot is booked.
+    pub(super) fn fund_or_nobody(&mut self, at: usize, asset: AssetId, amount: i128) {
+        self.ladder.count("isolated and settled below nothing");
+        let paid = self.fund_pays(at, asset, amount);
+        self.booked(at, asset, amount - paid);
     }
 
     fn booked(&mut self, at: usize, asset: AssetId, amount: i128) {
