@@ -119,3 +119,29 @@ fn what_is_attached_to_the_vaults_position_ends_with_it() {
     });
     assert!(ended, "{events:#?}");
 }
+
+#[test]
+fn many_small_fills_leave_nobody_with_less_than_nothing() {
+    let mut h = Harness::new(spec());
+    for (n, amount) in (0..).zip([1_000_000_000, 5_935, 1_000_000_000]) {
+        let (asset, wallet) = (USDC, Wallet::Collateral);
+        h.input(Input::Credit { address: address(n), asset, wallet, amount }).0.unwrap();
+    }
+    h.mark(BTC, 1000);
+    h.place(1, buy(1000, 100));
+    h.place(2, sell(1000, 100));
+    h.mark(BTC, 960);
+    // At 941, 5,940 − 5,900 = 40 are left, enough for a fee of 33 on all of it, and not for fifty
+    // fees of 1 on parts of two lots.
+    let liquidate = Command::Liquidate { owner: address(1), market: None };
+    for _ in 0..50 {
+        h.place(0, buy(941, 2));
+    }
+    h.refused(2, liquidate.clone(), atoll_types::RejectCode::NoLiquidity);
+    for _ in 0..50 {
+        h.place(0, buy(942, 2));
+    }
+    h.one(2, liquidate).0.unwrap();
+    assert!(h.full.peek_positions(AccountId(1)).iter().all(|p| p.position.size == 0));
+    assert_eq!(h.full.peek_margin(AccountId(1)).equity(), 140 - 50);
+}
