@@ -418,7 +418,7 @@ fn check(history: &History, counts: &mut Counts) -> Result<(), TestCaseError> {
     let mut twin = Twin::new(history.spec.clone());
     harness.leave_out = history.leave_out;
     let mut left = BTreeMap::new();
-    let start = vec![begin(history).into_iter().map(Plan::Op).collect()];
+    let start = [begin(history).into_iter().map(Plan::Op).collect()];
     for plans in start.iter().chain(&history.ranges) {
         let (mut ops, mut expected) = (Vec::new(), Vec::new());
         for op in plans {
