@@ -189,10 +189,12 @@ fn other(shape: Shape) -> impl Strategy<Value = Command> {
         (0..shape.accounts + 1, prop::option::weighted(0.2, market()))
             .prop_map(|(owner, market)| Command::Liquidate { owner: address(owner), market }),
         (market(), any::<bool>()).prop_map(|(market, long)| Command::Deleverage {
-            market, side: if long { Side::Buy } else { Side::Sell },
+            market,
+            side: if long { Side::Buy } else { Side::Sell },
         }),
         (any::<bool>(), 1..9_000_000_000i128).prop_map(|(coin, amount)| Command::FundInsurance {
-            asset: if coin { COIN } else { USDC }, amount,
+            asset: if coin { COIN } else { USDC },
+            amount,
         }),
         (request(shape), 0..250_000u32).prop_map(|(r, slippage_ppm)| {
             Command::PlaceMarket(MarketOrderRequest {
