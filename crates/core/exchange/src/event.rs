@@ -323,7 +323,8 @@ pub enum Event {
         maintenance: Amount,
     },
     /// A position was taken over outside of the book: by the backstop vault, from a bankrupt
-    /// account for its estate, or from an estate by a counterparty, which closes its own with it.
+    /// account for its estate, or from an estate by a counterparty, which closes its own with it;
+    /// or an estate closed another one, or was settled: from nobody to nobody.
     PositionTaken {
         /// The market.
         market: MarketId,

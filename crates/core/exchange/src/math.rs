@@ -27,6 +27,25 @@ pub(crate) fn per_million_up(product: Amount) -> Amount {
     per_million(product + Amount::from(PPM - 1))
 }
 
+/// `a × b / c` rounded down, and whether that is exact, for what is not negative, b ≤ c and c below
+/// 2¹²⁵: the product may be wider than 128 bits.
+pub(crate) fn mul_div(a: Amount, b: Amount, c: Amount) -> (Amount, bool) {
+    let c = c.max(1);
+    let b = b.min(c);
+    if let Some(product) = a.checked_mul(b) {
+        return (product / c, product % c == 0);
+    }
+    // Bit by bit of `a`: quotient and remainder double, and `b` comes in.
+    let (mut quotient, mut rest) = (0, 0);
+    for bit in (0..127).rev() {
+        let sum = 2 * rest + if a >> bit & 1 == 1 { b } else { 0 };
+        // Below 3 × c.
+        quotient = 2 * quotient + sum / c;
+        rest = sum % c;
+    }
+    (quotient, rest == 0)
+}
+
 /// The middle one of three.
 pub(crate) fn median(a: u64, b: u64, c: u64) -> u64 {
     a.max(b).min(a.min(b).max(c))
@@ -47,6 +66,17 @@ mod tests {
                 assert_eq!(per_million_up(product), ceil);
             }
         }
+    }
+
+    #[test]
+    fn wide_products_are_divided_exactly() {
+        assert_eq!(mul_div(10, 1, 3), (3, false));
+        assert_eq!(mul_div(9, 2, 3), (6, true));
+        assert_eq!(mul_div(0, 5, 9), (0, true));
+        // (2¹⁰⁰ + 1) × 2⁹⁰ / 2⁹¹ = 2⁹⁹ and a half.
+        assert_eq!(mul_div((1 << 100) + 1, 1 << 90, 1 << 91), (1 << 99, false));
+        assert_eq!(mul_div(1 << 100, 3 << 90, 1 << 92), (3 << 98, true));
+        assert_eq!(mul_div(Amount::MAX, 1 << 124, 1 << 125), (Amount::MAX / 2, false));
     }
 
     #[test]

@@ -192,6 +192,18 @@ fn other(shape: Shape) -> impl Strategy<Value = Command> {
         (0..shape.accounts + 1, market()).prop_map(|(owner, market)| {
             Command::SettlePosition { owner: address(owner), market }
         }),
+        (0..shape.accounts + 1, prop::option::of(market()))
+            .prop_map(|(owner, market)| Command::Liquidate { owner: address(owner), market }),
+        (0..shape.accounts + 1, prop::option::weighted(0.2, market()))
+            .prop_map(|(owner, market)| Command::Liquidate { owner: address(owner), market }),
+        (market(), any::<bool>()).prop_map(|(market, long)| Command::Deleverage {
+            market,
+            side: if long { Side::Buy } else { Side::Sell },
+        }),
+        (any::<bool>(), 1..9_000_000_000i128).prop_map(|(coin, amount)| Command::FundInsurance {
+            asset: if coin { COIN } else { USDC },
+            amount,
+        }),
         (request(shape), 0..250_000u32).prop_map(|(r, slippage_ppm)| {
             Command::PlaceMarket(MarketOrderRequest {
                 market: r.market,
@@ -349,7 +361,7 @@ fn plan(shape: Shape) -> impl Strategy<Value = Plan> {
             .prop_map(|(who, nth, order)| Plan::Modify(who, nth, order)),
         6 => (who(), any::<usize>(), any::<u8>()).prop_map(|(who, n, part)| Plan::Shrink(who, n, part)),
         12 => input(shape).prop_map(Plan::Input),
-        5 => (0..shape.accounts + 1, other(shape)).prop_map(|(who, command)| Plan::Other(who, command)),
+        9 => (0..shape.accounts + 1, other(shape)).prop_map(|(who, command)| Plan::Other(who, command)),
         30 => conditional(shape).boxed(),
         8 + shape.timed * 22 => prop_oneof![
             8 => prop_oneof![4 => 0..9_000u64, 2 => 0..61_000_000u64, 1 => 0..400_000_000_000u64]
@@ -455,9 +467,17 @@ fn history(shape: Shape) -> impl Strategy<Value = History> {
     ];
     let rich = prop::bool::weighted(if shape.timed == 1 { 0.3 } else { 0.7 });
     let prices = (price_spec(), price_spec(), oracle_spec(), prop_oneof![Just(3), Just(10_000u64)]);
-    (ranges, policy, fills, orders, leave_out, (per_tick, rich), prices).prop_map(
-        move |(ranges, policy, fills, orders, leave_out, (per_tick, rich), prices)| {
+    let ladder = (any::<bool>(), any::<bool>(), prop_oneof![Just(0u32), Just(300_000)], 1..9u32);
+    (ranges, policy, fills, orders, leave_out, (per_tick, rich), prices, ladder).prop_map(
+        move |(ranges, policy, fills, orders, leave_out, (per_tick, rich), prices, ladder)| {
             let mut spec = tight(policy, fills, orders);
+            let (vault, aware, insurance_ppm, ranked) = ladder;
+            spec.limits.ranked_per_command = ranked;
+            spec.liquidation.insurance_ppm = insurance_ppm;
+            spec.liquidation.backstop = vault.then(|| address(2));
+            if aware {
+                spec.liquidation.deleveraging = Deleveraging::RiskAware;
+            }
             (spec.limits.due_per_tick, spec.limits.triggers_per_tick) = per_tick;
             if rich {
                 let full = venue();
@@ -513,6 +533,11 @@ fn check(history: &History, accounts: u32) -> Result<(), TestCaseError> {
             let scales = (found.margin_scale_ppm.0, found.margin_scale_ppm.1);
             let found = (found.mark, found.oracle, found.status, found.funding, scales);
             prop_assert_eq!(found, twin.prices(n.into()));
+        }
+        for asset in [USDC, COIN] {
+            let (ledger, at) = (harness.full.peek_ledger(asset), usize::from(asset.0));
+            let fund = (twin.ladder.insurance[at], twin.ladder.shortfall[at]);
+            prop_assert_eq!((ledger.insurance, ledger.shortfall), fund);
         }
         for n in 0..accounts {
             let margin = harness.full.peek_margin(AccountId(n));

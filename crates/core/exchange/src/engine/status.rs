@@ -58,16 +58,6 @@ impl<S: Source> Engine<'_, S> {
         }
         let value = rules.value(price, position.size);
         let closed_pnl: Amount = value - position.cost;
-        let settlement = self.state.settlements.get_mut(&MarketKey(market));
-        settlement.size += i128::from(position.size);
-        settlement.cost += value;
-        if settlement.size == 0 {
-            // All are closed: what rounding their values left over.
-            let left = -core::mem::take(&mut settlement.cost);
-            if left != 0 {
-                self.state.ledgers.get_mut(&LedgerKey(rules.quote)).rounding += left;
-            }
-        }
         let prices = self.margin_prices(market);
         let closed = self.position_mut(account, slot);
         let due = closed.settle_funding(prices.funding);
@@ -78,18 +68,42 @@ impl<S: Source> Engine<'_, S> {
             let margin = self.isolated_margin(account, slot);
             self.set_isolated_margin(rules, account, slot, -margin);
             paid += margin;
+            if paid < 0 {
+                // An isolated position takes nothing else with it.
+                let insured = self.insure(account, rules.quote, -paid);
+                self.book_shortfall(account, rules.quote, -paid - insured);
+                paid = 0;
+            }
         }
         self.pay(account, rules.quote, paid);
         self.holds(market, account, position.size, 0);
-        let top = self.state.tops.get_mut(&MarketKey(market));
-        let long = position.size.max(0).unsigned_abs();
-        top.open_interest = super::less_wide::<S>(top.open_interest, long.into());
+        self.settled(rules, position.size, value);
         let size = position.size;
         self.events.push(Event::PositionSettled { account, market, size, price, closed_pnl });
         if position.attached {
             self.position_closed(account, market);
         }
         Ok(())
+    }
+}
+
+impl<S: Source> Engine<'_, S> {
+    /// Books lots of a settled market that were closed at its last mark.
+    pub(crate) fn settled(&mut self, rules: &MarketRules, size: i64, value: Amount) {
+        let key = MarketKey(rules.market);
+        let settlement = self.state.settlements.get_mut(&key);
+        settlement.size += i128::from(size);
+        settlement.cost += value;
+        if settlement.size == 0 {
+            // All are closed: what rounding their values left over.
+            let left = -core::mem::take(&mut settlement.cost);
+            if left != 0 {
+                self.state.ledgers.get_mut(&LedgerKey(rules.quote)).rounding += left;
+            }
+        }
+        let top = self.state.tops.get_mut(&key);
+        let long = size.max(0).unsigned_abs();
+        top.open_interest = super::less_wide::<S>(top.open_interest, long.into());
     }
 }
 

@@ -66,9 +66,9 @@ pub(crate) fn search(
     rules: &MarketRules,
     position: &Position,
     prices: &MarginPrices,
-    reached: impl Fn(&MarginPrices) -> bool,
+    mut reached: impl FnMut(&MarginPrices) -> bool,
 ) -> Option<Price> {
-    let at = |mark: Price| reached(&MarginPrices { mark, ..*prices });
+    let mut at = |mark: Price| reached(&MarginPrices { mark, ..*prices });
     let long = position.size > 0;
     let last = if long { 1 } else { rules.price_max };
     let mark = prices.mark;

@@ -8,6 +8,8 @@ mod margin;
 #[path = "twin/conditional.rs"]
 mod conditional;
 
+#[path = "twin/liquidation.rs"]
+pub(crate) mod liquidation;
 mod prices;
 
 use super::*;
@@ -56,6 +58,7 @@ pub(crate) struct Twin {
     /// Open orders in order of arrival.
     pub orders: Vec<Order>,
     pub waits: conditional::Waits,
+    pub ladder: liquidation::Ladder,
     /// Of some: when they expire, how much of them the book shows at a time, and now.
     extras: BTreeMap<OrderId, (u64, u64, u64)>,
     events: Vec<Event>,
@@ -86,6 +89,7 @@ impl Twin {
             pledged: 0,
             orders: Vec::new(),
             waits: conditional::Waits::default(),
+            ladder: liquidation::Ladder::default(),
             extras: BTreeMap::new(),
             events: Vec::new(),
         }
@@ -130,9 +134,9 @@ impl Twin {
                 }
                 Ok(Outcome::Cancelled(mine.len() as u32))
             }
-            Command::Liquidate { .. }
-            | Command::Deleverage { .. }
-            | Command::FundInsurance { .. } => unimplemented!("the twin liquidates nobody"),
+            Command::Liquidate { owner, market } => self.liquidate(owner, *market),
+            Command::Deleverage { market, side } => self.deleverage(*market, *side),
+            Command::FundInsurance { asset, amount } => self.fund_insurance(at, *asset, *amount),
             Command::PlaceMarket(request) => self.place_market(account, request),
             Command::SettlePosition { owner, market } => self.settle_position(owner, *market),
             Command::Modify { target, order } => {
@@ -495,7 +499,12 @@ impl Twin {
             self.events.push(Event::IsolatedMargin { account, market, change, margin: 0 });
         }
         let asset = if n == 3 { COIN } else { USDC };
-        self.purse(at, asset, closed_pnl - due + if isolated { margin } else { 0 });
+        let mut result = closed_pnl - due + if isolated { margin } else { 0 };
+        if isolated && result < 0 {
+            self.fund_or_nobody(at, asset, -result);
+            result = 0;
+        }
+        self.purse(at, asset, result);
         let account = AccountId(at as u32);
         self.events.push(Event::PositionSettled { account, market, size, price, closed_pnl });
         self.position_ended(account, market);
@@ -643,10 +652,38 @@ impl Twin {
             return Err(RejectCode::NoLiquidity);
         }
         self.events.push(Event::Accepted(order));
+        let (traded, spent, stopped) = self.meet(&mut order, false);
+        if r.tif == Tif::Fok && order.remaining > 0 {
+            return Err(RejectCode::NoLiquidity);
+        }
+        let stopped = stopped.or(ioc.then_some(CancelReason::Immediate));
+        let mut resting = 0;
+        match stopped {
+            _ if order.remaining == 0 => {}
+            Some(reason) => self.events.push(Event::Cancelled { order, reason }),
+            None => {
+                let display = if r.display < order.remaining { r.display } else { 0 };
+                if display != 0 || r.expires_us != 0 {
+                    self.extras.insert(order.order, (r.expires_us, display, display));
+                }
+                self.orders.push(order);
+                self.events.push(Event::Rested(order));
+                resting = order.remaining;
+            }
+        }
+        Ok(Placed { order: order.order, filled: traded, notional: spent, resting })
+    }
+
+    /// Trades an order with what it meets: lots, their value, and what stopped it before its end.
+    /// Nobody asks for the margin of an order that is forced.
+    fn meet(&mut self, order: &mut Order, forced: bool) -> (u64, i128, Option<CancelReason>) {
+        let (account, limits) = (order.account, self.spec.limits);
+        let perpetual = self.perpetual(order.market);
         let (mut traded, mut spent, mut stopped) = (0, 0, None);
         let mut steps = 0;
-        while let Some(maker) = self.queue(&order).first().copied() {
-            if order.remaining == 0 || auction {
+        while let Some(maker) = self.queue(order).first().copied() {
+            let status = self.venues[usize::from(order.market.0)].status;
+            if order.remaining == 0 || status == MarketStatus::Auction {
                 break;
             }
             if steps == limits.fills_per_command {
@@ -673,10 +710,10 @@ impl Twin {
                         order.remaining -= by;
                         let reason = CancelReason::SelfTrade;
                         if order.remaining == 0 {
-                            let order = Order { remaining: by, ..order };
+                            let order = Order { remaining: by, ..*order };
                             self.events.push(Event::Cancelled { order, reason });
                         } else {
-                            let reason = ResizeReason::SelfTrade;
+                            let (order, reason) = (*order, ResizeReason::SelfTrade);
                             self.events.push(Event::Resized { order, reason });
                         }
                         if by < shown {
@@ -700,11 +737,14 @@ impl Twin {
                 if order.remaining == 0 {
                     break;
                 }
+                if forced {
+                    continue;
+                }
                 let worst = notional(order.market, order.price, order.remaining);
                 let goes_on = if perpetual {
-                    self.covered(&order, order.remaining, worst, 0)
+                    self.covered(order, order.remaining, worst, 0)
                 } else {
-                    self.affords(&order, worst, 0)
+                    self.affords(order, worst, 0)
                 };
                 if !goes_on {
                     stopped = Some(CancelReason::Margin);
@@ -713,30 +753,12 @@ impl Twin {
                 continue;
             }
             traded += size;
-            spent += self.trade(&mut order, &maker, size);
-        }
-        if r.tif == Tif::Fok && order.remaining > 0 {
-            return Err(RejectCode::NoLiquidity);
+            spent += self.trade(order, &maker, size);
         }
         if steps == limits.fills_per_command && order.remaining > 0 {
             stopped = stopped.or(Some(CancelReason::TooManyFills));
         }
-        let stopped = stopped.or(ioc.then_some(CancelReason::Immediate));
-        let mut resting = 0;
-        match stopped {
-            _ if order.remaining == 0 => {}
-            Some(reason) => self.events.push(Event::Cancelled { order, reason }),
-            None => {
-                let display = if r.display < order.remaining { r.display } else { 0 };
-                if display != 0 || r.expires_us != 0 {
-                    self.extras.insert(order.order, (r.expires_us, display, display));
-                }
-                self.orders.push(order);
-                self.events.push(Event::Rested(order));
-                resting = order.remaining;
-            }
-        }
-        Ok(Placed { order: order.order, filled: traded, notional: spent, resting })
+        (traded, spent, stopped)
     }
 
     fn reducible(&self, order: &Order) -> u64 {
@@ -843,7 +865,10 @@ impl Twin {
             party
         };
         let maker_party = party(maker, maker_left, maker_ppm);
+        let got =
+            if n == 2 && taker.side == Side::Buy { LOT_UNITS * i128::from(size) } else { notional };
         let taker_party = party(taker, taker.remaining, taker_ppm);
+        self.insure_fee(usize::from(taker_party.fee_asset.0), got * taker_ppm / 1_000_000);
         let venue = &mut self.venues[n];
         venue.last = maker.price;
         venue.trades += 1;

@@ -6,6 +6,7 @@ use crate::event::{Event, LiquidationStep};
 use crate::ids::{AccountId, Amount, AssetId, Side};
 use crate::objects::{AccountKey, MarketKey, Position};
 use crate::rules::MarketRules;
+use crate::spec::SIZE_BOUND;
 use atoll_state::Source;
 
 impl<'a, S: Source> Engine<'a, S> {
@@ -52,9 +53,7 @@ impl<'a, S: Source> Engine<'a, S> {
             Some((slot, rules)) => {
                 self.set_isolated_margin(rules, subject.account, slot, missing);
             }
-            None => {
-                self.pay(subject.account, asset, missing);
-            }
+            None => self.liquidation_pay(subject.account, asset, missing),
         }
         true
     }
@@ -72,16 +71,21 @@ impl<'a, S: Source> Engine<'a, S> {
         if fresh {
             self.state.accounts.get_mut(&AccountKey(vault)).set_slot(place, rules.market);
         }
-        if self.position(vault, place).isolated {
+        let own = self.position(vault, place);
+        let lots = position.size.unsigned_abs();
+        // As for orders: what margin can count.
+        let most = own.size.unsigned_abs() + own.bids + own.asks + lots;
+        if own.isolated || most >= SIZE_BOUND {
             return false;
         }
         let prices = self.margin_prices(rules.market);
-        let lots = position.size.unsigned_abs();
         let value = rules.notional(prices.mark, lots);
         let (closes, opens) = match position.size > 0 {
             true => (Side::Sell, Side::Buy),
             false => (Side::Buy, Side::Sell),
         };
+        // Interest that is due is the account's own.
+        self.pay(from, rules.quote, 0);
         let before = self.state_balance(from, rules.quote);
         let closed = self.fill_position(rules, from, slot as u8, (closes, lots, value), 0, &prices);
         if position.isolated {
@@ -102,6 +106,10 @@ impl<'a, S: Source> Engine<'a, S> {
             closed_pnl: closed.pnl,
             taker_pnl: opened.pnl,
         });
+        let after = own.size + position.size;
+        if opened.attached && after.signum() != own.size.signum() {
+            self.position_closed(vault, rules.market);
+        }
         true
     }
 

@@ -13,7 +13,7 @@ use atoll_state::Source;
 
 impl<'a, S: Source> Engine<'a, S> {
     pub(super) fn by_book(&mut self, subject: &Subject<'a>) -> Result<(), Refusal> {
-        let Some((slot, rules, position)) = self.largest(subject) else { return Err(NOTHING) };
+        let Some((slot, rules, position)) = self.choose(subject) else { return Err(NOTHING) };
         let account = subject.account;
         let prices = self.margin_prices(rules.market);
         let lots = position.size.unsigned_abs();
@@ -24,10 +24,6 @@ impl<'a, S: Source> Engine<'a, S> {
         let size = if partial { lots_up(lots, spec.partial_ppm) } else { lots };
         let limit = self.bankruptcy(subject, slot, rules, &position, &prices).ok_or(NOTHING)?;
         let side = if position.size > 0 { Side::Sell } else { Side::Buy };
-        let best = self.state.tops.get(&MarketKey(rules.market)).best(side.opposite());
-        if best.is_none_or(|best| !side.crosses(limit, best)) {
-            return Err(NOTHING);
-        }
         let mut incoming = Incoming {
             rules,
             account,
@@ -67,8 +63,9 @@ impl<'a, S: Source> Engine<'a, S> {
         Ok(())
     }
 
-    /// The position with the largest requirement whose market trades.
-    fn largest(&mut self, subject: &Subject<'a>) -> Option<(u32, &'a MarketRules, Position)> {
+    /// The position with the largest requirement of those whose market trades and has somebody who
+    /// takes it at a price that leaves nobody with less than nothing.
+    fn choose(&mut self, subject: &Subject<'a>) -> Option<(u32, &'a MarketRules, Position)> {
         let mut best: Option<(Amount, (u32, &'a MarketRules, Position))> = None;
         for (slot, rules, position) in self.subject_positions(subject) {
             if !self.trades(rules.market) {
@@ -78,11 +75,56 @@ impl<'a, S: Source> Engine<'a, S> {
             let mut own = Margin::default();
             own.add(rules, &position, &prices);
             let need = self.in_base(rules, own.maintenance());
-            if best.as_ref().is_none_or(|(most, _)| need > *most) {
+            if best.as_ref().is_none_or(|(most, _)| need > *most)
+                && self.sells(subject, slot, rules, &position, &prices)
+            {
                 best = Some((need, (slot, rules, position)));
             }
         }
         best.map(|(_, found)| found)
+    }
+
+    /// Whether the best price of the other side is one at which all of a position may be closed.
+    fn sells(
+        &mut self,
+        subject: &Subject<'a>,
+        slot: u32,
+        rules: &MarketRules,
+        position: &Position,
+        prices: &MarginPrices,
+    ) -> bool {
+        let long = position.size > 0;
+        let against = if long { Side::Buy } else { Side::Sell };
+        let Some(best) = self.state.tops.get(&MarketKey(rules.market)).best(against) else {
+            return false;
+        };
+        let mark = if long { best.min(prices.mark) } else { best.max(prices.mark) };
+        !self.ruined(subject, slot, rules, position, &MarginPrices { mark, ..*prices })
+    }
+
+    /// Whether closing all of a position at a price leaves less than nothing, fees included.
+    fn ruined(
+        &mut self,
+        subject: &Subject<'a>,
+        slot: u32,
+        rules: &MarketRules,
+        position: &Position,
+        at: &MarginPrices,
+    ) -> bool {
+        let lots = position.size.unsigned_abs();
+        // Each fill is rounded by itself: its fee, and its value where that is a fraction.
+        let fills = lots.min(self.rules.spec().limits.fills_per_command.into());
+        let rounding = Amount::from(fills) * if rules.inverse { 2 } else { 1 };
+        let fee = parts(rules.notional(at.mark, lots), rules.taker_fee_ppm).1 + rounding;
+        if subject.isolated.is_some() {
+            let margin = self.isolated_margin(subject.account, slot);
+            return IsolatedView::new(rules, position, margin, at).equity < fee;
+        }
+        let mut own = Margin::default();
+        own.add(rules, position, at);
+        let own = (rules.quote, own.equity() - fee);
+        let none = Position::default();
+        self.margin_if(subject.account, Some((slot, rules, &none)), own).equity() < 0
     }
 
     /// The worst price at which closing all of a position leaves nobody with less than nothing.
@@ -94,27 +136,9 @@ impl<'a, S: Source> Engine<'a, S> {
         position: &Position,
         prices: &MarginPrices,
     ) -> Option<Price> {
-        let lots = position.size.unsigned_abs();
-        let fee = |mark: Price| parts(rules.notional(mark, lots), rules.taker_fee_ppm).1;
-        let found = if subject.isolated.is_some() {
-            let margin = self.isolated_margin(subject.account, slot);
-            price::search(rules, position, prices, |at| {
-                IsolatedView::new(rules, position, margin, at).equity < fee(at.mark)
-            })
-        } else {
-            let others = self.margin(subject.account, Some((slot, rules, &Position::default())));
-            let pledge = self.rules.pledge(rules.quote).filter(|_| rules.inverse);
-            let pledge = pledge.map(|p| (p, self.state.prices.get(&MarketKey(p.market)).oracle));
-            price::search(rules, position, prices, |at| {
-                let mut own = Margin::default();
-                own.add(rules, position, at);
-                let own = own.equity() - fee(at.mark);
-                // What settles in coin may also be covered by coin, without its haircut: so much
-                // more careful is this.
-                let own = pledge.map_or(own, |(pledge, oracle)| pledge.collateral(own, oracle));
-                others.equity().saturating_add(own) < 0
-            })
-        };
+        let found = price::search(rules, position, prices, |at| {
+            self.ruined(subject, slot, rules, position, at)
+        });
         match (found, position.size > 0) {
             (None, true) => Some(1),
             (None, false) => Some(rules.price_max),

@@ -5,9 +5,10 @@ use super::estate::side_of;
 use super::score::Ratio;
 use crate::engine::{Engine, reducible};
 use crate::event::{Event, Refusal};
-use crate::ids::{AccountId, Amount, MarketId, Side, Size};
+use crate::ids::{AccountId, Amount, MarketId, MarketStatus, Side, Size};
 use crate::margin::MarginPrices;
 use crate::margin::isolated::IsolatedView;
+use crate::math::mul_div;
 use crate::objects::{
     AccountKey, BookId, Estate, EstateKey, MarketKey, Phase, Position, holders, ranking,
 };
@@ -29,11 +30,17 @@ impl<'a, S: Source> Engine<'a, S> {
             let message = "no bankrupt account has left anything on this side of the market";
             return Err(Refusal::new(RejectCode::NotReducing, message));
         }
-        if !self.trades(market) {
+        let settled = self.state.prices.get(&MarketKey(market)).status == MarketStatus::Settled;
+        if !settled && !self.trades(market) {
             let message = "the market does not trade for now; nobody can take anything over";
             return Err(Refusal::new(RejectCode::MarketPaused, message));
         }
         self.check_work()?;
+        if settled && estate.size != 0 {
+            self.spend_work(1);
+            self.settle_left(rules, &key);
+            return Ok(());
+        }
         self.net_estates(rules, held);
         let mut estate = *self.state.estates.get(&key);
         let valid_us = self.liquidation_spec().ranking_valid_us;
@@ -123,8 +130,8 @@ impl<'a, S: Source> Engine<'a, S> {
         }
         let whole = estate.profit.max(profit);
         // Rounded up, so that the last one is never left with what nobody takes.
-        let part = crate::margin::pledge::share_up(Amount::from(left), profit, whole);
-        (part as u64).clamp(1, most)
+        let (part, exact) = mul_div(left.into(), profit, whole);
+        (part as u64 + u64::from(!exact)).clamp(1, most)
     }
 
     #[allow(clippy::too_many_arguments)]

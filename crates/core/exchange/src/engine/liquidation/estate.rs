@@ -5,6 +5,7 @@ use crate::engine::{Engine, margin_sum};
 use crate::event::{BalanceCause, Event, LiquidationStep, Refusal};
 use crate::ids::{AccountId, Amount, AssetId, Side, Wallet};
 use crate::margin::MarginPrices;
+use crate::math::mul_div;
 use crate::objects::{AccountKey, BookId, EstateKey, LedgerKey, MarketKey, Position};
 use crate::products::fill::part_of;
 use crate::rules::MarketRules;
@@ -114,7 +115,7 @@ impl<'a, S: Source> Engine<'a, S> {
         let mut whole: Amount = own.iter().map(|(.., value, _)| *value).sum();
         let mut left = missing;
         for (slot, rules, position, value, prices) in own {
-            let part = if value == whole { left } else { share(left, value, whole) };
+            let part = if value == whole { left } else { mul_div(left, value, whole).0 };
             let part = part.min(value);
             left -= part;
             whole -= value;
@@ -176,14 +177,7 @@ impl<'a, S: Source> Engine<'a, S> {
         }
         self.state.estates.get_mut(key).funding = position.funding;
         self.book_estate_funding(rules, &due);
-        if due.amount < 0 {
-            self.insured(rules.quote, -due.amount);
-        } else {
-            let ledger = self.state.ledgers.get_mut(&LedgerKey(rules.quote));
-            let paid = due.amount.min(ledger.insurance);
-            ledger.insurance -= paid;
-            ledger.shortfall += due.amount - paid;
-        }
+        self.insured_or_booked(rules.quote, -due.amount);
     }
 
     /// What is left of a cross account goes to the fund, which pays what it still owes.
@@ -200,6 +194,10 @@ impl<'a, S: Source> Engine<'a, S> {
             self.pay(account, asset, 0);
             let amount = self.state_balance(account, asset);
             self.liquidation_pay(account, asset, -amount);
+            if self.rules.pledge(asset).is_some_and(|pledge| pledge.cap != 0) {
+                // It is no longer in a collateral wallet.
+                self.state.ledgers.get_mut(&LedgerKey(asset)).pledged -= amount;
+            }
             if amount > 0 {
                 self.insured(asset, amount);
             } else if amount < 0 {
@@ -219,20 +217,37 @@ impl<'a, S: Source> Engine<'a, S> {
         }
         let prices = self.margin_prices(rules.market);
         let mut left = 0;
-        for key in keys {
+        for (key, side) in keys.into_iter().zip([held, held.opposite()]) {
             self.settle_estate(rules, &key, &prices);
-            left -= self.take_from_estate(&key, size);
+            let cost = self.take_from_estate(&key, size);
+            left -= cost;
+            self.gone(rules, side.signed(size), cost);
         }
         let top = self.state.tops.get_mut(&MarketKey(rules.market));
         top.open_interest = super::super::less_wide::<S>(top.open_interest, size.into());
-        if left >= 0 {
-            self.insured(rules.quote, left);
-        } else {
-            let ledger = self.state.ledgers.get_mut(&LedgerKey(rules.quote));
-            let paid = (-left).min(ledger.insurance);
-            ledger.insurance -= paid;
-            ledger.shortfall += -left - paid;
-        }
+        self.insured_or_booked(rules.quote, left);
+    }
+
+    /// An estate of a settled market ends as positions do: at the settlement price. Nobody is left
+    /// to take it over, so what it is worth less than it cost is the fund's.
+    pub(super) fn settle_left(&mut self, rules: &MarketRules, key: &EstateKey) {
+        let prices = self.margin_prices(rules.market);
+        self.settle_estate(rules, key, &prices);
+        let estate = *self.state.estates.get(key);
+        let lots = estate.size.unsigned_abs();
+        let value = rules.value(prices.mark, estate.size);
+        self.take_from_estate(key, lots);
+        self.settled(rules, estate.size, value);
+        self.gone(rules, estate.size, estate.cost);
+        self.insured_or_booked(rules.quote, value - estate.cost);
+    }
+
+    /// Tells of a part of an estate that goes to nobody.
+    fn gone(&mut self, rules: &MarketRules, size: i64, value: Amount) {
+        let market = rules.market;
+        let (from, to, closed_pnl, taker_pnl) = (None, None, 0, 0);
+        let event = Event::PositionTaken { market, from, to, size, value, closed_pnl, taker_pnl };
+        self.events.push(event);
     }
 
     /// Takes lots out of an estate, with their part of its cost.
@@ -251,14 +266,4 @@ impl<'a, S: Source> Engine<'a, S> {
 
 pub(super) fn side_of(size: i64) -> Side {
     if size > 0 { Side::Buy } else { Side::Sell }
-}
-
-/// `amount × part / whole`, rounded down, for part ≤ whole, none negative: below 2⁹⁵ each, so in
-/// parts of 2⁻³².
-fn share(amount: Amount, part: Amount, whole: Amount) -> Amount {
-    let bits = 128 - whole.unsigned_abs().leading_zeros();
-    let shift = bits.saturating_sub(32);
-    let (part, whole) = (part >> shift, (whole >> shift).max(1));
-    let part = part.min(whole);
-    amount / whole * part + amount % whole * part / whole
 }

@@ -164,7 +164,7 @@ impl<'a, S: Source> Engine<'a, S> {
         true
     }
 
-    /// The positions that are being liquidated, with their slots.
+    /// The positions that are being liquidated, with their slots, in order of the markets.
     pub(crate) fn subject_positions(
         &mut self,
         subject: &Subject<'a>,
@@ -180,7 +180,9 @@ impl<'a, S: Source> Engine<'a, S> {
             let held = position.size != 0 && !position.isolated;
             Some((slot, rules.market(*market)?, position)).filter(|_| held)
         });
-        found.collect()
+        let mut found: alloc::vec::Vec<_> = found.collect();
+        found.sort_unstable_by_key(|(_, rules, _)| rules.market);
+        found
     }
 
     /// Whether a market trades, as far as liquidations are concerned.
@@ -239,6 +241,17 @@ impl<'a, S: Source> Engine<'a, S> {
         self.give_to_insurance(account, asset, amount)?;
         self.insured(asset, amount);
         Ok(())
+    }
+
+    /// The fund receives so much, or pays it, as far as it has; the rest is booked.
+    pub(crate) fn insured_or_booked(&mut self, asset: crate::ids::AssetId, amount: Amount) {
+        if amount >= 0 {
+            return self.insured(asset, amount);
+        }
+        let ledger = self.state.ledgers.get_mut(&LedgerKey(asset));
+        let paid = (-amount).min(ledger.insurance);
+        ledger.insurance -= paid;
+        ledger.shortfall += -amount - paid;
     }
 
     /// The fund receives so much.

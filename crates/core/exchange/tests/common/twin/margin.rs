@@ -241,7 +241,17 @@ impl Twin {
         )
     }
 
-    fn haircut(&self) -> i128 {
+    /// What an account has of an asset in its collateral wallet, less the interest that it owes.
+    pub(super) fn owed_less_interest(&self, at: usize, asset: AssetId) -> i128 {
+        let owner = &self.owners[at];
+        match asset {
+            USDC if owner.coins == 0 => owner.collateral,
+            USDC => owner.collateral - self.interest(owner.collateral, 0, owner.base_index),
+            _ => owner.coins - self.interest(owner.coins, 1, owner.coin_index),
+        }
+    }
+
+    pub(super) fn haircut(&self) -> i128 {
         self.spec.assets[1].pledge.map_or(0, |pledge| pledge.haircut_ppm.into())
     }
 
@@ -370,6 +380,7 @@ impl Twin {
         };
         for (asset, amount) in [(USDC, base_due), (COIN, coin_due)] {
             if amount != 0 {
+                self.fund_gets(usize::from(asset.0), amount);
                 self.events.push(Event::InterestPaid { account, asset, amount });
             }
         }
@@ -587,6 +598,7 @@ impl Twin {
             return false;
         }
         let long: u128 = self.owners.iter().map(|o| o.positions[n].size.max(0) as u128).sum();
+        let long = long + self.ladder.left(order.market, Side::Buy) as u128;
         let opens = order.size.saturating_sub(reducible);
         let held = i128::from(self.owners[order.account.0 as usize].positions[n].size);
         let after = match order.side {

@@ -670,7 +670,7 @@ impl Twin {
                 return false;
             }
             *steps -= 1;
-            let size = self.meet(market, bid, ask, call.price);
+            let size = self.meet_at(market, bid, ask, call.price);
             if size > 0 {
                 call.volume += u128::from(size);
                 call.traded_at = call.price;
@@ -761,7 +761,7 @@ impl Twin {
     }
 
     /// The oldest orders of two levels meet.
-    fn meet(&mut self, market: MarketId, bid: u64, ask: u64, price: u64) -> u64 {
+    fn meet_at(&mut self, market: MarketId, bid: u64, ask: u64, price: u64) -> u64 {
         let oldest = |side: Side, at: u64| {
             let there = |o: &&Order| o.market == market && o.side == side && o.price == at;
             *self.orders.iter().find(there).unwrap()
