@@ -1,0 +1,372 @@
+//! The index: what it keeps, and what it does at each tick.
+
+use crate::ladder::{Entry, Ladder, code};
+use crate::motion::{Line, Motion};
+use crate::split::{INTEREST_US, Split, Splitter, prefetch};
+use crate::{Found, Size, Unit};
+use atoll_exchange::{AccountId, AssetId, Event, Exchange, MarketId, Wallet};
+use atoll_state::Source;
+use std::collections::{BTreeSet, VecDeque};
+
+/// Known units that are looked at again at each tick; beyond these, in turns.
+const RECHECKS_MAX: usize = 4096;
+/// Accounts ahead of the one looked at whose objects are asked for.
+const AHEAD: usize = 8;
+
+/// The index.
+#[derive(Debug, Default)]
+pub struct Liquidator {
+    motions: Vec<Motion>,
+    /// One for each market, then one for each oracle price.
+    lines: Vec<Line>,
+    oracles: Vec<AssetId>,
+    /// By account: which of the entries that name it are its own.
+    versions: Vec<u32>,
+    /// Accounts whose bounds are to be set anew.
+    queue: Vec<u32>,
+    /// Accounts without bounds that hold.
+    watched: BTreeSet<u32>,
+    /// Accounts that owe, by when they are to be looked at.
+    owing: VecDeque<(u64, u32, u32)>,
+    /// What can be liquidated.
+    found: BTreeSet<Unit>,
+    /// Where looking at known units goes on.
+    turn: Option<Unit>,
+    /// The side whose accounts beyond their inner bounds may wait, because no other of their
+    /// markets is beyond one.
+    deferred: Option<(usize, usize)>,
+    /// Sides of which entries were reached since they were last cleaned.
+    reached: BTreeSet<(usize, usize)>,
+    scratch: Split,
+}
+
+impl Liquidator {
+    /// Looks at every account.
+    pub fn new<S: Source>(exchange: &Exchange<S>) -> Self {
+        let rules = exchange.rules();
+        let markets = (0..rules.spec().markets.len()).map(|n| MarketId(n as u16));
+        let assets = (0..rules.spec().assets.len()).map(|n| AssetId(n as u16));
+        let motions: Vec<Motion> =
+            markets.filter_map(|market| rules.market(market)).map(Motion::new).collect();
+        let oracles: Vec<AssetId> = assets.filter(|a| rules.pledge(*a).is_some()).collect();
+        let blind = || Line { blind: true, ..Line::default() };
+        let lines = (0..motions.len() + oracles.len()).map(|_| blind()).collect();
+        let mut index = Self { motions, lines, oracles, ..Self::default() };
+        index.follow(exchange);
+        let accounts = exchange.peek_global().accounts;
+        index.versions.resize(accounts as usize, 0);
+        for account in 0..accounts {
+            if account + (AHEAD as u32) < accounts {
+                prefetch(exchange, account + AHEAD as u32);
+            }
+            index.examine(exchange, account, true);
+        }
+        let ladders = index.lines.iter_mut().flat_map(|line| &mut line.ladders);
+        ladders.for_each(Ladder::shrink);
+        index.lines.iter_mut().for_each(|line| line.worse = [false; 2]);
+        index
+    }
+
+    /// Takes note of what happened: accounts whose slack an event changed are looked at by the
+    /// next [`Liquidator::advance`].
+    pub fn observe(&mut self, event: &Event) {
+        match event {
+            Event::Filled(fill) => {
+                self.touch(fill.maker.account);
+                self.touch(fill.taker.account);
+            }
+            Event::BalanceChanged { account, wallet: Wallet::Collateral, .. }
+            | Event::LeverageSet { account, .. }
+            | Event::FundingPaid { account, .. }
+            | Event::InterestPaid { account, .. }
+            | Event::IsolatedMargin { account, .. } => self.touch(*account),
+            // Orders move nothing that maintenance is about, and prices are read from the state.
+            Event::Accepted(_)
+            | Event::Rested(_)
+            | Event::Cancelled { .. }
+            | Event::Modified { .. }
+            | Event::AccountOpened { .. }
+            | Event::BalanceChanged { .. }
+            | Event::MarkChanged { .. }
+            | Event::Paused { .. } => {}
+        }
+    }
+
+    /// Has an account looked at by the next [`Liquidator::advance`].
+    pub fn touch(&mut self, account: AccountId) {
+        if self.queue.last() != Some(&account.0) {
+            self.queue.push(account.0);
+        }
+    }
+
+    /// Follows the exchange to its present state: after each tick, and after whatever else moved
+    /// prices, at the latest before the next one. Afterwards [`Liquidator::liquidatable`] is exact
+    /// (while no more than 4,096 are known; of more, some may be no longer so).
+    ///
+    /// Bounds are set anew by [`Liquidator::settle`], which need not run before what was found
+    /// is used.
+    pub fn advance<S: Source>(&mut self, exchange: &Exchange<S>) -> Found {
+        let mut found = Found::default();
+        let mut candidates = std::mem::take(&mut self.queue);
+        found.touched = candidates.len();
+        self.follow_and_collect(exchange, &mut candidates, &mut found);
+        let now_us = exchange.peek_global().time_us;
+        while let Some((due_us, account, version)) = self.owing.front().copied() {
+            if due_us > now_us {
+                break;
+            }
+            self.owing.pop_front();
+            if self.versions[account as usize] == version {
+                candidates.push(account);
+            }
+        }
+        candidates.extend(&self.watched);
+        self.collect_known(&mut candidates);
+        candidates.sort_unstable();
+        candidates.dedup();
+        found.looked_at = candidates.len();
+        let before = self.found.len();
+        for (nth, account) in candidates.iter().enumerate() {
+            if let Some(ahead) = candidates.get(nth + AHEAD) {
+                prefetch(exchange, *ahead);
+            }
+            self.examine(exchange, *account, false);
+        }
+        found.liquidatable = self.found.len();
+        found.before = before;
+        self.queue = candidates;
+        found
+    }
+
+    /// Sets the bounds anew of accounts that were looked at, and of at most `most` of those that
+    /// could wait. Until it has run these accounts are looked at at every tick.
+    pub fn settle<S: Source>(&mut self, exchange: &Exchange<S>, most: usize) {
+        let mut queue = std::mem::take(&mut self.queue);
+        if let Some((line, side)) = self.deferred {
+            let before = queue.len();
+            let Self { lines, versions, .. } = self;
+            let danger = lines[line].danger[side];
+            lines[line].ladders[side].reached(danger, |entry| {
+                if versions[entry.account as usize] == entry.version {
+                    queue.push(entry.account);
+                }
+                queue.len() - before < most
+            });
+            if queue.len() - before < most {
+                self.deferred = None;
+            }
+        }
+        queue.sort_unstable();
+        queue.dedup();
+        for (nth, account) in queue.iter().enumerate() {
+            if let Some(ahead) = queue.get(nth + AHEAD) {
+                prefetch(exchange, *ahead);
+            }
+            self.examine(exchange, *account, true);
+        }
+        for (line, side) in std::mem::take(&mut self.reached) {
+            let line = &mut self.lines[line];
+            line.ladders[side].clean(line.danger[side], &self.versions);
+        }
+    }
+
+    /// What can be liquidated, in order of accounts.
+    pub fn liquidatable(&self) -> impl Iterator<Item = Unit> {
+        self.found.iter().copied()
+    }
+
+    /// What the index holds.
+    pub fn size(&self) -> Size {
+        let mut size = Size { accounts: self.versions.len(), ..Size::default() };
+        for ladder in self.lines.iter().flat_map(|line| &line.ladders) {
+            let (entries, bytes) = ladder.size();
+            size.entries += entries;
+            size.bytes += bytes;
+        }
+        size.watched = self.watched.len();
+        size.bytes += self.versions.capacity() * size_of::<u32>()
+            + self.queue.capacity() * size_of::<u32>()
+            + self.owing.capacity() * size_of::<(u64, u32, u32)>();
+        size
+    }
+
+    fn splitter<'a, S: Source>(&'a self, exchange: &'a Exchange<S>) -> Splitter<'a, S> {
+        Splitter { exchange, motions: &self.motions, oracles: &self.oracles }
+    }
+
+    /// Follows marks, funding, scales and oracle prices. Gives accounts whose bounds are lost.
+    fn follow<S: Source>(&mut self, exchange: &Exchange<S>) -> Vec<u32> {
+        let mut lost = Vec::new();
+        let rules = exchange.rules();
+        for (nth, motion) in self.motions.iter_mut().enumerate() {
+            let market = MarketId(nth as u16);
+            let prices = exchange.peek_prices(market).margin();
+            let Some(rules) = rules.market(market) else { continue };
+            if prices == motion.prices {
+                continue;
+            }
+            let line = &mut self.lines[nth];
+            let seen = motion.follow(rules, prices);
+            if line.set(motion.danger(), !seen) {
+                lost.extend(line.own(&self.versions));
+            }
+        }
+        for (nth, asset) in self.oracles.iter().enumerate() {
+            let Some(pledge) = rules.pledge(*asset) else { continue };
+            let oracle = i128::from(exchange.peek_prices(pledge.market).oracle);
+            let line = &mut self.lines[self.motions.len() + nth];
+            if line.set([-oracle, oracle], oracle == 0) {
+                lost.extend(line.own(&self.versions));
+            }
+        }
+        lost
+    }
+
+    /// Follows prices, and collects whose bounds they have reached.
+    fn follow_and_collect<S: Source>(
+        &mut self,
+        exchange: &Exchange<S>,
+        candidates: &mut Vec<u32>,
+        found: &mut Found,
+    ) {
+        // Where scales rise, what is said of bounds holds for those not reached before.
+        if let Some((line, side)) = self.deferred
+            && let Some(motion) = self.motions.get(line)
+            && motion.is_scaled_up(&exchange.peek_prices(MarketId(line as u16)).margin())
+        {
+            self.waiting(line, side, candidates);
+            self.deferred = None;
+        }
+        candidates.extend(self.follow(exchange));
+        let mut sides = Vec::new();
+        for (nth, line) in self.lines.iter_mut().enumerate() {
+            for side in 0..2 {
+                if std::mem::take(&mut line.worse[side]) || self.deferred == Some((nth, side)) {
+                    sides.push((nth, side));
+                }
+            }
+        }
+        let mut waiting = Vec::new();
+        for (line, side) in sides {
+            let Self { lines, versions, .. } = self;
+            let danger = lines[line].danger[side];
+            let reached = code(danger);
+            let (mut count, before) = (0usize, found.scanned);
+            lines[line].ladders[side].reached(danger, |entry| {
+                found.scanned += 1;
+                if entry.outer > reached {
+                    count += 1;
+                } else if versions[entry.account as usize] == entry.version {
+                    candidates.push(entry.account);
+                }
+                true
+            });
+            if found.scanned > before {
+                self.reached.insert((line, side));
+            }
+            waiting.push((count, line, side));
+        }
+        // All but the most numerous can not wait: an account may be among both.
+        waiting.sort_unstable();
+        self.deferred = None;
+        if let Some((count, line, side)) = waiting.pop()
+            && count > 0
+        {
+            self.deferred = Some((line, side));
+            found.deferred = count;
+        }
+        for (count, line, side) in waiting {
+            if count > 0 {
+                self.waiting(line, side, candidates);
+            }
+        }
+    }
+
+    /// Accounts that are beyond an inner bound and not beyond the outer one.
+    fn waiting(&self, line: usize, side: usize, candidates: &mut Vec<u32>) {
+        let danger = self.lines[line].danger[side];
+        let reached = code(danger);
+        self.lines[line].ladders[side].reached(danger, |entry| {
+            if entry.outer > reached && self.versions[entry.account as usize] == entry.version {
+                candidates.push(entry.account);
+            }
+            true
+        });
+    }
+
+    /// Known units are looked at again.
+    fn collect_known(&mut self, candidates: &mut Vec<u32>) {
+        if self.found.len() <= RECHECKS_MAX {
+            candidates.extend(self.found.iter().map(|unit| unit.account.0));
+            return;
+        }
+        use std::ops::Bound::{Excluded, Unbounded};
+        let from = self.turn.map_or(Unbounded, Excluded);
+        let next: Vec<Unit> =
+            self.found.range((from, Unbounded)).take(RECHECKS_MAX).copied().collect();
+        self.turn = next.last().copied().filter(|_| next.len() == RECHECKS_MAX);
+        candidates.extend(next.iter().map(|unit| unit.account.0));
+    }
+
+    /// Looks at an account; sets its bounds if they are asked for.
+    fn examine<S: Source>(&mut self, exchange: &Exchange<S>, account: u32, bounds: bool) {
+        let id = AccountId(account);
+        let look = self.splitter(exchange).look(id);
+        let all = Unit { account: id, market: None }..=Unit {
+            account: id,
+            market: Some(MarketId(u16::MAX)),
+        };
+        if !look.is_quiet() || self.found.range(all.clone()).next().is_some() {
+            let old: Vec<Unit> = self.found.range(all).copied().collect();
+            for unit in &old {
+                self.found.remove(unit);
+            }
+            if look.cross {
+                self.found.insert(Unit { account: id, market: None });
+            }
+            let isolated = look.isolated.iter();
+            self.found.extend(isolated.map(|market| Unit { account: id, market: Some(*market) }));
+        }
+        if !bounds {
+            return;
+        }
+        let mut split = std::mem::take(&mut self.scratch);
+        self.splitter(exchange).split(id, &look, &mut split);
+        let version = self.renew(account);
+        for bound in &split.bounds {
+            let line = &mut self.lines[bound.line];
+            split.watch |= line.blind;
+            let danger = line.danger[bound.side];
+            let [inner, outer] = [bound.inner, bound.outer].map(|more| code(danger + more));
+            let entry = Entry { inner, outer, account, version };
+            line.ladders[bound.side].push(entry, &self.versions);
+        }
+        if split.watch {
+            self.watched.insert(account);
+        } else if !self.watched.is_empty() {
+            self.watched.remove(&account);
+        }
+        if split.owes {
+            let due_us = exchange.peek_global().time_us.saturating_add(INTEREST_US);
+            self.owing.push_back((due_us, account, version));
+        }
+        self.scratch = split;
+    }
+
+    /// Makes an account's entries old.
+    fn renew(&mut self, account: u32) -> u32 {
+        let at = account as usize;
+        if at >= self.versions.len() {
+            self.versions.resize(at + 1, 0);
+        }
+        if self.versions[at] == u32::MAX {
+            // None of its old entries may be taken for a new one.
+            self.versions[at] = 0;
+            let ladders = self.lines.iter_mut().flat_map(|line| &mut line.ladders);
+            ladders.for_each(|ladder| ladder.forget(account));
+            self.owing.retain(|(_, owner, _)| *owner != account);
+        }
+        self.versions[at] += 1;
+        self.versions[at]
+    }
+}
