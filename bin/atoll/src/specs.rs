@@ -79,6 +79,7 @@ struct ExchangeTable {
 enum SelfTradeKey {
     CancelTaker,
     CancelMaker,
+    Decrement,
 }
 
 #[derive(Deserialize)]
@@ -398,6 +399,7 @@ fn exchange(table: &ExchangeTable, genesis: &[GenesisTable]) -> Result<ExchangeV
             self_trade: match table.self_trade {
                 SelfTradeKey::CancelTaker => SelfTrade::CancelTaker,
                 SelfTradeKey::CancelMaker => SelfTrade::CancelMaker,
+                SelfTradeKey::Decrement => SelfTrade::Decrement,
             },
             limits: Limits {
                 orders_per_account: table.limits.orders_per_account,

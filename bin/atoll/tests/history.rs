@@ -40,6 +40,7 @@ impl Trader {
             reduce_only: false,
             tif: atoll_exchange::Tif::Gtc,
             client_id: client.map(|n| [n; 16]),
+            ..Default::default()
         };
         self.act(node, build::orders(&[order]));
     }

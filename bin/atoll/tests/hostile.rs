@@ -358,6 +358,7 @@ fn where_money_is_missing_everyone_is_paid_in_proportion() {
                 reduce_only: false,
                 tif,
                 client_id: None,
+                ..Default::default()
             };
             submit(
                 sign::sign_action(&SigningKey::from_label(who), build::orders(&[order]), now_ms())

@@ -169,6 +169,7 @@ fn act(venue: &Venue, market: &mut Market, agent: usize) {
             },
             reduce_only: false,
             client_id: None,
+            ..OrderRequest::default()
         }),
     };
     // The agents look at the book for what became of an order; nobody waits for the answer.

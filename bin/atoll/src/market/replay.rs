@@ -423,5 +423,6 @@ fn request(
         },
         reduce_only: false,
         client_id: Some(wire_id(client_id)),
+        ..OrderRequest::default()
     }
 }

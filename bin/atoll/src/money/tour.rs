@@ -210,6 +210,7 @@ fn trade(
         reduce_only: false,
         tif: Tif::Ioc,
         client_id: None,
+        ..Default::default()
     };
     let nonce = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as u64;
     let signed = sign_action(&session.key, orders(&[order]), nonce);

@@ -56,7 +56,16 @@ fn venue(node: &Node, index: usize) -> Venue {
 fn sell(venue: &Venue, trader: &mut Trader, market: MarketId) -> Option<RejectCode> {
     let (price, size, tif) = (PRICE, 1_000, Tif::Gtc);
     let (side, reduce_only, client_id) = (Side::Sell, false, None);
-    let order = OrderRequest { market, side, price, size, tif, reduce_only, client_id };
+    let order = OrderRequest {
+        market,
+        side,
+        price,
+        size,
+        tif,
+        reduce_only,
+        client_id,
+        ..OrderRequest::default()
+    };
     match venue.send(trader, market, &Command::Place(order)) {
         Err(reject) => Some(reject.code),
         Ok(answer) => match answer.blocking_recv().unwrap() {

@@ -46,7 +46,16 @@ fn market(n: u16) -> MarketSpec {
 fn order(market: u16, side: Side, price: u64, size: u64, tif: Tif) -> Command {
     let market = MarketId(market);
     let (reduce_only, client_id) = (false, None);
-    Command::Place(OrderRequest { market, side, price, size, tif, reduce_only, client_id })
+    Command::Place(OrderRequest {
+        market,
+        side,
+        price,
+        size,
+        tif,
+        reduce_only,
+        client_id,
+        ..OrderRequest::default()
+    })
 }
 
 struct Bench {

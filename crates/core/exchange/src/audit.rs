@@ -3,7 +3,8 @@
 use crate::exchange::Exchange;
 use crate::ids::{AccountId, Amount, AssetId, MarketId, Side, Size};
 use crate::objects::{
-    BookId, ChunkKey, LevelKey, OrderChunk, OrderPage, OrderRef, Position, PositionGroup,
+    BookId, ChunkKey, EstateKey, LevelKey, OrderChunk, OrderExtra, OrderPage, OrderRef, Position,
+    PositionGroup,
 };
 use crate::rules::ProductRules;
 use alloc::collections::BTreeMap;
@@ -82,9 +83,24 @@ impl<S: Source> Exchange<S> {
             held[rules.map_or(collateral, |rules| usize::from(rules.quote.0))] += isolated.margin;
         }
         let mut funding = Vec::new();
+        for (key, settlement) in self.state.settlements.local_iter() {
+            let quote = self.rules.market(key.0).map_or(collateral, |r| usize::from(r.quote.0));
+            held[quote] -= settlement.cost;
+            *sizes.entry(key.0).or_default() += settlement.size;
+        }
+        for (key, estate) in self.state.estates.local_iter() {
+            let market = MarketId((key.0.0 >> 1) as u16);
+            let Some(rules) = self.rules.market(market) else { continue };
+            let quote = usize::from(rules.quote.0);
+            held[quote] -= estate.cost;
+            *sizes.entry(market).or_default() += i128::from(estate.size);
+            let change = self.peek_prices(market).funding - estate.funding;
+            due[quote] = due[quote].wrapping_add(i128::from(estate.size).wrapping_mul(change));
+        }
         for (key, ledger) in self.state.ledgers.local_iter() {
             let asset = usize::from(key.0.0);
             held[asset] += ledger.fees + ledger.rounding + ledger.insurance + ledger.funding;
+            held[asset] -= ledger.shortfall;
             let booked = ledger.funding.wrapping_mul(crate::margin::funding::FUNDING_SCALE);
             let expected = i128::from(ledger.funding_dust).wrapping_sub(booked);
             if due[asset] != expected {
@@ -160,25 +176,33 @@ impl<S: Source> Exchange<S> {
     ) -> BTreeMap<(AccountId, MarketId), (Size, Size, u32, Amount, Amount)> {
         let mut reserved: BTreeMap<_, (Size, Size, u32, Amount, Amount)> = BTreeMap::new();
         let mut holds: BTreeMap<(AccountId, AssetId), Amount> = BTreeMap::new();
-        let mut levels: BTreeMap<(BookId, u64), (u128, u32)> = BTreeMap::new();
+        let mut levels: BTreeMap<(BookId, u64), (u128, u128, u32)> = BTreeMap::new();
+        let mut extras = 0;
         for (key, chunk) in self.state.chunks.local_iter() {
             let market = MarketId((key.book.0 >> 1) as u16);
             let side = if key.book.0 & 1 == 0 { Side::Buy } else { Side::Sell };
             let Some(rules) = self.rules.market(market) else { continue };
             for (place, order) in chunk.iter() {
+                let extra = self.peek_extra(order.order);
+                let open = order.size + extra.hidden;
                 let level = levels.entry((key.book, key.price)).or_default();
-                *level = (level.0 + u128::from(order.size), level.1 + 1);
+                level.0 += u128::from(order.size);
+                level.1 += u128::from(extra.hidden);
+                level.2 += 1;
                 let expected = listed.remove(&(order.account, order.order.0));
                 let agrees = expected.is_some_and(|o| {
                     ChunkKey::of(key.book, key.price, o.sequence) == (*key, place)
                         && (o.side, o.price, o.market) == (side, key.price, market)
-                        && o.size >= order.size
+                        && o.size >= open
+                        && o.extra == (extra != OrderExtra::default())
                         && order.size > 0
                 });
                 if !agrees {
                     wrong.push(format!("resting {order:?} is listed as {expected:?}"));
                 }
-                let notional = rules.reserved(key.price, order.size);
+                extras += u32::from(extra != OrderExtra::default());
+                let notional = rules.notional(key.price, open);
+                let reserve = rules.reserved(key.price, open);
                 match (rules.kind, side) {
                     (ProductRules::Perpetual { .. }, _) => {
                         let sums = reserved.entry((order.account, market)).or_default();
@@ -186,10 +210,10 @@ impl<S: Source> Exchange<S> {
                         match (order.reduce_only, side) {
                             (true, _) => {}
                             (false, Side::Buy) => {
-                                (sums.0, sums.3) = (sums.0 + order.size, sums.3 + notional);
+                                (sums.0, sums.3) = (sums.0 + open, sums.3 + reserve);
                             }
                             (false, Side::Sell) => {
-                                (sums.1, sums.4) = (sums.1 + order.size, sums.4 + notional);
+                                (sums.1, sums.4) = (sums.1 + open, sums.4 + reserve);
                             }
                         }
                     }
@@ -198,7 +222,7 @@ impl<S: Source> Exchange<S> {
                     }
                     (ProductRules::Spot { base, lot_units }, Side::Sell) => {
                         *holds.entry((order.account, base)).or_default() +=
-                            Amount::from(lot_units) * Amount::from(order.size);
+                            Amount::from(lot_units) * Amount::from(open);
                     }
                 }
             }
@@ -212,11 +236,15 @@ impl<S: Source> Exchange<S> {
         if !holds.is_empty() {
             wrong.push(format!("orders hold what is not there: {holds:?}"));
         }
-        for ((book, price), (size, count)) in levels {
+        for ((book, price), expected) in levels {
             let level = self.state.levels.peek(&LevelKey { book, price });
-            if level.is_none_or(|level| (level.size, level.count) != (size, count)) {
-                wrong.push(format!("{book:?} at {price}: {level:?}, orders {size}/{count}"));
+            if level.is_none_or(|level| (level.size, level.hidden, level.count) != expected) {
+                wrong.push(format!("{book:?} at {price}: {level:?}, orders {expected:?}"));
             }
+        }
+        let all = self.state.extras.local_iter().count();
+        if all != extras as usize {
+            wrong.push(format!("{all} orders have extras, {extras} of them rest"));
         }
         reserved
     }
@@ -294,6 +322,9 @@ impl<S: Source> Exchange<S> {
             }
             let long = self.all_positions().filter(|(_, market, _)| *market == rules.market);
             let long: u128 = long.map(|(_, _, p)| p.size.max(0) as u128).sum();
+            let estate = EstateKey(BookId::new(rules.market, Side::Buy));
+            let left = self.state.estates.peek(&estate).map_or(0, |estate| estate.size.max(0));
+            let long = long + left as u128;
             if long != top.open_interest {
                 wrong.push(format!("{}: {top:?}, but {long} lots are long", rules.market));
             }

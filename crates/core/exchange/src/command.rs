@@ -1,13 +1,15 @@
 //! What goes in: commands of accounts, and inputs of the environment.
 
 use crate::field::{Field, codec, enumeration, record};
-use crate::ids::{Amount, AssetId, ClientId, MarketId, OrderId, Price, Side, Size, Tif, Wallet};
+use crate::ids::{
+    Amount, AssetId, ClientId, MarketId, MarketStatus, OrderId, Price, Side, Size, Tif, Wallet,
+};
 use alloc::vec::Vec;
 use atoll_types::Address;
 use atoll_types::codec::{CodecError, Reader};
 
 /// A new order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OrderRequest {
     /// The market.
     pub market: MarketId,
@@ -23,8 +25,42 @@ pub struct OrderRequest {
     pub reduce_only: bool,
     /// The client's own identifier.
     pub client_id: Option<ClientId>,
+    /// When what rests of it is cancelled, microseconds since the Unix epoch (good till date); 0
+    /// for never.
+    pub expires_us: u64,
+    /// Iceberg: how much of what rests the book shows at a time, in lots; 0 for all of it. Each
+    /// further part comes to the end of its price's queue.
+    pub display: Size,
 }
-record!(OrderRequest { market, side, price, size, tif, reduce_only, client_id });
+record!(OrderRequest {
+    market,
+    side,
+    price,
+    size,
+    tif,
+    reduce_only,
+    client_id,
+    expires_us,
+    display,
+});
+
+/// An order at whatever price the market gives, within bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MarketOrderRequest {
+    /// The market.
+    pub market: MarketId,
+    /// Buy or sell.
+    pub side: Side,
+    /// Size in lots. What does not trade at once is cancelled.
+    pub size: Size,
+    /// How far from the mark the worst price accepted is, parts per million of the mark.
+    pub slippage_ppm: u32,
+    /// Whether it may only make a position smaller. Perpetuals only.
+    pub reduce_only: bool,
+    /// The client's own identifier.
+    pub client_id: Option<ClientId>,
+}
+record!(MarketOrderRequest { market, side, size, slippage_ppm, reduce_only, client_id });
 
 /// Names an open order of the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +149,38 @@ pub enum Command {
         /// Into the position if above zero, out of it if below, in the asset that it settles in.
         amount: Amount,
     },
+    /// Places an order that trades at once at up to so much from the mark.
+    PlaceMarket(MarketOrderRequest),
+    /// Closes an account's position in a settled market at the settlement price. Anyone may.
+    SettlePosition {
+        /// Whose position.
+        owner: Address,
+        /// The market.
+        market: MarketId,
+    },
+    /// Does the next step of the liquidation of an account that does not cover its maintenance
+    /// margin. Anyone may.
+    Liquidate {
+        /// Whose account.
+        owner: Address,
+        /// The market of an isolated position; none for the cross account.
+        market: Option<MarketId>,
+    },
+    /// Goes on with deleveraging: ranks counterparties of what bankrupt accounts left, or has the
+    /// next ones take it over. Anyone may.
+    Deleverage {
+        /// The market.
+        market: MarketId,
+        /// The side of what was left.
+        side: Side,
+    },
+    /// Gives collateral to the insurance fund.
+    FundInsurance {
+        /// The asset.
+        asset: AssetId,
+        /// How much; above zero.
+        amount: Amount,
+    },
 }
 
 impl Field for Command {
@@ -159,6 +227,30 @@ impl Field for Command {
                 market.put(out);
                 amount.put(out);
             }
+            Self::PlaceMarket(order) => {
+                out.push(7);
+                order.put(out);
+            }
+            Self::SettlePosition { owner, market } => {
+                out.push(8);
+                owner.put(out);
+                market.put(out);
+            }
+            Self::Liquidate { owner, market } => {
+                out.push(50);
+                owner.put(out);
+                market.put(out);
+            }
+            Self::Deleverage { market, side } => {
+                out.push(51);
+                market.put(out);
+                side.put(out);
+            }
+            Self::FundInsurance { asset, amount } => {
+                out.push(52);
+                asset.put(out);
+                amount.put(out);
+            }
         }
     }
     fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
@@ -179,7 +271,12 @@ impl Field for Command {
                 leverage: Field::get(r)?,
                 isolated: Field::get(r)?,
             },
+            7 => Self::PlaceMarket(Field::get(r)?),
+            8 => Self::SettlePosition { owner: Field::get(r)?, market: Field::get(r)? },
             40 => Self::AdjustMargin { market: Field::get(r)?, amount: Field::get(r)? },
+            50 => Self::Liquidate { owner: Field::get(r)?, market: Field::get(r)? },
+            51 => Self::Deleverage { market: Field::get(r)?, side: Field::get(r)? },
+            52 => Self::FundInsurance { asset: Field::get(r)?, amount: Field::get(r)? },
             _ => return Err(CodecError::Invalid("exchange command")),
         })
     }
@@ -231,12 +328,12 @@ pub enum Input {
         /// The price in ticks.
         price: Price,
     },
-    /// Stops or resumes new orders in a market; cancels stay possible.
-    Pause {
+    /// Changes what a market is doing. A settled market stays settled.
+    SetStatus {
         /// The market.
         market: MarketId,
-        /// Whether it is stopped.
-        paused: bool,
+        /// What it does from now on.
+        status: MarketStatus,
     },
     /// A tick's barrier: time, oracle prices and marks move here and nowhere else.
     Tick {
@@ -316,10 +413,10 @@ impl Field for Input {
                 market.put(out);
                 price.put(out);
             }
-            Self::Pause { market, paused } => {
+            Self::SetStatus { market, status } => {
                 out.push(3);
                 market.put(out);
-                paused.put(out);
+                status.put(out);
             }
             Self::Tick { time_us } => {
                 out.push(4);
@@ -374,7 +471,7 @@ impl Field for Input {
                 amount: Field::get(r)?,
             },
             2 => Self::Oracle { market: Field::get(r)?, price: Field::get(r)? },
-            3 => Self::Pause { market: Field::get(r)?, paused: Field::get(r)? },
+            3 => Self::SetStatus { market: Field::get(r)?, status: Field::get(r)? },
             4 => Self::Tick { time_us: Field::get(r)? },
             5 => Self::Receive {
                 address: Field::get(r)?,

@@ -5,7 +5,8 @@
 
 use crate::field::{Field, codec, enumeration, record};
 use crate::ids::{
-    AccountId, Amount, AssetId, ClientId, MarketId, OrderId, Price, Side, Size, Tif, Wallet,
+    AccountId, Amount, AssetId, ClientId, MarketId, MarketStatus, OrderId, Price, Side, Size, Tif,
+    Wallet,
 };
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -68,13 +69,48 @@ pub enum CancelReason {
     ReduceOnly = 4,
     /// The command used up its matching steps.
     TooManyFills = 5,
-    /// The prices it met cost more than the account's margin allows.
+    /// The prices it met cost more than the account's margin allows; or it was met, and its
+    /// account has no longer the margin for it.
     Margin = 6,
+    /// Its time had come.
+    Expired = 7,
+    /// Its account was liquidated.
+    Liquidation = 8,
 }
 enumeration!(CancelReason: "cancel reason" {
     Requested = 0, Modified = 1, Immediate = 2, SelfTrade = 3, ReduceOnly = 4, TooManyFills = 5,
-    Margin = 6,
+    Margin = 6, Expired = 7, Liquidation = 8,
 });
+
+/// A step of a liquidation; see `docs/exchange/liquidation.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum LiquidationStep {
+    /// Open orders were cancelled.
+    Orders = 0,
+    /// A position was closed by the book, in part or in full.
+    Book = 1,
+    /// The backstop vault took over.
+    Backstop = 2,
+    /// The insurance fund paid what was owed, as far as it had.
+    Insurance = 3,
+    /// What is left is for others to take over.
+    Deleveraging = 4,
+}
+enumeration!(LiquidationStep: "liquidation step" {
+    Orders = 0, Book = 1, Backstop = 2, Insurance = 3, Deleveraging = 4,
+});
+
+/// Why an order's open size changed without a trade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ResizeReason {
+    /// Its owner asked for less of it.
+    Modified = 0,
+    /// It met another order of its own account: both lost the smaller one's size.
+    SelfTrade = 1,
+}
+enumeration!(ResizeReason: "resize reason" { Modified = 0, SelfTrade = 1 });
 
 /// One side of a fill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -233,12 +269,92 @@ pub enum Event {
         /// The margin after it.
         margin: Amount,
     },
-    /// A market was stopped or resumed.
-    Paused {
+    /// An order's open size changed without a trade; `remaining` is what is open now.
+    Resized {
+        /// The order.
+        order: Order,
+        /// Why.
+        reason: ResizeReason,
+    },
+    /// A position in a settled market was closed at the settlement price.
+    PositionSettled {
+        /// Whose.
+        account: AccountId,
         /// The market.
         market: MarketId,
-        /// Whether it is stopped.
-        paused: bool,
+        /// The position, in lots.
+        size: i64,
+        /// The settlement price in ticks.
+        price: Price,
+        /// Profit realised, in quote units.
+        closed_pnl: Amount,
+    },
+    /// A step of a liquidation begins; what it does follows.
+    Liquidated {
+        /// Whose.
+        account: AccountId,
+        /// The market of the isolated position; none for the cross account.
+        market: Option<MarketId>,
+        /// What is done.
+        step: LiquidationStep,
+        /// What it was worth.
+        equity: Amount,
+        /// What it had to cover.
+        maintenance: Amount,
+    },
+    /// A position was taken over outside of the book: by the backstop vault, from a bankrupt
+    /// account for its estate, or from an estate by a counterparty, which closes its own with it.
+    PositionTaken {
+        /// The market.
+        market: MarketId,
+        /// From whom; none for an estate.
+        from: Option<AccountId>,
+        /// By whom; none for an estate.
+        to: Option<AccountId>,
+        /// Lots, negative for short.
+        size: i64,
+        /// What who takes it pays for it, negative for what they get, in quote units.
+        value: Amount,
+        /// Profit realised by who gave it.
+        closed_pnl: Amount,
+        /// Profit realised by who took it.
+        taker_pnl: Amount,
+    },
+    /// The insurance fund paid for a bankrupt account.
+    InsurancePaid {
+        /// For whom.
+        account: AccountId,
+        /// The asset.
+        asset: AssetId,
+        /// How much.
+        amount: Amount,
+    },
+    /// What a bankrupt account owed and nobody covered was taken off it and booked.
+    ShortfallBooked {
+        /// Whose it was.
+        account: AccountId,
+        /// The asset.
+        asset: AssetId,
+        /// How much.
+        amount: Amount,
+    },
+    /// Counterparties of an estate were ranked.
+    Ranked {
+        /// The market.
+        market: MarketId,
+        /// The side of the estate.
+        side: Side,
+        /// How many.
+        count: u32,
+        /// Whether the list is complete.
+        done: bool,
+    },
+    /// What a market is doing changed.
+    StatusChanged {
+        /// The market.
+        market: MarketId,
+        /// What it does now.
+        status: MarketStatus,
     },
 }
 
@@ -260,9 +376,14 @@ pub enum BalanceCause {
     Send = 5,
     /// Left, could not be delivered and came back.
     Return = 6,
+    /// Changed hands in a liquidation.
+    Liquidation = 7,
+    /// Given to the insurance fund.
+    Insurance = 8,
 }
 enumeration!(BalanceCause: "balance cause" {
     Credit = 0, Debit = 1, Transfer = 2, Move = 3, Receive = 4, Send = 5, Return = 6,
+    Liquidation = 7, Insurance = 8,
 });
 
 impl Field for Event {
@@ -317,6 +438,43 @@ impl Field for Event {
                 leverage.put(out);
                 isolated.put(out);
             }
+            Self::Liquidated { account, market, step, equity, maintenance } => {
+                out.push(50);
+                account.put(out);
+                market.put(out);
+                step.put(out);
+                equity.put(out);
+                maintenance.put(out);
+            }
+            Self::PositionTaken { market, from, to, size, value, closed_pnl, taker_pnl } => {
+                out.push(51);
+                market.put(out);
+                from.put(out);
+                to.put(out);
+                size.put(out);
+                value.put(out);
+                closed_pnl.put(out);
+                taker_pnl.put(out);
+            }
+            Self::InsurancePaid { account, asset, amount } => {
+                out.push(52);
+                account.put(out);
+                asset.put(out);
+                amount.put(out);
+            }
+            Self::ShortfallBooked { account, asset, amount } => {
+                out.push(53);
+                account.put(out);
+                asset.put(out);
+                amount.put(out);
+            }
+            Self::Ranked { market, side, count, done } => {
+                out.push(54);
+                market.put(out);
+                side.put(out);
+                count.put(out);
+                done.put(out);
+            }
             Self::FundingPaid { account, market, size, amount, change } => {
                 out.push(40);
                 account.put(out);
@@ -338,10 +496,23 @@ impl Field for Event {
                 change.put(out);
                 margin.put(out);
             }
-            Self::Paused { market, paused } => {
+            Self::StatusChanged { market, status } => {
                 out.push(9);
                 market.put(out);
-                paused.put(out);
+                status.put(out);
+            }
+            Self::Resized { order, reason } => {
+                out.push(10);
+                order.put(out);
+                reason.put(out);
+            }
+            Self::PositionSettled { account, market, size, price, closed_pnl } => {
+                out.push(11);
+                account.put(out);
+                market.put(out);
+                size.put(out);
+                price.put(out);
+                closed_pnl.put(out);
             }
         }
     }
@@ -372,6 +543,38 @@ impl Field for Event {
                 leverage: Field::get(r)?,
                 isolated: Field::get(r)?,
             },
+            50 => Self::Liquidated {
+                account: Field::get(r)?,
+                market: Field::get(r)?,
+                step: Field::get(r)?,
+                equity: Field::get(r)?,
+                maintenance: Field::get(r)?,
+            },
+            51 => Self::PositionTaken {
+                market: Field::get(r)?,
+                from: Field::get(r)?,
+                to: Field::get(r)?,
+                size: Field::get(r)?,
+                value: Field::get(r)?,
+                closed_pnl: Field::get(r)?,
+                taker_pnl: Field::get(r)?,
+            },
+            52 => Self::InsurancePaid {
+                account: Field::get(r)?,
+                asset: Field::get(r)?,
+                amount: Field::get(r)?,
+            },
+            53 => Self::ShortfallBooked {
+                account: Field::get(r)?,
+                asset: Field::get(r)?,
+                amount: Field::get(r)?,
+            },
+            54 => Self::Ranked {
+                market: Field::get(r)?,
+                side: Field::get(r)?,
+                count: Field::get(r)?,
+                done: Field::get(r)?,
+            },
             40 => Self::FundingPaid {
                 account: Field::get(r)?,
                 market: Field::get(r)?,
@@ -390,7 +593,15 @@ impl Field for Event {
                 change: Field::get(r)?,
                 margin: Field::get(r)?,
             },
-            9 => Self::Paused { market: Field::get(r)?, paused: Field::get(r)? },
+            9 => Self::StatusChanged { market: Field::get(r)?, status: Field::get(r)? },
+            10 => Self::Resized { order: Field::get(r)?, reason: Field::get(r)? },
+            11 => Self::PositionSettled {
+                account: Field::get(r)?,
+                market: Field::get(r)?,
+                size: Field::get(r)?,
+                price: Field::get(r)?,
+                closed_pnl: Field::get(r)?,
+            },
             _ => return Err(CodecError::Invalid("exchange event")),
         })
     }

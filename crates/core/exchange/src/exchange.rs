@@ -97,6 +97,19 @@ impl<S: Source> Exchange<S> {
             Command::AdjustMargin { market, amount } => {
                 engine.adjust_margin(caller, *market, *amount).map(|()| Outcome::Done)
             }
+            Command::PlaceMarket(order) => engine.place_market(caller, order).map(Outcome::Placed),
+            Command::Liquidate { owner, market } => {
+                engine.liquidate(owner, *market).map(|()| Outcome::Done)
+            }
+            Command::Deleverage { market, side } => {
+                engine.deleverage(*market, *side).map(|()| Outcome::Done)
+            }
+            Command::FundInsurance { asset, amount } => {
+                engine.fund_insurance(caller, *asset, *amount).map(|()| Outcome::Done)
+            }
+            Command::SettlePosition { owner, market } => {
+                engine.settle_position(owner, *market).map(|()| Outcome::Done)
+            }
         }
     }
 
@@ -111,7 +124,7 @@ impl<S: Source> Exchange<S> {
                 engine.debit(Outside::Hub, address, *asset, *wallet, *amount)?;
             }
             Input::Oracle { market, price } => engine.oracle(*market, *price)?,
-            Input::Pause { market, paused } => engine.pause(*market, *paused)?,
+            Input::SetStatus { market, status } => engine.set_status(*market, *status)?,
             Input::Tick { time_us } => engine.tick(*time_us),
             Input::Receive { address, asset, wallet, amount } => {
                 engine.credit(Border::Inbound, address, *asset, *wallet, *amount)?;

@@ -124,8 +124,42 @@ pub enum Tif {
     Ioc = 1,
     /// Add liquidity only: refused if it would trade at once.
     PostOnly = 2,
+    /// Fill or kill: trades in full at once, or is refused.
+    Fok = 3,
 }
-enumeration!(Tif: "time in force" { Gtc = 0, Ioc = 1, PostOnly = 2 });
+enumeration!(Tif: "time in force" { Gtc = 0, Ioc = 1, PostOnly = 2, Fok = 3 });
+
+impl Tif {
+    /// Whether what does not trade at once may rest in the book.
+    #[inline]
+    pub fn rests(self) -> bool {
+        matches!(self, Self::Gtc | Self::PostOnly)
+    }
+}
+
+/// What a market is doing. Cancels are possible in every status.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum MarketStatus {
+    /// Everything.
+    #[default]
+    Open = 0,
+    /// New orders must be post-only.
+    PostOnly = 1,
+    /// New orders must be reduce-only.
+    ReduceOnly = 2,
+    /// No new orders; marks and funding go on.
+    CancelOnly = 3,
+    /// Orders rest without trading until one price uncrosses them.
+    Auction = 4,
+    /// No new orders; mark and funding stand still.
+    Halted = 5,
+    /// Over: the mark is the settlement price, and positions are closed at it.
+    Settled = 6,
+}
+enumeration!(MarketStatus: "market status" {
+    Open = 0, PostOnly = 1, ReduceOnly = 2, CancelOnly = 3, Auction = 4, Halted = 5, Settled = 6,
+});
 
 /// Where an account keeps an asset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -24,17 +24,21 @@ pub mod rules;
 pub mod spec;
 
 pub use audit::{AssetConservation, Conservation};
-pub use command::{Command, Input, OrderRequest, OrderSelector, Outside};
-pub use event::{BalanceCause, CancelReason, Event, Fill, Order, Outcome, Party, Placed, Refusal};
+pub use command::{Command, Input, MarketOrderRequest, OrderRequest, OrderSelector, Outside};
+pub use event::{
+    BalanceCause, CancelReason, Event, Fill, LiquidationStep, Order, Outcome, Party, Placed,
+    Refusal, ResizeReason,
+};
 pub use exchange::Exchange;
 pub use ids::{
-    AccountId, Amount, AssetId, ClientId, MarketId, OrderId, PPM, Price, Side, Size, Tif, Wallet,
+    AccountId, Amount, AssetId, ClientId, MarketId, MarketStatus, OrderId, PPM, Price, Side, Size,
+    Tif, Wallet,
 };
 pub use margin::{Margin, isolated::IsolatedView};
 pub use objects::State;
 pub use query::{LevelView, PositionView};
 pub use rules::{MarketRules, PledgeRules, ProductRules, Rules};
 pub use spec::{
-    AssetSpec, Contract, ExchangeSpec, Limits, MarginTier, MarketRisk, MarketSpec, Pledge, Product,
-    SelfTrade, SpecError,
+    AssetSpec, Contract, Deleveraging, ExchangeSpec, Limits, LiquidationSpec, MarginTier,
+    MarketRisk, MarketSpec, Pledge, Product, SelfTrade, SpecError,
 };

@@ -8,9 +8,9 @@ use crate::margin::price::{self, Threshold};
 use crate::margin::{Margin, MarginPrices, MarginSum};
 use crate::objects::{
     Account, AccountKey, AddressKey, BalanceKey, BookId, BookTop, BorrowKey, ChunkKey, ClientKey,
-    Directory, DirectoryKey, Global, GlobalKey, GroupKey, Holdings, IsolatedKey, LevelKey,
-    MarketKey, MarketPrices, OrderPage, OrderPageKey, OrderRef, Position, PositionGroup,
-    SpotBalance,
+    Directory, DirectoryKey, Estate, EstateKey, Global, GlobalKey, GroupKey, Holdings, IsolatedKey,
+    Ledger, LedgerKey, LevelKey, MarketKey, MarketPrices, OrderExtra, OrderKey, OrderPage,
+    OrderPageKey, OrderRef, Position, PositionGroup, SpotBalance,
 };
 use alloc::vec::Vec;
 use atoll_state::ordered::PageKey;
@@ -84,6 +84,17 @@ impl<S: Source> Exchange<S> {
         self.state.prices.peek(&MarketKey(market)).copied().unwrap_or_default()
     }
 
+    /// What came in, went out, was charged and rounded, and what the insurance fund has.
+    pub fn peek_ledger(&self, asset: AssetId) -> Ledger {
+        self.state.ledgers.peek(&LedgerKey(asset)).copied().unwrap_or_default()
+    }
+
+    /// What bankrupt accounts left of a market on one side.
+    pub fn peek_estate(&self, market: MarketId, side: Side) -> Estate {
+        let key = EstateKey(BookId::new(market, side));
+        self.state.estates.peek(&key).copied().unwrap_or_default()
+    }
+
     /// A spot balance.
     pub fn peek_balance(&self, account: AccountId, asset: AssetId) -> SpotBalance {
         let key = BalanceKey { account, asset };
@@ -151,11 +162,17 @@ impl<S: Source> Exchange<S> {
         self.peek_order(account, found.order)
     }
 
+    /// Expiry and hidden part of an open order.
+    pub fn peek_extra(&self, order: OrderId) -> OrderExtra {
+        self.state.extras.peek(&OrderKey(order)).copied().unwrap_or_default()
+    }
+
     fn told(&self, account: AccountId, listed: &OrderRef) -> Order {
         let book = BookId::new(listed.market, listed.side);
         let (key, place) = ChunkKey::of(book, listed.price, listed.sequence);
         let resting = self.state.chunks.peek(&key).and_then(|chunk| chunk.get(place));
-        crate::engine::told(account, listed, resting.map_or(0, |resting| resting.size))
+        let hidden = if listed.extra { self.peek_extra(listed.order).hidden } else { 0 };
+        crate::engine::told(account, listed, resting.map_or(0, |resting| resting.size + hidden))
     }
 
     /// An account's margin at the current marks.

@@ -223,8 +223,18 @@ fn validate(spec: &ExchangeSpec) -> Result<(Vec<MarketRules>, Vec<PledgeRules>),
         ("limits.orders_per_account", limits.orders_per_account, ORDERS_BOUND),
         ("limits.positions_per_account", limits.positions_per_account, POSITIONS_BOUND),
         ("limits.fills_per_command", limits.fills_per_command, FILLS_BOUND),
+        ("limits.ranked_per_command", limits.ranked_per_command, FILLS_BOUND),
+        ("limits.liquidation_per_slot", limits.liquidation_per_slot, u32::MAX),
     ] {
         ensure((1..=bound).contains(&found), key, found, &format!("1 to {bound}"))?;
+    }
+    let of = &spec.liquidation;
+    for (key, found) in [
+        ("liquidation.partial_ppm", of.partial_ppm),
+        ("liquidation.backstop_ppm", of.backstop_ppm),
+        ("liquidation.insurance_ppm", of.insurance_ppm),
+    ] {
+        ensure(found <= PPM, key, found, "at most 1000000")?;
     }
     let count = spec.markets.len();
     let expected = format!("1 to {MARKETS_BOUND} markets");

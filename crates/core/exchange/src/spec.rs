@@ -31,6 +31,7 @@ use crate::field::{Field, codec, enumeration, record};
 use crate::ids::{Amount, AssetId, MarketId, Price, Size};
 use alloc::string::String;
 use alloc::vec::Vec;
+use atoll_types::Address;
 use atoll_types::codec::{CodecError, Reader};
 
 /// Bound of prices, in ticks.
@@ -287,8 +288,68 @@ pub enum SelfTrade {
     CancelTaker,
     /// The resting order is cancelled and matching goes on.
     CancelMaker,
+    /// Both lose the size of the smaller one without trading, and matching goes on.
+    Decrement,
 }
-enumeration!(SelfTrade: "self-trade policy" { CancelTaker = 0, CancelMaker = 1 });
+enumeration!(SelfTrade: "self-trade policy" { CancelTaker = 0, CancelMaker = 1, Decrement = 2 });
+
+/// Who takes over what bankrupt accounts left, and how much of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Deleveraging {
+    /// The highest profit ratio × leverage first, each its whole position (Hyperliquid).
+    #[default]
+    Queue,
+    /// Each in proportion to its profit, so that the largest share is as small as can be.
+    RiskAware,
+}
+enumeration!(Deleveraging: "deleveraging mode" { Queue = 0, RiskAware = 1 });
+
+/// How accounts are liquidated; see `docs/exchange/liquidation.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LiquidationSpec {
+    /// Value of a position, in the collateral asset, above which only a part is closed at first.
+    pub partial_above: u64,
+    /// That part, parts per million.
+    pub partial_ppm: u32,
+    /// For how long after it all is closed at once, microseconds of chain time.
+    pub cooldown_us: u64,
+    /// Below this part of the maintenance margin the backstop takes over, parts per million.
+    pub backstop_ppm: u32,
+    /// The backstop vault's account; none: there is no vault.
+    pub backstop: Option<Address>,
+    /// Who takes over from the bankrupt.
+    pub deleveraging: Deleveraging,
+    /// For how long a ranking is good, microseconds of chain time.
+    pub ranking_valid_us: u64,
+    /// The insurance fund's part of the fees, parts per million.
+    pub insurance_ppm: u32,
+}
+record!(LiquidationSpec {
+    partial_above,
+    partial_ppm,
+    cooldown_us,
+    backstop_ppm,
+    backstop,
+    deleveraging,
+    ranking_valid_us,
+    insurance_ppm,
+});
+
+impl Default for LiquidationSpec {
+    /// Hyperliquid's figures, for a collateral asset of 6 decimals.
+    fn default() -> Self {
+        Self {
+            partial_above: 100_000_000_000,
+            partial_ppm: 200_000,
+            cooldown_us: 30_000_000,
+            backstop_ppm: 666_667,
+            backstop: None,
+            deleveraging: Deleveraging::Queue,
+            ranking_valid_us: 10_000_000,
+            insurance_ppm: 0,
+        }
+    }
+}
 
 /// Bounds on what accounts and commands may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -299,12 +360,29 @@ pub struct Limits {
     pub positions_per_account: u32,
     /// Most matching steps of a command; what remains of the order is then cancelled.
     pub fills_per_command: u32,
+    /// Most accounts that one command ranks for deleveraging.
+    pub ranked_per_command: u32,
+    /// Most units of work (orders, fills, positions, ranked accounts) of all liquidations in 100 ms
+    /// of chain time; the command that passes it is the last.
+    pub liquidation_per_slot: u32,
 }
-record!(Limits { orders_per_account, positions_per_account, fills_per_command });
+record!(Limits {
+    orders_per_account,
+    positions_per_account,
+    fills_per_command,
+    ranked_per_command,
+    liquidation_per_slot,
+});
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { orders_per_account: 1024, positions_per_account: 64, fills_per_command: 1000 }
+        Self {
+            orders_per_account: 1024,
+            positions_per_account: 64,
+            fills_per_command: 1000,
+            ranked_per_command: 1000,
+            liquidation_per_slot: 20_000,
+        }
     }
 }
 
@@ -321,6 +399,8 @@ pub struct ExchangeSpec {
     pub self_trade: SelfTrade,
     /// Bounds.
     pub limits: Limits,
+    /// How accounts are liquidated.
+    pub liquidation: LiquidationSpec,
 }
 
 impl Field for ExchangeSpec {
@@ -332,6 +412,7 @@ impl Field for ExchangeSpec {
         self.markets.iter().for_each(|market| market.put(out));
         self.self_trade.put(out);
         self.limits.put(out);
+        self.liquidation.put(out);
     }
     fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
         let mut assets = Vec::new();
@@ -343,7 +424,14 @@ impl Field for ExchangeSpec {
         for _ in 0..r.length("markets", MARKETS_BOUND)? {
             markets.push(Field::get(r)?);
         }
-        Ok(Self { assets, collateral, markets, self_trade: Field::get(r)?, limits: Field::get(r)? })
+        Ok(Self {
+            assets,
+            collateral,
+            markets,
+            self_trade: Field::get(r)?,
+            limits: Field::get(r)?,
+            liquidation: Field::get(r)?,
+        })
     }
 }
 codec!(ExchangeSpec);

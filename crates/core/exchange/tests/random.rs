@@ -17,6 +17,8 @@ enum Plan {
     CancelClient(u32, u8),
     CancelAll(u32, Option<MarketId>),
     Modify(u32, usize, OrderRequest),
+    /// Asks for a part of an order, in parts of 256.
+    Shrink(u32, usize, u8),
     Input(Input),
     Other(u32, Command),
 }
@@ -54,19 +56,27 @@ fn request(shape: Shape) -> impl Strategy<Value = OrderRequest> {
         4 * extreme => LOTS / 2 - 3..LOTS / 2 + 3, 2 * extreme => LOTS - 50..LOTS + 1,
         4 * extreme => 1..LOTS,
     ];
-    let tif = prop_oneof![6 => Just(Tif::Gtc), 2 => Just(Tif::Ioc), 2 => Just(Tif::PostOnly)];
+    let tif = prop_oneof![
+        6 => Just(Tif::Gtc), 2 => Just(Tif::Ioc), 2 => Just(Tif::PostOnly), 1 => Just(Tif::Fok),
+    ];
+    let expires = prop_oneof![12 => Just(0), 1 => 0..9000u64];
+    let display = prop_oneof![9 => Just(0), 2 => 1..30u64, 1 => 1..40_000_000u64];
     let client_id = prop::option::weighted(0.2, (0..9u8).prop_map(|n| [n; 16]));
     let side = prop_oneof![Just(Side::Buy), Just(Side::Sell)];
     let reduces = prop::bool::weighted(if shape.extreme { 0.3 } else { 0.12 });
-    (market(), side, price, size, tif, reduces, client_id).prop_map(
-        |(market, side, price, size, tif, reduce_only, client_id)| OrderRequest {
-            market,
-            side,
-            price,
-            size,
-            tif,
-            reduce_only,
-            client_id,
+    (market(), side, price, size, tif, reduces, client_id, expires, display).prop_map(
+        |(market, side, price, size, tif, reduce_only, client_id, expires_us, display)| {
+            OrderRequest {
+                market,
+                side,
+                price,
+                size,
+                tif,
+                reduce_only,
+                client_id,
+                expires_us,
+                display,
+            }
         },
     )
 }
@@ -91,6 +101,28 @@ fn other(shape: Shape) -> impl Strategy<Value = Command> {
             let amount = amount / 100;
             Command::AdjustMargin { market, amount: if out { -amount } else { amount } }
         }),
+        (0..shape.accounts + 1, market()).prop_map(|(owner, market)| {
+            Command::SettlePosition { owner: address(owner), market }
+        }),
+        (request(shape), 0..250_000u32).prop_map(|(r, slippage_ppm)| {
+            Command::PlaceMarket(MarketOrderRequest {
+                market: r.market,
+                side: r.side,
+                size: r.size,
+                slippage_ppm,
+                reduce_only: r.reduce_only,
+                client_id: r.client_id,
+            })
+        }),
+    ]
+}
+
+/// Mostly open, so that a history goes on; an auction has tests of its own.
+fn status() -> impl Strategy<Value = MarketStatus> {
+    prop_oneof![
+        40 => Just(MarketStatus::Open), 2 => Just(MarketStatus::PostOnly),
+        2 => Just(MarketStatus::ReduceOnly), 2 => Just(MarketStatus::CancelOnly),
+        2 => Just(MarketStatus::Halted), 1 => Just(MarketStatus::Settled),
     ]
 }
 
@@ -115,8 +147,8 @@ fn input(shape: Shape) -> impl Strategy<Value = Input> {
             4 => 950..1050u64, 4 => 900..1100u64, 2 * extreme => TOP - 9..TOP + 2,
         ])
             .prop_map(|(market, price)| Input::Oracle { market, price }),
-        1 + extreme => (market(), prop::bool::weighted(0.15))
-            .prop_map(|(market, paused)| Input::Pause { market, paused }),
+        1 + extreme => (market(), status())
+            .prop_map(|(market, status)| Input::SetStatus { market, status }),
         1 => (0..shape.accounts, amount.clone()).prop_map(|(n, amount)| Input::Credit {
             address: address(n), asset: USDC, wallet: Wallet::Collateral, amount,
         }),
@@ -147,6 +179,7 @@ fn plan(shape: Shape) -> impl Strategy<Value = Plan> {
         2 => (who(), prop::option::of(market())).prop_map(|(who, m)| Plan::CancelAll(who, m)),
         modified => (who(), any::<usize>(), request(shape))
             .prop_map(|(who, nth, order)| Plan::Modify(who, nth, order)),
+        6 => (who(), any::<usize>(), any::<u8>()).prop_map(|(who, n, part)| Plan::Shrink(who, n, part)),
         12 => input(shape).prop_map(Plan::Input),
         5 => (0..shape.accounts + 1, other(shape)).prop_map(|(who, command)| Plan::Other(who, command)),
     ]
@@ -167,6 +200,21 @@ fn concrete(plan: &Plan, twin: &Twin) -> Op {
         Plan::CancelAll(who, market) => (who, Command::CancelAll { market }),
         Plan::Modify(who, n, order) => {
             (who, Command::Modify { target: OrderSelector::Order(nth(who, n)), order })
+        }
+        Plan::Shrink(who, n, part) => {
+            let id = nth(who, n);
+            let found = twin.orders.iter().find(|o| o.order == id);
+            let order = found.map_or(OrderRequest::default(), |o| OrderRequest {
+                market: o.market,
+                side: o.side,
+                price: o.price,
+                size: (u128::from(o.remaining) * u128::from(part) / 250) as u64,
+                tif: o.tif,
+                reduce_only: o.reduce_only,
+                client_id: if part % 3 == 0 { o.client_id } else { None },
+                ..OrderRequest::default()
+            });
+            (who, Command::Modify { target: OrderSelector::Order(id), order })
         }
         Plan::Input(input) => return Op::In(input),
         Plan::Other(who, command) => (who, command),
@@ -200,10 +248,14 @@ fn history(shape: Shape) -> impl Strategy<Value = History> {
     let orders = prop_oneof![Just(9u32), Just(1024)];
     let leave_out = prop::bool::weighted(if shape.extreme { 0.01 } else { 0.1 });
     let ranges = prop::collection::vec(plans, 1..shape.ranges);
+    let policy = prop_oneof![
+        Just(SelfTrade::CancelMaker),
+        Just(SelfTrade::CancelTaker),
+        Just(SelfTrade::Decrement),
+    ];
     let rich = prop::bool::weighted(0.7);
-    (ranges, any::<bool>(), fills, orders, leave_out, rich).prop_map(
-        move |(ranges, maker, fills, orders, leave_out, rich)| {
-            let policy = if maker { SelfTrade::CancelMaker } else { SelfTrade::CancelTaker };
+    (ranges, policy, fills, orders, leave_out, rich).prop_map(
+        move |(ranges, policy, fills, orders, leave_out, rich)| {
             let mut spec = tight(policy, fills, orders);
             if rich {
                 let full = venue();

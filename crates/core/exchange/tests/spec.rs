@@ -83,7 +83,13 @@ fn the_encodings_are_golden() {
     for cut in 0..bytes.len() {
         assert!(ExchangeSpec::from_bytes(&bytes[..cut]).is_err());
     }
-    let request = OrderRequest { client_id: Some([9; 16]), reduce_only: true, ..buy(1005, 300) };
+    let request = OrderRequest {
+        client_id: Some([9; 16]),
+        reduce_only: true,
+        expires_us: 1_700_000_000_000_001,
+        display: 5,
+        ..buy(1005, 300)
+    };
     let commands = [
         Command::Place(request),
         Command::Cancel(OrderSelector::Order(OrderId(5 << 12 | 3))),
@@ -94,6 +100,15 @@ fn the_encodings_are_golden() {
         Command::Transfer { to: address(1), asset: COIN, wallet: Wallet::Spot, amount: 1 << 70 },
         Command::Move { asset: USDC, to: Wallet::Collateral, amount: 5 },
         leverage(BTC, 7),
+        Command::PlaceMarket(MarketOrderRequest {
+            market: ETH,
+            side: Side::Sell,
+            size: 77,
+            slippage_ppm: 10_000,
+            reduce_only: false,
+            client_id: None,
+        }),
+        Command::SettlePosition { owner: address(2), market: BTC },
         Command::SetLeverage { market: ETH, leverage: 3, isolated: true },
         Command::AdjustMargin { market: ETH, amount: -5 },
     ];
@@ -103,7 +118,7 @@ fn the_encodings_are_golden() {
         Input::Credit { address, asset, wallet, amount },
         Input::Debit { address, asset, wallet, amount },
         Input::Oracle { market: ETH, price: 999 },
-        Input::Pause { market: BTC, paused: true },
+        Input::SetStatus { market: BTC, status: MarketStatus::CancelOnly },
         Input::Tick { time_us: 1_700_000_000_000_000 },
         Input::Receive { address, asset, wallet, amount },
         Input::Send { address, asset, wallet, amount },
@@ -151,5 +166,5 @@ fn the_state_is_golden() {
     assert_eq!(sha256(&[&bytes]).to_string(), GOLDEN_STATE);
 }
 
-const GOLDEN_INPUTS: &str = "0xa9683517cdab8b4efc1b08656ea37d5f8a72acb27b941c03f28cdce1a994988a";
-const GOLDEN_STATE: &str = "0x0e9b0b29e234224d10a015439acb83fd80134564878c3aac2640747ada312321";
+const GOLDEN_INPUTS: &str = "0xc8755ac5ea746cfd6f1fef7e302e5b5d555f79b865e6743b6d070357470384c8";
+const GOLDEN_STATE: &str = "0xa863a13e25721afcdbfc81592f2b6affe44ca6b80ab9b69c20b9183b2f9ebb52";

@@ -138,7 +138,7 @@ fn reduce_only_never_enlarges() {
 
 #[test]
 fn self_trade_follows_the_policy() {
-    for policy in [SelfTrade::CancelTaker, SelfTrade::CancelMaker] {
+    for policy in [SelfTrade::CancelTaker, SelfTrade::CancelMaker, SelfTrade::Decrement] {
         let mut h = Harness::funded(ExchangeSpec { self_trade: policy, ..spec() }, 2);
         h.leave_out = true;
         h.place(1, sell(1000, 10));
@@ -157,6 +157,9 @@ fn self_trade_follows_the_policy() {
             }
             SelfTrade::CancelMaker => {
                 assert_eq!((placed.filled, placed.resting, kept), (20, 10, false));
+            }
+            SelfTrade::Decrement => {
+                assert_eq!((placed.filled, placed.resting, kept), (20, 0, false));
             }
         }
     }
@@ -231,7 +234,7 @@ fn each_refusal_has_its_code() {
     };
     assert_eq!(events.last(), Some(&cut));
 
-    h.input(Input::Pause { market: BTC, paused: true }).0.unwrap();
+    h.input(Input::SetStatus { market: BTC, status: MarketStatus::CancelOnly }).0.unwrap();
     h.refused(0, place(buy(990, 10)), MarketPaused);
     h.one(0, Command::Cancel(OrderSelector::Client([1; 16]))).0.unwrap();
 

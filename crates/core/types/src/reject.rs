@@ -106,6 +106,10 @@ codes! {
     /// A cap of the venue, on open interest, on an account's part of it or on an asset as
     /// collateral, leaves no room.
     AtCap = 531, "at_cap";
+    /// The account or isolated position covers its maintenance margin, or there is none.
+    NotLiquidatable = 540, "not_liquidatable";
+    /// Liquidations have done what they may in this slot.
+    LiquidationsBusy = 541, "liquidations_busy";
     // 6xx: the door
     /// The sender or the node is over its rate.
     RateLimited = 600, "rate_limited";

@@ -52,7 +52,15 @@ fn a_transaction_is_sent_mined_and_found() {
     assert_eq!(client.send_raw(&signed.raw), Ok(signed.hash));
     let receipt = anvil.receipt(signed.hash);
     assert!(receipt.success && receipt.gas_used == 21_000);
-    let view = client.transaction(signed.hash).unwrap().unwrap();
+    // For a moment a mined transaction is still told from the pool.
+    let view = (0..100).find_map(|_| {
+        let view = client.transaction(signed.hash).unwrap().unwrap();
+        view.block.is_some().then_some(view).or_else(|| {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            None
+        })
+    });
+    let view = view.expect("the transaction has a block");
     assert_eq!((view.from, view.to, view.block), (key.address(), Some(to), Some(receipt.block)));
     assert_eq!(client.balance(to, BlockId::Latest), Ok(U256::from(5)));
     let block = client.block(BlockId::Number(receipt.block)).unwrap().unwrap();

@@ -139,6 +139,7 @@ impl Flow {
                     },
                     reduce_only: false,
                     client_id: None,
+                    ..OrderRequest::default()
                 };
                 build::orders(&[OrderWire::of(&self.rules, &order)?])
             }

@@ -230,7 +230,9 @@ impl Flow {
         let side = if buy { Side::Buy } else { Side::Sell };
         let (market, reduce_only) = (self.markets[market].id, false);
         let client_id = Some(client_id);
-        let order = OrderRequest { market, side, price, size, tif, reduce_only, client_id };
+        let plain = OrderRequest::default();
+        let order =
+            OrderRequest { market, side, price, size, tif, reduce_only, client_id, ..plain };
         let wire = OrderWire::of(&self.live.vm_spec.exchange, &order).context("a market")?;
         Ok(Draft { account, action: order_json(&wire), nonce: self.nonce(), rests })
     }
@@ -243,11 +245,12 @@ impl Flow {
 
 /// An order as Hyperliquid's SDKs write it; the order of keys is what is signed.
 fn order_json(order: &OrderWire) -> String {
-    let OrderWire { asset, buy, price, size, reduce_only, tif, client_id } = order;
+    let OrderWire { asset, buy, price, size, reduce_only, tif, client_id, .. } = order;
     let tif = match tif {
         Tif::Gtc => "Gtc",
         Tif::Ioc => "Ioc",
         Tif::PostOnly => "Alo",
+        Tif::Fok => "Fok",
     };
     let client_id =
         client_id.map_or(String::new(), |id| format!(r#","c":"{}""#, client_id_text(&id)));
@@ -310,6 +313,7 @@ mod tests {
             reduce_only: false,
             tif: Tif::PostOnly,
             client_id: Some([7; 16]),
+            ..Default::default()
         };
         let pack = |json: &str| atoll_rpc::hyperliquid::to_msgpack(json).unwrap();
         assert_eq!(pack(&order_json(&order)), build::orders(std::slice::from_ref(&order)));

@@ -159,6 +159,7 @@ impl Load {
             tif: if crosses { Tif::Ioc } else { Tif::Gtc },
             reduce_only: false,
             client_id,
+            ..OrderRequest::default()
         };
         if let Some(id) = client_id {
             self.resting[account].push((market.asset, id));

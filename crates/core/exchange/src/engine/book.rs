@@ -25,13 +25,15 @@ pub(crate) struct Plan {
 }
 
 impl<S: Source> Engine<'_, S> {
-    /// Adds an order at the end of its level; gives its sequence there.
+    /// Adds an order at the end of its level, `hidden` of which it does not show; gives its sequence
+    /// there.
     pub(crate) fn insert(
         &mut self,
         market: MarketId,
         side: Side,
         price: Price,
         order: RestingOrder,
+        hidden: Size,
     ) -> u64 {
         let book = BookId::new(market, side);
         let State { levels, chunks, pages, tops, .. } = &mut *self.state;
@@ -43,6 +45,7 @@ impl<S: Source> Engine<'_, S> {
         level.next += 1;
         level.count += 1;
         level.size += u128::from(order.size);
+        level.hidden += u128::from(hidden);
         let chunk = chunks.get_mut(&key);
         chunk.put(place, order);
         if tail != here {
@@ -93,6 +96,8 @@ impl<S: Source> Engine<'_, S> {
         let chunk = chunks.handle(&key);
         let level = levels.handle(&LevelKey { book, price });
         let order = *chunks.at(chunk).get(place)?;
+        // What was looked up counts as read, whatever becomes of it.
+        levels.at(level);
         Some(Resting { market, side, price, sequence, order, level, chunk })
     }
 
@@ -105,8 +110,9 @@ impl<S: Source> Engine<'_, S> {
         level.size = less_wide::<S>(level.size, by.into());
     }
 
-    /// Takes an order out of its level, and the level out of the book if it was the last.
-    pub(crate) fn remove(&mut self, resting: &Resting) {
+    /// Takes an order, `hidden` of which it does not show, out of its level, and the level out of the
+    /// book if it was the last.
+    pub(crate) fn remove(&mut self, resting: &Resting, hidden: Size) {
         let Resting { market, side, price, .. } = *resting;
         let book = BookId::new(market, side);
         let (key, place) = ChunkKey::of(book, price, resting.sequence);
@@ -118,6 +124,7 @@ impl<S: Source> Engine<'_, S> {
         let level = levels.at_mut(resting.level);
         level.count = less_count::<S>(level.count, 1);
         level.size = less_wide::<S>(level.size, resting.order.size.into());
+        level.hidden = less_wide::<S>(level.hidden, hidden.into());
         if !emptied {
             return;
         }
@@ -165,7 +172,8 @@ impl<S: Source> Engine<'_, S> {
         let mut best = tops.get(&MarketKey(market)).best(side.opposite());
         for _ in 0..self.rules.spec().limits.fills_per_command {
             let Some(price) = best.filter(|price| side.crosses(limit, *price)) else { break };
-            let there = levels.get(&LevelKey { book, price }).size;
+            let level = levels.get(&LevelKey { book, price });
+            let there = level.size + level.hidden;
             let left = size - plan.filled;
             let take = u64::try_from(there).map_or(left, |there| there.min(left));
             plan.filled += take;

@@ -2,13 +2,14 @@
 
 use super::{Engine, invariant};
 use crate::command::{OrderRequest, OrderSelector};
-use crate::event::{CancelReason, Event, Placed, Refusal};
+use crate::event::{CancelReason, Event, Placed, Refusal, ResizeReason};
 use crate::ids::{AccountId, MarketId};
 use crate::objects::{
     BookId, ChunkKey, Directory, DirectoryKey, GroupKey, LevelKey, OrderPageKey, OrderRef,
     PositionGroup,
 };
 use atoll_state::{Source, object};
+use atoll_types::RejectCode;
 
 impl<S: Source> Engine<'_, S> {
     /// Cancels one order.
@@ -23,7 +24,12 @@ impl<S: Source> Engine<'_, S> {
         Ok(listed)
     }
 
-    fn cancel_listed(&mut self, account: AccountId, listed: &OrderRef, reason: CancelReason) {
+    pub(crate) fn cancel_listed(
+        &mut self,
+        account: AccountId,
+        listed: &OrderRef,
+        reason: CancelReason,
+    ) {
         let OrderRef { market, side, price, sequence, .. } = *listed;
         self.prefetch_cancel(account, listed);
         match self.resting(market, side, price, sequence) {
@@ -69,13 +75,17 @@ impl<S: Source> Engine<'_, S> {
         Ok(count)
     }
 
-    /// Replaces an order by a new one, or does nothing.
+    /// Replaces an order by a new one, or does nothing. An order of which only less is asked for
+    /// keeps its number and its place in the queue.
     pub(crate) fn modify(
         &mut self,
         account: AccountId,
         target: &OrderSelector,
         request: &OrderRequest,
     ) -> Result<Placed, Refusal> {
+        if let Some(placed) = self.modify_in_place(account, target, request)? {
+            return Ok(placed);
+        }
         let events = self.events.len();
         let point = object::savepoint(&mut *self.state);
         let replaced = self.cancel(account, target, CancelReason::Modified);
@@ -91,5 +101,40 @@ impl<S: Source> Engine<'_, S> {
                 Err(refusal)
             }
         }
+    }
+
+    /// Makes an order smaller where nothing else changes. The size asked for is what is to be open.
+    fn modify_in_place(
+        &mut self,
+        account: AccountId,
+        target: &OrderSelector,
+        request: &OrderRequest,
+    ) -> Result<Option<Placed>, Refusal> {
+        let listed = self.find(account, target)?;
+        let OrderRef { market, side, price, sequence, tif, reduce_only, .. } = listed;
+        let plain = !listed.extra && request.expires_us == 0 && request.display == 0;
+        let same = (market, side, price, tif, reduce_only)
+            == (request.market, request.side, request.price, request.tif, request.reduce_only);
+        let renamed = request.client_id.is_some() && request.client_id != listed.client_id;
+        if !plain || !same || renamed || request.size == 0 {
+            return Ok(None);
+        }
+        let rules = self.market(market)?;
+        let Some(resting) = self.resting(market, side, price, sequence) else {
+            invariant::<S>(false, "a listed order is not in its book");
+            return Ok(None);
+        };
+        let Some(by) = resting.order.size.checked_sub(request.size).filter(|by| *by > 0) else {
+            return Ok(None);
+        };
+        let notional = rules.notional(price, request.size);
+        if notional < rules.notional_min && !reduce_only {
+            let message = "the order is worth less than the market's minimum; make it larger";
+            return Err(Refusal::money(RejectCode::Dust, message, notional, rules.notional_min));
+        }
+        self.reduce(account, &listed, &resting, by, ResizeReason::Modified);
+        let order = listed.order;
+        self.events.push(Event::Modified { old: order, new: order });
+        Ok(Some(Placed { order, filled: 0, notional: 0, resting: request.size }))
     }
 }

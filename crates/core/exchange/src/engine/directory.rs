@@ -4,7 +4,9 @@ use super::Engine;
 use crate::command::OrderSelector;
 use crate::event::{Order, Refusal};
 use crate::ids::{AccountId, OrderId, Size};
-use crate::objects::{ClientKey, ClientOrder, Directory, DirectoryKey, OrderPage, OrderRef};
+use crate::objects::{
+    ClientKey, ClientOrder, Directory, DirectoryKey, OrderKey, OrderPage, OrderRef,
+};
 use atoll_state::Source;
 use atoll_types::RejectCode;
 
@@ -70,6 +72,12 @@ impl<S: Source> Engine<'_, S> {
         }
     }
 
+    /// Changes what a slot says of its order.
+    pub(crate) fn relist(&mut self, account: AccountId, order: OrderRef) {
+        let (key, place) = OrderPage::of(account, order.order.slot());
+        self.state.orders.get_mut(&key).put(place, order);
+    }
+
     /// Takes an order out of its slot.
     pub(crate) fn unlist(&mut self, account: AccountId, order: &OrderRef) {
         let (key, place) = OrderPage::of(account, order.order.slot());
@@ -79,6 +87,9 @@ impl<S: Source> Engine<'_, S> {
         self.mark(account, key.page, now);
         if let Some(client_id) = order.client_id {
             self.state.clients.remove(&ClientKey { account, client_id });
+        }
+        if order.extra {
+            self.state.extras.remove(&OrderKey(order.order));
         }
     }
 

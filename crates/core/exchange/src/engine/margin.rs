@@ -122,9 +122,15 @@ impl<S: Source> Engine<'_, S> {
     /// Books interest that was taken from an account.
     fn charge_interest(&mut self, account: AccountId, asset: AssetId, amount: Amount) {
         if amount != 0 {
-            self.state.ledgers.get_mut(&LedgerKey(asset)).insurance += amount;
+            self.insured(asset, amount);
             self.events.push(Event::InterestPaid { account, asset, amount });
         }
+    }
+
+    /// [`Self::book_funding`] for what no account holds.
+    pub(crate) fn book_estate_funding(&mut self, rules: &MarketRules, due: &FundingDue) {
+        let ledger = self.state.ledgers.get_mut(&LedgerKey(rules.quote));
+        ledger.book_funding(due.amount, due.above);
     }
 
     /// What an account has of an asset in its collateral wallet, less the interest that it owes.

@@ -1,9 +1,15 @@
 //! Matching: price-time priority, one resting order at a time.
+//!
+//! A taker walks a bounded number of steps. At each it meets the oldest order of the best level,
+//! which is, in this order: expired (cancelled), of the taker's own account (self-trade policy),
+//! without anything left to reduce (cancelled), without the margin for this fill (cancelled), or
+//! else its counterparty. Whatever was taken out of the way was part of the plan that the taker's
+//! margin was checked for, so the rest is checked again, at its limit.
 
 use super::{Engine, Incoming, Resting, directory::told, invariant};
-use crate::event::{CancelReason, Event, Fill, Party};
-use crate::ids::Side;
-use crate::objects::{MarketKey, OrderRef};
+use crate::event::{CancelReason, Event, Fill, Party, ResizeReason};
+use crate::ids::{AccountId, Side, Size};
+use crate::objects::{MarketKey, OrderExtra, OrderKey, OrderRef};
 use crate::spec::SelfTrade;
 use atoll_state::Source;
 
@@ -28,26 +34,63 @@ impl<S: Source> Engine<'_, S> {
                 invariant::<S>(false, "a resting order is not in its owner's directory");
                 return None;
             };
-            let skipped = if maker != incoming.account {
-                let open = self.fillable(&resting, &listed);
-                if open > 0 {
-                    let size = open.min(incoming.remaining);
-                    self.fill(incoming, &resting, &listed, size);
-                    continue;
+            let extra = self.extra(&listed);
+            if extra.expires_us != 0 && extra.expires_us <= self.time_us {
+                self.close(maker, &listed, &resting, CancelReason::Expired);
+            } else if maker == incoming.account {
+                match self.rules.spec().self_trade {
+                    SelfTrade::CancelTaker => return Some(CancelReason::SelfTrade),
+                    SelfTrade::CancelMaker => {
+                        self.close(maker, &listed, &resting, CancelReason::SelfTrade);
+                    }
+                    SelfTrade::Decrement => self.decrement(incoming, &listed, &resting),
                 }
-                CancelReason::ReduceOnly
-            } else if self.rules.spec().self_trade == SelfTrade::CancelTaker {
-                return Some(CancelReason::SelfTrade);
             } else {
-                CancelReason::SelfTrade
-            };
-            self.close(maker, &listed, &resting, skipped);
+                let open = self.fillable(&resting, &listed);
+                let size = open.min(incoming.remaining);
+                if size == 0 {
+                    self.close(maker, &listed, &resting, CancelReason::ReduceOnly);
+                } else if self.maker_covered(&resting, &listed, size) {
+                    self.fill(incoming, &resting, &listed, &extra, size);
+                    continue;
+                } else {
+                    self.close(maker, &listed, &resting, CancelReason::Margin);
+                }
+            }
             // The margin check counted on this order's price; what comes next may be worse.
-            if !self.still_covered(incoming) {
+            if incoming.remaining > 0 && !incoming.forced && !self.still_covered(incoming) {
                 return Some(CancelReason::Margin);
             }
         }
         (incoming.remaining > 0).then_some(CancelReason::TooManyFills)
+    }
+
+    /// What few resting orders have.
+    pub(crate) fn extra(&mut self, listed: &OrderRef) -> OrderExtra {
+        if !listed.extra {
+            return OrderExtra::default();
+        }
+        *self.state.extras.get(&OrderKey(listed.order))
+    }
+
+    /// Both of an account's orders that met lose the smaller one's size. An iceberg's counts as far
+    /// as it shows.
+    fn decrement(&mut self, incoming: &mut Incoming<'_>, listed: &OrderRef, resting: &Resting) {
+        let by = incoming.remaining.min(resting.order.size);
+        let (account, reason) = (incoming.account, CancelReason::SelfTrade);
+        let order = &incoming.order;
+        if by == incoming.remaining {
+            self.events.push(Event::Cancelled { order: told(account, order, by), reason });
+        } else {
+            let order = told(account, order, incoming.remaining - by);
+            self.events.push(Event::Resized { order, reason: ResizeReason::SelfTrade });
+        }
+        incoming.remaining -= by;
+        if by == resting.order.size {
+            self.close(account, listed, resting, reason);
+        } else {
+            self.reduce(account, listed, resting, by, ResizeReason::SelfTrade);
+        }
     }
 
     fn fill(
@@ -55,21 +98,27 @@ impl<S: Source> Engine<'_, S> {
         incoming: &mut Incoming<'_>,
         resting: &Resting,
         listed: &OrderRef,
-        size: u64,
+        extra: &OrderExtra,
+        size: Size,
     ) {
         let rules = incoming.rules;
+        let maker = resting.order.account;
         let notional = rules.notional(resting.price, size);
-        let done = size == resting.order.size;
-        if done {
-            self.remove(resting);
-            self.unlist(resting.order.account, listed);
-        } else {
+        if size < resting.order.size {
             self.shrink(resting, size);
+        } else if extra.hidden > 0 {
+            self.replenish(resting, listed, extra);
+        } else {
+            self.remove(resting, 0);
+            self.unlist(maker, listed);
         }
         incoming.remaining -= size;
         incoming.filled += size;
         incoming.notional += notional;
-        let settled = self.settle(incoming, resting, listed, size, notional);
+        // To whoever settles, an order is as large as it is, shown or not.
+        let mut whole = *resting;
+        whole.order.size += extra.hidden;
+        let settled = self.settle(incoming, &whole, listed, size, notional);
         let top = self.state.tops.get_mut(&MarketKey(rules.market));
         top.trades += 1;
         top.last = resting.price;
@@ -83,11 +132,11 @@ impl<S: Source> Engine<'_, S> {
             size,
             notional,
             maker: Party {
-                account: resting.order.account,
+                account: maker,
                 order: listed.order,
                 client_id: listed.client_id,
                 size: listed.size,
-                remaining: resting.order.size - size,
+                remaining: whole.order.size - size,
                 fee: settled.maker.fee,
                 fee_asset: settled.maker.fee_asset,
                 closed_pnl: settled.maker.closed_pnl,
@@ -107,19 +156,48 @@ impl<S: Source> Engine<'_, S> {
         }));
     }
 
+    /// An iceberg whose shown part has traded shows the next one, at the end of its level.
+    fn replenish(&mut self, resting: &Resting, listed: &OrderRef, extra: &OrderExtra) {
+        let shown = extra.display.min(extra.hidden);
+        let hidden = extra.hidden - shown;
+        self.remove(resting, extra.hidden);
+        let order = crate::objects::RestingOrder { size: shown, ..resting.order };
+        let sequence = self.insert(listed.market, listed.side, listed.price, order, hidden);
+        self.relist(resting.order.account, OrderRef { sequence, ..*listed });
+        self.state.extras.get_mut(&OrderKey(listed.order)).hidden = hidden;
+    }
+
     /// Takes a resting order out of book, reserves and directory.
     pub(crate) fn close(
         &mut self,
-        account: crate::ids::AccountId,
+        account: AccountId,
         listed: &OrderRef,
         resting: &Resting,
         reason: CancelReason,
     ) {
-        self.remove(resting);
-        self.release(account, listed, resting.order.size);
+        let hidden = self.extra(listed).hidden;
+        let open = resting.order.size + hidden;
+        self.remove(resting, hidden);
+        self.release(account, listed, open);
         self.unlist(account, listed);
-        let order = told(account, listed, resting.order.size);
-        self.events.push(Event::Cancelled { order, reason });
+        self.events.push(Event::Cancelled { order: told(account, listed, open), reason });
+    }
+
+    /// Makes a resting order smaller by less than what it shows; it keeps its place.
+    pub(crate) fn reduce(
+        &mut self,
+        account: AccountId,
+        listed: &OrderRef,
+        resting: &Resting,
+        by: Size,
+        reason: ResizeReason,
+    ) {
+        self.shrink(resting, by);
+        self.ease(account, listed, by);
+        let listed = OrderRef { size: super::less::<S>(listed.size, by), ..*listed };
+        self.relist(account, listed);
+        let open = resting.order.size - by + self.extra(&listed).hidden;
+        self.events.push(Event::Resized { order: told(account, &listed, open), reason });
     }
 }
 

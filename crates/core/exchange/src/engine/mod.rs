@@ -9,10 +9,12 @@ mod book;
 mod cancel;
 mod directory;
 mod isolated;
+mod liquidation;
 mod margin;
 mod matching;
 mod money;
 mod place;
+mod status;
 mod tick;
 
 pub(crate) use book::Resting;

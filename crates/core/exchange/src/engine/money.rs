@@ -173,6 +173,21 @@ impl<S: Source> Engine<'_, S> {
         Ok(())
     }
 
+    /// Takes money of the account's for the insurance fund.
+    pub(crate) fn give_to_insurance(
+        &mut self,
+        account: AccountId,
+        asset: AssetId,
+        amount: Amount,
+    ) -> Result<(), Refusal> {
+        let wallet = Wallet::Collateral;
+        self.check_money(asset, wallet, amount)?;
+        let purse = Purse { account, asset, wallet };
+        self.check_free(purse, amount)?;
+        self.add(purse, -amount, BalanceCause::Insurance);
+        Ok(())
+    }
+
     pub(crate) fn move_collateral(
         &mut self,
         account: AccountId,

@@ -11,7 +11,7 @@
 
 use super::Engine;
 use crate::event::{Event, Refusal};
-use crate::ids::{MarketId, PPM, Price};
+use crate::ids::{MarketId, MarketStatus, PPM, Price};
 use crate::math::median;
 use crate::objects::{BookTop, GlobalKey, MarketKey};
 use crate::rules::{MarketRules, ProductRules};
@@ -30,6 +30,9 @@ impl<S: Source> Engine<'_, S> {
             let key = MarketKey(rules.market);
             let top = *self.state.tops.get(&key);
             let before = *self.state.prices.get(&key);
+            if matches!(before.status, MarketStatus::Halted | MarketStatus::Settled) {
+                continue;
+            }
             let mut after = before;
             if after.next_oracle != 0 {
                 (after.oracle, after.next_oracle) = (after.next_oracle, 0);
@@ -63,13 +66,6 @@ impl<S: Source> Engine<'_, S> {
         self.state.prices.get_mut(&MarketKey(market)).next_oracle = price;
         Ok(())
     }
-
-    pub(crate) fn pause(&mut self, market: MarketId, paused: bool) -> Result<(), Refusal> {
-        self.market(market)?;
-        self.state.prices.get_mut(&MarketKey(market)).paused = paused;
-        self.events.push(Event::Paused { market, paused });
-        Ok(())
-    }
 }
 
 impl<S: Source> Engine<'_, S> {
@@ -79,6 +75,10 @@ impl<S: Source> Engine<'_, S> {
         if !rules.is_perpetual() {
             let message = "spot markets have no funding";
             return Err(Refusal::new(RejectCode::Unsupported, message));
+        }
+        if self.state.prices.get(&MarketKey(market)).status == MarketStatus::Settled {
+            let message = "the market is settled: its positions pay no more funding";
+            return Err(Refusal::new(RejectCode::MarketPaused, message));
         }
         let prices = self.state.prices.get_mut(&MarketKey(market));
         let bound = crate::spec::FUNDING_BOUND;

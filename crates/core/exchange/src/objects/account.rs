@@ -391,7 +391,8 @@ impl Key for LedgerKey {
 }
 
 /// What came in, went out, was charged and rounded, of one asset:
-/// deposits + inbound − withdrawals − outbound = balances + fees + insurance + rounding + funding.
+/// deposits + inbound − withdrawals − outbound = balances + fees + insurance + rounding + funding
+/// − shortfall.
 ///
 /// Funding is paid by each account when its position is next touched, payers and receivers at
 /// different times: `funding` is what those who settled paid more than others received. What all
@@ -411,8 +412,11 @@ pub struct Ledger {
     pub fees: Amount,
     /// What rounding left over; never negative.
     pub rounding: Amount,
-    /// Interest paid by those who owe.
+    /// The insurance fund: interest on debts, its part of fees, what was given to it, less what it
+    /// paid for bankrupt accounts.
     pub insurance: Amount,
+    /// What bankrupt accounts owe and nobody has covered yet; insurance repays it first.
+    pub shortfall: Amount,
     /// Funding paid less funding received so far.
     pub funding: Amount,
     /// What rounding funding left over and is no unit yet, in units × 10⁻⁹.
@@ -428,6 +432,7 @@ record!(Ledger {
     fees,
     rounding,
     insurance,
+    shortfall,
     funding,
     funding_dust,
     pledged,

@@ -49,8 +49,10 @@ impl Key for LevelKey {}
 /// not empty are linked, so an emptied stretch costs nothing to skip.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Level {
-    /// Open size of all orders, in lots.
+    /// Open size of all orders, in lots, as far as the book shows it.
     pub size: u128,
+    /// Open size that icebergs do not show, in lots.
+    pub hidden: u128,
     /// Orders.
     pub count: u32,
     /// Sequence of the next order.
@@ -60,7 +62,7 @@ pub struct Level {
     /// Last chunk, plus one.
     pub tail: u64,
 }
-record!(Level { size, count, next, head, tail });
+record!(Level { size, hidden, count, next, head, tail });
 impl Object for Level {
     const TAG: u8 = 13;
     const NAME: &'static str = "price level";
@@ -95,7 +97,7 @@ pub struct RestingOrder {
     pub order: OrderId,
     /// Whose.
     pub account: AccountId,
-    /// Open size in lots; above zero.
+    /// Open size in lots, as far as the book shows it; above zero.
     pub size: Size,
     /// Whether it may only make a position smaller.
     pub reduce_only: bool,

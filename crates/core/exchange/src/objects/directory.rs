@@ -103,6 +103,8 @@ pub struct OrderRef {
     pub tif: Tif,
     /// Whether it may only make a position smaller.
     pub reduce_only: bool,
+    /// Whether there is an [`OrderExtra`] about it.
+    pub extra: bool,
     /// Slot of the position in its market; 0 for spot.
     pub position: u8,
     /// Limit price in ticks.
@@ -122,6 +124,7 @@ record!(OrderRef {
     side,
     tif,
     reduce_only,
+    extra,
     position,
     price,
     sequence,
@@ -129,6 +132,38 @@ record!(OrderRef {
     time_us,
     client_id,
 });
+
+/// The key of what is found by an order's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct OrderKey(pub OrderId);
+impl Encode for OrderKey {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.0.put(out);
+    }
+}
+impl Decode for OrderKey {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(Self(Field::get(r)?))
+    }
+}
+impl Key for OrderKey {}
+
+/// What few resting orders have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OrderExtra {
+    /// When it is cancelled, microseconds; 0 for never.
+    pub expires_us: u64,
+    /// Iceberg: how much the book shows at a time, in lots; 0 for all of it.
+    pub display: Size,
+    /// Iceberg: what is open and not shown, in lots.
+    pub hidden: Size,
+}
+record!(OrderExtra { expires_us, display, hidden });
+impl Object for OrderExtra {
+    const TAG: u8 = 15;
+    const NAME: &'static str = "order extra";
+    type Key = OrderKey;
+}
 
 /// Neighbouring slots of an account's order directory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

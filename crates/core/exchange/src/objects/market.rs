@@ -1,7 +1,7 @@
 //! Markets: what matching moves, and what ticks move, kept apart.
 
 use crate::field::{Field, record};
-use crate::ids::{MarketId, Price, Side};
+use crate::ids::{Amount, MarketId, MarketStatus, Price, Side};
 use alloc::vec::Vec;
 use atoll_state::{Key, Object};
 use atoll_types::codec::{CodecError, Decode, Encode, Reader};
@@ -76,8 +76,8 @@ pub struct MarketPrices {
     pub oracle: Price,
     /// The oracle price from the next tick on; 0 for no news.
     pub next_oracle: Price,
-    /// Whether new orders are refused.
-    pub paused: bool,
+    /// What the market is doing.
+    pub status: MarketStatus,
     /// Cumulative funding: what one lot held long has paid so far, in quote units × 10⁻⁹; inside
     /// ±[`crate::spec::FUNDING_BOUND`].
     pub funding: i128,
@@ -85,9 +85,25 @@ pub struct MarketPrices {
     /// a million counts as a million.
     pub margin_scale_ppm: (u32, u32),
 }
-record!(MarketPrices { mark, oracle, next_oracle, paused, funding, margin_scale_ppm });
+record!(MarketPrices { mark, oracle, next_oracle, status, funding, margin_scale_ppm });
 impl Object for MarketPrices {
     const TAG: u8 = 12;
     const NAME: &'static str = "market prices";
+    type Key = MarketKey;
+}
+
+/// The positions of a settled market that were closed, taken together: what those that are still
+/// open stand against. Zero once all are closed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settlement {
+    /// Lots, negative for short.
+    pub size: i128,
+    /// What they were closed at, in quote units.
+    pub cost: Amount,
+}
+record!(Settlement { size, cost });
+impl Object for Settlement {
+    const TAG: u8 = 16;
+    const NAME: &'static str = "settlement";
     type Key = MarketKey;
 }

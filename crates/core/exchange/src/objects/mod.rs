@@ -17,6 +17,11 @@
 //! | 12 | [`MarketPrices`]: mark and oracle | market |
 //! | 13 | [`Level`] | market, side, price |
 //! | 14 | [`OrderChunk`]: 8 resting orders | market, side, price, sequence ≫ 3 |
+//! | 15 | [`OrderExtra`]: expiry, iceberg | order |
+//! | 16 | [`Settlement`]: closed positions of a settled market | market |
+//! | 50 | [`Cooldown`] after a liquidation in part | account |
+//! | 51 | [`LiquidationWindow`]: work of liquidations | – |
+//! | 52 | [`Estate`]: what bankrupt accounts left | market, side |
 //! | 40 | [`Holdings`]: collateral besides the collateral asset | account |
 //! | 41 | [`IsolatedMargin`] | account, position slot |
 //! | 42 | [`BorrowIndex`]: interest of an asset | asset |
@@ -29,6 +34,7 @@ mod account;
 mod book;
 mod collateral;
 mod directory;
+mod liquidation;
 mod market;
 
 pub use account::{
@@ -38,9 +44,12 @@ pub use account::{
 pub use book::{BookId, ChunkKey, Level, LevelKey, OrderChunk, RestingOrder};
 pub use collateral::{BorrowIndex, BorrowKey, Holding, Holdings, IsolatedKey, IsolatedMargin};
 pub use directory::{
-    ClientKey, ClientOrder, Directory, DirectoryKey, OrderPage, OrderPageKey, OrderRef,
+    ClientKey, ClientOrder, Directory, DirectoryKey, OrderExtra, OrderKey, OrderPage, OrderPageKey,
+    OrderRef,
 };
-pub use market::{BookTop, MarketKey, MarketPrices};
+pub use liquidation::{Cooldown, Estate, EstateKey, LiquidationWindow, Phase};
+pub(crate) use liquidation::{holders, ranking};
+pub use market::{BookTop, MarketKey, MarketPrices, Settlement};
 
 use atoll_state::{Page, Source, Table, TableVisitor, Tables};
 
@@ -75,6 +84,16 @@ pub struct State<S: Source> {
     pub levels: Table<Level, S>,
     /// Resting orders.
     pub chunks: Table<OrderChunk, S>,
+    /// What few resting orders have.
+    pub extras: Table<OrderExtra, S>,
+    /// Closed positions of settled markets.
+    pub settlements: Table<Settlement, S>,
+    /// Cool-downs after liquidations in part.
+    pub cooldowns: Table<Cooldown, S>,
+    /// The work of liquidations.
+    pub liquidations: Table<LiquidationWindow, S>,
+    /// What bankrupt accounts left.
+    pub estates: Table<Estate, S>,
     /// Collateral besides the collateral asset.
     pub holdings: Table<Holdings, S>,
     /// Margin of isolated positions.
@@ -101,6 +120,11 @@ impl<S: Source> State<S> {
             prices: Table::new(seed),
             levels: Table::new(seed),
             chunks: Table::new(seed),
+            extras: Table::new(seed),
+            settlements: Table::new(seed),
+            cooldowns: Table::new(seed),
+            liquidations: Table::new(seed),
+            estates: Table::new(seed),
             holdings: Table::new(seed),
             isolated: Table::new(seed),
             borrow: Table::new(seed),
@@ -124,6 +148,11 @@ impl<S: Source> Tables<S> for State<S> {
         visitor.visit(&mut self.prices);
         visitor.visit(&mut self.levels);
         visitor.visit(&mut self.chunks);
+        visitor.visit(&mut self.extras);
+        visitor.visit(&mut self.settlements);
+        visitor.visit(&mut self.cooldowns);
+        visitor.visit(&mut self.liquidations);
+        visitor.visit(&mut self.estates);
         visitor.visit(&mut self.holdings);
         visitor.visit(&mut self.isolated);
         visitor.visit(&mut self.borrow);

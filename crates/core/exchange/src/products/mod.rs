@@ -7,7 +7,9 @@
 //! | `enter` | the order is accepted: takes what the order needs besides money |
 //! | `reserve` | what remains rests |
 //! | `release` | a resting order is cancelled |
+//! | `ease` | a resting order gets smaller |
 //! | `fillable` | how much of a resting order may trade now |
+//! | `maker_covered` | whether a resting order's account has the margin for a fill |
 //! | `settle` | two orders trade |
 //! | `still_covered` | matching left the plan that `admit` checked: may it go on? |
 
@@ -91,6 +93,31 @@ impl<S: Source> Engine<'_, S> {
         }
     }
 
+    pub(crate) fn ease(&mut self, account: AccountId, order: &OrderRef, by: Size) {
+        let Some(rules) = self.rules.market(order.market) else { return };
+        match rules.kind {
+            ProductRules::Perpetual { .. } => self.ease_perpetual(rules, account, order, by),
+            ProductRules::Spot { base, lot_units } => {
+                self.hold_spot(rules, account, order, base, lot_units, by, -1);
+            }
+        }
+    }
+
+    /// A spot order holds what it gives.
+    pub(crate) fn maker_covered(
+        &mut self,
+        resting: &Resting,
+        listed: &OrderRef,
+        size: Size,
+    ) -> bool {
+        match self.rules.market(listed.market) {
+            Some(rules) if rules.is_perpetual() => {
+                self.maker_covered_perpetual(rules, resting, listed, size)
+            }
+            _ => true,
+        }
+    }
+
     pub(crate) fn fillable(&mut self, resting: &Resting, listed: &OrderRef) -> Size {
         if resting.order.reduce_only {
             let position = self.position(resting.order.account, listed.position.into());
@@ -131,7 +158,8 @@ impl<S: Source> Engine<'_, S> {
     }
 
     /// Books fees: the payer pays them rounded up, the fund gets them rounded down, the rest goes
-    /// to the rounding ledger. A rebate is paid by the fund, rounded down. Gives what each pays.
+    /// to the rounding ledger. A rebate is paid by the fund, rounded down. The insurance fund has its
+    /// part of what takers pay. Gives what each pays.
     fn charge(
         &mut self,
         rules: &MarketRules,
@@ -139,9 +167,16 @@ impl<S: Source> Engine<'_, S> {
         (taker_asset, taker_amount): (AssetId, Amount),
     ) -> (Amount, Amount) {
         let (floor, taker_fee) = parts(taker_amount, rules.taker_fee_ppm);
+        let insured = match self.rules.spec().liquidation.insurance_ppm {
+            0 => 0,
+            ppm => parts(floor, ppm).0,
+        };
         let ledger = self.state.ledgers.get_mut(&LedgerKey(taker_asset));
-        ledger.fees += floor;
+        ledger.fees += floor - insured;
         ledger.rounding += taker_fee - floor;
+        if insured != 0 {
+            self.insured(taker_asset, insured);
+        }
         let (floor, ceil) = parts(maker_amount, rules.maker_fee_ppm.unsigned_abs());
         let ledger = self.state.ledgers.get_mut(&LedgerKey(maker_asset));
         if rules.maker_fee_ppm < 0 {

@@ -5,8 +5,11 @@ use super::fill::{Traded, trade};
 use super::{Entry, Settled, SettledParty};
 use crate::engine::{Engine, Incoming, Resting, less, less_amount, less_count, reducible};
 use crate::event::Refusal;
-use crate::ids::{AccountId, Amount, MarketId, Price, Side, Size, Tif};
-use crate::margin::MarginPrices;
+use crate::ids::{AccountId, Amount, MarketId, Price, Side, Size};
+use crate::margin::{
+    MarginPrices,
+    isolated::{self, IsolatedView},
+};
 use crate::math::{parts, per_million};
 use crate::objects::{AccountKey, GroupKey, MarketKey, Position, PositionGroup};
 use crate::rules::{MarketRules, ProductRules, scaled_up};
@@ -85,7 +88,7 @@ impl<S: Source> Engine<'_, S> {
         } else {
             Default::default()
         };
-        let rest = if incoming.order.tif == Tif::Ioc { 0 } else { size - plan.filled };
+        let rest = if incoming.order.tif.rests() { size - plan.filled } else { 0 };
         let open = match side {
             Side::Buy => before.bids,
             Side::Sell => before.asks,
@@ -200,9 +203,59 @@ impl<S: Source> Engine<'_, S> {
     ) {
         let position = self.position_mut(account, order.position.into());
         position.orders = less_count::<S>(position.orders, 1);
+        self.ease_perpetual(rules, account, order, size);
+    }
+
+    pub(super) fn ease_perpetual(
+        &mut self,
+        rules: &MarketRules,
+        account: AccountId,
+        order: &crate::objects::OrderRef,
+        by: Size,
+    ) {
         if !order.reduce_only {
-            free::<S>(position, order.side, size, rules.reserved(order.price, size));
+            let position = self.position_mut(account, order.position.into());
+            free::<S>(position, order.side, by, rules.reserved(order.price, by));
         }
+    }
+
+    /// Whether a maker can carry what a fill leads to. Its margin was reserved when the order was
+    /// placed, but marks have moved since: as on Hyperliquid (documentation, "Margining"), it is
+    /// checked again when the order is met. A fill that only reduces needs no margin.
+    pub(super) fn maker_covered_perpetual(
+        &mut self,
+        rules: &MarketRules,
+        resting: &Resting,
+        listed: &crate::objects::OrderRef,
+        size: Size,
+    ) -> bool {
+        let (account, slot) = (resting.order.account, u32::from(listed.position));
+        let mut after = self.position(account, slot);
+        if reducible(after.size, resting.side) >= size {
+            return true;
+        }
+        let notional = rules.notional(resting.price, size);
+        if !resting.order.reduce_only {
+            let reserved = rules.reserved(resting.price, size);
+            free::<S>(&mut after, resting.side, size, reserved);
+        }
+        let fee = parts(notional, rules.maker_fee_ppm.max(0).unsigned_abs()).1;
+        let prices = self.margin_prices(rules.market);
+        let due = after.settle_funding(prices.funding).amount;
+        let (to_cross, holds) = if after.isolated {
+            let mut margin = self.isolated_margin(account, slot) - due;
+            let (at, scale) = ((resting.side, size), prices.scale_ppm.0);
+            let fill = isolated::fill(rules, &mut after, &mut margin, at, notional, scale);
+            after.owes_from(prices.funding);
+            let view = IsolatedView::new(rules, &after, margin, &prices);
+            (fill.to_cross, view.equity >= view.maintenance)
+        } else {
+            (trade(rules, &mut after, resting.side, size, notional).pnl - due, true)
+        };
+        after.owes_from(prices.funding);
+        let change = (rules.quote, to_cross - fee);
+        let margin = self.margin_if(account, Some((slot, rules, &after)), change);
+        holds && margin.equity() >= margin.initial()
     }
 
     pub(super) fn settle_perpetual(
@@ -246,7 +299,23 @@ impl<S: Source> Engine<'_, S> {
 
     /// Applies a fill to a position, after its funding, and pays what that realises.
     #[inline]
-    fn fill_position(
+    pub(crate) fn fill_position(
+        &mut self,
+        rules: &MarketRules,
+        account: AccountId,
+        slot: u8,
+        fill: (Side, Size, Amount),
+        fee: Amount,
+        prices: &MarginPrices,
+    ) -> Traded {
+        let traded = self.trade_position(rules, account, slot, fill, fee, prices);
+        let after = traded.start + fill.0.signed(fill.1);
+        self.holds(rules.market, account, traded.start, after);
+        traded
+    }
+
+    #[inline]
+    fn trade_position(
         &mut self,
         rules: &MarketRules,
         account: AccountId,

@@ -6,7 +6,7 @@
 use super::{Settled, SettledParty};
 use crate::engine::{Engine, Incoming, Resting, less_amount};
 use crate::event::Refusal;
-use crate::ids::{AccountId, Amount, AssetId, Side, Size, Tif};
+use crate::ids::{AccountId, Amount, AssetId, Side, Size};
 use crate::objects::{BalanceKey, OrderRef};
 use crate::rules::MarketRules;
 use atoll_state::Source;
@@ -25,7 +25,7 @@ pub(super) fn need(
         Side::Sell => (base, Amount::from(lot_units) * Amount::from(incoming.remaining)),
         Side::Buy => {
             let (filled, notional) = plan.unwrap_or((0, 0));
-            let stays = plan.is_none() || order.tif != Tif::Ioc;
+            let stays = plan.is_none() || order.tif.rests();
             let rest = if stays { incoming.remaining - filled } else { 0 };
             (rules.quote, notional + rules.notional(order.price, rest))
         }

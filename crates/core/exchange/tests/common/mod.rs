@@ -73,6 +73,7 @@ pub(crate) fn spec() -> ExchangeSpec {
         ],
         self_trade: SelfTrade::CancelTaker,
         limits: Limits::default(),
+        liquidation: LiquidationSpec::default(),
     }
 }
 
@@ -283,7 +284,7 @@ fn run<S: atoll_state::Source>(exchange: &mut Exchange<S>, ops: &[Op]) -> Vec<An
 }
 
 pub(crate) fn order(market: MarketId, side: Side, price: Price, size: Size) -> OrderRequest {
-    OrderRequest { market, side, price, size, tif: Tif::Gtc, reduce_only: false, client_id: None }
+    OrderRequest { market, side, price, size, ..OrderRequest::default() }
 }
 
 pub(crate) fn buy(price: Price, size: Size) -> OrderRequest {

@@ -30,7 +30,7 @@ struct Venue {
     next_oracle: u64,
     last: u64,
     trades: u64,
-    paused: bool,
+    status: MarketStatus,
     funding: i128,
     scale: (u32, u32),
 }
@@ -52,6 +52,8 @@ pub(crate) struct Twin {
     pledged: i128,
     /// Open orders in order of arrival.
     pub orders: Vec<Order>,
+    /// Of some: when they expire, how much of them the book shows at a time, and now.
+    extras: BTreeMap<OrderId, (u64, u64, u64)>,
     events: Vec<Event>,
 }
 
@@ -67,17 +69,19 @@ fn value(price: u64, size: i128) -> i128 {
 
 impl Twin {
     pub(crate) fn new(spec: ExchangeSpec) -> Self {
+        let venues = vec![Venue::default(); spec.markets.len()];
         Self {
             spec,
             commands: 0,
             time_us: 0,
             owners: Vec::new(),
-            venues: vec![Venue::default(); 4],
+            venues,
             supply: [0; 2],
             left: BTreeMap::new(),
             borrow: [0; 2],
             pledged: 0,
             orders: Vec::new(),
+            extras: BTreeMap::new(),
             events: Vec::new(),
         }
     }
@@ -120,7 +124,15 @@ impl Twin {
                 }
                 Ok(Outcome::Cancelled(mine.len() as u32))
             }
+            Command::Liquidate { .. }
+            | Command::Deleverage { .. }
+            | Command::FundInsurance { .. } => unimplemented!("the twin liquidates nobody"),
+            Command::PlaceMarket(request) => self.place_market(account, request),
+            Command::SettlePosition { owner, market } => self.settle_position(owner, *market),
             Command::Modify { target, order } => {
+                if let Some(placed) = self.modify_in_place(account, target, order)? {
+                    return Ok(Outcome::Placed(placed));
+                }
                 let old = self.cancel(account, target, CancelReason::Modified)?;
                 let placed = self.place(account, order)?;
                 self.events.push(Event::Modified { old: old.order, new: placed.order });
@@ -239,12 +251,21 @@ impl Twin {
                 }
                 Ok(Outcome::Done)
             }
-            Input::Pause { market, paused } => {
+            Input::SetStatus { market, status } => {
                 if usize::from(market.0) >= self.spec.markets.len() {
                     return Err(RejectCode::UnknownMarket);
                 }
-                self.venues[usize::from(market.0)].paused = *paused;
-                self.events.push(Event::Paused { market: *market, paused: *paused });
+                let venue = &mut self.venues[usize::from(market.0)];
+                if venue.status == MarketStatus::Settled {
+                    return Err(RejectCode::MarketPaused);
+                }
+                if *status == MarketStatus::Settled && market.0 != 2 && venue.mark == 0 {
+                    return Err(RejectCode::NoMark);
+                }
+                if venue.status != *status {
+                    venue.status = *status;
+                    self.events.push(Event::StatusChanged { market: *market, status: *status });
+                }
                 Ok(Outcome::Done)
             }
             Input::Tick { time_us } => {
@@ -260,6 +281,9 @@ impl Twin {
                     let (bid, ask) = (self.best(market, Side::Buy), self.best(market, Side::Sell));
                     let most = self.spec.markets[usize::from(n)].price_max;
                     let venue = &mut self.venues[usize::from(n)];
+                    if [MarketStatus::Halted, MarketStatus::Settled].contains(&venue.status) {
+                        continue;
+                    }
                     let before = (venue.mark, venue.oracle);
                     if venue.next_oracle != 0 {
                         venue.oracle = std::mem::take(&mut venue.next_oracle);
@@ -296,6 +320,9 @@ impl Twin {
                     return Err(RejectCode::Unsupported);
                 }
                 let venue = &mut self.venues[usize::from(market.0)];
+                if venue.status == MarketStatus::Settled {
+                    return Err(RejectCode::MarketPaused);
+                }
                 venue.funding = (venue.funding + change).clamp(-(1 << 77), 1 << 77);
                 Ok(Outcome::Done)
             }
@@ -391,6 +418,12 @@ impl Twin {
         target: &OrderSelector,
         reason: CancelReason,
     ) -> Result<Order, RejectCode> {
+        let order = self.find(account, target)?;
+        self.drop_order(&order, reason);
+        Ok(order)
+    }
+
+    fn find(&self, account: AccountId, target: &OrderSelector) -> Result<Order, RejectCode> {
         let is = |o: &&Order| {
             o.account == account
                 && match target {
@@ -398,13 +431,110 @@ impl Twin {
                     OrderSelector::Client(client) => o.client_id == Some(*client),
                 }
         };
-        let order = *self.orders.iter().find(is).ok_or(RejectCode::UnknownOrder)?;
-        self.drop_order(&order, reason);
-        Ok(order)
+        self.orders.iter().find(is).copied().ok_or(RejectCode::UnknownOrder)
+    }
+
+    /// What the book shows of an order.
+    fn shown(&self, order: &Order) -> u64 {
+        match self.extras.get(&order.order) {
+            Some((_, display, shown)) if *display > 0 => *shown,
+            _ => order.remaining,
+        }
+    }
+
+    /// Takes so much off a resting order without a trade.
+    fn lessen(&mut self, order: &Order, by: u64, reason: ResizeReason) {
+        let found = self.orders.iter_mut().find(|o| o.order == order.order).unwrap();
+        found.size -= by;
+        found.remaining -= by;
+        if let Some(extra) = self.extras.get_mut(&order.order) {
+            extra.2 = extra.2.saturating_sub(by);
+        }
+        self.events.push(Event::Resized { order: *found, reason });
+    }
+
+    fn modify_in_place(
+        &mut self,
+        account: AccountId,
+        target: &OrderSelector,
+        r: &OrderRequest,
+    ) -> Result<Option<Placed>, RejectCode> {
+        let o = self.find(account, target)?;
+        let same = o.market == r.market
+            && o.side == r.side
+            && o.price == r.price
+            && o.tif == r.tif
+            && o.reduce_only == r.reduce_only
+            && (r.client_id.is_none() || r.client_id == o.client_id)
+            && (r.expires_us, r.display) == (0, 0)
+            && !self.extras.contains_key(&o.order);
+        if !same || r.size == 0 || r.size >= o.remaining {
+            return Ok(None);
+        }
+        let least = self.spec.markets[usize::from(o.market.0)].notional_min;
+        if !o.reduce_only && notional(o.market, o.price, r.size) < least.into() {
+            return Err(RejectCode::Dust);
+        }
+        self.lessen(&o, o.remaining - r.size, ResizeReason::Modified);
+        self.events.push(Event::Modified { old: o.order, new: o.order });
+        Ok(Some(Placed { order: o.order, filled: 0, notional: 0, resting: r.size }))
+    }
+
+    fn place_market(&mut self, account: AccountId, r: &MarketOrderRequest) -> Reply {
+        let venue = self.venues.get(usize::from(r.market.0)).ok_or(RejectCode::UnknownMarket)?;
+        if venue.mark == 0 {
+            return Err(RejectCode::NoMark);
+        }
+        let slip = u128::from(venue.mark) * u128::from(r.slippage_ppm) / 1_000_000;
+        let most = self.spec.markets[usize::from(r.market.0)].price_max;
+        let price = match r.side {
+            Side::Buy => (u128::from(venue.mark) + slip).min(most.into()) as u64,
+            Side::Sell => u128::from(venue.mark).saturating_sub(slip).max(1) as u64,
+        };
+        let request = OrderRequest {
+            market: r.market,
+            side: r.side,
+            price,
+            size: r.size,
+            tif: Tif::Ioc,
+            reduce_only: r.reduce_only,
+            client_id: r.client_id,
+            ..OrderRequest::default()
+        };
+        self.place(account, &request).map(Outcome::Placed)
+    }
+
+    fn settle_position(&mut self, owner: &Address, market: MarketId) -> Reply {
+        let n = usize::from(market.0);
+        let venue = self.venues.get(n).ok_or(RejectCode::UnknownMarket)?;
+        if n == 2 || venue.status != MarketStatus::Settled {
+            return Err(RejectCode::Unsupported);
+        }
+        let at = (0..self.owners.len()).find(|at| address(*at as u32) == *owner);
+        let at = at.ok_or(RejectCode::UnknownAccount)?;
+        let Pos { size, cost, isolated, margin, .. } = self.owners[at].positions[n];
+        if size == 0 {
+            return Err(RejectCode::NotReducing);
+        }
+        let price = venue.mark;
+        let closed_pnl = margin::worth(market, price, size.into()) - cost;
+        let due = self.settle(at, market);
+        let pos = &mut self.owners[at].positions[n];
+        (pos.size, pos.cost, pos.funding, pos.margin) = (0, 0, 0, 0);
+        if isolated && margin != 0 {
+            let (account, change) = (AccountId(at as u32), -margin);
+            self.events.push(Event::IsolatedMargin { account, market, change, margin: 0 });
+        }
+        let asset = if n == 3 { COIN } else { USDC };
+        self.purse(at, asset, closed_pnl - due + if isolated { margin } else { 0 });
+        let account = AccountId(at as u32);
+        self.events.push(Event::PositionSettled { account, market, size, price, closed_pnl });
+        Ok(Outcome::Done)
     }
 
     fn drop_order(&mut self, order: &Order, reason: CancelReason) {
         self.orders.retain(|o| o.order != order.order);
+        self.extras.remove(&order.order);
         self.events.push(Event::Cancelled { order: *order, reason });
     }
 
@@ -428,8 +558,10 @@ impl Twin {
         let rules = self.spec.markets.get(n).ok_or(RejectCode::UnknownMarket)?.clone();
         let perpetual = self.perpetual(r.market);
         let mark = self.venues[n].mark;
-        let off = u128::from(mark.abs_diff(r.price)) * 1_000_000 > u128::from(mark) * 200_000;
         let worth = notional(r.market, r.price, r.size);
+        let oracle = self.venues[n].oracle;
+        let near = if oracle == 0 { mark } else { oracle };
+        let off = u128::from(near.abs_diff(r.price)) * 1_000_000 > u128::from(near) * 200_000;
         let mine = || self.orders.iter().filter(|o| o.account == account);
         let slot = (0..).find(|slot| mine().all(|o| o.order.slot() != *slot)).unwrap();
         let limits = self.spec.limits;
@@ -446,7 +578,14 @@ impl Twin {
             client_id: r.client_id,
             time_us: self.time_us,
         };
-        let ioc = r.tif == Tif::Ioc;
+        let ioc = r.tif == Tif::Ioc || r.tif == Tif::Fok;
+        let refused = match self.venues[n].status {
+            MarketStatus::Open | MarketStatus::Auction => false,
+            MarketStatus::PostOnly => r.tif != Tif::PostOnly,
+            MarketStatus::ReduceOnly => !r.reduce_only || !perpetual,
+            MarketStatus::CancelOnly | MarketStatus::Halted | MarketStatus::Settled => true,
+        };
+        let shows = notional(r.market, r.price, r.display.min(r.size));
         if ioc {
             order.order = OrderId(self.commands << 12);
         }
@@ -457,11 +596,14 @@ impl Twin {
             (r.size == 0, RejectCode::OffLot),
             (r.price > rules.price_max, RejectCode::Overflow),
             (r.size > rules.order_size_max, RejectCode::Overflow),
+            (ioc && (r.expires_us, r.display) != (0, 0), RejectCode::Unsupported),
+            (r.expires_us != 0 && r.expires_us <= self.time_us, RejectCode::Expired),
             (r.reduce_only && !perpetual, RejectCode::Unsupported),
-            (self.venues[n].paused, RejectCode::MarketPaused),
+            (refused, RejectCode::MarketPaused),
             (perpetual && mark == 0, RejectCode::NoMark),
-            (mark != 0 && off, RejectCode::PriceBand),
+            (near != 0 && off, RejectCode::PriceBand),
             (worth < rules.notional_min.into() && !r.reduce_only, RejectCode::Dust),
+            (r.display != 0 && shows < rules.notional_min.into(), RejectCode::Dust),
             (
                 r.client_id.is_some() && mine().any(|o| o.client_id == r.client_id),
                 RejectCode::DuplicateClientId,
@@ -514,8 +656,11 @@ impl Twin {
         } else if !self.affords(&order, pays, rest) {
             return Err(RejectCode::InsufficientBalance);
         }
+        if r.tif == Tif::Fok && left > 0 {
+            return Err(RejectCode::NoLiquidity);
+        }
         self.events.push(Event::Accepted(order));
-        let (size, mut spent, mut stopped) = (order.remaining, 0, None);
+        let (mut traded, mut spent, mut stopped) = (0, 0, None);
         let mut steps = 0;
         while let Some(maker) = self.queue(&order).first().copied() {
             if order.remaining == 0 {
@@ -526,19 +671,52 @@ impl Twin {
                 break;
             }
             steps += 1;
-            let skip = if maker.account == account {
-                if self.spec.self_trade == SelfTrade::CancelTaker {
-                    stopped = Some(CancelReason::SelfTrade);
-                    break;
+            let shown = self.shown(&maker);
+            let cap = if maker.reduce_only { self.reducible(&maker) } else { u64::MAX };
+            let size = order.remaining.min(shown).min(cap);
+            let expires = self.extras.get(&maker.order).map_or(0, |extra| extra.0);
+            let mut decremented = false;
+            let skip = if expires != 0 && expires <= self.time_us {
+                Some(CancelReason::Expired)
+            } else if maker.account == account {
+                match self.spec.self_trade {
+                    SelfTrade::CancelTaker => {
+                        stopped = Some(CancelReason::SelfTrade);
+                        break;
+                    }
+                    SelfTrade::CancelMaker => {}
+                    SelfTrade::Decrement => {
+                        let by = order.remaining.min(shown);
+                        order.remaining -= by;
+                        let reason = CancelReason::SelfTrade;
+                        if order.remaining == 0 {
+                            let order = Order { remaining: by, ..order };
+                            self.events.push(Event::Cancelled { order, reason });
+                        } else {
+                            let reason = ResizeReason::SelfTrade;
+                            self.events.push(Event::Resized { order, reason });
+                        }
+                        if by < shown {
+                            self.lessen(&maker, by, ResizeReason::SelfTrade);
+                            decremented = true;
+                        }
+                    }
                 }
                 Some(CancelReason::SelfTrade)
-            } else if maker.reduce_only && self.reducible(&maker) == 0 {
+            } else if size == 0 {
                 Some(CancelReason::ReduceOnly)
+            } else if perpetual && !self.maker_covered(&maker, size) {
+                Some(CancelReason::Margin)
             } else {
                 None
             };
             if let Some(reason) = skip {
-                self.drop_order(&maker, reason);
+                if !decremented {
+                    self.drop_order(&maker, reason);
+                }
+                if order.remaining == 0 {
+                    break;
+                }
                 let worst = notional(order.market, order.price, order.remaining);
                 let goes_on = if perpetual {
                     self.covered(&order, order.remaining, worst, 0)
@@ -551,7 +729,11 @@ impl Twin {
                 }
                 continue;
             }
-            spent += self.trade(&mut order, &maker);
+            traded += size;
+            spent += self.trade(&mut order, &maker, size);
+        }
+        if r.tif == Tif::Fok && order.remaining > 0 {
+            return Err(RejectCode::NoLiquidity);
         }
         if steps == limits.fills_per_command && order.remaining > 0 {
             stopped = stopped.or(Some(CancelReason::TooManyFills));
@@ -562,13 +744,16 @@ impl Twin {
             _ if order.remaining == 0 => {}
             Some(reason) => self.events.push(Event::Cancelled { order, reason }),
             None => {
+                let display = if r.display < order.remaining { r.display } else { 0 };
+                if display != 0 || r.expires_us != 0 {
+                    self.extras.insert(order.order, (r.expires_us, display, display));
+                }
                 self.orders.push(order);
                 self.events.push(Event::Rested(order));
                 resting = order.remaining;
             }
         }
-        let filled = size - order.remaining;
-        Ok(Placed { order: order.order, filled, notional: spent, resting })
+        Ok(Placed { order: order.order, filled: traded, notional: spent, resting })
     }
 
     fn reducible(&self, order: &Order) -> u64 {
@@ -586,15 +771,49 @@ impl Twin {
         }
     }
 
-    fn trade(&mut self, taker: &mut Order, maker: &Order) -> i128 {
+    /// Whether the maker's account has the initial margin for what this fill leads to.
+    fn maker_covered(&self, maker: &Order, size: u64) -> bool {
+        if self.reducible(maker) >= size || maker.market == SPOT {
+            return true;
+        }
+        let (at, market) = (maker.account.0 as usize, maker.market);
+        let n = usize::from(market.0);
+        let mut after = self.clone();
+        let found = after.orders.iter_mut().find(|o| o.order == maker.order).unwrap();
+        found.remaining -= size;
+        let worth = notional(market, maker.price, size);
+        let fee = ceil(worth * i128::from(self.spec.markets[n].maker_fee_ppm.max(0)));
+        after.fill_and_pay(at, market, maker.side, size, worth, 0);
+        let (coin, base) = if n == 3 { (-fee, 0) } else { (0, -fee) };
+        let pos = after.owners[at].positions[n];
+        let (own, _, needs) = after.isolated(market, &pos);
+        let (equity, initial, _) =
+            after.margin(at, margin::Change { base, coin, ..Default::default() });
+        equity >= initial && (!pos.isolated || own >= needs)
+    }
+
+    fn trade(&mut self, taker: &mut Order, maker: &Order, size: u64) -> i128 {
         let n = usize::from(maker.market.0);
-        let cap = if maker.reduce_only { self.reducible(maker) } else { u64::MAX };
-        let size = taker.remaining.min(maker.remaining).min(cap);
         let notional = notional(maker.market, maker.price, size);
         taker.remaining -= size;
         let found = self.orders.iter_mut().find(|o| o.order == maker.order).unwrap();
         found.remaining -= size;
         let maker_left = found.remaining;
+        let again = *found;
+        if let Some((_, display, shown)) = self.extras.get_mut(&maker.order)
+            && *display > 0
+        {
+            *shown -= size;
+            if *shown == 0 && maker_left > 0 {
+                // The next part comes to the end of the queue.
+                *shown = maker_left.min(*display);
+                self.orders.retain(|o| o.order != maker.order);
+                self.orders.push(again);
+            }
+        }
+        if maker_left == 0 {
+            self.extras.remove(&maker.order);
+        }
         self.orders.retain(|o| o.remaining > 0);
         let rules = &self.spec.markets[n];
         let (maker_ppm, taker_ppm) =
@@ -628,26 +847,10 @@ impl Twin {
                 return party;
             }
             let market = maker.market;
-            let due = self.settle(at, market);
-            let mut pos = self.owners[at].positions[n];
-            party.start_position = pos.size;
+            party.start_position = self.owners[at].positions[n].size;
             party.fee_asset = if n == 3 { COIN } else { USDC };
             party.fee = fee(ppm, notional);
-            let before = pos.margin;
-            if pos.isolated {
-                pos.margin -= due;
-            }
-            let sign = if buys { 1 } else { -1 };
-            let (pnl, to_cross) = self.filled(market, &mut pos, sign, size, notional);
-            pos.funding = if pos.size == 0 { 0 } else { self.venues[n].funding };
-            party.closed_pnl = pnl;
-            self.owners[at].positions[n] = pos;
-            let cross_due = if pos.isolated { 0 } else { due };
-            self.purse(at, party.fee_asset, to_cross - party.fee - cross_due);
-            if pos.isolated {
-                let (account, margin, change) = (order.account, pos.margin, pos.margin - before);
-                self.events.push(Event::IsolatedMargin { account, market, change, margin });
-            }
+            party.closed_pnl = self.fill_and_pay(at, market, order.side, size, notional, party.fee);
             party
         };
         let maker_party = party(maker, maker_left, maker_ppm);
@@ -677,11 +880,11 @@ impl Twin {
         for o in orders {
             match views.last_mut().filter(|view| view.price == o.price) {
                 Some(view) => {
-                    view.size += u128::from(o.remaining);
+                    view.size += u128::from(self.shown(&o));
                     view.count += 1;
                 }
                 None => {
-                    let size = o.remaining.into();
+                    let size = self.shown(&o).into();
                     views.push(LevelView { price: o.price, size, count: 1 });
                 }
             }

@@ -6,13 +6,14 @@
 
 use super::decimal::{Decimal, StepError};
 use super::msgpack::{MsgpackError, MsgpackReader};
+use super::order_type::OrderType;
 use super::{ExchangeVmSpec, Sending, typed};
 use crate::Identity;
 use alloc::string::String;
 use alloc::vec::Vec;
 use atoll_exchange::{
-    ClientId, Command, MarketId, OrderId, OrderRequest, OrderSelector, Product, Refusal, Rules,
-    Side, Tif,
+    ClientId, Command, MarketId, MarketOrderRequest, OrderId, OrderRequest, OrderSelector, Product,
+    Refusal, Rules, Side, Tif,
 };
 use atoll_types::{Address, B256, Lane, Reject, RejectCode};
 
@@ -207,7 +208,7 @@ pub(super) fn decode(
 }
 
 /// Sets a value that may be given once.
-fn once<T>(place: &mut Option<T>, value: T) -> bool {
+pub(super) fn once<T>(place: &mut Option<T>, value: T) -> bool {
     place.replace(value).is_none()
 }
 
@@ -257,12 +258,12 @@ impl Decoder<'_> {
         if fields.has("builder") && !fields.take("builder").map_err(malformed)?.nil() {
             return Err(unsupported("builder fees are not supported; leave \"builder\" out"));
         }
-        self.list(fields, "orders", |r| self.order(r).map(|order| order.into_step(Command::Place)))
+        self.list(fields, "orders", |r| self.order(r).map(Order::into_step))
     }
 
     fn order(&self, reader: &mut MsgpackReader<'_>) -> Result<Order, MsgpackError> {
         let (mut asset, mut buy, mut price, mut size) = (None, None, None, None);
-        let (mut reduce_only, mut tif, mut client_id) = (None, None, None);
+        let (mut reduce_only, mut kind, mut client_id) = (None, None, None);
         reader.entries(|key, r| {
             Ok(match key {
                 "a" => once(&mut asset, r.unsigned()?),
@@ -270,7 +271,7 @@ impl Decoder<'_> {
                 "p" => once(&mut price, decimal("p", r)?),
                 "s" => once(&mut size, decimal("s", r)?),
                 "r" => once(&mut reduce_only, r.bool()?),
-                "t" => once(&mut tif, order_type(r)?),
+                "t" => once(&mut kind, OrderType::read(r)?),
                 "c" if r.nil() => once(&mut client_id, None),
                 "c" => once(&mut client_id, Some(self::client_id("c", r)?)),
                 _ => false,
@@ -281,21 +282,51 @@ impl Decoder<'_> {
         let (price, size) = (price.ok_or(missing("p"))?, size.ok_or(missing("s"))?);
         let side = if buy.ok_or(missing("b"))? { Side::Buy } else { Side::Sell };
         let reduce_only = reduce_only.ok_or(missing("r"))?;
-        let tif = tif.ok_or(missing("t"))?;
+        let kind = kind.ok_or(missing("t"))?;
         let client_id = client_id.flatten();
-        let request = || {
+        let order = || {
             let market = self.market(asset)?;
             let unknown = refusal(RejectCode::UnknownMarket, UNKNOWN_MARKET);
             let spec = self.rules.market_spec(market).ok_or(unknown)?;
-            let tif = tif.ok_or(refusal(RejectCode::Unsupported, TRIGGER))?;
-            let price = price.steps(spec.price_decimals, spec.tick);
-            let price =
-                price.map_err(|error| step_refusal(error, RejectCode::OffTick, OFF_TICK))?;
-            let size = size.steps(spec.size_decimals, spec.lot);
-            let size = size.map_err(|error| step_refusal(error, RejectCode::OffLot, OFF_LOT))?;
-            Ok(OrderRequest { market, side, price, size, tif, reduce_only, client_id })
+            let lots = |size: Decimal| {
+                let lots = size.steps(spec.size_decimals, spec.lot);
+                lots.map_err(|error| step_refusal(error, RejectCode::OffLot, OFF_LOT))
+            };
+            let ticks = |price: Decimal| {
+                let ticks = price.steps(spec.price_decimals, spec.tick);
+                ticks.map_err(|error| step_refusal(error, RejectCode::OffTick, OFF_TICK))
+            };
+            let plain = OrderRequest::default();
+            match kind {
+                OrderType::Limit { tif, expires_ms, display } => {
+                    let expires_us = expires_ms.saturating_mul(1000);
+                    let (price, size) = (ticks(price)?, lots(size)?);
+                    let display = display.map_or(Ok(0), lots)?;
+                    let of = OrderRequest { market, side, price, size, tif, ..plain };
+                    let order = OrderRequest { reduce_only, client_id, expires_us, display, ..of };
+                    Ok(Order::Limit(order))
+                }
+                OrderType::Market { slippage } => {
+                    if ticks(price)? != 0 {
+                        return Err(refusal(RejectCode::OffTick, MARKET_PRICE));
+                    }
+                    let ppm = slippage.steps(6, 1);
+                    let ppm = ppm.ok().and_then(|ppm| u32::try_from(ppm).ok());
+                    let slippage_ppm = ppm.ok_or(refusal(RejectCode::Overflow, SLIPPAGE))?;
+                    let size = lots(size)?;
+                    Ok(Order::Market(MarketOrderRequest {
+                        market,
+                        side,
+                        size,
+                        slippage_ppm,
+                        reduce_only,
+                        client_id,
+                    }))
+                }
+                OrderType::Trigger => Err(refusal(RejectCode::Unsupported, TRIGGER)),
+            }
         };
-        Ok(Order(request()))
+        Ok(order().unwrap_or_else(Order::Refused))
     }
 
     fn market(&self, asset: u64) -> Result<MarketId, Refusal> {
@@ -382,22 +413,41 @@ impl Decoder<'_> {
 }
 
 /// An order as the spec sees it.
-struct Order(Result<OrderRequest, Refusal>);
+enum Order {
+    Limit(OrderRequest),
+    Market(MarketOrderRequest),
+    Refused(Refusal),
+}
 
 impl Order {
-    fn into_step(self, command: impl FnOnce(OrderRequest) -> Command) -> Step {
-        Step { target_market: None, command: self.0.map(command) }
+    fn into_step(self) -> Step {
+        Step {
+            target_market: None,
+            command: match self {
+                Self::Limit(order) => Ok(Command::Place(order)),
+                Self::Market(order) => Ok(Command::PlaceMarket(order)),
+                Self::Refused(refusal) => Err(refusal),
+            },
+        }
     }
 
     fn into_modification(self, target: OrderSelector) -> Step {
-        let target_market = self.0.as_ref().ok().map(|order| order.market);
-        let step = self.into_step(|order| Command::Modify { target, order });
-        Step { target_market, ..step }
+        match self {
+            Self::Limit(order) => Step {
+                target_market: Some(order.market),
+                command: Ok(Command::Modify { target, order }),
+            },
+            Self::Market(_) => Step::refused(RejectCode::Unsupported, MODIFIED),
+            Self::Refused(refusal) => Step { target_market: None, command: Err(refusal) },
+        }
     }
 }
 
 const UNKNOWN_MARKET: &str = "there is no market with this asset number; ask for meta or spotMeta";
 const TRIGGER: &str = "trigger orders are not supported";
+const MODIFIED: &str = "an order becomes a limit order by modification, no other one";
+const MARKET_PRICE: &str = "a market order has no price; let \"p\" be \"0\"";
+const SLIPPAGE: &str = "the slippage is a fraction with at most six decimals";
 const OFF_TICK: &str = "the price is not a multiple of the market's tick";
 const OFF_LOT: &str = "the size is not a multiple of the market's lot";
 
@@ -421,35 +471,6 @@ pub(super) fn decimal(
 ) -> Result<Decimal, MsgpackError> {
     let expected = "a decimal number: digits, at most one point, no sign, no exponent";
     Decimal::parse(reader.string()?).ok_or(MsgpackError::Value { key, expected })
-}
-
-/// `{"limit": {"tif": …}}`; `None` for a trigger order.
-fn order_type(reader: &mut MsgpackReader<'_>) -> Result<Option<Tif>, MsgpackError> {
-    let mut found = None;
-    reader.entries(|key, r| {
-        Ok(match key {
-            "limit" => {
-                let mut tif = None;
-                r.entries(|key, r| Ok(key == "tif" && once(&mut tif, self::tif(r)?)))?;
-                once(&mut found, Some(tif.ok_or(MsgpackError::Missing("tif"))?))
-            }
-            "trigger" => {
-                r.skip()?;
-                once(&mut found, None)
-            }
-            _ => false,
-        })
-    })?;
-    found.ok_or(MsgpackError::Missing("limit"))
-}
-
-fn tif(reader: &mut MsgpackReader<'_>) -> Result<Tif, MsgpackError> {
-    match reader.string()? {
-        "Gtc" => Ok(Tif::Gtc),
-        "Ioc" => Ok(Tif::Ioc),
-        "Alo" => Ok(Tif::PostOnly),
-        _ => Err(MsgpackError::Value { key: "tif", expected: "\"Gtc\", \"Ioc\" or \"Alo\"" }),
-    }
 }
 
 /// An order's number, or its client id.

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use atoll_exchange::{ClientId, MarketId, OrderId, OrderRequest, OrderSelector, Rules, Side, Tif};
 
 /// An order as the wire has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OrderWire {
     /// The asset number of the market.
     pub asset: u64,
@@ -24,6 +24,10 @@ pub struct OrderWire {
     pub tif: Tif,
     /// The client's own identifier.
     pub client_id: Option<ClientId>,
+    /// When what rests of it is cancelled, milliseconds; 0 for never.
+    pub expires_ms: u64,
+    /// How much of what rests the book shows at a time, a decimal; empty for all of it.
+    pub display: String,
 }
 
 impl OrderWire {
@@ -37,6 +41,11 @@ impl OrderWire {
             reduce_only: order.reduce_only,
             tif: order.tif,
             client_id: order.client_id,
+            expires_ms: order.expires_us / 1000,
+            display: match order.display {
+                0 => String::new(),
+                display => size_text(rules, order.market, display)?,
+            },
         })
     }
 
@@ -49,8 +58,18 @@ impl OrderWire {
             Tif::Gtc => "Gtc",
             Tif::Ioc => "Ioc",
             Tif::PostOnly => "Alo",
+            Tif::Fok => "Fok",
         };
-        w.string("t").map(1).string("limit").map(1).string("tif").string(tif);
+        let (expires, display) = (self.expires_ms != 0, !self.display.is_empty());
+        let keys = 1 + usize::from(expires) + usize::from(display);
+        w.string("t").map(1).string("limit").map(keys);
+        w.string("tif").string(tif);
+        if expires {
+            w.string("expires").unsigned(self.expires_ms);
+        }
+        if display {
+            w.string("display").string(&self.display);
+        }
         if let Some(client_id) = &self.client_id {
             w.string("c").string(&client_id_text(client_id));
         }

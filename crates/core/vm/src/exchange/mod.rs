@@ -30,6 +30,7 @@ pub mod domain;
 mod message;
 pub mod msgpack;
 pub mod objects;
+mod order_type;
 pub mod receipt;
 #[cfg(feature = "std")]
 pub mod sign;

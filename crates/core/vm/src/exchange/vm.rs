@@ -167,6 +167,7 @@ impl<S: Source> ExchangeVm<S> {
         let client_id = match command {
             Command::Place(OrderRequest { client_id, .. }) => *client_id,
             Command::Modify { order, .. } => order.client_id,
+            Command::PlaceMarket(order) => order.client_id,
             _ => None,
         };
         if let (Some(market), Command::Cancel(target) | Command::Modify { target, .. }) =
@@ -279,7 +280,7 @@ pub(super) fn status(
 impl<S: Source> Vm<S> for ExchangeVm<S> {
     type Spec = ExchangeVmSpec;
     type Transaction = SignedAction;
-    const PROGRAM: &'static str = "exchange 2";
+    const PROGRAM: &'static str = "exchange 3";
 
     fn new(identity: Identity, spec: ExchangeVmSpec, seed: u64) -> Self {
         Self {

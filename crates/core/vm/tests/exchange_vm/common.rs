@@ -257,5 +257,14 @@ pub(crate) fn wire(spec: &ExchangeVmSpec, order: &OrderRequest) -> build::OrderW
 
 pub(crate) fn order(side: Side, price: u64, size: u64, tif: Tif) -> OrderRequest {
     let (market, reduce_only, client_id) = (ETH, false, None);
-    OrderRequest { market, side, price, size, tif, reduce_only, client_id }
+    OrderRequest {
+        market,
+        side,
+        price,
+        size,
+        tif,
+        reduce_only,
+        client_id,
+        ..OrderRequest::default()
+    }
 }

@@ -314,7 +314,16 @@ fn actions_are_built_byte_by_byte_as_the_sdk_packs_them() {
     let named = 0x0123_4567_89ab_cdef_0123_4567_89ab_cdefu128.to_be_bytes();
     let wire = |asset, buy, size: &str, price: &str, tif, reduce_only, client_id| {
         let (price, size) = (price.into(), size.into());
-        build::OrderWire { asset, buy, price, size, reduce_only, tif, client_id }
+        build::OrderWire {
+            asset,
+            buy,
+            price,
+            size,
+            reduce_only,
+            tif,
+            client_id,
+            ..Default::default()
+        }
     };
     let plain = wire(1, true, "100", "100", Tif::Gtc, false, None);
     let two = [
@@ -348,7 +357,16 @@ fn actions_are_built_byte_by_byte_as_the_sdk_packs_them() {
 fn actions_of_the_sdk_are_decoded_to_the_units_of_the_venue() {
     let spec = common::spec(true);
     let request = |market, side, price, size, tif, reduce_only, client_id| {
-        Command::Place(OrderRequest { market, side, price, size, tif, reduce_only, client_id })
+        Command::Place(OrderRequest {
+            market,
+            side,
+            price,
+            size,
+            tif,
+            reduce_only,
+            client_id,
+            ..OrderRequest::default()
+        })
     };
     let commands = |name: &str| {
         let vector = VECTORS.iter().find(|vector| vector.name == name).unwrap();
@@ -382,6 +400,7 @@ fn actions_of_the_sdk_are_decoded_to_the_units_of_the_venue() {
         tif: Tif::Gtc,
         reduce_only: false,
         client_id: None,
+        ..OrderRequest::default()
     };
     let target = OrderSelector::Order(OrderId(77_738_308));
     let modify = vec![(Some(BTC), Ok(Command::Modify { target, order }))];

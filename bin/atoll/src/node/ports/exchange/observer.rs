@@ -152,7 +152,9 @@ impl Observer for ExchangeObserver {
                     Event::Accepted(order) => {
                         known.open.insert((order.account, order.order), *order);
                     }
-                    Event::Rested(order) => self.update(known, order, "open", time_us),
+                    Event::Rested(order) | Event::Resized { order, .. } => {
+                        self.update(known, order, "open", time_us);
+                    }
                     Event::Filled(fill) => {
                         Stats::add(&self.stats.fills, 1);
                         self.stats.trade(self.quote(fill.market), fill.notional.unsigned_abs());
@@ -163,6 +165,7 @@ impl Observer for ExchangeObserver {
                             CancelReason::Margin => "marginCanceled",
                             CancelReason::ReduceOnly => "reduceOnlyCanceled",
                             CancelReason::SelfTrade => "selfTradeCanceled",
+                            CancelReason::Expired => "expired",
                             _ => "canceled",
                         };
                         self.update(known, order, status, time_us);

@@ -22,6 +22,7 @@ fn tif_text(tif: Tif) -> &'static str {
         Tif::Gtc => "Gtc",
         Tif::Ioc => "Ioc",
         Tif::PostOnly => "Alo",
+        Tif::Fok => "Fok",
     }
 }
 

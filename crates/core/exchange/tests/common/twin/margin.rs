@@ -305,6 +305,37 @@ impl Twin {
         (pnl, pnl + back - moved)
     }
 
+    /// A fill's position, funding and margin; the cross account gets what it gets less the fee.
+    pub(super) fn fill_and_pay(
+        &mut self,
+        at: usize,
+        market: MarketId,
+        side: Side,
+        size: u64,
+        notional: i128,
+        fee: i128,
+    ) -> i128 {
+        let n = usize::from(market.0);
+        let due = self.settle(at, market);
+        let mut pos = self.owners[at].positions[n];
+        let before = pos.margin;
+        if pos.isolated {
+            pos.margin -= due;
+        }
+        let sign = if side == Side::Buy { 1 } else { -1 };
+        let (pnl, to_cross) = self.filled(market, &mut pos, sign, size, notional);
+        pos.funding = if pos.size == 0 { 0 } else { self.venues[n].funding };
+        self.owners[at].positions[n] = pos;
+        let cross_due = if pos.isolated { 0 } else { due };
+        let asset = if n == 3 { COIN } else { USDC };
+        self.purse(at, asset, to_cross - fee - cross_due);
+        if pos.isolated {
+            let (account, margin, change) = (AccountId(at as u32), pos.margin, pos.margin - before);
+            self.events.push(Event::IsolatedMargin { account, market, change, margin });
+        }
+        pnl
+    }
+
     /// Settles a position's funding: it pays, from its own margin if it is isolated.
     pub(super) fn settle(&mut self, at: usize, market: MarketId) -> i128 {
         let n = usize::from(market.0);

@@ -1,0 +1,259 @@
+//! Deleveraging: winners take over what bankrupt accounts left, in the order of an authenticated
+//! list that is made and worked off in bounded chunks.
+
+use super::estate::side_of;
+use super::score::Ratio;
+use crate::engine::{Engine, reducible};
+use crate::event::{Event, Refusal};
+use crate::ids::{AccountId, Amount, MarketId, Side, Size};
+use crate::margin::MarginPrices;
+use crate::margin::isolated::IsolatedView;
+use crate::objects::{
+    AccountKey, BookId, Estate, EstateKey, MarketKey, Phase, Position, holders, ranking,
+};
+use crate::rules::MarketRules;
+use crate::spec::Deleveraging;
+use atoll_state::Source;
+use atoll_types::RejectCode;
+
+/// Above every score, and a member's part below it.
+const ACCOUNTS: u64 = 1 << 32;
+
+impl<'a, S: Source> Engine<'a, S> {
+    /// Goes on with an estate: ranks counterparties, or has them take over.
+    pub(crate) fn deleverage(&mut self, market: MarketId, held: Side) -> Result<(), Refusal> {
+        let rules = self.market(market)?;
+        let key = EstateKey(BookId::new(market, held));
+        let estate = *self.state.estates.get(&key);
+        if estate.size == 0 && estate.phase == Phase::None {
+            let message = "no bankrupt account has left anything on this side of the market";
+            return Err(Refusal::new(RejectCode::NotReducing, message));
+        }
+        if !self.trades(market) {
+            let message = "the market does not trade for now; nobody can take anything over";
+            return Err(Refusal::new(RejectCode::MarketPaused, message));
+        }
+        self.check_work()?;
+        self.net_estates(rules, held);
+        let mut estate = *self.state.estates.get(&key);
+        let valid_us = self.liquidation_spec().ranking_valid_us;
+        let expired = self.time_us >= estate.begun_us.saturating_add(valid_us);
+        let idle = estate.size == 0;
+        match estate.phase {
+            Phase::None if idle => {}
+            Phase::Ranking | Phase::Ready if idle || expired => estate.phase = Phase::Clearing,
+            Phase::None => {
+                estate.phase = Phase::Ranking;
+                (estate.cursor, estate.begun_us, estate.profit) = (0, self.time_us, 0);
+            }
+            Phase::Ranking | Phase::Ready | Phase::Clearing => {}
+        }
+        self.state.estates.set(&key, estate);
+        match estate.phase {
+            Phase::None => {}
+            Phase::Ranking => self.rank(rules, held, &key),
+            Phase::Ready => self.hand_to_winners(rules, held, &key),
+            Phase::Clearing => self.clear_ranking(market, held, &key),
+        }
+        Ok(())
+    }
+
+    fn rank(&mut self, rules: &'a MarketRules, held: Side, key: &EstateKey) {
+        let market = rules.market;
+        let (from, to) = (holders(market, held.opposite()), ranking(market, held.opposite()));
+        let prices = self.margin_prices(market);
+        let mut estate = *self.state.estates.get(key);
+        let mut ranked = 0;
+        while ranked < self.rules.spec().limits.ranked_per_command {
+            let Some(next) = from.first_from(&mut self.state.pages, estate.cursor) else {
+                estate.phase = Phase::Ready;
+                break;
+            };
+            estate.cursor = next + 1;
+            ranked += 1;
+            let account = AccountId(next as u32);
+            let Some(winner) = self.winner(rules, account, held, &prices) else { continue };
+            estate.profit += winner.profit.max(0);
+            let score = self.score(rules, account, &winner);
+            let member = score * ACCOUNTS + (ACCOUNTS - 1 - next);
+            to.insert(&mut self.state.pages, member);
+        }
+        self.state.estates.set(key, estate);
+        self.spend_work(ranked.max(1));
+        let done = estate.phase == Phase::Ready;
+        self.events.push(Event::Ranked { market, side: held, count: ranked, done });
+    }
+
+    fn hand_to_winners(&mut self, rules: &'a MarketRules, held: Side, key: &EstateKey) {
+        let market = rules.market;
+        let list = ranking(market, held.opposite());
+        let prices = self.margin_prices(market);
+        self.settle_estate(rules, key, &prices);
+        let mut steps = 0;
+        while steps < self.rules.spec().limits.fills_per_command {
+            let mut estate = *self.state.estates.get(key);
+            if estate.size == 0 {
+                break;
+            }
+            let Some(member) = list.last(&mut self.state.pages) else {
+                // Used up: those who are left are ranked anew.
+                estate.phase = Phase::None;
+                self.state.estates.set(key, estate);
+                break;
+            };
+            steps += 1;
+            list.remove(&mut self.state.pages, member);
+            let account = AccountId((ACCOUNTS - 1 - member % ACCOUNTS) as u32);
+            let Some(winner) = self.winner(rules, account, held, &prices) else { continue };
+            let lots = self.lots_of(&estate, &winner);
+            estate.profit = (estate.profit - winner.profit.max(0)).max(0);
+            self.state.estates.set(key, estate);
+            self.take_over(rules, held, key, account, &winner, lots, &prices);
+        }
+        self.spend_work(steps.max(1));
+    }
+
+    /// How many lots a winner takes over.
+    fn lots_of(&self, estate: &Estate, winner: &Winner) -> Size {
+        let (left, own) = (estate.size.unsigned_abs(), winner.position.size.unsigned_abs());
+        let most = left.min(own);
+        let profit = winner.profit;
+        if self.liquidation_spec().deleveraging == Deleveraging::Queue || profit <= 0 {
+            return most;
+        }
+        let whole = estate.profit.max(profit);
+        // Rounded up, so that the last one is never left with what nobody takes.
+        let part = crate::margin::pledge::share_up(Amount::from(left), profit, whole);
+        (part as u64).clamp(1, most)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn take_over(
+        &mut self,
+        rules: &'a MarketRules,
+        held: Side,
+        key: &EstateKey,
+        account: AccountId,
+        winner: &Winner,
+        lots: Size,
+        prices: &MarginPrices,
+    ) {
+        let cost = self.take_from_estate(key, lots);
+        // The winner trades on the side of the estate: a long one is bought from by who is short.
+        let fill = (held, lots, cost.abs());
+        let slot = winner.slot as u8;
+        let closed = self.fill_position(rules, account, slot, fill, 0, prices);
+        let top = self.state.tops.get_mut(&MarketKey(rules.market));
+        top.open_interest = super::super::less_wide::<S>(top.open_interest, lots.into());
+        self.events.push(Event::PositionTaken {
+            market: rules.market,
+            from: None,
+            to: Some(account),
+            size: held.signed(lots),
+            value: cost,
+            closed_pnl: 0,
+            taker_pnl: closed.pnl,
+        });
+    }
+
+    fn clear_ranking(&mut self, market: MarketId, held: Side, key: &EstateKey) {
+        let list = ranking(market, held.opposite());
+        let mut cleared = 0;
+        while cleared < self.rules.spec().limits.ranked_per_command {
+            let Some(member) = list.last(&mut self.state.pages) else {
+                let estate = self.state.estates.get_mut(key);
+                (estate.phase, estate.cursor) = (Phase::None, 0);
+                (estate.begun_us, estate.profit) = (0, 0);
+                break;
+            };
+            list.remove(&mut self.state.pages, member);
+            cleared += 1;
+        }
+        self.spend_work(cleared.max(1));
+    }
+
+    /// An account's position on the other side of an estate, if it still has one.
+    fn winner(
+        &mut self,
+        rules: &MarketRules,
+        account: AccountId,
+        held: Side,
+        prices: &MarginPrices,
+    ) -> Option<Winner> {
+        let slot = self.state.accounts.get(&AccountKey(account)).slot(rules.market)?;
+        let position = self.position(account, slot);
+        if reducible(position.size, held) == 0 {
+            return None;
+        }
+        let value = rules.value(prices.mark, position.size);
+        let due = position.funding_due(prices.funding).0;
+        Some(Winner { slot, position, profit: value - position.cost - due })
+    }
+
+    fn score(&mut self, rules: &MarketRules, account: AccountId, winner: &Winner) -> u64 {
+        let (position, profit) = (&winner.position, winner.profit);
+        match self.liquidation_spec().deleveraging {
+            Deleveraging::Queue => self.queue_score(rules, account, winner, 18),
+            Deleveraging::RiskAware if profit > 0 => {
+                let lots = Amount::from(position.size.unsigned_abs());
+                let score = Ratio::of(profit).over(Ratio::of(lots)).quantised(20, 17);
+                1 << 23 | score
+            }
+            Deleveraging::RiskAware => self.queue_score(rules, account, winner, 17),
+        }
+    }
+
+    /// Profit ratio × leverage.
+    fn queue_score(
+        &mut self,
+        rules: &MarketRules,
+        account: AccountId,
+        winner: &Winner,
+        bits: u32,
+    ) -> u64 {
+        let (position, prices) = (&winner.position, self.margin_prices(rules.market));
+        let value = rules.exposure(prices.mark, position.size.unsigned_abs());
+        let (worth, equity) = if position.isolated {
+            let margin = self.isolated_margin(account, winner.slot);
+            (value, IsolatedView::new(rules, position, margin, &prices).equity)
+        } else {
+            (self.in_base(rules, value), self.margin(account, None).equity())
+        };
+        if equity <= 0 {
+            return (64 << bits) - 1;
+        }
+        let leverage = Ratio::of(worth).over(Ratio::of(equity));
+        let cost = Ratio::of(position.cost.abs());
+        let value = Ratio::of(value);
+        // Mark over entry for a long, entry over mark for a short; a coin's cost is its inverse.
+        let rises = (side_of(position.size) == Side::Buy) != rules.inverse;
+        let gain = if rises { value.over(cost) } else { cost.over(value) };
+        gain.times(leverage).quantised(32, bits)
+    }
+
+    /// Keeps the sets of who holds what: called with each position's size before and after.
+    #[inline]
+    pub(crate) fn holds(&mut self, market: MarketId, account: AccountId, before: i64, after: i64) {
+        if before.signum() != after.signum() {
+            self.change_holder(market, account, before, after);
+        }
+    }
+
+    fn change_holder(&mut self, market: MarketId, account: AccountId, before: i64, after: i64) {
+        let member = u64::from(account.0);
+        if before != 0 {
+            holders(market, side_of(before)).remove(&mut self.state.pages, member);
+        }
+        if after != 0 {
+            holders(market, side_of(after)).insert(&mut self.state.pages, member);
+        }
+    }
+}
+
+/// A position that can take over lots.
+struct Winner {
+    slot: u32,
+    position: Position,
+    /// Unrealised, funding included.
+    profit: Amount,
+}
