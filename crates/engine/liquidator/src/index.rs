@@ -79,16 +79,26 @@ impl Liquidator {
             | Event::LeverageSet { account, .. }
             | Event::FundingPaid { account, .. }
             | Event::InterestPaid { account, .. }
-            | Event::IsolatedMargin { account, .. } => self.touch(*account),
+            | Event::IsolatedMargin { account, .. }
+            | Event::PositionSettled { account, .. }
+            | Event::Liquidated { account, .. }
+            | Event::InsurancePaid { account, .. }
+            | Event::ShortfallBooked { account, .. } => self.touch(*account),
+            Event::PositionTaken { from, to, .. } => {
+                from.iter().chain(to).for_each(|account| self.touch(*account));
+            }
             // Orders move nothing that maintenance is about, and prices are read from the state.
+            // All are named, so that nobody adds an event without a thought for this.
             Event::Accepted(_)
             | Event::Rested(_)
+            | Event::Resized { .. }
             | Event::Cancelled { .. }
             | Event::Modified { .. }
             | Event::AccountOpened { .. }
             | Event::BalanceChanged { .. }
             | Event::MarkChanged { .. }
-            | Event::Paused { .. } => {}
+            | Event::Ranked { .. }
+            | Event::StatusChanged { .. } => {}
         }
     }
 

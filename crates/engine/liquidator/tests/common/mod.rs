@@ -66,6 +66,7 @@ fn spec() -> ExchangeSpec {
         ],
         self_trade: SelfTrade::CancelTaker,
         limits: Limits::default(),
+        liquidation: LiquidationSpec::default(),
     }
 }
 
@@ -148,8 +149,7 @@ impl Venue {
             price: mark,
             size,
             tif,
-            reduce_only: false,
-            client_id: None,
+            ..OrderRequest::default()
         };
         if a != b && self.command(b, Command::Place(order(other, Tif::Gtc)), events) {
             self.command(a, Command::Place(order(side, Tif::Ioc)), events);
