@@ -1,6 +1,6 @@
 //! The index: what it keeps, and what it does at each tick.
 
-use crate::ladder::{Entry, Ladder, code};
+use crate::ladder::{Entry, Ladder, Seat, code, least};
 use crate::motion::{Line, Motion};
 use crate::split::{INTEREST_US, Split, Splitter, prefetch};
 use crate::{Found, Size, Unit};
@@ -20,8 +20,8 @@ pub struct Liquidator {
     /// One for each market, then one for each oracle price.
     lines: Vec<Line>,
     oracles: Vec<AssetId>,
-    /// By account: which of the entries that name it are its own.
-    versions: Vec<u32>,
+    /// By account.
+    seats: Vec<Seat>,
     /// Accounts whose bounds are to be set anew.
     queue: Vec<u32>,
     /// Accounts without bounds that hold.
@@ -32,9 +32,10 @@ pub struct Liquidator {
     found: BTreeSet<Unit>,
     /// Where looking at known units goes on.
     turn: Option<Unit>,
-    /// The side whose accounts beyond their inner bounds may wait, because no other of their
-    /// markets is beyond one.
-    deferred: Option<(usize, usize)>,
+    /// Accounts beyond inner bounds that have enough left, and may wait for new ones.
+    waiting: Vec<u32>,
+    /// The sides of their bounds.
+    pending: BTreeSet<(usize, usize)>,
     /// Sides of which entries were reached since they were last cleaned.
     reached: BTreeSet<(usize, usize)>,
     scratch: Split,
@@ -54,7 +55,7 @@ impl Liquidator {
         let mut index = Self { motions, lines, oracles, ..Self::default() };
         index.follow(exchange);
         let accounts = exchange.peek_global().accounts;
-        index.versions.resize(accounts as usize, 0);
+        index.seats.resize(accounts as usize, Seat::default());
         for account in 0..accounts {
             if account + (AHEAD as u32) < accounts {
                 prefetch(exchange, account + AHEAD as u32);
@@ -126,7 +127,7 @@ impl Liquidator {
                 break;
             }
             self.owing.pop_front();
-            if self.versions[account as usize] == version {
+            if self.seats[account as usize].version == version {
                 candidates.push(account);
             }
         }
@@ -152,20 +153,7 @@ impl Liquidator {
     /// could wait. Until it has run these accounts are looked at at every tick.
     pub fn settle<S: Source>(&mut self, exchange: &Exchange<S>, most: usize) {
         let mut queue = std::mem::take(&mut self.queue);
-        if let Some((line, side)) = self.deferred {
-            let before = queue.len();
-            let Self { lines, versions, .. } = self;
-            let danger = lines[line].danger[side];
-            lines[line].ladders[side].reached(danger, |entry| {
-                if versions[entry.account as usize] == entry.version {
-                    queue.push(entry.account);
-                }
-                queue.len() - before < most
-            });
-            if queue.len() - before < most {
-                self.deferred = None;
-            }
-        }
+        queue.extend(self.waiting.drain(..most.min(self.waiting.len())));
         queue.sort_unstable();
         queue.dedup();
         for (nth, account) in queue.iter().enumerate() {
@@ -176,7 +164,7 @@ impl Liquidator {
         }
         for (line, side) in std::mem::take(&mut self.reached) {
             let line = &mut self.lines[line];
-            line.ladders[side].clean(line.danger[side], &self.versions);
+            line.ladders[side].clean(line.danger[side], &self.seats);
         }
     }
 
@@ -187,14 +175,14 @@ impl Liquidator {
 
     /// What the index holds.
     pub fn size(&self) -> Size {
-        let mut size = Size { accounts: self.versions.len(), ..Size::default() };
+        let mut size = Size { accounts: self.seats.len(), ..Size::default() };
         for ladder in self.lines.iter().flat_map(|line| &line.ladders) {
             let (entries, bytes) = ladder.size();
             size.entries += entries;
             size.bytes += bytes;
         }
         size.watched = self.watched.len();
-        size.bytes += self.versions.capacity() * size_of::<u32>()
+        size.bytes += self.seats.capacity() * size_of::<Seat>()
             + self.queue.capacity() * size_of::<u32>()
             + self.owing.capacity() * size_of::<(u64, u32, u32)>();
         size
@@ -218,7 +206,7 @@ impl Liquidator {
             let line = &mut self.lines[nth];
             let seen = motion.follow(rules, prices);
             if line.set(motion.danger(), !seen) {
-                lost.extend(line.own(&self.versions));
+                lost.extend(line.own(&self.seats));
             }
         }
         for (nth, asset) in self.oracles.iter().enumerate() {
@@ -226,7 +214,7 @@ impl Liquidator {
             let oracle = i128::from(exchange.peek_prices(pledge.market).oracle);
             let line = &mut self.lines[self.motions.len() + nth];
             if line.set([-oracle, oracle], oracle == 0) {
-                lost.extend(line.own(&self.versions));
+                lost.extend(line.own(&self.seats));
             }
         }
         lost
@@ -240,68 +228,59 @@ impl Liquidator {
         found: &mut Found,
     ) {
         // Where scales rise, what is said of bounds holds for those not reached before.
-        if let Some((line, side)) = self.deferred
-            && let Some(motion) = self.motions.get(line)
-            && motion.is_scaled_up(&exchange.peek_prices(MarketId(line as u16)).margin())
-        {
-            self.waiting(line, side, candidates);
-            self.deferred = None;
+        for (line, side) in self.pending.clone() {
+            let Some(motion) = self.motions.get(line) else { continue };
+            if motion.is_scaled_up(&exchange.peek_prices(MarketId(line as u16)).margin()) {
+                let Line { danger, ladders, .. } = &self.lines[line];
+                ladders[side].reached(danger[side], |entry| {
+                    if entry.is_own(&self.seats) {
+                        candidates.push(entry.account);
+                    }
+                });
+            }
         }
         candidates.extend(self.follow(exchange));
-        let mut sides = Vec::new();
+        let mut sides = std::mem::take(&mut self.pending);
         for (nth, line) in self.lines.iter_mut().enumerate() {
             for side in 0..2 {
-                if std::mem::take(&mut line.worse[side]) || self.deferred == Some((nth, side)) {
-                    sides.push((nth, side));
+                if std::mem::take(&mut line.worse[side]) {
+                    sides.insert((nth, side));
                 }
             }
         }
-        let mut waiting = Vec::new();
+        self.waiting.clear();
         for (line, side) in sides {
-            let Self { lines, versions, .. } = self;
+            let Self { lines, seats, waiting, .. } = self;
             let danger = lines[line].danger[side];
-            let reached = code(danger);
-            let (mut count, before) = (0usize, found.scanned);
+            let (read, mut own) = (found.read, false);
             lines[line].ladders[side].reached(danger, |entry| {
-                found.scanned += 1;
-                if entry.outer > reached {
-                    count += 1;
-                } else if versions[entry.account as usize] == entry.version {
-                    candidates.push(entry.account);
+                found.read += 1;
+                let seat = &mut seats[entry.account as usize];
+                if seat.version != entry.version {
+                    return;
                 }
-                true
+                own = true;
+                if seat.used == 0 {
+                    waiting.push(entry.account);
+                }
+                seat.used = seat.used.saturating_add(used(entry, danger));
             });
-            if found.scanned > before {
+            if found.read > read {
                 self.reached.insert((line, side));
             }
-            waiting.push((count, line, side));
-        }
-        // All but the most numerous can not wait: an account may be among both.
-        waiting.sort_unstable();
-        self.deferred = None;
-        if let Some((count, line, side)) = waiting.pop()
-            && count > 0
-        {
-            self.deferred = Some((line, side));
-            found.deferred = count;
-        }
-        for (count, line, side) in waiting {
-            if count > 0 {
-                self.waiting(line, side, candidates);
+            if own {
+                self.pending.insert((line, side));
             }
         }
-    }
-
-    /// Accounts that are beyond an inner bound and not beyond the outer one.
-    fn waiting(&self, line: usize, side: usize, candidates: &mut Vec<u32>) {
-        let danger = self.lines[line].danger[side];
-        let reached = code(danger);
-        self.lines[line].ladders[side].reached(danger, |entry| {
-            if entry.outer > reached && self.versions[entry.account as usize] == entry.version {
-                candidates.push(entry.account);
+        let Self { waiting, seats, .. } = self;
+        waiting.retain(|account| {
+            let waits = std::mem::take(&mut seats[*account as usize].used) < ALL;
+            if !waits {
+                candidates.push(*account);
             }
-            true
+            waits
         });
+        found.waiting = self.waiting.len();
     }
 
     /// Known units are looked at again.
@@ -349,7 +328,7 @@ impl Liquidator {
             let danger = line.danger[bound.side];
             let [inner, outer] = [bound.inner, bound.outer].map(|more| code(danger + more));
             let entry = Entry { inner, outer, account, version };
-            line.ladders[bound.side].push(entry, &self.versions);
+            line.ladders[bound.side].push(entry, &self.seats);
         }
         if split.watch {
             self.watched.insert(account);
@@ -366,17 +345,33 @@ impl Liquidator {
     /// Makes an account's entries old.
     fn renew(&mut self, account: u32) -> u32 {
         let at = account as usize;
-        if at >= self.versions.len() {
-            self.versions.resize(at + 1, 0);
+        if at >= self.seats.len() {
+            self.seats.resize(at + 1, Seat::default());
         }
-        if self.versions[at] == u32::MAX {
+        if self.seats[at].version == u32::MAX {
             // None of its old entries may be taken for a new one.
-            self.versions[at] = 0;
+            self.seats[at].version = 0;
             let ladders = self.lines.iter_mut().flat_map(|line| &mut line.ladders);
             ladders.for_each(|ladder| ladder.forget(account));
             self.owing.retain(|(_, owner, _)| *owner != account);
         }
-        self.versions[at] += 1;
-        self.versions[at]
+        self.seats[at].version += 1;
+        self.seats[at].version
     }
+}
+
+/// All of what an account's positions do not share.
+const ALL: u32 = 1 << 16;
+
+/// How much of what is not shared a danger beyond an entry's inner bound uses, rounded up; at least
+/// a little.
+fn used(entry: &Entry, danger: i128) -> u32 {
+    if entry.outer <= code(danger) {
+        return ALL;
+    }
+    let (inner, outer) = (least(entry.inner), least(entry.outer));
+    // The outer bound is not reached: both differences are positive, and the quotient is below
+    // one. That it is rounded is made up for a thousandfold by rounding up.
+    let part = (danger - inner) as f64 / (outer - inner) as f64;
+    (part * f64::from(ALL)) as u32 + 1
 }

@@ -35,16 +35,50 @@ pub(crate) fn code(danger: i128) -> u32 {
     (1 << 31) | bits << MANTISSA_BITS | mantissa
 }
 
+/// The least danger that is squeezed into this code.
+pub(crate) fn least(code: u32) -> i128 {
+    if code >> 31 == 0 {
+        // What is squeezed into the next code, seen from the other side, begins behind all of this.
+        return (!code).checked_add(1).map_or(i128::MIN, |next| !(least(next) - 1));
+    }
+    let bits = code >> MANTISSA_BITS & 0x7f;
+    let mantissa = i128::from(code & ((1 << MANTISSA_BITS) - 1));
+    match bits {
+        0 => mantissa.min(1),
+        _ if bits > MANTISSA_BITS => (1 << MANTISSA_BITS | mantissa) << (bits - 1 - MANTISSA_BITS),
+        _ => {
+            let shift = MANTISSA_BITS + 1 - bits;
+            let low = mantissa & ((1 << shift) - 1);
+            ((1 << MANTISSA_BITS | mantissa) >> shift) + i128::from(low != 0)
+        }
+    }
+}
+
+/// What the index keeps of an account.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seat {
+    /// Which of the entries that name it are its own.
+    pub(crate) version: u32,
+    /// What a tick has used so far of what its positions do not share.
+    pub(crate) used: u32,
+}
+
 /// Bounds of an account in a market.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
-    /// From here on the account may no longer be safe if another of its markets is so far.
+    /// Up to here the market's own share of the account's slack lasts.
     pub(crate) inner: u32,
-    /// From here on it may no longer be safe.
+    /// Up to here it lasts with all that is not shared.
     pub(crate) outer: u32,
     pub(crate) account: u32,
     /// The account's when the bounds were set.
     pub(crate) version: u32,
+}
+
+impl Entry {
+    pub(crate) fn is_own(&self, seats: &[Seat]) -> bool {
+        seats[self.account as usize].version == self.version
+    }
 }
 
 /// The entries of one side.
@@ -57,20 +91,20 @@ pub(crate) struct Ladder {
 }
 
 impl Ladder {
-    pub(crate) fn push(&mut self, entry: Entry, versions: &[u32]) {
+    pub(crate) fn push(&mut self, entry: Entry, seats: &[Seat]) {
         self.buckets.entry(entry.inner >> BUCKET_BITS).or_default().push(entry);
         self.entries += 1;
         self.pushed += 1;
         if self.pushed > self.kept + COMPACT_MIN {
-            self.compact(versions);
+            self.compact(seats);
         }
     }
 
     /// Drops what is no longer anybody's.
-    pub(crate) fn compact(&mut self, versions: &[u32]) {
+    pub(crate) fn compact(&mut self, seats: &[Seat]) {
         self.entries = 0;
         self.buckets.retain(|_, entries| {
-            entries.retain(|entry| versions[entry.account as usize] == entry.version);
+            entries.retain(|entry| entry.is_own(seats));
             if entries.capacity() > 2 * entries.len() {
                 entries.shrink_to_fit();
             }
@@ -86,27 +120,22 @@ impl Ladder {
         (self.kept, self.pushed) = (self.entries, 0);
     }
 
-    /// Calls `each` on the entries whose inner bound a danger has reached, nearest buckets first,
-    /// until it says that it has enough.
-    pub(crate) fn reached(&self, danger: i128, mut each: impl FnMut(&Entry) -> bool) {
+    /// Calls `each` on the entries whose inner bound a danger has reached.
+    pub(crate) fn reached(&self, danger: i128, mut each: impl FnMut(&Entry)) {
         let danger = code(danger);
         for (bucket, entries) in self.buckets.range(..=danger >> BUCKET_BITS) {
             let whole = *bucket < danger >> BUCKET_BITS;
-            for entry in entries.iter().filter(|entry| whole || entry.inner <= danger) {
-                if !each(entry) {
-                    return;
-                }
-            }
+            entries.iter().filter(|entry| whole || entry.inner <= danger).for_each(&mut each);
         }
     }
 
     /// Drops what is no longer anybody's among what a danger has reached.
-    pub(crate) fn clean(&mut self, danger: i128, versions: &[u32]) {
+    pub(crate) fn clean(&mut self, danger: i128, seats: &[Seat]) {
         let last = code(danger) >> BUCKET_BITS;
         let mut empty = Vec::new();
         for (bucket, entries) in self.buckets.range_mut(..=last) {
             let before = entries.len();
-            entries.retain(|entry| versions[entry.account as usize] == entry.version);
+            entries.retain(|entry| entry.is_own(seats));
             self.entries -= before - entries.len();
             if entries.is_empty() {
                 empty.push(*bucket);
@@ -124,9 +153,9 @@ impl Ladder {
     }
 
     /// The accounts that have an entry.
-    pub(crate) fn accounts(&self, versions: &[u32]) -> impl Iterator<Item = u32> {
+    pub(crate) fn accounts(&self, seats: &[Seat]) -> impl Iterator<Item = u32> {
         let entries = self.buckets.values().flatten();
-        let own = entries.filter(|entry| versions[entry.account as usize] == entry.version);
+        let own = entries.filter(|entry| entry.is_own(seats));
         own.map(|entry| entry.account)
     }
 
@@ -159,6 +188,11 @@ mod tests {
         for pair in all.windows(2) {
             assert!(code(pair[0]) <= code(pair[1]), "{pair:?}");
         }
+        for n in all {
+            let least = least(code(n));
+            assert!(least <= n && code(least) == code(n), "{n} {least}");
+            assert!(least == i128::MIN || code(least - 1) < code(least), "{n} {least}");
+        }
         for n in [1i128 << 30, 77 << 60, 1 - (5 << 90)] {
             assert_eq!(code(n), code(n + n.abs() / (1 << 26)));
             assert!(code(n) < code(n + n.abs() / (1 << 23)), "{n}");
@@ -169,28 +203,27 @@ mod tests {
     #[test]
     fn what_is_reached_is_found_and_what_is_old_goes() {
         let mut ladder = Ladder::default();
-        let mut versions = vec![0; 5000];
+        let mut seats = vec![Seat::default(); 5000];
         for account in 0..5000u32 {
             let inner = code(i128::from(account) * 1_000_000);
-            ladder.push(Entry { inner, outer: inner, account, version: 0 }, &versions);
+            ladder.push(Entry { inner, outer: inner, account, version: 0 }, &seats);
         }
         let reached = |ladder: &Ladder, danger| {
             let mut found = Vec::new();
             ladder.reached(danger, |entry| {
                 found.push(entry.account);
-                true
             });
             found.sort_unstable();
             found
         };
         assert_eq!(reached(&ladder, 10_999_999), (0..11).collect::<Vec<u32>>());
         assert_eq!(reached(&ladder, -1), Vec::<u32>::new());
-        versions[..10].fill(1);
-        ladder.clean(20_000_000, &versions);
+        seats[..10].fill(Seat { version: 1, used: 0 });
+        ladder.clean(20_000_000, &seats);
         assert_eq!(reached(&ladder, 10_999_999), vec![10]);
         assert_eq!(ladder.size().0, 4990);
-        versions[10..4000].fill(1);
-        ladder.compact(&versions);
+        seats[10..4000].fill(Seat { version: 1, used: 0 });
+        ladder.compact(&seats);
         assert_eq!(ladder.size().0, 1000);
     }
 }

@@ -28,10 +28,10 @@ pub struct Found {
     pub looked_at: usize,
     /// Accounts that commands had touched, among them.
     pub touched: usize,
-    /// Entries read, in a row, to find the others.
-    pub scanned: usize,
-    /// Entries beyond an inner bound whose accounts may wait.
-    pub deferred: usize,
+    /// Bounds read, in a row, to find the others.
+    pub read: usize,
+    /// Accounts beyond an inner bound that have enough left, and may wait for new ones.
+    pub waiting: usize,
 }
 
 /// What the index holds.

@@ -1,7 +1,7 @@
 //! How a market's prices become the danger of its two sides; see the crate's documentation for
 //! why this is safe.
 
-use crate::ladder::Ladder;
+use crate::ladder::{Ladder, Seat};
 use atoll_exchange::margin::{MarginPrices, funding::FUNDING_SCALE};
 use atoll_exchange::spec::MARGIN_SCALE_BOUND;
 use atoll_exchange::{MarketRules, PPM, Price, ProductRules};
@@ -34,8 +34,8 @@ impl Line {
     }
 
     /// The accounts that have a bound here.
-    pub(crate) fn own(&self, versions: &[u32]) -> impl Iterator<Item = u32> {
-        self.ladders.iter().flat_map(|ladder| ladder.accounts(versions))
+    pub(crate) fn own(&self, seats: &[Seat]) -> impl Iterator<Item = u32> {
+        self.ladders.iter().flat_map(|ladder| ladder.accounts(seats))
     }
 }
 

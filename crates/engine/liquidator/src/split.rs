@@ -8,8 +8,8 @@ use atoll_exchange::{
 };
 use atoll_state::Source;
 
-/// Parts of slack that positions share; the rest is for the one that moves furthest.
-const SHARED: (Amount, Amount) = (1, 2);
+/// Parts of slack that positions share; the rest is for those that move further.
+const SHARED: (Amount, Amount) = (1, 4);
 /// Parts of what is shared that go by value; the rest is shared by heads, so that a small position
 /// is not looked at for every tick of its market.
 const BY_VALUE: (Amount, Amount) = (7, 8);

@@ -89,7 +89,7 @@ struct Tally {
     ticks: usize,
     found: usize,
     looked_at: usize,
-    deferred: usize,
+    waiting: usize,
 }
 
 fn check(steps: &[Step]) -> Result<Tally, TestCaseError> {
@@ -136,7 +136,7 @@ fn check(steps: &[Step]) -> Result<Tally, TestCaseError> {
                 tally.ticks += 1;
                 tally.found += report.liquidatable.saturating_sub(report.before);
                 tally.looked_at += report.looked_at;
-                tally.deferred += usize::from(report.deferred > 0);
+                tally.waiting += usize::from(report.waiting > 0);
                 if let Some(most) = settled {
                     index.settle(&venue.exchange, most);
                 }
@@ -185,8 +185,8 @@ fn histories_are_worth_looking_at() {
         sum.ticks += tally.ticks;
         sum.found += tally.found;
         sum.looked_at += tally.looked_at;
-        sum.deferred += tally.deferred;
+        sum.waiting += tally.waiting;
     }
-    assert!(sum.found > 100 && sum.deferred > 10, "{sum:?}");
+    assert!(sum.found > 100 && sum.waiting > 10, "{sum:?}");
     assert!(sum.looked_at < sum.ticks * ACCOUNTS as usize, "{sum:?}");
 }

@@ -14,13 +14,14 @@ use super::venue::{self, order};
 use crate::bench::median;
 use crate::cli::ExchangeArgs;
 use anyhow::{Context, Result, ensure};
-use atoll_exchange::{AccountId, Event, Exchange, Input, Limits, MarketId, Side, Tif};
+use atoll_exchange::{AccountId, Event, Exchange, Input, Limits, Side, Tif};
 use atoll_liquidator::{Found, Liquidator};
 use atoll_state::{Resident, WriteSet, object};
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
+use std::time::Instant;
 
 const ACCOUNTS: u32 = 1_000_000;
 const MARKETS: u16 = 100;
@@ -57,7 +58,11 @@ struct Moved {
 }
 
 impl Bench {
-    fn new(accounts: u32, markets: u16, positions: std::ops::RangeInclusive<usize>) -> Result<Self> {
+    fn new(
+        accounts: u32,
+        markets: u16,
+        positions: std::ops::RangeInclusive<usize>,
+    ) -> Result<Self> {
         let rules = venue::rules(markets, Limits::default())?;
         let exchange = Exchange::new(rules, 1);
         let mut bench = Self {
@@ -121,8 +126,7 @@ impl Bench {
         for (market, size) in chosen.iter().zip(sizes) {
             let turned = !one_sided && self.rng.random_bool(0.5);
             let (long, short) = if turned { (two, one) } else { (one, two) };
-            for (account, side, tif) in
-                [(short, Side::Sell, Tif::Gtc), (long, Side::Buy, Tif::Ioc)]
+            for (account, side, tif) in [(short, Side::Sell, Tif::Gtc), (long, Side::Buy, Tif::Ioc)]
             {
                 let command = order(*market, side, MID, size, tif);
                 self.exchange.execute(AccountId(account), &command, &mut self.events)?;
@@ -145,12 +149,13 @@ impl Bench {
     }
 
     fn follow(&mut self) -> Moved {
-        let time = ThreadTime::start();
+        // By the clock: what a thread has run is told in steps too coarse for this.
+        let time = Instant::now();
         let found = self.index.advance(&self.exchange);
-        let detect_ms = time.seconds() * 1e3;
-        let time = ThreadTime::start();
+        let detect_ms = time.elapsed().as_secs_f64() * 1e3;
+        let time = Instant::now();
         self.index.settle(&self.exchange, SETTLED);
-        Moved { found, detect_ms, settle_ms: time.seconds() * 1e3 }
+        Moved { found, detect_ms, settle_ms: time.elapsed().as_secs_f64() * 1e3 }
     }
 
     /// By how much marks have to move, in the proportions given, for so many accounts.
@@ -194,7 +199,7 @@ impl Bench {
             Ok(nth + usize::from(is))
         })?;
         self.marks(|_| MID)?;
-        while self.follow().found.deferred > 0 {}
+        while self.follow().found.waiting > 0 {}
         Ok(moved)
     }
 
@@ -218,17 +223,17 @@ impl Bench {
         let (settle, _) = of(&|m| m.settle_ms);
         let (liquidatable, _) = of(&|m| m.found.liquidatable as f64);
         let (looked, looked_max) = of(&|m| m.found.looked_at as f64);
-        let (scanned, _) = of(&|m| m.found.scanned as f64);
-        let (deferred, _) = of(&|m| m.found.deferred as f64);
+        let (read, _) = of(&|m| m.found.read as f64);
+        let (waiting, _) = of(&|m| m.found.waiting as f64);
         println!(
             "  {what}: {liquidatable:.0} found in {detect:.2} ms (at most {detect_max:.2}); \
-             looked at {looked:.0} accounts (at most {looked_max:.0}), read {scanned:.0} bounds, \
-             {deferred:.0} may wait; bounds anew in {settle:.1} ms"
+             looked at {looked:.0} accounts (at most {looked_max:.0}), read {read:.0} bounds, \
+             {waiting:.0} may wait; bounds anew in {settle:.1} ms"
         );
         Ok(json!({
             "move": what, "runs": runs, "liquidatable": liquidatable, "detect_ms": detect,
             "detect_ms_max": detect_max, "looked_at": looked, "looked_at_max": looked_max,
-            "bounds_read": scanned, "deferred": deferred, "settle_ms": settle,
+            "bounds_read": read, "waiting": waiting, "settle_ms": settle,
         }))
     }
 
@@ -270,7 +275,9 @@ impl Bench {
                 let markets = self.exchange.peek_owner(one).map(|o| o.markets()).unwrap_or(&[]);
                 let market = *markets.first().context("an account without a market")?;
                 let mark = self.exchange.peek_prices(market).mark;
-                for (account, side, tif) in [(one, Side::Sell, Tif::Gtc), (two, Side::Buy, Tif::Ioc)] {
+                for (account, side, tif) in
+                    [(one, Side::Sell, Tif::Gtc), (two, Side::Buy, Tif::Ioc)]
+                {
                     // One that has no margin left for it is refused.
                     let command = order(market.0, side, mark, 10, tif);
                     let _ = self.exchange.execute(account, &command, &mut self.events);
