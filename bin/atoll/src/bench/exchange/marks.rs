@@ -2,8 +2,9 @@
 //! several markets: how long the index takes to find them, and at how many it has to look.
 //!
 //! * Accounts are in 1 to 20 markets each, or in three, half of them long or short in all, the
-//!   others long in some and short in some. Sizes differ fourfold. What an account has above its
-//!   maintenance requirement is between 1.3 % and 30 % of what its positions are worth, evenly.
+//!   others long in some and short in some. Sizes differ fourfold. What an account had above its
+//!   maintenance requirement was between 1.3 % and 30 % of what its positions were worth, evenly;
+//!   then each mark has moved by up to 5 %, so that some are close, and who fell below has paid in.
 //! * Moves are made as large as it takes for a thousand accounts: of one market, of all markets
 //!   together, of each its own way. Before the next one marks go back.
 //! * Each time, what was found is compared with a look at every account.
@@ -20,8 +21,8 @@ use atoll_state::{Resident, WriteSet, object};
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
-use std::time::Instant;
 
 const ACCOUNTS: u32 = 1_000_000;
 const MARKETS: u16 = 100;
@@ -44,10 +45,18 @@ struct Bench {
     rng: SmallRng,
     markets: u16,
     accounts: u32,
+    /// Marks that moves begin at.
+    base: Vec<u64>,
     time_us: u64,
     events: Vec<Event>,
     positions: u64,
     rebuild_s: f64,
+}
+
+/// What the calling thread has run, in milliseconds: finer than [`ThreadTime`].
+fn thread_ms() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 / 1e6
 }
 
 /// What a move came to.
@@ -71,13 +80,14 @@ impl Bench {
             rng: SmallRng::seed_from_u64(7),
             markets,
             accounts,
+            base: vec![MID; usize::from(markets)],
             time_us: 1_700_000_000_000_000,
             events: Vec::new(),
             positions: 0,
             rebuild_s: 0.0,
         };
         object::begin(&mut bench.exchange);
-        bench.marks(|_| MID)?;
+        bench.marks(|_, base| base)?;
         let mut all: Vec<u16> = (0..markets).collect();
         for pair in 0..accounts / 2 {
             bench.open(pair, &mut all, positions.clone())?;
@@ -86,8 +96,28 @@ impl Bench {
             }
         }
         bench.seal();
+        bench.age()?;
         bench.rebuild()?;
         Ok(bench)
+    }
+
+    /// Moves marks to where they are from then on; who can be liquidated pays in.
+    fn age(&mut self) -> Result<()> {
+        let base: Vec<u64> = (0..self.markets)
+            .map(|_| self.rng.random_range(MID * 95 / 100..=MID * 105 / 100))
+            .collect();
+        self.base = base;
+        self.marks(|_, base| base)?;
+        for account in 0..self.accounts {
+            let margin = self.exchange.peek_margin(AccountId(account));
+            if margin.is_liquidatable() {
+                let missing = margin.maintenance() - margin.equity();
+                let amount = missing + margin.notional * self.rng.random_range(0..3_000) / 10_000;
+                self.exchange.apply(&venue::deposit(account, amount + 1), &mut self.events)?;
+            }
+        }
+        self.seal();
+        Ok(())
     }
 
     fn seal(&mut self) {
@@ -138,9 +168,10 @@ impl Bench {
     }
 
     /// Moves all marks, without telling the index.
-    fn marks(&mut self, mark: impl Fn(u16) -> u64) -> Result<()> {
-        for market in 0..self.markets {
-            self.exchange.apply(&venue::oracle(market, mark(market)), &mut self.events)?;
+    fn marks(&mut self, mark: impl Fn(u16, u64) -> u64) -> Result<()> {
+        for (market, base) in (0..self.markets).zip(&self.base) {
+            let oracle = venue::oracle(market, mark(market, *base));
+            self.exchange.apply(&oracle, &mut self.events)?;
         }
         self.time_us += TICK_US;
         self.exchange.apply(&Input::Tick { time_us: self.time_us }, &mut self.events)?;
@@ -149,13 +180,11 @@ impl Bench {
     }
 
     fn follow(&mut self) -> Moved {
-        // By the clock: what a thread has run is told in steps too coarse for this.
-        let time = Instant::now();
+        let time = thread_ms();
         let found = self.index.advance(&self.exchange);
-        let detect_ms = time.elapsed().as_secs_f64() * 1e3;
-        let time = Instant::now();
+        let detected = thread_ms();
         self.index.settle(&self.exchange, SETTLED);
-        Moved { found, detect_ms, settle_ms: time.elapsed().as_secs_f64() * 1e3 }
+        Moved { found, detect_ms: detected - time, settle_ms: thread_ms() - detected }
     }
 
     /// By how much marks have to move, in the proportions given, for so many accounts.
@@ -188,7 +217,9 @@ impl Bench {
     /// Makes a large move, and goes back.
     fn large(&mut self, direction: &[f64]) -> Result<Moved> {
         let by = self.needed(direction, LIQUIDATABLE)?;
-        let mark = |market: u16| (MID as f64 * (1.0 + by * direction[usize::from(market)])) as u64;
+        let mark = |market: u16, base: u64| {
+            (base as f64 * (1.0 + by * direction[usize::from(market)])) as u64
+        };
         self.marks(mark)?;
         let moved = self.follow();
         let found: Vec<AccountId> = self.index.liquidatable().map(|unit| unit.account).collect();
@@ -198,7 +229,7 @@ impl Bench {
             ensure!(is == (found.get(nth) == Some(&account)), "account {account} is missed");
             Ok(nth + usize::from(is))
         })?;
-        self.marks(|_| MID)?;
+        self.marks(|_, base| base)?;
         while self.follow().found.waiting > 0 {}
         Ok(moved)
     }
@@ -239,13 +270,13 @@ impl Bench {
 
     /// Ticks in which all marks move a little.
     fn small(&mut self) -> Result<Value> {
-        let mut marks = vec![MID; usize::from(self.markets)];
+        let mut marks = self.base.clone();
         let (mut looked, mut detect, mut settle) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..SMALL_TICKS {
             for mark in &mut marks {
                 *mark = *mark + self.rng.random_range(0..=240) - 120;
             }
-            self.marks(|market| marks[usize::from(market)])?;
+            self.marks(|market, _| marks[usize::from(market)])?;
             let moved = self.follow();
             looked.push(moved.found.looked_at as f64);
             detect.push(moved.detect_ms);
