@@ -28,7 +28,10 @@ contract GasTable is HubTest {
 
     function test_gas_table() public {
         boot();
+        Registration memory third = registration("third", VmKind.Exchange);
         vm.startPrank(alice);
+        registry.register{value: REGISTRATION_BOND}(third);
+        _row("register an environment of two tokens");
         bridge.depositETH{value: 1 ether}(EXCHANGE, alice);
         _row("depositETH, first of the environment");
         bridge.depositETH{value: 9 ether}(EXCHANGE, alice);
@@ -39,11 +42,14 @@ contract GasTable is HubTest {
         _row("deposit ERC-20");
         queue.force(EVM, new bytes(0x100));
         _row("force, 256 bytes");
+        bridge.fund{value: 1 ether}(EXCHANGE, ETHER, 1 ether);
+        _row("fund ETH");
         vm.stopPrank();
 
         Withdrawal memory a = withdraw(EXCHANGE, ETHER, bob, 1 ether);
         Withdrawal memory b = withdraw(EXCHANGE, address(usdc), bob, 100);
         Withdrawal memory c = withdraw(EXCHANGE, ETHER, bob, 1 ether);
+        Withdrawal memory d = withdraw(EXCHANGE, address(usdc), bob, 100);
         _states();
         settle(2);
         _row("settle");
@@ -59,6 +65,8 @@ contract GasTable is HubTest {
         _row("claim ERC-20, first of the environment");
         bridge.claim(2, c, proofOf(2));
         _row("claim ETH");
+        bridge.claim(2, d, proofOf(3));
+        _row("claim ERC-20");
 
         next();
         challenge(5, 1, carol);
@@ -66,6 +74,7 @@ contract GasTable is HubTest {
         vm.prank(timelock);
         anchor.resolve(5, false);
         _row("resolve, rejected");
+        _undecided();
         _escape();
         if (vm.envExists("ATOLL_GAS_TABLE")) vm.writeFile("out/gas.txt", _table);
     }
@@ -100,6 +109,21 @@ contract GasTable is HubTest {
         post(d);
         _anchorRow("anchor, 3 environments and 2 net transfers");
         settle(3);
+    }
+
+    /// @dev A challenge that nobody decides.
+    function _undecided() private {
+        Draft memory d = draft();
+        transfer(d, EXCHANGE, EVM, ETHER, 1 ether);
+        post(d);
+        challenge(5, 1, alice);
+        vm.warp(time() + MAX_FREEZE);
+        anchor.expireFreeze(5);
+        _row("expireFreeze");
+        NetTransfer[][] memory lists = new NetTransfer[][](1);
+        lists[0] = d.t;
+        anchor.unwind(lists);
+        _row("unwind 2 net transfers");
     }
 
     function _escape() private {

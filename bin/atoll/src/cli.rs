@@ -461,9 +461,9 @@ pub(crate) struct OutsideArgs {
     /// The network's Anchor contract on the hub [default: the one that the gateway names]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) anchor: Option<atoll_types::Address>,
-    /// A block of the hub that the contracts were not deployed before
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    pub(crate) from_block: u64,
+    /// A block of the hub that the contracts were not deployed before [default: looked for]
+    #[arg(long, value_name = "N")]
+    pub(crate) from_block: Option<u64>,
     /// Folder of the network's spec files [default: those built in]
     #[arg(long, value_name = "DIR")]
     pub(crate) environments: Option<PathBuf>,

@@ -3,9 +3,12 @@
 //! Every error names the file, the key and what was expected. Decimal numbers are strings, so that
 //! nothing is ever rounded. `environments/*.toml` document each key.
 
+mod margin;
+
 use anyhow::{Context, Result, anyhow, bail};
 use atoll_exchange::{
-    AssetId, AssetSpec, ExchangeSpec, Limits, MarketSpec, Product, Rules, SelfTrade, Wallet,
+    AssetId, AssetSpec, Contract, ExchangeSpec, Limits, MarketSpec, Product, Rules, SelfTrade,
+    Wallet,
 };
 use atoll_executor::EnvironmentSpec;
 use atoll_executor::spec::{NAME_BYTES_MAX, Ordering, VmSpec};
@@ -15,6 +18,7 @@ use atoll_types::{Address, EnvironmentId, NetworkId, U256};
 use atoll_vm::evm::{BaseFee, BridgedTokenSpec, EvmBridge, EvmSpec, GenesisAccount, Hardfork};
 use atoll_vm::exchange::{ExchangeVmSpec, GenesisBalance, HubAsset};
 use atoll_vm::router::{Funding, RoutedEnvironment, RouterSpec};
+use margin::{PledgeTable, TierTable};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -59,6 +63,7 @@ enum Kind {
 enum OrderingKey {
     Lanes,
     Arrival,
+    Hyperliquid,
 }
 
 #[derive(Deserialize)]
@@ -82,12 +87,24 @@ enum SelfTradeKey {
     Decrement,
 }
 
+fn due_per_tick() -> u32 {
+    Limits::default().due_per_tick
+}
+
+fn triggers_per_tick() -> u32 {
+    Limits::default().triggers_per_tick
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LimitsTable {
     orders_per_account: u32,
     positions_per_account: u32,
     fills_per_command: u32,
+    #[serde(default = "due_per_tick")]
+    due_per_tick: u32,
+    #[serde(default = "triggers_per_tick")]
+    triggers_per_tick: u32,
     commands_per_action: u32,
     agents_per_account: u32,
     claims_per_slot: u32,
@@ -100,6 +117,8 @@ struct AssetTable {
     decimals: u8,
     hub_token: Option<String>,
     hub_decimals: Option<u8>,
+    pledge: Option<PledgeTable>,
+    borrow_rate: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -120,6 +139,12 @@ struct MarketTable {
     mark_band: Option<String>,
     maker_fee: String,
     taker_fee: String,
+    settle: Option<String>,
+    face: Option<u32>,
+    #[serde(default)]
+    tiers: Vec<TierTable>,
+    open_interest_max: Option<String>,
+    concentration: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -291,12 +316,23 @@ fn market(at: usize, table: &MarketTable, assets: &[AssetSpec]) -> Result<Market
         ProductKey::Perpetual => {
             let fraction =
                 |name: &str, value: &Option<String>| ppm(&key(name), &need(name, value)?);
+            let contract = margin::contract(&key, (&table.settle, table.face), assets)?;
+            let initial_margin_ppm = fraction("initial_margin", &table.initial_margin)?;
             let product = Product::Perpetual {
-                initial_margin_ppm: fraction("initial_margin", &table.initial_margin)?,
-                maintenance_margin_ppm: fraction("maintenance_margin", &table.maintenance_margin)?,
+                contract,
+                initial_margin_ppm,
+                maintenance_margin_ppm: margin::maintenance(
+                    &key("maintenance_margin"),
+                    table.maintenance_margin.as_ref(),
+                    initial_margin_ppm,
+                )?,
                 mark_band_ppm: fraction("mark_band", &table.mark_band)?,
             };
-            (product, None)
+            let quote = match contract {
+                Contract::Linear => None,
+                Contract::Inverse { settle, .. } => Some(settle),
+            };
+            (product, quote)
         }
         ProductKey::Spot => {
             let base = asset_id(&key("base"), &need("base", &table.base)?, assets)?;
@@ -333,6 +369,13 @@ fn market(at: usize, table: &MarketTable, assets: &[AssetSpec]) -> Result<Market
         price_band_ppm: ppm(&key("price_band"), &table.price_band)?,
         maker_fee_ppm: if table.maker_fee.starts_with('-') { -maker_ppm } else { maker_ppm },
         taker_fee_ppm: ppm(&key("taker_fee"), &table.taker_fee)?,
+        risk: margin::risk(
+            &key,
+            &table.tiers,
+            (&table.open_interest_max, &table.concentration),
+            quote_decimals,
+            (size_decimals, lot_units),
+        )?,
     })
 }
 
@@ -366,11 +409,28 @@ fn exchange(table: &ExchangeTable, genesis: &[GenesisTable]) -> Result<ExchangeV
     let mut assets: Vec<AssetSpec> = table
         .assets
         .iter()
-        .map(|asset| AssetSpec { symbol: asset.symbol.clone(), decimals: asset.decimals })
+        .map(|asset| AssetSpec {
+            symbol: asset.symbol.clone(),
+            decimals: asset.decimals,
+            pledge: None,
+            borrow_ppm: 0,
+        })
         .collect();
     let collateral = asset_id("exchange.collateral", &table.collateral, &assets)?;
     // The collateral comes first, so that perpetuals find their quote decimals at one place.
     assets.swap(0, usize::from(collateral.0));
+    let names: Vec<&str> = table.markets.iter().map(|market| market.name.as_str()).collect();
+    for (at, found) in table.assets.iter().enumerate() {
+        let key = |name: &str| format!("exchange.assets[{at}].{name}");
+        let asset = asset_id(&key("symbol"), &found.symbol, &assets)?;
+        let asset = &mut assets[usize::from(asset.0)];
+        if let Some(rate) = &found.borrow_rate {
+            asset.borrow_ppm = ppm(&key("borrow_rate"), rate)?;
+        }
+        if let Some(pledge) = &found.pledge {
+            asset.pledge = Some(margin::pledge(&key("pledge"), pledge, found.decimals, &names)?);
+        }
+    }
     let hub_assets = hub_assets(&table.assets, &assets)?;
     let markets: Result<Vec<_>> =
         table.markets.iter().enumerate().map(|(at, m)| market(at, m, &assets)).collect();
@@ -405,6 +465,8 @@ fn exchange(table: &ExchangeTable, genesis: &[GenesisTable]) -> Result<ExchangeV
                 orders_per_account: table.limits.orders_per_account,
                 positions_per_account: table.limits.positions_per_account,
                 fills_per_command: table.limits.fills_per_command,
+                due_per_tick: table.limits.due_per_tick,
+                triggers_per_tick: table.limits.triggers_per_tick,
             },
         })
         .map_err(|error| anyhow!("exchange.{error}"))?,
@@ -535,6 +597,7 @@ fn parse_inner(text: &str) -> Result<EnvironmentSpec> {
         ordering: match file.ordering {
             OrderingKey::Lanes => Ordering::Lanes,
             OrderingKey::Arrival => Ordering::Arrival,
+            OrderingKey::Hyperliquid => Ordering::Hyperliquid,
         },
         vm,
     })

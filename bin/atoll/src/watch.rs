@@ -160,7 +160,7 @@ pub(crate) fn run(args: &WatchArgs) -> Result<()> {
         key,
         folder: Folder::open(outside.network, &args.data_dir)?,
         follower: Follower::new(outside.network, &outside.specs),
-        entries: Entries::new(args.outside.from_block),
+        entries: Entries::new(outside.on.first_block(args.outside.from_block)?),
         judged: VecDeque::new(),
         missing: None,
         withheld: false,
@@ -478,7 +478,8 @@ impl Watch<'_> {
                 self.judged.clear();
                 // What was executed of it is taken back by executing what was right again.
                 self.follower = Follower::new(self.outside.network, &self.outside.specs);
-                self.entries = Entries::new(self.args.outside.from_block);
+                let first = self.outside.on.first_block(self.args.outside.from_block)?;
+                self.entries = Entries::new(first);
                 self.catch_up()?;
                 Ok(Look::Progress)
             }

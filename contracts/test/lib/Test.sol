@@ -31,8 +31,6 @@ interface Vm {
     function readFile(string calldata path) external view returns (string memory);
     function writeFile(string calldata path, string calldata data) external;
     function envExists(string calldata name) external view returns (bool);
-    function exists(string calldata path) external view returns (bool);
-    function skip(bool condition, string calldata reason) external;
     function toString(uint256 value) external pure returns (string memory);
     function keyExistsJson(string calldata json, string calldata key) external view returns (bool);
     function parseJsonBytes(string calldata json, string calldata key) external pure returns (bytes memory);

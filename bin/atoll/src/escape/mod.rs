@@ -79,7 +79,7 @@ impl<'a> Leaving<'a> {
             account: args.account.unwrap_or_else(|| key.address()),
             folder: Folder::open(outside.network, &folder)?,
             follower: Follower::new(outside.network, &outside.specs),
-            entries: Entries::new(args.outside.from_block),
+            entries: Entries::new(outside.on.first_block(args.outside.from_block)?),
             last: None,
             transactions: Vec::new(),
             args,

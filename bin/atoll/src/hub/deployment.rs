@@ -15,7 +15,7 @@ use atoll_ethereum::abi::{
 };
 use atoll_ethereum::deploy::{DeployOptions, Step, call, deploy};
 use atoll_ethereum::hub_deploy::{HubConfig, HubPlan, register, verify};
-use atoll_ethereum::{BlockId, Client, Limits, LogFilter};
+use atoll_ethereum::{BlockId, Client, Limits, LogFilter, logs};
 use atoll_executor::{EnvironmentSpec, VmSpec};
 use atoll_settlement::BlockRef;
 use atoll_types::crypto::SigningKey;
@@ -212,9 +212,10 @@ pub(crate) fn establish(
     }
     let options = DeployOptions { poll_ms: 100, ..DeployOptions::default() };
     deploy(client, operator, &plan, options, &mut *on_step)?;
+    let since = deployed_in(client, &contracts)?;
     for spec in wanted.specs.iter().filter(|spec| spec.id != ROUTER) {
         let registration = wanted.registration(spec)?;
-        let (id, step) = register(client, operator, &hub, &registration, 0, options)?;
+        let (id, step) = register(client, operator, &hub, &registration, since, options)?;
         on_step(&step);
         if id != spec.id.0 {
             bail!(
@@ -233,7 +234,7 @@ pub(crate) fn establish(
     for spec in &wanted.specs {
         for funding in specs::funding(spec) {
             let (environment, token) = (spec.id.0, funding.token);
-            let funded = funded(client, &contracts, environment, token)?;
+            let funded = funded(client, &contracts, environment, token, since)?;
             let Some(missing) = funding.amount.checked_sub(funded).filter(|m| !m.is_zero()) else {
                 continue;
             };
@@ -258,12 +259,19 @@ pub(crate) fn establish(
     Ok(contracts)
 }
 
+/// The block in which the contracts were deployed.
+fn deployed_in(client: &Client, contracts: &Addresses) -> Result<u64> {
+    atoll_ethereum::hub::deployed_in(client, contracts.registry, client.block_number()?)?
+        .context("the node does not tell when the hub was deployed: it has no such logs")
+}
+
 /// What an environment's escrow was given without a deposit.
 fn funded(
     client: &Client,
     contracts: &Addresses,
     environment: u32,
     token: Address,
+    since: u64,
 ) -> Result<U256> {
     let latest = client.block_number()?;
     let filter = LogFilter {
@@ -273,11 +281,11 @@ fn funded(
             Some(B256::from(U256::from(environment))),
             Some(token.into_word()),
         ],
-        from: 0,
+        from: since,
         to: latest,
     };
     let mut sum = U256::ZERO;
-    for log in client.logs(&filter)? {
+    for log in logs::all(client, &filter)? {
         let event: IBridge::Funded =
             atoll_ethereum::hub::event(&log).map_err(anyhow::Error::msg)?;
         sum += event.amount;
@@ -312,7 +320,6 @@ pub(crate) fn reach(
 ) -> Result<Hub> {
     let client = Client::new(url, Limits::default())?;
     let chain_id = client.chain_id()?;
-    let first = client.block(BlockId::Number(0))?.context("the hub has no first block")?;
     establish(&client, wanted, operator, &mut |step| {
         if !step.skipped {
             tracing::debug!(step = %step.name, gas = step.gas_used, "hub");
@@ -321,6 +328,10 @@ pub(crate) fn reach(
     let hub = wanted.plan(operator.address())?;
     verify(&client, &hub, BlockId::Latest)?;
     let contracts = hub.addresses;
+    // A block that stays: what is read from there on is read once.
+    let finalized = client.block(BlockId::Finalized)?.map_or(0, |block| block.number);
+    let first = BlockId::Number(deployed_in(&client, &contracts)?.min(finalized));
+    let first = client.block(first)?.context("the hub has lost the block of the deployment")?;
     view.note("chain_id", json!(chain_id));
     view.note("contracts", render(&contracts));
     Ok(Hub {

@@ -3,7 +3,7 @@
 use alloy_sol_types::{SolCall, SolEvent};
 use anyhow::{Context, Result, bail, ensure};
 use atoll_ethereum::abi::{Addresses, IAnchor};
-use atoll_ethereum::{BlockId, Client, LogFilter, hub};
+use atoll_ethereum::{BlockId, Client, LogFilter, hub, logs};
 use atoll_types::{Address, B256, HubEntry, NetworkId, U256};
 use std::collections::VecDeque;
 
@@ -36,19 +36,23 @@ impl OnChain {
         let last = self.client.block_number()?;
         let topics =
             vec![Some(IAnchor::Anchored::SIGNATURE_HASH), Some(B256::from(U256::from(number)))];
-        let mut to = last;
-        loop {
-            let from = to.saturating_sub(BLOCKS_AT_ONCE - 1);
-            let filter =
-                LogFilter { address: self.contracts.anchor, topics: topics.clone(), from, to };
-            if let Some(log) = self.client.logs(&filter)?.last() {
-                let found = self.client.transaction(log.transaction)?;
-                let found = found.context("the transaction that anchored it is not there")?;
-                return IAnchor::anchorCall::abi_decode(&found.input)
-                    .context("it was not anchored by a plain transaction");
-            }
-            to = from.checked_sub(1).context("nothing on the hub anchored it")?;
+        let filter = LogFilter { address: self.contracts.anchor, topics, from: 0, to: last };
+        let log = logs::last(&self.client, &filter)?.context("nothing on the hub anchored it")?;
+        let found = self.client.transaction(log.transaction)?;
+        let found = found.context("the transaction that anchored it is not there")?;
+        IAnchor::anchorCall::abi_decode(&found.input)
+            .context("it was not anchored by a plain transaction")
+    }
+
+    /// The block from which on the contracts say something: the one named, or that in which they
+    /// were deployed.
+    pub(crate) fn first_block(&self, named: Option<u64>) -> Result<u64> {
+        if let Some(named) = named {
+            return Ok(named);
         }
+        let latest = self.client.block_number()?;
+        hub::deployed_in(&self.client, self.contracts.registry, latest)?
+            .context("the hub's node does not tell when it was deployed: say it with --from-block")
     }
 
     /// A call of the Anchor that reads.

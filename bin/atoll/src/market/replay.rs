@@ -73,6 +73,7 @@ pub(crate) fn open(path: &Path) -> Result<Recording> {
     let market = MarketSpec {
         name: symbol(&instrument.symbol, "MARKET"),
         product: Product::Perpetual {
+            contract: atoll_exchange::Contract::Linear,
             initial_margin_ppm: 20_000,
             maintenance_margin_ppm: 10_000,
             mark_band_ppm: 50_000,
@@ -87,9 +88,15 @@ pub(crate) fn open(path: &Path) -> Result<Recording> {
         price_band_ppm: 100_000_000,
         maker_fee_ppm: 0,
         taker_fee_ppm: 0,
+        risk: atoll_exchange::MarketRisk::default(),
     };
     let spec = ExchangeSpec {
-        assets: vec![AssetSpec { symbol: symbol(&instrument.quote, "USD"), decimals }],
+        assets: vec![AssetSpec {
+            symbol: symbol(&instrument.quote, "USD"),
+            decimals,
+            pledge: None,
+            borrow_ppm: 0,
+        }],
         collateral: atoll_exchange::AssetId(0),
         markets: vec![market],
         self_trade: SelfTrade::CancelMaker,
@@ -97,6 +104,7 @@ pub(crate) fn open(path: &Path) -> Result<Recording> {
             orders_per_account: 4096,
             positions_per_account: 4,
             fills_per_command: 1000,
+            ..Limits::default()
         },
     };
     let participants = OrderFlow::new(flow_config()).participants();

@@ -189,6 +189,7 @@ impl Node {
             let policy = match spec.ordering {
                 TickOrdering::Lanes => LanePolicy::Lanes,
                 TickOrdering::Arrival => LanePolicy::Arrival,
+                TickOrdering::Hyperliquid => LanePolicy::Hyperliquid,
             };
             solo.policies.insert(spec.id, policy);
         }
@@ -211,7 +212,7 @@ impl Node {
         });
         shared.finalised.store(shared.head.read().slot, Relaxed);
         let queueing = config.specs.iter().map(|spec| match spec.ordering {
-            TickOrdering::Lanes => (spec.id, Queueing::Lanes),
+            TickOrdering::Lanes | TickOrdering::Hyperliquid => (spec.id, Queueing::Lanes),
             TickOrdering::Arrival => (spec.id, Queueing::Arrival),
         });
         let rate = RateLimit { units_per_s: 100_000, burst_units: 200_000, lane_units: [1, 2, 2] };

@@ -7,11 +7,11 @@ use atoll_executor::{Batch, EnvironmentSpec, Machine, Step, VmSpec};
 use atoll_rpc::port::QueryError;
 use atoll_state::{Resident, WriteSet};
 use atoll_types::{
-    Address, B256, EntryKind, EnvironmentId, Lane, Message, NetworkId, Reject, RejectCode,
+    Address, B256, Encode, EntryKind, EnvironmentId, Lane, Message, NetworkId, Reject, RejectCode,
     SlotHeader, SlotOpening,
 };
 use atoll_vm::evm::{EvmTransaction, EvmVm};
-use atoll_vm::exchange::{Action, ExchangeVm, SignedAction};
+use atoll_vm::exchange::{Action, ExchangeReceipt, ExchangeVm, SignedAction};
 use atoll_vm::router::RouterVm;
 use atoll_vm::{AssetAudit, Checked, Identity, Receipt, Vm};
 use parking_lot::{Mutex, RwLock};
@@ -76,6 +76,11 @@ pub(crate) trait Hosted: Vm<Resident, Spec: Send + Sync> + Send + Sync + 'static
     fn index(&self, _slot: u64) -> Vec<IndexEntry> {
         Vec::new()
     }
+    /// What the latest opening of a slot or tick did by itself, for the observer: not part of the
+    /// slot's receipts.
+    fn own_events(&self) -> Option<Receipt> {
+        None
+    }
 }
 
 impl Hosted for ExchangeVm<Resident> {
@@ -96,6 +101,12 @@ impl Hosted for ExchangeVm<Resident> {
     }
     fn precheck(&self, checked: &Checked<Self::Transaction>) -> Result<(), Reject> {
         ExchangeVm::precheck(self, checked).map(|_| ())
+    }
+    fn own_events(&self) -> Option<Receipt> {
+        let events = self.tick_events().to_vec();
+        let done = ExchangeReceipt { statuses: Vec::new(), events };
+        (!done.events.is_empty())
+            .then(|| Receipt { payload: done.to_bytes(), ..Receipt::default() })
     }
 }
 
@@ -213,6 +224,8 @@ pub(crate) trait Environment: Send + Sync {
     /// VM has one, the transaction's other hash.
     fn open_slot(&self, batch: &Batch) -> Vec<(Receipt, Option<B256>)>;
     fn run_tick(&self, time_us: u64, transactions: &[&AnyPrepared]) -> Vec<Receipt>;
+    /// What the latest opening of a slot or tick did by itself.
+    fn own_events(&self) -> Option<Receipt>;
     fn seal_slot(&self, slot: u64) -> WriteSet;
     /// What the state says of the slot just sealed that queries will want.
     fn index(&self, slot: u64) -> Vec<IndexEntry>;
@@ -321,6 +334,10 @@ impl<V: Hosted> Environment for Live<V> {
         transactions.iter().map(|prepared| machine.execute(Self::unwrap(prepared))).collect()
     }
 
+    fn own_events(&self) -> Option<Receipt> {
+        self.machine.read().vm().own_events()
+    }
+
     fn seal_slot(&self, slot: u64) -> WriteSet {
         let mut machine = self.machine.write();
         let writes = machine.seal(None);
@@ -424,6 +441,7 @@ impl Runner {
         let batch = Batch::open(self.environment.id(), opening, inbox);
         let receipts = self.guard(|environment| environment.open_slot(&batch));
         self.environment.gate().opened.store(true, Relaxed);
+        self.observe_own(batch.context.time_us);
         self.batch = Some(batch);
         (self.receipts, self.aliases) = receipts.into_iter().unzip();
         self.places.clear();
@@ -437,6 +455,7 @@ impl Runner {
         }
         let prepared: Vec<&AnyPrepared> = items.iter().map(|item| &item.prepared).collect();
         let receipts = self.guard(|environment| environment.run_tick(time_us, &prepared));
+        self.observe_own(time_us);
         if let Some(observer) = &self.observer {
             observer.executed(time_us, &receipts);
         }
@@ -450,6 +469,17 @@ impl Runner {
             }
         }
         &self.receipts[start..]
+    }
+
+    /// Tells the observer what an opening did before any transaction.
+    fn observe_own(&mut self, time_us: u64) {
+        if self.observer.is_none() {
+            return;
+        }
+        let own = self.guard(|environment| Vec::from_iter(environment.own_events()));
+        if let Some(observer) = self.observer.as_ref().filter(|_| !own.is_empty()) {
+            observer.executed(time_us, &own);
+        }
     }
 
     /// Ends the slot. `None` if the environment is halted: it has no further results.

@@ -1,10 +1,12 @@
 //! Audits of a node and of tests: money is conserved, and the state agrees with itself.
 
+mod conditional;
+
 use crate::exchange::Exchange;
 use crate::ids::{AccountId, Amount, AssetId, MarketId, Side, Size};
 use crate::objects::{
-    BookId, ChunkKey, EstateKey, LevelKey, OrderChunk, OrderExtra, OrderPage, OrderRef, Position,
-    PositionGroup,
+    BookId, ChunkKey, EstateKey, LevelKey, OrderChunk, OrderExtra, OrderFlags, OrderPage, OrderRef,
+    Position, PositionGroup,
 };
 use crate::rules::ProductRules;
 use alloc::collections::BTreeMap;
@@ -72,7 +74,7 @@ impl<S: Source> Exchange<S> {
             let Some(rules) = self.rules.market(market) else { continue };
             held[usize::from(rules.quote.0)] -= position.cost;
             *sizes.entry(market).or_default() += i128::from(position.size);
-            let change = self.peek_prices(market).funding - position.funding;
+            let change = self.peek_prices(market).margin().funding - position.funding;
             let owed = i128::from(position.size).wrapping_mul(change);
             due[usize::from(rules.quote.0)] = due[usize::from(rules.quote.0)].wrapping_add(owed);
         }
@@ -122,7 +124,7 @@ impl<S: Source> Exchange<S> {
         }
     }
 
-    fn all_positions(&self) -> impl Iterator<Item = (AccountId, MarketId, &Position)> {
+    pub(crate) fn all_positions(&self) -> impl Iterator<Item = (AccountId, MarketId, &Position)> {
         let slots = PositionGroup::SLOTS as usize;
         self.state.positions.local_iter().flat_map(move |(key, group)| {
             let owner = self.peek_owner(key.account);
@@ -147,6 +149,7 @@ impl<S: Source> Exchange<S> {
                 }
             }
         }
+        self.check_conditional(&mut listed, &mut wrong);
         let reserved = self.check_chunks(&mut listed, &mut wrong);
         if let Some(((account, order), _)) = listed.first_key_value() {
             wrong.push(format!("order {order} of account {account} is in no book"));
@@ -194,7 +197,7 @@ impl<S: Source> Exchange<S> {
                     ChunkKey::of(key.book, key.price, o.sequence) == (*key, place)
                         && (o.side, o.price, o.market) == (side, key.price, market)
                         && o.size >= open
-                        && o.extra == (extra != OrderExtra::default())
+                        && o.flags.has(OrderFlags::EXTRA) == (extra != OrderExtra::default())
                         && order.size > 0
                 });
                 if !agrees {

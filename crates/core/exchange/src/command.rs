@@ -1,5 +1,6 @@
 //! What goes in: commands of accounts, and inputs of the environment.
 
+use crate::conditional::{TriggerRequest, TwapRequest};
 use crate::field::{Field, codec, enumeration, record};
 use crate::ids::{
     Amount, AssetId, ClientId, MarketId, MarketStatus, OrderId, Price, Side, Size, Tif, Wallet,
@@ -149,6 +150,36 @@ pub enum Command {
         /// Into the position if above zero, out of it if below, in the asset that it settles in.
         amount: Amount,
     },
+    /// Places a trigger order.
+    PlaceTrigger(TriggerRequest),
+    /// Replaces a trigger order by another one of the same market and side, which takes its place
+    /// in its group; or does nothing at all.
+    ModifyTrigger {
+        /// The order to replace.
+        target: OrderSelector,
+        /// The order that takes its place.
+        order: TriggerRequest,
+    },
+    /// Places an order with one or two trigger orders that wait until it fills; these are then one
+    /// another's siblings. All of it, or nothing. Perpetuals only. Uses two command numbers.
+    PlaceGroup {
+        /// The order.
+        parent: OrderRequest,
+        /// Reduce-only trigger orders on the other side of its market.
+        children: [Option<TriggerRequest>; 2],
+    },
+    /// Attaches one or two trigger orders, siblings of one another, to the caller's position; they
+    /// end with it. All of it, or nothing.
+    AttachTriggers([Option<TriggerRequest>; 2]),
+    /// Places a TWAP.
+    PlaceTwap(TwapRequest),
+    /// Cancels a TWAP.
+    CancelTwap(OrderId),
+    /// Cancels all of the caller's open orders at a time: a dead man's switch.
+    ScheduleCancel {
+        /// When, in milliseconds since the Unix epoch; none takes the schedule back.
+        at_ms: Option<u64>,
+    },
     /// Places an order that trades at once at up to so much from the mark.
     PlaceMarket(MarketOrderRequest),
     /// Closes an account's position in a settled market at the settlement price. Anyone may.
@@ -227,6 +258,36 @@ impl Field for Command {
                 market.put(out);
                 amount.put(out);
             }
+            Self::PlaceTrigger(order) => {
+                out.push(20);
+                order.put(out);
+            }
+            Self::ModifyTrigger { target, order } => {
+                out.push(21);
+                target.put(out);
+                order.put(out);
+            }
+            Self::PlaceGroup { parent, children } => {
+                out.push(22);
+                parent.put(out);
+                children.iter().for_each(|child| child.put(out));
+            }
+            Self::AttachTriggers(orders) => {
+                out.push(23);
+                orders.iter().for_each(|order| order.put(out));
+            }
+            Self::PlaceTwap(twap) => {
+                out.push(24);
+                twap.put(out);
+            }
+            Self::CancelTwap(twap) => {
+                out.push(25);
+                twap.put(out);
+            }
+            Self::ScheduleCancel { at_ms } => {
+                out.push(26);
+                at_ms.put(out);
+            }
             Self::PlaceMarket(order) => {
                 out.push(7);
                 order.put(out);
@@ -273,6 +334,16 @@ impl Field for Command {
             },
             7 => Self::PlaceMarket(Field::get(r)?),
             8 => Self::SettlePosition { owner: Field::get(r)?, market: Field::get(r)? },
+            20 => Self::PlaceTrigger(Field::get(r)?),
+            21 => Self::ModifyTrigger { target: Field::get(r)?, order: Field::get(r)? },
+            22 => Self::PlaceGroup {
+                parent: Field::get(r)?,
+                children: [Field::get(r)?, Field::get(r)?],
+            },
+            23 => Self::AttachTriggers([Field::get(r)?, Field::get(r)?]),
+            24 => Self::PlaceTwap(Field::get(r)?),
+            25 => Self::CancelTwap(Field::get(r)?),
+            26 => Self::ScheduleCancel { at_ms: Field::get(r)? },
             40 => Self::AdjustMargin { market: Field::get(r)?, amount: Field::get(r)? },
             50 => Self::Liquidate { owner: Field::get(r)?, market: Field::get(r)? },
             51 => Self::Deleverage { market: Field::get(r)?, side: Field::get(r)? },

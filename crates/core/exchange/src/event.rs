@@ -3,6 +3,7 @@
 //! Events carry all that a gateway needs to serve fills, order updates, trades and ledger updates
 //! without reading the state: an observer of the events alone can keep every book and account.
 
+use crate::conditional::{Trigger, TwapEnd, TwapView};
 use crate::field::{Field, codec, enumeration, record};
 use crate::ids::{
     AccountId, Amount, AssetId, ClientId, MarketId, MarketStatus, OrderId, Price, Side, Size, Tif,
@@ -38,6 +39,9 @@ pub struct Order {
     pub client_id: Option<ClientId>,
     /// Time of the tick in which it was placed, microseconds.
     pub time_us: u64,
+    /// What it waits for; none for an order that is or was in a book. Of a market trigger `price`
+    /// is the trigger price; `remaining` is what it would trade if it fired now.
+    pub trigger: Option<Trigger>,
 }
 record!(Order {
     order,
@@ -51,6 +55,7 @@ record!(Order {
     reduce_only,
     client_id,
     time_us,
+    trigger,
 });
 
 /// Why an order is gone without having traded in full.
@@ -74,12 +79,23 @@ pub enum CancelReason {
     Margin = 6,
     /// Its time had come.
     Expired = 7,
+    /// A sibling filled all that was left for both.
+    Sibling = 20,
+    /// Its parent ended without a fill.
+    Parent = 21,
+    /// One of its children fired.
+    ChildFired = 22,
+    /// The position that it belonged to was closed or turned round.
+    PositionClosed = 23,
+    /// A scheduled cancel fired.
+    Scheduled = 24,
     /// Its account was liquidated.
-    Liquidation = 8,
+    Liquidation = 50,
 }
 enumeration!(CancelReason: "cancel reason" {
     Requested = 0, Modified = 1, Immediate = 2, SelfTrade = 3, ReduceOnly = 4, TooManyFills = 5,
-    Margin = 6, Expired = 7, Liquidation = 8,
+    Margin = 6, Expired = 7, Sibling = 20, Parent = 21, ChildFired = 22, PositionClosed = 23,
+    Scheduled = 24, Liquidation = 50,
 });
 
 /// A step of a liquidation; see `docs/exchange/liquidation.md`.
@@ -109,8 +125,12 @@ pub enum ResizeReason {
     Modified = 0,
     /// It met another order of its own account: both lost the smaller one's size.
     SelfTrade = 1,
+    /// A sibling filled.
+    Sibling = 20,
 }
-enumeration!(ResizeReason: "resize reason" { Modified = 0, SelfTrade = 1 });
+enumeration!(ResizeReason: "resize reason" {
+    Modified = 0, SelfTrade = 1, Sibling = 20,
+});
 
 /// One side of a fill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -356,6 +376,56 @@ pub enum Event {
         /// What it does now.
         status: MarketStatus,
     },
+    /// A trigger order waits: it was placed, or its parent filled and what it is to trade grew.
+    TriggerSet(Order),
+    /// The mark reached a trigger and its turn came: it is placed, or refused, by what follows.
+    TriggerFired(Order),
+    /// A trigger order that fired was refused, and is gone.
+    TriggerRefused {
+        /// The order.
+        order: Order,
+        /// Why.
+        code: RejectCode,
+    },
+    /// A TWAP began.
+    TwapStarted(TwapView),
+    /// A slice of a TWAP was placed (its fills come before), or refused.
+    TwapSlice {
+        /// The TWAP after it.
+        twap: TwapView,
+        /// Lots that the slice was to trade.
+        size: Size,
+        /// Why it was refused; none if it was placed.
+        refused: Option<RejectCode>,
+    },
+    /// A TWAP ended.
+    TwapEnded {
+        /// The TWAP.
+        twap: TwapView,
+        /// Why.
+        reason: TwapEnd,
+    },
+    /// All of an account's orders will be cancelled at a time, or no longer.
+    CancelScheduled {
+        /// The account.
+        account: AccountId,
+        /// When, in milliseconds.
+        at_ms: Option<u64>,
+    },
+    /// A scheduled cancel fired and is done.
+    ScheduleDone {
+        /// The account.
+        account: AccountId,
+    },
+}
+
+impl Field for RejectCode {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.number().put(out);
+    }
+    fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Self::from_number(Field::get(r)?).ok_or(CodecError::Invalid("reject code"))
+    }
 }
 
 /// Why a balance changed outside of trading.
@@ -514,6 +584,43 @@ impl Field for Event {
                 price.put(out);
                 closed_pnl.put(out);
             }
+            Self::TriggerSet(order) => {
+                out.push(20);
+                order.put(out);
+            }
+            Self::TriggerFired(order) => {
+                out.push(21);
+                order.put(out);
+            }
+            Self::TriggerRefused { order, code } => {
+                out.push(22);
+                order.put(out);
+                code.put(out);
+            }
+            Self::TwapStarted(twap) => {
+                out.push(23);
+                twap.put(out);
+            }
+            Self::TwapSlice { twap, size, refused } => {
+                out.push(24);
+                twap.put(out);
+                size.put(out);
+                refused.put(out);
+            }
+            Self::TwapEnded { twap, reason } => {
+                out.push(25);
+                twap.put(out);
+                reason.put(out);
+            }
+            Self::CancelScheduled { account, at_ms } => {
+                out.push(26);
+                account.put(out);
+                at_ms.put(out);
+            }
+            Self::ScheduleDone { account } => {
+                out.push(27);
+                account.put(out);
+            }
         }
     }
     fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
@@ -602,6 +709,18 @@ impl Field for Event {
                 price: Field::get(r)?,
                 closed_pnl: Field::get(r)?,
             },
+            20 => Self::TriggerSet(Field::get(r)?),
+            21 => Self::TriggerFired(Field::get(r)?),
+            22 => Self::TriggerRefused { order: Field::get(r)?, code: Field::get(r)? },
+            23 => Self::TwapStarted(Field::get(r)?),
+            24 => Self::TwapSlice {
+                twap: Field::get(r)?,
+                size: Field::get(r)?,
+                refused: Field::get(r)?,
+            },
+            25 => Self::TwapEnded { twap: Field::get(r)?, reason: Field::get(r)? },
+            26 => Self::CancelScheduled { account: Field::get(r)?, at_ms: Field::get(r)? },
+            27 => Self::ScheduleDone { account: Field::get(r)? },
             _ => return Err(CodecError::Invalid("exchange event")),
         })
     }
@@ -617,6 +736,21 @@ pub enum Outcome {
     Placed(Placed),
     /// So many orders were cancelled.
     Cancelled(u32),
+    /// A trigger order or a TWAP was accepted.
+    Waiting(OrderId),
+    /// An order and its children, or the orders attached to a position, were accepted.
+    Grouped(Grouped),
+}
+
+/// What became of a group of orders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grouped {
+    /// The parent; none where the orders are attached to a position.
+    pub parent: Option<Placed>,
+    /// The children asked for: their numbers, zero for those that ended with an unfilled parent.
+    pub children: [Option<OrderId>; 2],
+    /// Whether the children wait for the parent to fill.
+    pub waiting: bool,
 }
 
 /// What became of a new order.

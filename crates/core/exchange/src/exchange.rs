@@ -4,7 +4,7 @@ use crate::command::{Command, Input, Outside};
 use crate::engine::{Border, Engine};
 use crate::event::{CancelReason, Event, Outcome, Refusal};
 use crate::ids::AccountId;
-use crate::objects::{AccountKey, AddressKey, GlobalKey, State};
+use crate::objects::{AccountKey, AddressKey, GlobalKey, MarketKey, State, TriggerTop};
 use crate::rules::Rules;
 use alloc::vec::Vec;
 use atoll_state::{Source, TableVisitor, Tables};
@@ -57,6 +57,17 @@ impl<S: Source> Exchange<S> {
         self.state.accounts.get(&AccountKey(account)).address
     }
 
+    /// Whether something waits for a mark or a time, as a recorded read: then a tick has something
+    /// to do even if nobody sends a command.
+    pub fn is_waiting(&mut self) -> bool {
+        if self.state.due_head.get(&GlobalKey).next_ms != 0 {
+            return true;
+        }
+        let tops = &mut self.state.trigger_tops;
+        let mut markets = self.rules.markets.iter();
+        markets.any(|rules| *tops.get(&MarketKey(rules.market)) != TriggerTop::default())
+    }
+
     /// Executes a command of an account; appends what happened to `events`. A refusal changes
     /// nothing but the count of commands, and appends nothing.
     pub fn execute(
@@ -96,6 +107,23 @@ impl<S: Source> Exchange<S> {
             }
             Command::AdjustMargin { market, amount } => {
                 engine.adjust_margin(caller, *market, *amount).map(|()| Outcome::Done)
+            }
+            Command::PlaceTrigger(order) => {
+                engine.place_trigger(caller, order).map(Outcome::Waiting)
+            }
+            Command::ModifyTrigger { target, order } => {
+                engine.modify_trigger(caller, target, order).map(Outcome::Waiting)
+            }
+            Command::PlaceGroup { parent, children } => {
+                engine.place_group(caller, parent, children).map(Outcome::Grouped)
+            }
+            Command::AttachTriggers(orders) => {
+                engine.attach_triggers(caller, orders).map(Outcome::Grouped)
+            }
+            Command::PlaceTwap(twap) => engine.place_twap(caller, twap).map(Outcome::Waiting),
+            Command::CancelTwap(twap) => engine.cancel_twap(caller, *twap).map(|()| Outcome::Done),
+            Command::ScheduleCancel { at_ms } => {
+                engine.schedule_cancel(caller, *at_ms).map(|()| Outcome::Done)
             }
             Command::PlaceMarket(order) => engine.place_market(caller, order).map(Outcome::Placed),
             Command::Liquidate { owner, market } => {

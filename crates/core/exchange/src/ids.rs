@@ -68,6 +68,11 @@ impl OrderId {
         Self((command << Self::SLOT_BITS) | u64::from(slot))
     }
 
+    /// The number of the command that placed it.
+    pub fn command(self) -> u64 {
+        self.0 >> Self::SLOT_BITS
+    }
+
     /// The slot in the account's order directory.
     pub fn slot(self) -> u32 {
         (self.0 & ((1 << Self::SLOT_BITS) - 1)) as u32

@@ -15,6 +15,7 @@ pub mod query;
 mod worth;
 
 pub mod command;
+pub mod conditional;
 pub mod event;
 pub mod exchange;
 pub mod ids;
@@ -25,9 +26,12 @@ pub mod spec;
 
 pub use audit::{AssetConservation, Conservation};
 pub use command::{Command, Input, MarketOrderRequest, OrderRequest, OrderSelector, Outside};
+pub use conditional::{
+    Direction, Trigger, TriggerKind, TriggerRequest, TriggerState, TwapEnd, TwapRequest, TwapView,
+};
 pub use event::{
-    BalanceCause, CancelReason, Event, Fill, LiquidationStep, Order, Outcome, Party, Placed,
-    Refusal, ResizeReason,
+    BalanceCause, CancelReason, Event, Fill, Grouped, LiquidationStep, Order, Outcome, Party,
+    Placed, Refusal, ResizeReason,
 };
 pub use exchange::Exchange;
 pub use ids::{

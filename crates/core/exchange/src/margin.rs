@@ -11,7 +11,7 @@
 //!   what filling them costs, maker fee × (bid notional + ask notional);
 //! * maintenance requirement = Σ value(|size|) × maintenance fraction − deduction of the tier;
 //! * a market's part of both is multiplied by what volatility asks for
-//!   ([`crate::objects::MarketPrices::margin_scale_ppm`]).
+//!   ([`crate::objects::MarketPrices::initial_scale_ppm`]).
 //!
 //! An order that can enlarge exposure is accepted only if equity covers the initial requirement as
 //! it will be after the order has traded what it can and rests with the remainder; an order that
@@ -44,6 +44,7 @@ use crate::ids::{Amount, AssetId, MarketId, Price};
 use crate::math::per_million_up;
 use crate::objects::{Holdings, MarketPrices, Position, PositionGroup};
 use crate::rules::{MarketRules, ProductRules, Rules, initial_fraction, scaled_up};
+use crate::spec::FUNDING_BOUND;
 use alloc::vec::Vec;
 
 /// What margin needs to know of a market.
@@ -58,11 +59,12 @@ pub struct MarginPrices {
 }
 
 impl MarketPrices {
-    /// What margin needs to know of them.
+    /// What margin needs to know of them. Funding past its bound stops there.
     #[inline]
     pub fn margin(&self) -> MarginPrices {
-        let Self { mark, funding, margin_scale_ppm: scale_ppm, .. } = *self;
-        MarginPrices { mark, funding, scale_ppm }
+        let funding = self.funding.clamp(-FUNDING_BOUND, FUNDING_BOUND);
+        let scale_ppm = (self.initial_scale_ppm, self.maintenance_scale_ppm);
+        MarginPrices { mark: self.mark, funding, scale_ppm }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Queries of a node: they look without recording, so they are no part of a state transition.
 
+mod conditional;
+
 use crate::event::Order;
 use crate::exchange::Exchange;
 use crate::ids::{AccountId, Amount, AssetId, ClientId, MarketId, OrderId, Price, Side, Size};
@@ -9,11 +11,11 @@ use crate::margin::{Margin, MarginPrices, MarginSum};
 use crate::objects::{
     Account, AccountKey, AddressKey, BalanceKey, BookId, BookTop, BorrowKey, ChunkKey, ClientKey,
     Directory, DirectoryKey, Estate, EstateKey, Global, GlobalKey, GroupKey, Holdings, IsolatedKey,
-    Ledger, LedgerKey, LevelKey, MarketKey, MarketPrices, OrderExtra, OrderKey, OrderPage,
-    OrderPageKey, OrderRef, Position, PositionGroup, SpotBalance,
+    Ledger, LedgerKey, LevelKey, MarketKey, MarketPrices, OrderExtra, OrderFlags, OrderKey,
+    OrderPage, OrderPageKey, OrderRef, Position, PositionGroup, SpotBalance,
 };
 use alloc::vec::Vec;
-use atoll_state::ordered::PageKey;
+use atoll_state::ordered::{LEVELS, PageKey};
 use atoll_state::{Page, Source, Table};
 use atoll_types::{Address, Encode};
 
@@ -168,10 +170,18 @@ impl<S: Source> Exchange<S> {
     }
 
     fn told(&self, account: AccountId, listed: &OrderRef) -> Order {
+        if listed.flags.has(OrderFlags::TRIGGER) {
+            let found = self.state.triggers.peek(&OrderKey(listed.order)).copied();
+            return crate::engine::told_trigger(account, listed, &found.unwrap_or_default());
+        }
         let book = BookId::new(listed.market, listed.side);
         let (key, place) = ChunkKey::of(book, listed.price, listed.sequence);
         let resting = self.state.chunks.peek(&key).and_then(|chunk| chunk.get(place));
-        let hidden = if listed.extra { self.peek_extra(listed.order).hidden } else { 0 };
+        let hidden = if listed.flags.has(OrderFlags::EXTRA) {
+            self.peek_extra(listed.order).hidden
+        } else {
+            0
+        };
         crate::engine::told(account, listed, resting.map_or(0, |resting| resting.size + hidden))
     }
 
@@ -332,9 +342,9 @@ fn neighbour<S: Source>(
         }
     };
     // Up to the first page with a bit behind ours, then down along the nearest bits.
-    for level in 0..6u8 {
+    for level in 0..LEVELS {
         let shift = 8 * u32::from(level);
-        let prefix = price >> (shift + 8);
+        let prefix = price.checked_shr(shift + 8).unwrap_or(0);
         let at = (price >> shift) as u8;
         let Some(bit) = bits(level, prefix).and_then(|bits| pick(&bits, Some(at))) else {
             continue;

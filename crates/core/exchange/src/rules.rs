@@ -7,7 +7,7 @@ pub(crate) use value::{initial_fraction, scaled as scaled_up};
 
 use crate::ids::{Amount, AssetId, MarketId, PPM, Price, Size};
 use crate::spec::{
-    Contract, ExchangeSpec, FILLS_BOUND, LOT_COST_BOUND, LOT_UNITS_BOUND, MARKETS_BOUND,
+    Contract, DUE_BOUND, ExchangeSpec, FILLS_BOUND, LOT_COST_BOUND, LOT_UNITS_BOUND, MARKETS_BOUND,
     MarketSpec, ORDERS_BOUND, POSITIONS_BOUND, PRICE_BOUND, Product, SIZE_BOUND, SpecError,
 };
 use alloc::format;
@@ -225,6 +225,8 @@ fn validate(spec: &ExchangeSpec) -> Result<(Vec<MarketRules>, Vec<PledgeRules>),
         ("limits.fills_per_command", limits.fills_per_command, FILLS_BOUND),
         ("limits.ranked_per_command", limits.ranked_per_command, FILLS_BOUND),
         ("limits.liquidation_per_slot", limits.liquidation_per_slot, u32::MAX),
+        ("limits.due_per_tick", limits.due_per_tick, DUE_BOUND),
+        ("limits.triggers_per_tick", limits.triggers_per_tick, DUE_BOUND),
     ] {
         ensure((1..=bound).contains(&found), key, found, &format!("1 to {bound}"))?;
     }

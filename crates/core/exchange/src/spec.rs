@@ -63,6 +63,8 @@ pub const ORDERS_BOUND: u32 = 1 << crate::ids::OrderId::SLOT_BITS;
 pub const POSITIONS_BOUND: u32 = 64;
 /// Most matching steps of one command, whatever the spec says.
 pub const FILLS_BOUND: u32 = 10_000;
+/// Most of what waits that one tick takes up, whatever the spec says.
+pub const DUE_BOUND: u32 = 10_000;
 /// Most assets.
 pub const ASSETS_BOUND: u32 = 1024;
 /// Most markets.
@@ -365,6 +367,10 @@ pub struct Limits {
     /// Most units of work (orders, fills, positions, ranked accounts) of all liquidations in 100 ms
     /// of chain time; the command that passes it is the last.
     pub liquidation_per_slot: u32,
+    /// Most entries of the due queue that a tick executes.
+    pub due_per_tick: u32,
+    /// Most triggers that a tick looks at to find those that its marks have reached.
+    pub triggers_per_tick: u32,
 }
 record!(Limits {
     orders_per_account,
@@ -372,6 +378,8 @@ record!(Limits {
     fills_per_command,
     ranked_per_command,
     liquidation_per_slot,
+    due_per_tick,
+    triggers_per_tick,
 });
 
 impl Default for Limits {
@@ -382,6 +390,8 @@ impl Default for Limits {
             fills_per_command: 1000,
             ranked_per_command: 1000,
             liquidation_per_slot: 20_000,
+            due_per_tick: 100,
+            triggers_per_tick: 400,
         }
     }
 }

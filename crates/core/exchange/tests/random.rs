@@ -21,6 +21,12 @@ enum Plan {
     Shrink(u32, usize, u8),
     Input(Input),
     Other(u32, Command),
+    ModifyTrigger(u32, usize, TriggerRequest),
+    CancelTwap(u32, usize),
+    /// A scheduled cancel so many milliseconds from now; none takes it back.
+    Schedule(u32, Option<u64>),
+    /// A tick so much later.
+    Later(u64),
 }
 
 /// What histories are made of.
@@ -79,6 +85,80 @@ fn request(shape: Shape) -> impl Strategy<Value = OrderRequest> {
             }
         },
     )
+}
+
+fn trigger(shape: Shape) -> BoxedStrategy<TriggerRequest> {
+    let price = prop_oneof![30 => 990..1011u64, 5 => 900..1100u64, 1 => Just(0)];
+    let limit = prop::option::weighted(0.5, prop_oneof![9 => 990..1011u64, 1 => 0..2000u64]);
+    let kind = prop_oneof![Just(TriggerKind::Stop), Just(TriggerKind::TakeProfit)];
+    (request(shape), price, limit, kind, any::<bool>())
+        .prop_map(|(order, trigger_price, limit, kind, reduce_only)| TriggerRequest {
+            market: order.market,
+            side: order.side,
+            trigger_price,
+            kind,
+            limit,
+            size: order.size,
+            reduce_only: reduce_only && order.market != SPOT,
+            client_id: order.client_id,
+        })
+        .boxed()
+}
+
+/// One or two trigger orders that mostly suit a market and a side.
+fn members(
+    shape: Shape,
+) -> impl Strategy<Value = (bool, MarketId, Side, [Option<TriggerRequest>; 2])> {
+    let market = prop_oneof![6 => Just(BTC), 2 => Just(ETH), 1 => Just(SPOT)];
+    let side = prop_oneof![Just(Side::Buy), Just(Side::Sell)];
+    let one = || (trigger(shape), prop::bool::weighted(0.03));
+    let two = (one(), prop::option::weighted(0.8, one()));
+    (market, side, two, prop::bool::weighted(0.5)).prop_map(
+        |(market, side, (first, second), whole)| {
+            let suit = |(mut order, astray): (TriggerRequest, bool)| {
+                if !astray {
+                    (order.market, order.side, order.reduce_only) = (market, side, true);
+                }
+                if whole {
+                    order.size = 0;
+                }
+                order
+            };
+            (whole, market, side, [Some(suit(first)), second.map(suit)])
+        },
+    )
+}
+
+fn conditional(shape: Shape) -> impl Strategy<Value = Plan> {
+    let who = || 0..shape.accounts;
+    let group = (who(), request(shape), members(shape)).prop_map(
+        |(who, mut parent, (whole, market, side, children))| {
+            (parent.market, parent.side) = (market, side.opposite());
+            let sized = |mut child: TriggerRequest| {
+                child.size = if whole { parent.size } else { child.size };
+                child
+            };
+            let children = children.map(|child| child.map(sized));
+            Plan::Other(who, Command::PlaceGroup { parent, children })
+        },
+    );
+    let twap = (who(), request(shape), 4..9u16).prop_map(|(who, order, minutes)| {
+        let OrderRequest { market, side, size, reduce_only, .. } = order;
+        let twap = TwapRequest { market, side, size, reduce_only, minutes };
+        Plan::Other(who, Command::PlaceTwap(twap))
+    });
+    prop_oneof![
+        20 => (who(), trigger(shape)).prop_map(|(who, t)| Plan::Other(who, Command::PlaceTrigger(t))),
+        10 => group.boxed(),
+        10 => (who(), members(shape))
+            .prop_map(|(who, (_, _, _, t))| Plan::Other(who, Command::AttachTriggers(t))),
+        6 => (who(), any::<usize>(), trigger(shape))
+            .prop_map(|(who, nth, t)| Plan::ModifyTrigger(who, nth, t)),
+        5 => twap,
+        1 => (who(), any::<usize>()).prop_map(|(who, nth)| Plan::CancelTwap(who, nth)),
+        3 => (who(), prop::option::weighted(0.8, 4_000..40_000u64))
+            .prop_map(|(who, at)| Plan::Schedule(who, at)),
+    ]
 }
 
 fn other(shape: Shape) -> impl Strategy<Value = Command> {
@@ -182,16 +262,18 @@ fn plan(shape: Shape) -> impl Strategy<Value = Plan> {
         6 => (who(), any::<usize>(), any::<u8>()).prop_map(|(who, n, part)| Plan::Shrink(who, n, part)),
         12 => input(shape).prop_map(Plan::Input),
         5 => (0..shape.accounts + 1, other(shape)).prop_map(|(who, command)| Plan::Other(who, command)),
+        30 => conditional(shape).boxed(),
+        8 => prop_oneof![4 => 0..9_000u64, 2 => 0..61_000_000u64, 1 => 0..400_000_000_000u64]
+            .prop_map(Plan::Later),
     ]
 }
 
 fn concrete(plan: &Plan, twin: &Twin) -> Op {
     // Mostly the account's own orders, now and then somebody else's.
     let nth = |who: u32, nth: usize| {
-        let open = &twin.orders;
-        let own: Vec<_> =
-            open.iter().filter(|o| o.account.0 == who || nth.is_multiple_of(16)).collect();
-        own.get(nth % own.len().max(1)).map_or(OrderId(1 << 12), |o| o.order)
+        let open = twin.numbers();
+        let own: Vec<_> = open.iter().filter(|o| o.0.0 == who || nth.is_multiple_of(16)).collect();
+        own.get(nth % own.len().max(1)).map_or(OrderId(1 << 12), |o| o.1)
     };
     let (who, command) = match *plan {
         Plan::Place(who, order) => (who, Command::Place(order)),
@@ -218,6 +300,19 @@ fn concrete(plan: &Plan, twin: &Twin) -> Op {
         }
         Plan::Input(input) => return Op::In(input),
         Plan::Other(who, command) => (who, command),
+        Plan::ModifyTrigger(who, n, order) => {
+            (who, Command::ModifyTrigger { target: OrderSelector::Order(nth(who, n)), order })
+        }
+        Plan::CancelTwap(who, nth) => {
+            let twaps = twin.twaps();
+            let twap = twaps.get(nth % twaps.len().max(1)).map_or(OrderId(5 << 12), |t| t.1);
+            (who, Command::CancelTwap(twap))
+        }
+        Plan::Schedule(who, at) => {
+            let at_ms = at.map(|at| twin.time_us() / 1000 + at);
+            (who, Command::ScheduleCancel { at_ms })
+        }
+        Plan::Later(by) => return Op::In(Input::Tick { time_us: twin.time_us() + by }),
     };
     Op::Do(AccountId(who), command)
 }
@@ -246,6 +341,8 @@ fn history(shape: Shape) -> impl Strategy<Value = History> {
     let plans = prop::collection::vec(plan(shape), 1..60);
     let fills = prop_oneof![Just(3u32), Just(1000)];
     let orders = prop_oneof![Just(9u32), Just(1024)];
+    let per_tick =
+        (prop_oneof![Just(1u32), Just(3), Just(100)], prop_oneof![Just(2u32), Just(400)]);
     let leave_out = prop::bool::weighted(if shape.extreme { 0.01 } else { 0.1 });
     let ranges = prop::collection::vec(plans, 1..shape.ranges);
     let policy = prop_oneof![
@@ -254,9 +351,10 @@ fn history(shape: Shape) -> impl Strategy<Value = History> {
         Just(SelfTrade::Decrement),
     ];
     let rich = prop::bool::weighted(0.7);
-    (ranges, policy, fills, orders, leave_out, rich).prop_map(
-        move |(ranges, policy, fills, orders, leave_out, rich)| {
+    (ranges, policy, fills, orders, leave_out, per_tick, rich).prop_map(
+        move |(ranges, policy, fills, orders, leave_out, per_tick, rich)| {
             let mut spec = tight(policy, fills, orders);
+            (spec.limits.due_per_tick, spec.limits.triggers_per_tick) = per_tick;
             if rich {
                 let full = venue();
                 (spec.assets, spec.markets) = (full.assets, full.markets);

@@ -17,6 +17,8 @@ fn a_spec_that_cannot_run_is_refused_by_key() {
         ("limits.orders_per_account", |s| s.limits.orders_per_account = 4097),
         ("limits.positions_per_account", |s| s.limits.positions_per_account = 0),
         ("limits.fills_per_command", |s| s.limits.fills_per_command = 0),
+        ("limits.due_per_tick", |s| s.limits.due_per_tick = 0),
+        ("limits.triggers_per_tick", |s| s.limits.triggers_per_tick = 10_001),
         ("markets", |s| s.markets.clear()),
         ("markets[1].name", |s| s.markets[1].name = "BTC".into()),
         ("markets[0].name", |s| s.markets[0].name = "a b".into()),
@@ -90,6 +92,18 @@ fn the_encodings_are_golden() {
         display: 5,
         ..buy(1005, 300)
     };
+    let trigger = TriggerRequest {
+        market: ETH,
+        side: Side::Sell,
+        trigger_price: 990,
+        kind: TriggerKind::Stop,
+        limit: Some(985),
+        size: 40,
+        reduce_only: true,
+        client_id: Some([6; 16]),
+    };
+    let (market, side) = (BTC, Side::Buy);
+    let twap = TwapRequest { market, side, size: 1 << 30, reduce_only: false, minutes: 30 };
     let commands = [
         Command::Place(request),
         Command::Cancel(OrderSelector::Order(OrderId(5 << 12 | 3))),
@@ -109,6 +123,14 @@ fn the_encodings_are_golden() {
             client_id: None,
         }),
         Command::SettlePosition { owner: address(2), market: BTC },
+        Command::PlaceTrigger(trigger),
+        Command::ModifyTrigger { target: OrderSelector::Client([8; 16]), order: trigger },
+        Command::PlaceGroup { parent: request, children: [Some(trigger), None] },
+        Command::AttachTriggers([None, Some(trigger)]),
+        Command::PlaceTwap(twap),
+        Command::CancelTwap(OrderId(9 << 12)),
+        Command::ScheduleCancel { at_ms: None },
+        Command::ScheduleCancel { at_ms: Some(1_700_000_005_000) },
         Command::SetLeverage { market: ETH, leverage: 3, isolated: true },
         Command::AdjustMargin { market: ETH, amount: -5 },
     ];
@@ -166,5 +188,5 @@ fn the_state_is_golden() {
     assert_eq!(sha256(&[&bytes]).to_string(), GOLDEN_STATE);
 }
 
-const GOLDEN_INPUTS: &str = "0xc8755ac5ea746cfd6f1fef7e302e5b5d555f79b865e6743b6d070357470384c8";
-const GOLDEN_STATE: &str = "0xa863a13e25721afcdbfc81592f2b6affe44ca6b80ab9b69c20b9183b2f9ebb52";
+const GOLDEN_INPUTS: &str = "0xee38c7764d1cf5126dbdd96ba17527cac24b971464eb7807268f21b76d9477f5";
+const GOLDEN_STATE: &str = "0x55d683e0abee666e155230dc1a3bbedb6890c59b3a85c44509d74ac3b1c677c5";

@@ -169,8 +169,12 @@ fn self_trade_follows_the_policy() {
 fn each_refusal_has_its_code() {
     use RejectCode::*;
     let mut limited = spec();
-    limited.limits =
-        Limits { orders_per_account: 10, positions_per_account: 1, fills_per_command: 4 };
+    limited.limits = Limits {
+        orders_per_account: 10,
+        positions_per_account: 1,
+        fills_per_command: 4,
+        ..Limits::default()
+    };
     let mut h = Harness::funded(limited, 3);
     let place = |order| Command::Place(order);
     h.refused(0, place(buy(0, 10)), OffTick);

@@ -55,6 +55,8 @@ pub enum Ordering {
     Lanes,
     /// As they arrived.
     Arrival,
+    /// As Hyperliquid sorts a block: what takes nothing, then cancels, then what may take.
+    Hyperliquid,
 }
 
 /// An environment's spec.
@@ -115,6 +117,7 @@ impl Decode for EnvironmentSpec {
         let ordering = match r.u8()? {
             0 => Ordering::Lanes,
             1 => Ordering::Arrival,
+            2 => Ordering::Hyperliquid,
             _ => return Err(CodecError::Invalid("ordering")),
         };
         let vm = match r.u8()? {

@@ -3,6 +3,7 @@
 //! Regenerate on purpose, with `ATOLL_WRITE_VECTORS=1 cargo test -p atoll-executor --test
 //! settlement_vectors`; the contracts' tests read the same file.
 
+use atoll_state::Object;
 use atoll_state::db::{MemoryDb, StateDb, key_path, value_hash};
 use atoll_types::hub::{ROUTER, WithdrawalTree, withdrawal_proof};
 use atoll_types::statement::{
@@ -12,6 +13,8 @@ use atoll_types::{
     Address, B256, Commitment, Encode, EntryKind, EnvironmentId, HubEntry, NetTransfer, NetworkId,
     Statement, U256, Withdrawal, keccak256, merkle_proof, merkle_root,
 };
+use atoll_vm::evm::objects::{Account, AccountKey, SlotKey, StorageSlot};
+use atoll_vm::exchange::claims::{Claim, ClaimKey, ClaimTotal, TokenKey};
 use atoll_vm::router::objects::{Ledger, LedgerKey};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -145,23 +148,72 @@ fn statement_json(s: &Statement) -> Value {
     })
 }
 
-/// Objects whose encodings the escape hatch reads, among others.
-fn state() -> Value {
-    let token = address("token");
-    let mut objects: Vec<(Vec<u8>, Vec<u8>)> =
-        (0..60u8).map(|i| (vec![9, i], vec![i; usize::from(i) + 1])).collect();
-    let key = LedgerKey { environment: EnvironmentId(1), token };
-    let ledger = Ledger {
+/// An object's key and value as they stand in the state.
+fn object<T: Object>(key: &T::Key, value: &T) -> (Vec<u8>, Vec<u8>) {
+    ([&[T::TAG][..], &key.to_bytes()].concat(), value.to_bytes())
+}
+
+fn ledger() -> Ledger {
+    Ledger {
         deposits: U256::from(1_000_000),
         inbound: U256::from(50),
         outbound: U256::from(40),
         withdrawals: U256::from(300),
+    }
+}
+
+/// The objects that the escape hatch reads: it makes their keys itself, and takes the amounts out
+/// of their values.
+fn objects() -> Value {
+    let (environment, token, holder) = (EnvironmentId(1), address("token"), address("holder"));
+    let amount = U256::from(777);
+    let render = |(key, value): (Vec<u8>, Vec<u8>), amount: U256| {
+        let (key, value) = (hex(&key), hex(&value));
+        json!({"key": key, "value": value, "amount": text(amount)})
     };
-    objects.push(([vec![1], key.to_bytes()].concat(), ledger.to_bytes()));
-    let word = |number: u32| U256::from(number).to_be_bytes::<32>().to_vec();
-    let claim = [&[0x50][..], address("holder").as_slice(), token.as_slice()].concat();
-    objects.push((claim, word(777)));
-    objects.push(([&[0x51][..], token.as_slice()].concat(), word(999_710)));
+    let ledger = ledger();
+    let sums = [ledger.deposits, ledger.inbound, ledger.outbound, ledger.withdrawals];
+    let balances = [U256::ZERO, U256::from(255), U256::from(10).pow(U256::from(24)), U256::MAX];
+    let account = |(at, balance): (usize, &U256)| {
+        let account =
+            Account { nonce: [0, 127, 128, u64::MAX][at], balance: *balance, ..coded(at) };
+        render(object(&AccountKey(holder), &account), *balance)
+    };
+    let slot = U256::from_be_bytes(keccak256([holder.into_word().0, [0; 32]].concat()).0);
+    let held = |balance: &U256| {
+        render(object(&SlotKey { address: token, slot }, &StorageSlot(*balance)), *balance)
+    };
+    let total = U256::from(999_710);
+    json!({
+        "environment": environment.0, "token": text(token), "holder": text(holder),
+        "ledger": {
+            "sums": sums.map(text),
+            "object": render(object(&LedgerKey { environment, token }, &ledger), U256::ZERO),
+        },
+        "claim": render(object(&ClaimKey { account: holder, token }, &Claim(amount)), amount),
+        "claim_total": render(object(&TokenKey(token), &ClaimTotal(total)), total),
+        "evm_accounts": balances.iter().enumerate().map(account).collect::<Vec<_>>(),
+        "evm_slots": balances.iter().map(held).collect::<Vec<_>>(),
+    })
+}
+
+/// Every other account is a contract.
+fn coded(at: usize) -> Account {
+    match at % 2 {
+        0 => Account::default(),
+        _ => Account { code_hash: word("code"), ..Account::default() },
+    }
+}
+
+/// A state with objects of all kinds, and proofs of some.
+fn state() -> Value {
+    let token = address("token");
+    let mut objects: Vec<(Vec<u8>, Vec<u8>)> =
+        (0..60u8).map(|i| (vec![9, i], vec![i; usize::from(i) + 1])).collect();
+    objects.push(object(&LedgerKey { environment: EnvironmentId(1), token }, &ledger()));
+    let holder = ClaimKey { account: address("holder"), token };
+    objects.push(object(&holder, &Claim(U256::from(777))));
+    objects.push(object(&TokenKey(token), &ClaimTotal(U256::from(999_710))));
     let leaves = objects.iter().map(|(key, value)| (key_path(key), value_hash(value)));
     let db = MemoryDb::from_leaves(leaves.collect());
     let proofs = objects.iter().skip(55).map(|(key, value)| {
@@ -252,6 +304,7 @@ fn vectors() -> Value {
             "transfers": text(commitment.transfers), "data": text(data),
             "hash": text(commitment.hash()),
         },
+        "objects": objects(),
         "state": state(),
         "merkle": merkle(),
     })

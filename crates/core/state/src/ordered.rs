@@ -14,10 +14,11 @@ use alloc::vec::Vec;
 use atoll_types::codec::{CodecError, Decode, Encode, Reader, put_varint};
 
 /// Bits of a member.
-pub const MEMBER_BITS: u32 = 48;
+pub const MEMBER_BITS: u32 = 56;
 /// Largest member.
 pub const MEMBER_MAX: u64 = (1 << MEMBER_BITS) - 1;
-const LEVELS: u8 = (MEMBER_BITS / 8) as u8;
+/// Levels of pages.
+pub const LEVELS: u8 = (MEMBER_BITS / 8) as u8;
 
 /// Finds a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -138,7 +139,7 @@ impl OrderedSet {
 
     /// Adds a member; does nothing if it is there.
     pub fn insert<S: Source>(self, pages: &mut Table<Page, S>, member: u64) {
-        assert!(member <= MEMBER_MAX, "ordered-set member above 48 bits");
+        assert!(member <= MEMBER_MAX, "ordered-set member above 56 bits");
         for level in 0..LEVELS {
             let page = pages.get_mut(&self.page(level, member));
             let bit = Self::bit(level, member);
@@ -152,7 +153,7 @@ impl OrderedSet {
 
     /// Removes a member; does nothing if it is not there.
     pub fn remove<S: Source>(self, pages: &mut Table<Page, S>, member: u64) {
-        assert!(member <= MEMBER_MAX, "ordered-set member above 48 bits");
+        assert!(member <= MEMBER_MAX, "ordered-set member above 56 bits");
         for level in 0..LEVELS {
             let page = pages.get_mut(&self.page(level, member));
             let bit = Self::bit(level, member);

@@ -101,6 +101,10 @@ codes! {
     TooManyPositions = 514, "too_many_positions";
     /// The order takes more matching steps than one command may.
     TooManyFills = 515, "too_many_fills";
+    /// The mark is already at the trigger price or beyond it.
+    TriggerCrossed = 520, "trigger_crossed";
+    /// The time or duration is outside of what the venue allows.
+    TimeOutOfRange = 521, "time_out_of_range";
     /// The position has to be closed first.
     PositionOpen = 530, "position_open";
     /// A cap of the venue, on open interest, on an account's part of it or on an asset as

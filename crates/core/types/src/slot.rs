@@ -24,16 +24,18 @@ pub const TICK_TRANSACTIONS_MAX: u32 = 65_536;
 /// Most ticks in one slot.
 pub const SLOT_TICKS_MAX: u32 = 65_536;
 
-/// Where inside a tick a transaction stands. The numbers are the order of execution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// What a transaction may do to a book, by which an environment may order a tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Lane {
-    /// Cancels: makers can always get out of the way first.
+    /// It only cancels.
     Cancel = 0,
-    /// Orders that only ever add liquidity.
+    /// It only ever adds liquidity.
     PostOnly = 1,
-    /// Everything else.
+    /// It may take liquidity; everything that is not known to do less.
     Rest = 2,
+    /// It touches no book.
+    Aside = 3,
 }
 
 impl Lane {
@@ -42,6 +44,7 @@ impl Lane {
             0 => Ok(Self::Cancel),
             1 => Ok(Self::PostOnly),
             2 => Ok(Self::Rest),
+            3 => Ok(Self::Aside),
             _ => Err(CodecError::Invalid("lane")),
         }
     }

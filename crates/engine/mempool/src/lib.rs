@@ -162,7 +162,7 @@ impl Mempool {
         let limits = &self.limits;
         let kept = |whole: u64| match lane {
             Lane::Cancel => 0,
-            Lane::PostOnly | Lane::Rest => whole / 100 * u64::from(limits.cancel_reserve_percent),
+            _ => whole / 100 * u64::from(limits.cancel_reserve_percent),
         };
         let full = [
             (self.fill.transactions + 1, limits.transactions_max, "transactions"),

@@ -19,7 +19,7 @@ pub struct RateLimit {
     pub units_per_s: u32,
     /// Units that the bucket holds; a sender not seen lately has a full one.
     pub burst_units: u32,
-    /// What a transaction costs, by lane (cancel, post-only, rest).
+    /// What a transaction costs, by queue (cancel, post-only, rest).
     pub lane_units: [u32; 3],
 }
 

@@ -5,11 +5,20 @@
 //! head leaves after a bounded number of others.
 
 use crate::{LimitsError, PendingTransaction, Queueing};
-use atoll_types::EnvironmentId;
+use atoll_types::{EnvironmentId, Lane};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Transactions per queue and turn: cancels, post-only, rest. With one queue for all, the last.
 const TURN: [u32; 3] = [4, 2, 2];
+
+/// The queue of a lane.
+pub(crate) fn queue_of(lane: Lane) -> usize {
+    match lane {
+        Lane::Cancel => 0,
+        Lane::PostOnly => 1,
+        Lane::Rest | Lane::Aside => 2,
+    }
+}
 
 /// A transaction and the number of its arrival.
 type Arrived = (u64, PendingTransaction);
@@ -80,8 +89,8 @@ impl Queues {
         let Some(place) = self.places.get(&pending.transaction.environment) else { return };
         let environment = &mut self.environments[*place];
         let queue = match environment.queueing {
-            Queueing::Lanes => pending.transaction.lane as usize,
-            Queueing::Arrival => 2,
+            Queueing::Lanes => queue_of(pending.transaction.lane),
+            Queueing::Arrival => queue_of(Lane::Rest),
         };
         environment.queues[queue].push_back((self.next, pending));
         self.next += 1;

@@ -1,6 +1,7 @@
 //! Token buckets per sender in a bounded table.
 
 use crate::RateLimit;
+use crate::queue::queue_of;
 use atoll_types::{Address, Lane};
 use std::collections::HashMap;
 
@@ -36,7 +37,7 @@ impl Buckets {
     pub(crate) fn spend(&mut self, sender: Address, lane: Lane, now_us: u64) -> Result<(), u64> {
         let Some(rate) = self.rate else { return Ok(()) };
         let full = u64::from(rate.burst_units) * SCALE;
-        let price = u64::from(rate.lane_units[lane as usize]) * SCALE;
+        let price = u64::from(rate.lane_units[queue_of(lane)]) * SCALE;
         let mut bucket = match self.young.get(&sender).or_else(|| self.old.get(&sender)) {
             Some(bucket) => *bucket,
             None => Bucket { level: full, at_us: now_us },

@@ -8,7 +8,11 @@ use common::{LANES, transaction};
 use proptest::prelude::*;
 
 fn policy(environment: EnvironmentId) -> LanePolicy {
-    if environment.0.is_multiple_of(2) { LanePolicy::Arrival } else { LanePolicy::Lanes }
+    [LanePolicy::Arrival, LanePolicy::Lanes, LanePolicy::Hyperliquid][environment.0 as usize % 3]
+}
+
+fn is(lane: Lane, name: &str) -> bool {
+    format!("{lane:?}") == name
 }
 
 /// The rule word by word: at each place stands the environment that arrived there; it gives the
@@ -21,7 +25,13 @@ fn naive(arrived: &[(EnvironmentId, Lane)]) -> Vec<usize> {
         let left = own().filter(|&i| !given[i]);
         let next = match policy(*environment) {
             LanePolicy::Arrival => left.min(),
-            LanePolicy::Lanes => left.min_by_key(|&i| (arrived[i].1 as u8, i)),
+            LanePolicy::Lanes => left.min_by_key(|&i| {
+                (["Cancel", "PostOnly"].iter().position(|l| is(arrived[i].1, l)).unwrap_or(2), i)
+            }),
+            LanePolicy::Hyperliquid => left.min_by_key(|&i| {
+                let last = is(arrived[i].1, "Rest");
+                (last, is(arrived[i].1, "Cancel"), i)
+            }),
         };
         given[next.unwrap()] = true;
         out.push(next.unwrap());
@@ -32,7 +42,7 @@ fn naive(arrived: &[(EnvironmentId, Lane)]) -> Vec<usize> {
 proptest! {
     #[test]
     fn order_is_that_of_the_naive_twin(
-        arrived in prop::collection::vec((1..5u32, 0..3usize), 0..60)
+        arrived in prop::collection::vec((1..6u32, 0..4usize), 0..60)
     ) {
         let arrived: Vec<_> =
             arrived.into_iter().map(|(e, lane)| (EnvironmentId(e), LANES[lane])).collect();
@@ -48,7 +58,7 @@ proptest! {
 
 #[test]
 fn cancels_come_first_in_their_own_environment_only() {
-    let (one, two) = (EnvironmentId(1), EnvironmentId(2));
+    let (one, two) = (EnvironmentId(1), EnvironmentId(3));
     let arrived = [
         (one, Lane::Rest),
         (two, Lane::Rest),

@@ -4,9 +4,10 @@
 //! together, whatever the chain does meanwhile; a node that no longer has the block on its chain
 //! answers with an error.
 
-use crate::abi::{Addresses, Entry, IAnchor, IEscapeHatch, IHubQueue, Record, Status};
+use crate::abi::{Addresses, Entry, IAnchor, IEscapeHatch, IHubQueue, IRegistry, Record, Status};
 use crate::client::Client;
 use crate::error::ClientError;
+use crate::logs;
 use crate::view::{Block, BlockId, Log, LogFilter};
 use alloy_primitives::{Address, B256};
 use alloy_sol_types::SolEvent;
@@ -154,6 +155,21 @@ pub fn entries(
     Ok((entries.map_err(failed)?, last))
 }
 
+/// The block in which a hub was deployed: that in which its registry took up the router. `None` if
+/// that is not to be found up to `latest`.
+///
+/// # Errors
+/// See [`ClientError`].
+pub fn deployed_in(
+    client: &Client,
+    registry: Address,
+    latest: u64,
+) -> Result<Option<u64>, ClientError> {
+    let topics = vec![Some(IRegistry::Registered::SIGNATURE_HASH), Some(B256::ZERO)];
+    let filter = LogFilter { address: registry, topics, from: 0, to: latest };
+    Ok(logs::last(client, &filter)?.map(|log| log.block))
+}
+
 /// How many commitments were rejected in these blocks, both included.
 ///
 /// # Errors
@@ -165,7 +181,7 @@ pub fn rejections(
     to: u64,
 ) -> Result<u64, ClientError> {
     let topics = vec![Some(IAnchor::Rejected::SIGNATURE_HASH)];
-    let logs = client.logs(&LogFilter { address: anchor, topics, from, to })?;
+    let logs = logs::all(client, &LogFilter { address: anchor, topics, from, to })?;
     Ok(logs.len() as u64)
 }
 

@@ -13,9 +13,9 @@ use crate::abi::{
 use crate::client::Client;
 use crate::deploy::{self, Bytecode, DeployError, DeployOptions, Plan, Step};
 use crate::error::ClientError;
-use crate::hub;
 use crate::json;
 use crate::view::{BlockId, LogFilter};
+use crate::{hub, logs};
 use alloy_primitives::{Address, B256, U256};
 use alloy_sol_types::{SolCall, SolEvent, SolValue};
 use atoll_types::crypto::SigningKey;
@@ -226,7 +226,7 @@ pub fn register(
     let owner = Some(key.address().into_word());
     let topics = vec![Some(IRegistry::Registered::SIGNATURE_HASH), None, owner];
     let filter = LogFilter { address: registry, topics, from: since_block, to };
-    for log in client.logs(&filter).map_err(failed)? {
+    for log in logs::all(client, &filter).map_err(failed)? {
         let event = hub::event::<IRegistry::Registered>(&log).map_err(decode)?;
         if event.name == registration.name {
             let step = Step {

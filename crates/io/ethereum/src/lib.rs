@@ -16,6 +16,7 @@ mod error;
 pub mod hub;
 pub mod hub_deploy;
 mod json;
+pub mod logs;
 mod sending;
 mod transaction;
 mod view;

@@ -124,6 +124,10 @@ fn a_hub_is_deployed_once_verified_and_paid_into() {
     assert_eq!(implementations, 1 + 5, "the deployer and the implementations are shared");
     verify(client, &other, BlockId::Latest).unwrap();
     assert_ne!(plan.addresses, other.addresses);
+    let head = client.block_number().unwrap();
+    let since = |plan: &HubPlan| hub::deployed_in(client, plan.addresses.registry, head).unwrap();
+    assert!(since(&plan).is_some() && since(&plan) < since(&other), "{:?}", since(&plan));
+    assert_eq!(hub::deployed_in(client, plan.addresses.bridge, head), Ok(None));
 
     // An environment, live (as the Anchor makes it with its first statement), and a deposit.
     let a = &plan.addresses;

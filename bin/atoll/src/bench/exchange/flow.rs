@@ -62,6 +62,7 @@ fn rules(markets: u16) -> Result<Rules> {
     let market = |n: u16| MarketSpec {
         name: format!("M{n}"),
         product: Product::Perpetual {
+            contract: atoll_exchange::Contract::Linear,
             initial_margin_ppm: 25_000,
             maintenance_margin_ppm: 12_500,
             mark_band_ppm: 5_000,
@@ -76,9 +77,10 @@ fn rules(markets: u16) -> Result<Rules> {
         price_band_ppm: 500_000,
         maker_fee_ppm: 150,
         taker_fee_ppm: 450,
+        risk: atoll_exchange::MarketRisk::default(),
     };
     let spec = ExchangeSpec {
-        assets: vec![AssetSpec { symbol: "USDC".into(), decimals: 6 }],
+        assets: vec![AssetSpec { symbol: "USDC".into(), decimals: 6, pledge: None, borrow_ppm: 0 }],
         collateral: AssetId(0),
         markets: (0..markets).map(market).collect(),
         self_trade: SelfTrade::CancelTaker,

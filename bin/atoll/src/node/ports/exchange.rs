@@ -13,7 +13,7 @@ pub(crate) use observer::ExchangeObserver;
 
 use super::{LiveExchange, blocking, internal};
 use crate::node::Shared;
-use atoll_exchange::{Amount, MarketId, Product};
+use atoll_exchange::{Amount, MarketId, MarketSpec, Product};
 use atoll_rpc::hyperliquid::{ActionParts, Subscription, Topic, Venue, VenueEvent};
 use atoll_rpc::port::{Pending, QueryError};
 use atoll_types::{Address, Decode, Encode, EnvironmentId, Reject, RejectCode};
@@ -44,6 +44,9 @@ pub(crate) struct ExchangeAdapter {
 fn invalid(sentence: impl Into<String>) -> QueryError {
     QueryError::Invalid(sentence.into())
 }
+
+/// Ids of margin tables of several tiers begin here; below, an id is a leverage.
+const MARGIN_TABLES_FROM: usize = 256;
 
 impl ExchangeAdapter {
     pub(crate) fn new(
@@ -111,18 +114,38 @@ impl ExchangeAdapter {
         self.shared.head.read().time_us / 1000
     }
 
+    /// A market's margin tiers, the first one included.
+    fn margin_table(&self, market: &MarketSpec, leverage: u32) -> Value {
+        let tier = |bound: u64, leverage: u32| json!({ "lowerBound": self.usd(bound.into()), "maxLeverage": leverage });
+        let further = market
+            .risk
+            .tiers
+            .iter()
+            .map(|t| tier(t.lower_bound, 1_000_000 / t.initial_margin_ppm.max(1)));
+        let tiers: Vec<Value> = std::iter::once(tier(0, leverage)).chain(further).collect();
+        json!({ "description": format!("tiered {leverage}x"), "marginTiers": tiers })
+    }
+
     fn meta(&self) -> Value {
+        let mut tables = Vec::new();
         let perpetuals = self.rules().spec().markets.iter().filter_map(|market| {
             let Product::Perpetual { initial_margin_ppm, .. } = market.product else { return None };
+            let leverage = 1_000_000 / initial_margin_ppm.max(1);
+            // A table of one tier is not listed: its id is the leverage, as on Hyperliquid.
+            let mut table = leverage as usize;
+            if !market.risk.tiers.is_empty() {
+                table = MARGIN_TABLES_FROM + tables.len();
+                tables.push(json!([table, self.margin_table(market, leverage)]));
+            }
             Some(json!({
                 "name": market.name,
                 "szDecimals": market.size_decimals,
-                "maxLeverage": 1_000_000 / initial_margin_ppm.max(1),
-                "marginTableId": 0,
+                "maxLeverage": leverage,
+                "marginTableId": table,
             }))
         });
         let universe: Vec<Value> = perpetuals.collect();
-        json!({ "universe": universe, "marginTables": [], "collateralToken": 0 })
+        json!({ "universe": universe, "marginTables": tables, "collateralToken": 0 })
     }
 
     fn spot_meta(&self) -> Value {
@@ -250,6 +273,16 @@ impl Venue for ExchangeAdapter {
         let kind = match &*named.kind {
             "order" | "modify" | "batchModify" => "order",
             "cancel" | "cancelByCloid" => "cancel",
+            kind @ ("twapOrder" | "twapCancel") => {
+                let status = match done.statuses.first() {
+                    Some(Status::Resting { order, .. }) => {
+                        json!({ "running": { "twapId": order.0 } })
+                    }
+                    Some(status) => self.status(status, None),
+                    None => Value::Null,
+                };
+                return Ok(json!({ "type": kind, "data": { "status": status } }));
+            }
             _ => {
                 if let Some(Status::Rejected { code, detail }) =
                     done.statuses.iter().find(|s| matches!(s, Status::Rejected { .. }))

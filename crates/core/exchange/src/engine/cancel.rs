@@ -5,8 +5,8 @@ use crate::command::{OrderRequest, OrderSelector};
 use crate::event::{CancelReason, Event, Placed, Refusal, ResizeReason};
 use crate::ids::{AccountId, MarketId};
 use crate::objects::{
-    BookId, ChunkKey, Directory, DirectoryKey, GroupKey, LevelKey, OrderPageKey, OrderRef,
-    PositionGroup,
+    BookId, ChunkKey, Directory, DirectoryKey, GroupKey, LevelKey, OrderFlags, OrderPageKey,
+    OrderRef, PositionGroup,
 };
 use atoll_state::{Source, object};
 use atoll_types::RejectCode;
@@ -30,6 +30,10 @@ impl<S: Source> Engine<'_, S> {
         listed: &OrderRef,
         reason: CancelReason,
     ) {
+        if listed.flags.has(OrderFlags::TRIGGER) {
+            self.cancel_trigger(account, listed, reason);
+            return;
+        }
         let OrderRef { market, side, price, sequence, .. } = *listed;
         self.prefetch_cancel(account, listed);
         match self.resting(market, side, price, sequence) {
@@ -60,7 +64,7 @@ impl<S: Source> Engine<'_, S> {
         if let Some(market) = market {
             self.market(market)?;
         }
-        let mut count = 0;
+        let before = self.events.len();
         for stretch in 0..Directory::stretches(self.rules.spec().limits.orders_per_account) {
             let key = DirectoryKey { account, stretch };
             let directory = *self.state.directories.get(&key);
@@ -68,11 +72,12 @@ impl<S: Source> Engine<'_, S> {
                 let orders = *self.state.orders.get(&OrderPageKey { account, page });
                 for listed in orders.iter().filter(|o| market.is_none_or(|m| m == o.market)) {
                     self.cancel_listed(account, listed, CancelReason::Requested);
-                    count += 1;
                 }
             }
         }
-        Ok(count)
+        // An order may take others along: what was cancelled is what was told.
+        let cancelled = |event: &&Event| matches!(event, Event::Cancelled { .. });
+        Ok(self.events[before..].iter().filter(cancelled).count() as u32)
     }
 
     /// Replaces an order by a new one, or does nothing. An order of which only less is asked for
@@ -112,7 +117,10 @@ impl<S: Source> Engine<'_, S> {
     ) -> Result<Option<Placed>, Refusal> {
         let listed = self.find(account, target)?;
         let OrderRef { market, side, price, sequence, tif, reduce_only, .. } = listed;
-        let plain = !listed.extra && request.expires_us == 0 && request.display == 0;
+        let plain = !listed.flags.has(OrderFlags::TRIGGER)
+            && !listed.flags.has(OrderFlags::EXTRA)
+            && request.expires_us == 0
+            && request.display == 0;
         let same = (market, side, price, tif, reduce_only)
             == (request.market, request.side, request.price, request.tif, request.reduce_only);
         let renamed = request.client_id.is_some() && request.client_id != listed.client_id;

@@ -5,7 +5,7 @@ use crate::command::OrderSelector;
 use crate::event::{Order, Refusal};
 use crate::ids::{AccountId, OrderId, Size};
 use crate::objects::{
-    ClientKey, ClientOrder, Directory, DirectoryKey, OrderKey, OrderPage, OrderRef,
+    ClientKey, ClientOrder, Directory, DirectoryKey, OrderFlags, OrderKey, OrderPage, OrderRef,
 };
 use atoll_state::Source;
 use atoll_types::RejectCode;
@@ -88,7 +88,7 @@ impl<S: Source> Engine<'_, S> {
         if let Some(client_id) = order.client_id {
             self.state.clients.remove(&ClientKey { account, client_id });
         }
-        if order.extra {
+        if order.flags.has(OrderFlags::EXTRA) {
             self.state.extras.remove(&OrderKey(order.order));
         }
     }
@@ -116,5 +116,6 @@ pub(crate) fn told(account: AccountId, order: &OrderRef, remaining: Size) -> Ord
         reduce_only: order.reduce_only,
         client_id: order.client_id,
         time_us: order.time_us,
+        trigger: None,
     }
 }

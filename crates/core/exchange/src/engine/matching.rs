@@ -9,7 +9,7 @@
 use super::{Engine, Incoming, Resting, directory::told, invariant};
 use crate::event::{CancelReason, Event, Fill, Party, ResizeReason};
 use crate::ids::{AccountId, Side, Size};
-use crate::objects::{MarketKey, OrderExtra, OrderKey, OrderRef};
+use crate::objects::{MarketKey, OrderExtra, OrderFlags, OrderKey, OrderRef};
 use crate::spec::SelfTrade;
 use atoll_state::Source;
 
@@ -67,7 +67,7 @@ impl<S: Source> Engine<'_, S> {
 
     /// What few resting orders have.
     pub(crate) fn extra(&mut self, listed: &OrderRef) -> OrderExtra {
-        if !listed.extra {
+        if !listed.flags.has(OrderFlags::EXTRA) {
             return OrderExtra::default();
         }
         *self.state.extras.get(&OrderKey(listed.order))
@@ -154,6 +154,9 @@ impl<S: Source> Engine<'_, S> {
                 start_position: settled.taker.start_position,
             },
         }));
+        if !listed.flags.is_plain() | settled.maker.attached | settled.taker.attached {
+            self.filled(&whole, listed, incoming, size, &settled);
+        }
     }
 
     /// An iceberg whose shown part has traded shows the next one, at the end of its level.
@@ -181,6 +184,9 @@ impl<S: Source> Engine<'_, S> {
         self.release(account, listed, open);
         self.unlist(account, listed);
         self.events.push(Event::Cancelled { order: told(account, listed, open), reason });
+        if !listed.flags.is_plain() {
+            self.ended(account, listed);
+        }
     }
 
     /// Makes a resting order smaller by less than what it shows; it keeps its place.

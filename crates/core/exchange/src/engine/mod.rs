@@ -7,6 +7,7 @@
 
 mod book;
 mod cancel;
+mod conditional;
 mod directory;
 mod isolated;
 mod liquidation;
@@ -18,6 +19,7 @@ mod status;
 mod tick;
 
 pub(crate) use book::Resting;
+pub(crate) use conditional::told_trigger;
 pub(crate) use directory::told;
 pub(crate) use margin::margin_sum;
 pub(crate) use matching::reducible;

@@ -5,8 +5,9 @@ use crate::command::{MarketOrderRequest, OrderRequest};
 use crate::event::{CancelReason, Event, Placed, Refusal};
 use crate::ids::{AccountId, Amount, OrderId, PPM, Price, Side, Size, Tif};
 use crate::objects::{
-    AccountKey, BookId, ClientKey, DirectoryKey, GroupKey, LevelKey, MarketKey, MarketPrices,
-    OrderExtra, OrderKey, OrderPageKey, OrderRef, PositionGroup, RestingOrder,
+    AccountKey, BookId, ClientKey, DirectoryKey, DueEntry, DueKind, GroupKey, LevelKey, MarketKey,
+    MarketPrices, OrderExtra, OrderFlags, OrderKey, OrderPageKey, OrderRef, PositionGroup,
+    RestingOrder,
 };
 use crate::rules::MarketRules;
 use crate::spec::SelfTrade;
@@ -42,6 +43,17 @@ impl<S: Source> Engine<'_, S> {
         account: AccountId,
         request: &OrderRequest,
     ) -> Result<Placed, Refusal> {
+        self.place_as(account, request, None)
+    }
+
+    /// Places an order; `known` is the number, whose slot is free, and the flags of one that had
+    /// waited for a trigger.
+    pub(crate) fn place_as(
+        &mut self,
+        account: AccountId,
+        request: &OrderRequest,
+        known: Option<(OrderId, OrderFlags)>,
+    ) -> Result<Placed, Refusal> {
         let rules = self.market(request.market)?;
         self.prefetch_place(account, request);
         let prices = *self.state.prices.get(&MarketKey(request.market));
@@ -56,17 +68,19 @@ impl<S: Source> Engine<'_, S> {
         }
         // An order that never rests takes no slot; its number is unique by the command's.
         let immediate = !request.tif.rests();
-        let slot = if immediate { 0 } else { self.free_slot(account)? };
+        let slot = if immediate || known.is_some() { 0 } else { self.free_slot(account)? };
+        let fresh = (OrderId::new(self.command, slot), OrderFlags::default());
+        let (order, flags) = known.unwrap_or(fresh);
         let mut incoming = Incoming {
             rules,
             account,
             order: OrderRef {
-                order: OrderId::new(self.command, slot),
+                order,
                 market: request.market,
                 side: request.side,
                 tif: request.tif,
                 reduce_only: request.reduce_only,
-                extra: false,
+                flags,
                 position: 0,
                 price: request.price,
                 sequence: 0,
@@ -174,10 +188,16 @@ impl<S: Source> Engine<'_, S> {
         };
         let hidden = incoming.remaining - shown;
         if hidden > 0 || incoming.expires_us != 0 {
-            order.extra = true;
+            order.flags = order.flags.with(OrderFlags::EXTRA, true);
             let display = if hidden > 0 { incoming.display } else { 0 };
             let extra = OrderExtra { expires_us: incoming.expires_us, display, hidden };
             self.state.extras.set(&OrderKey(order.order), extra);
+        }
+        if incoming.expires_us != 0 {
+            order.flags = order.flags.with(OrderFlags::EXPIRES, true);
+            let at_ms = incoming.expires_us.div_ceil(1000);
+            let entry = DueEntry { account: incoming.account, kind: DueKind::Expire, at_ms };
+            self.enqueue(order.order, entry);
         }
         let resting = RestingOrder {
             order: order.order,

@@ -85,6 +85,9 @@ impl<S: Source> Engine<'_, S> {
         top.open_interest = super::less_wide::<S>(top.open_interest, long.into());
         let size = position.size;
         self.events.push(Event::PositionSettled { account, market, size, price, closed_pnl });
+        if position.attached {
+            self.position_closed(account, market);
+        }
         Ok(())
     }
 }

@@ -47,6 +47,7 @@ impl<S: Source> Engine<'_, S> {
                 self.events.push(Event::MarkChanged { market: rules.market, mark, oracle });
             }
         }
+        self.run_conditional();
     }
 
     pub(crate) fn oracle(&mut self, market: MarketId, price: Price) -> Result<(), Refusal> {
@@ -93,7 +94,8 @@ impl<S: Source> Engine<'_, S> {
         scale_ppm: (u32, u32),
     ) -> Result<(), Refusal> {
         self.market(market)?;
-        self.state.prices.get_mut(&MarketKey(market)).margin_scale_ppm = scale_ppm;
+        let prices = self.state.prices.get_mut(&MarketKey(market));
+        (prices.initial_scale_ppm, prices.maintenance_scale_ppm) = scale_ppm;
         Ok(())
     }
 }

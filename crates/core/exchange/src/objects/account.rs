@@ -235,6 +235,8 @@ pub struct Position {
     pub leverage: u8,
     /// Whether it has a margin of its own ([`super::IsolatedMargin`]) in place of the account's.
     pub isolated: bool,
+    /// Whether orders are attached that end with it ([`crate::objects::Attached`]).
+    pub attached: bool,
 }
 
 impl Position {
@@ -242,13 +244,17 @@ impl Position {
     fn is_default(&self) -> bool {
         let lots = self.size as u64 | self.bids | self.asks | u64::from(self.orders);
         let money = self.cost | self.bid_notional | self.ask_notional | self.funding;
-        let mode = u128::from(self.leverage) | u128::from(self.isolated);
+        let mode = u128::from(self.leverage) | u128::from(self.flags());
         (u128::from(lots) | money as u128 | mode) == 0
+    }
+
+    fn flags(&self) -> u8 {
+        u8::from(self.isolated) | u8::from(self.attached) << 1
     }
 
     /// Whether its encoding says more than that of a cross position that owes no funding index.
     fn is_extended(&self) -> bool {
-        self.funding != 0 || self.isolated
+        self.funding != 0 || self.flags() != 0
     }
 
     /// Whether the slot may be given to another market.
@@ -267,7 +273,7 @@ impl PositionGroup {
 }
 
 impl Encode for PositionGroup {
-    /// A mask of the slots in use, above it one of those with funding or a margin of their own.
+    /// A mask of the slots in use, above it one of those with funding or flags.
     fn encode(&self, out: &mut Vec<u8>) {
         let mask = (0..4).fold(0u8, |mask, i| {
             let position = &self.0[i];
@@ -285,7 +291,7 @@ impl Encode for PositionGroup {
             p.orders.put(out);
             p.leverage.put(out);
             if p.is_extended() {
-                p.isolated.put(out);
+                p.flags().put(out);
                 p.funding.put(out);
             }
         }
@@ -314,7 +320,11 @@ impl Decode for PositionGroup {
                 };
                 let extended = mask >> (i + 4) & 1 == 1;
                 if extended {
-                    slot.isolated = Field::get(r)?;
+                    let flags = r.u8()?;
+                    if flags > 3 {
+                        return Err(CodecError::Invalid("position flags"));
+                    }
+                    (slot.isolated, slot.attached) = (flags & 1 != 0, flags & 2 != 0);
                     slot.funding = Field::get(r)?;
                 }
                 if *slot == Position::default() || extended != slot.is_extended() {

@@ -2,6 +2,7 @@
 
 use crate::field::{Field, record};
 use crate::ids::{AccountId, ClientId, MarketId, OrderId, Price, Side, Size, Tif};
+use crate::objects::OrderFlags;
 use crate::spec::ORDERS_BOUND;
 use alloc::vec::Vec;
 use atoll_state::{Key, Object, prefetch};
@@ -103,8 +104,8 @@ pub struct OrderRef {
     pub tif: Tif,
     /// Whether it may only make a position smaller.
     pub reduce_only: bool,
-    /// Whether there is an [`OrderExtra`] about it.
-    pub extra: bool,
+    /// What it is besides an order in a book.
+    pub flags: OrderFlags,
     /// Slot of the position in its market; 0 for spot.
     pub position: u8,
     /// Limit price in ticks.
@@ -124,7 +125,7 @@ record!(OrderRef {
     side,
     tif,
     reduce_only,
-    extra,
+    flags,
     position,
     price,
     sequence,
@@ -209,6 +210,12 @@ impl OrderPage {
     pub(crate) fn put(&mut self, place: usize, order: OrderRef) {
         self.taken |= 1 << place;
         self.refs[place] = order;
+    }
+
+    /// The order with this number, to change it.
+    pub(crate) fn get_mut(&mut self, place: usize, order: OrderId) -> Option<&mut OrderRef> {
+        let taken = self.taken;
+        self.refs.get_mut(place).filter(|found| taken >> place & 1 == 1 && found.order == order)
     }
 
     pub(crate) fn clear(&mut self, place: usize) {

@@ -81,11 +81,21 @@ pub struct MarketPrices {
     /// Cumulative funding: what one lot held long has paid so far, in quote units × 10⁻⁹; inside
     /// ±[`crate::spec::FUNDING_BOUND`].
     pub funding: i128,
-    /// What initial and maintenance requirements are multiplied by, parts per million; less than
-    /// a million counts as a million.
-    pub margin_scale_ppm: (u32, u32),
+    /// What initial requirements are multiplied by, parts per million; less than a million counts
+    /// as a million.
+    pub initial_scale_ppm: u32,
+    /// What maintenance requirements are multiplied by.
+    pub maintenance_scale_ppm: u32,
 }
-record!(MarketPrices { mark, oracle, next_oracle, status, funding, margin_scale_ppm });
+record!(MarketPrices {
+    mark,
+    oracle,
+    next_oracle,
+    status,
+    funding,
+    initial_scale_ppm,
+    maintenance_scale_ppm,
+});
 impl Object for MarketPrices {
     const TAG: u8 = 12;
     const NAME: &'static str = "market prices";

@@ -3,7 +3,7 @@
 //!
 //! | tag | object | key |
 //! | --- | --- | --- |
-//! | 1 | page of an ordered set (set = market × 2 + side) | set, level, prefix |
+//! | 1 | page of an ordered set (see [`conditional`] for the sets' numbers) | set, level, prefix |
 //! | 2 | [`Global`] counters and time | – |
 //! | 3 | [`AccountEntry`]: address → number | address |
 //! | 4 | [`Account`]: collateral, list of markets | account |
@@ -22,6 +22,15 @@
 //! | 50 | [`Cooldown`] after a liquidation in part | account |
 //! | 51 | [`LiquidationWindow`]: work of liquidations | – |
 //! | 52 | [`Estate`]: what bankrupt accounts left | market, side |
+//! | 20 | [`TriggerOrder`] | order |
+//! | 21 | [`Link`]: parent, children and sibling of an order | order |
+//! | 22 | [`TriggerTop`]: nearest triggers and fronts | market |
+//! | 23 | [`DueEntry`] | order, TWAP or command |
+//! | 24 | [`DueHead`]: when something is due next | – |
+//! | 25 | [`Twap`] | TWAP |
+//! | 26 | [`CancelSchedule`] | account |
+//! | 27 | [`Attached`]: triggers that end with a position | account, market |
+//! | 28 | [`TwapList`] | account |
 //! | 40 | [`Holdings`]: collateral besides the collateral asset | account |
 //! | 41 | [`IsolatedMargin`] | account, position slot |
 //! | 42 | [`BorrowIndex`]: interest of an asset | asset |
@@ -33,6 +42,7 @@
 mod account;
 mod book;
 mod collateral;
+pub mod conditional;
 mod directory;
 mod liquidation;
 mod market;
@@ -43,6 +53,10 @@ pub use account::{
 };
 pub use book::{BookId, ChunkKey, Level, LevelKey, OrderChunk, RestingOrder};
 pub use collateral::{BorrowIndex, BorrowKey, Holding, Holdings, IsolatedKey, IsolatedMargin};
+pub use conditional::{
+    Attached, AttachedKey, CancelSchedule, DueEntry, DueHead, DueKind, Front, Link, OrderFlags,
+    TriggerOrder, TriggerTop, Twap, TwapList,
+};
 pub use directory::{
     ClientKey, ClientOrder, Directory, DirectoryKey, OrderExtra, OrderKey, OrderPage, OrderPageKey,
     OrderRef,
@@ -94,6 +108,24 @@ pub struct State<S: Source> {
     pub liquidations: Table<LiquidationWindow, S>,
     /// What bankrupt accounts left.
     pub estates: Table<Estate, S>,
+    /// Trigger orders.
+    pub triggers: Table<TriggerOrder, S>,
+    /// What ties orders to others.
+    pub links: Table<Link, S>,
+    /// Nearest triggers and fronts.
+    pub trigger_tops: Table<TriggerTop, S>,
+    /// The due queue.
+    pub due: Table<DueEntry, S>,
+    /// When something is due next.
+    pub due_head: Table<DueHead, S>,
+    /// TWAPs.
+    pub twaps: Table<Twap, S>,
+    /// Scheduled cancels.
+    pub schedules: Table<CancelSchedule, S>,
+    /// Triggers that end with a position.
+    pub attached: Table<Attached, S>,
+    /// TWAPs by account.
+    pub twap_lists: Table<TwapList, S>,
     /// Collateral besides the collateral asset.
     pub holdings: Table<Holdings, S>,
     /// Margin of isolated positions.
@@ -125,6 +157,15 @@ impl<S: Source> State<S> {
             cooldowns: Table::new(seed),
             liquidations: Table::new(seed),
             estates: Table::new(seed),
+            triggers: Table::new(seed),
+            links: Table::new(seed),
+            trigger_tops: Table::new(seed),
+            due: Table::new(seed),
+            due_head: Table::new(seed),
+            twaps: Table::new(seed),
+            schedules: Table::new(seed),
+            attached: Table::new(seed),
+            twap_lists: Table::new(seed),
             holdings: Table::new(seed),
             isolated: Table::new(seed),
             borrow: Table::new(seed),
@@ -153,6 +194,15 @@ impl<S: Source> Tables<S> for State<S> {
         visitor.visit(&mut self.cooldowns);
         visitor.visit(&mut self.liquidations);
         visitor.visit(&mut self.estates);
+        visitor.visit(&mut self.triggers);
+        visitor.visit(&mut self.links);
+        visitor.visit(&mut self.trigger_tops);
+        visitor.visit(&mut self.due);
+        visitor.visit(&mut self.due_head);
+        visitor.visit(&mut self.twaps);
+        visitor.visit(&mut self.schedules);
+        visitor.visit(&mut self.attached);
+        visitor.visit(&mut self.twap_lists);
         visitor.visit(&mut self.holdings);
         visitor.visit(&mut self.isolated);
         visitor.visit(&mut self.borrow);

@@ -9,6 +9,8 @@ use crate::rules::MarketRules;
 pub(crate) struct Traded {
     pub(crate) pnl: Amount,
     pub(crate) start: i64,
+    /// Whether orders are attached to it.
+    pub(crate) attached: bool,
     /// Change of the lots held long.
     pub(crate) long: i128,
 }
@@ -41,7 +43,7 @@ pub(crate) fn trade(
         position.cost += paid + pnl;
     }
     let long = |size: i64| i128::from(size.max(0));
-    Traded { pnl, start, long: long(position.size) - long(start) }
+    Traded { pnl, start, attached: position.attached, long: long(position.size) - long(start) }
 }
 
 /// `amount × part / whole` rounded toward zero, without a product that could overflow:

@@ -40,6 +40,8 @@ pub(crate) struct SettledParty {
     pub(crate) fee_asset: AssetId,
     pub(crate) closed_pnl: Amount,
     pub(crate) start_position: i64,
+    /// Whether orders are attached to the position.
+    pub(crate) attached: bool,
 }
 
 /// What a fill did.

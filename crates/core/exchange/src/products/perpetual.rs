@@ -289,6 +289,7 @@ impl<S: Source> Engine<'_, S> {
             fee_asset: asset,
             closed_pnl: side.pnl,
             start_position: side.start,
+            attached: side.attached,
         };
         Settled {
             maker: party(&maker_side, fees.0),

@@ -216,12 +216,33 @@ impl Harness {
                 let total = self.full.peek_balance(account, asset).total;
                 assert_eq!(self.full.spot_total(account, asset), total);
             }
-            let owner = self.full.peek_owner(account).unwrap().address;
-            assert_eq!(self.full.owner(account), owner);
+            let owner = *self.full.peek_owner(account).unwrap();
+            assert_eq!(self.full.owner(account), owner.address);
+            self.check_worth(account, &margin, owner.has_holdings());
         }
         let mut writes = WriteSet::default();
         object::seal(&mut self.full, &mut writes, None);
         assert!(writes.is_empty());
+    }
+
+    /// Claims: an account without other collateral has what its margin says; where there are
+    /// several assets, what one is owed is taken from the others before any is below zero.
+    fn check_worth(&mut self, account: AccountId, margin: &Margin, several: bool) {
+        let views = self.full.peek_positions(account);
+        let own = |asset: AssetId| {
+            let of = views.iter().filter(|view| (view.market == INV) == (asset == COIN));
+            of.filter_map(|view| view.isolated).map(|own| own.equity.max(0)).sum::<i128>()
+        };
+        let cross = [USDC, COIN].map(|asset| {
+            let spot = self.full.spot_total(account, asset);
+            self.full.worth(account, asset) - spot - own(asset)
+        });
+        let coins = views.iter().any(|view| view.market == INV && view.isolated.is_none());
+        if several || coins {
+            assert!(cross[1] >= 0 && (cross[0] >= 0 || cross[1] == 0), "{account}: {cross:?}");
+        } else {
+            assert_eq!(cross, [margin.equity(), 0]);
+        }
     }
 
     fn witnessed(&self, reads: &ReadSet, leave_out: Option<usize>) -> Exchange<Witnessed> {

@@ -5,6 +5,9 @@
 
 mod margin;
 
+#[path = "twin/conditional.rs"]
+mod conditional;
+
 use super::*;
 use margin::{Pos, notional};
 use std::collections::BTreeMap;
@@ -52,6 +55,7 @@ pub(crate) struct Twin {
     pledged: i128,
     /// Open orders in order of arrival.
     pub orders: Vec<Order>,
+    pub waits: conditional::Waits,
     /// Of some: when they expire, how much of them the book shows at a time, and now.
     extras: BTreeMap<OrderId, (u64, u64, u64)>,
     events: Vec<Event>,
@@ -81,6 +85,7 @@ impl Twin {
             borrow: [0; 2],
             pledged: 0,
             orders: Vec::new(),
+            waits: conditional::Waits::default(),
             extras: BTreeMap::new(),
             events: Vec::new(),
         }
@@ -95,7 +100,8 @@ impl Twin {
         };
         let events = std::mem::take(&mut self.events);
         if reply.is_err() {
-            *self = before;
+            let commands = self.commands;
+            *self = Self { commands, ..before };
             return (reply, Vec::new());
         }
         (reply, events)
@@ -107,7 +113,7 @@ impl Twin {
             return Err(RejectCode::UnknownAccount);
         }
         match command {
-            Command::Place(request) => self.place(account, request).map(Outcome::Placed),
+            Command::Place(request) => self.place(account, request, None).map(Outcome::Placed),
             Command::Cancel(target) => {
                 self.cancel(account, target, CancelReason::Requested)?;
                 Ok(Outcome::Cancelled(1))
@@ -116,11 +122,11 @@ impl Twin {
                 if market.is_some_and(|m| usize::from(m.0) >= self.spec.markets.len()) {
                     return Err(RejectCode::UnknownMarket);
                 }
-                let mut mine: Vec<Order> = self.orders.clone();
-                mine.retain(|o| o.account == account && market.is_none_or(|m| m == o.market));
+                let mut mine: Vec<Order> = self.mine(account);
+                mine.retain(|o| market.is_none_or(|m| m == o.market));
                 mine.sort_by_key(|o| o.order.slot());
                 for order in &mine {
-                    self.drop_order(order, CancelReason::Requested);
+                    self.drop_any(order, CancelReason::Requested);
                 }
                 Ok(Outcome::Cancelled(mine.len() as u32))
             }
@@ -134,7 +140,7 @@ impl Twin {
                     return Ok(Outcome::Placed(placed));
                 }
                 let old = self.cancel(account, target, CancelReason::Modified)?;
-                let placed = self.place(account, order)?;
+                let placed = self.place(account, order, None)?;
                 self.events.push(Event::Modified { old: old.order, new: placed.order });
                 Ok(Outcome::Placed(placed))
             }
@@ -158,6 +164,7 @@ impl Twin {
                 self.set_leverage(at, *market, *leverage, *isolated)
             }
             Command::AdjustMargin { market, amount } => self.adjust_margin(at, *market, *amount),
+            other => self.conditional(account, other),
         }
     }
 
@@ -310,6 +317,7 @@ impl Twin {
                         self.events.push(Event::MarkChanged { market, mark, oracle });
                     }
                 }
+                self.work_off();
                 Ok(Outcome::Done)
             }
             Input::Funding { market, change } => {
@@ -419,7 +427,7 @@ impl Twin {
         reason: CancelReason,
     ) -> Result<Order, RejectCode> {
         let order = self.find(account, target)?;
-        self.drop_order(&order, reason);
+        self.drop_any(&order, reason);
         Ok(order)
     }
 
@@ -431,7 +439,7 @@ impl Twin {
                     OrderSelector::Client(client) => o.client_id == Some(*client),
                 }
         };
-        self.orders.iter().find(is).copied().ok_or(RejectCode::UnknownOrder)
+        self.mine(account).iter().find(is).copied().ok_or(RejectCode::UnknownOrder)
     }
 
     /// What the book shows of an order.
@@ -467,6 +475,7 @@ impl Twin {
             && o.reduce_only == r.reduce_only
             && (r.client_id.is_none() || r.client_id == o.client_id)
             && (r.expires_us, r.display) == (0, 0)
+            && o.trigger.is_none()
             && !self.extras.contains_key(&o.order);
         if !same || r.size == 0 || r.size >= o.remaining {
             return Ok(None);
@@ -501,7 +510,7 @@ impl Twin {
             client_id: r.client_id,
             ..OrderRequest::default()
         };
-        self.place(account, &request).map(Outcome::Placed)
+        self.place(account, &request, None).map(Outcome::Placed)
     }
 
     fn settle_position(&mut self, owner: &Address, market: MarketId) -> Reply {
@@ -521,7 +530,7 @@ impl Twin {
         let due = self.settle(at, market);
         let pos = &mut self.owners[at].positions[n];
         (pos.size, pos.cost, pos.funding, pos.margin) = (0, 0, 0, 0);
-        if isolated && margin != 0 {
+        if isolated {
             let (account, change) = (AccountId(at as u32), -margin);
             self.events.push(Event::IsolatedMargin { account, market, change, margin: 0 });
         }
@@ -529,6 +538,7 @@ impl Twin {
         self.purse(at, asset, closed_pnl - due + if isolated { margin } else { 0 });
         let account = AccountId(at as u32);
         self.events.push(Event::PositionSettled { account, market, size, price, closed_pnl });
+        self.position_ended(account, market);
         Ok(Outcome::Done)
     }
 
@@ -536,6 +546,7 @@ impl Twin {
         self.orders.retain(|o| o.order != order.order);
         self.extras.remove(&order.order);
         self.events.push(Event::Cancelled { order: *order, reason });
+        self.untie(order.order.0);
     }
 
     /// What a taker meets, best price first, then oldest.
@@ -553,7 +564,12 @@ impl Twin {
         queue
     }
 
-    fn place(&mut self, account: AccountId, r: &OrderRequest) -> Result<Placed, RejectCode> {
+    fn place(
+        &mut self,
+        account: AccountId,
+        r: &OrderRequest,
+        known: Option<u64>,
+    ) -> Result<Placed, RejectCode> {
         let n = usize::from(r.market.0);
         let rules = self.spec.markets.get(n).ok_or(RejectCode::UnknownMarket)?.clone();
         let perpetual = self.perpetual(r.market);
@@ -562,8 +578,8 @@ impl Twin {
         let oracle = self.venues[n].oracle;
         let near = if oracle == 0 { mark } else { oracle };
         let off = u128::from(near.abs_diff(r.price)) * 1_000_000 > u128::from(near) * 200_000;
-        let mine = || self.orders.iter().filter(|o| o.account == account);
-        let slot = (0..).find(|slot| mine().all(|o| o.order.slot() != *slot)).unwrap();
+        let mine = self.mine(account);
+        let slot = self.free_slot(account);
         let limits = self.spec.limits;
         let mut order = Order {
             order: OrderId(self.commands << 12 | u64::from(slot)),
@@ -577,6 +593,7 @@ impl Twin {
             reduce_only: r.reduce_only,
             client_id: r.client_id,
             time_us: self.time_us,
+            trigger: None,
         };
         let ioc = r.tif == Tif::Ioc || r.tif == Tif::Fok;
         let refused = match self.venues[n].status {
@@ -589,6 +606,7 @@ impl Twin {
         if ioc {
             order.order = OrderId(self.commands << 12);
         }
+        order.order = known.map_or(order.order, OrderId);
         let queue = self.queue(&order);
         let own_first = queue.first().is_some_and(|o| o.account == account);
         for (wrong, code) in [
@@ -605,10 +623,13 @@ impl Twin {
             (worth < rules.notional_min.into() && !r.reduce_only, RejectCode::Dust),
             (r.display != 0 && shows < rules.notional_min.into(), RejectCode::Dust),
             (
-                r.client_id.is_some() && mine().any(|o| o.client_id == r.client_id),
+                r.client_id.is_some() && mine.iter().any(|o| o.client_id == r.client_id),
                 RejectCode::DuplicateClientId,
             ),
-            (!ioc && slot >= limits.orders_per_account, RejectCode::TooManyOrders),
+            (
+                !ioc && known.is_none() && slot >= limits.orders_per_account,
+                RejectCode::TooManyOrders,
+            ),
             (ioc && queue.is_empty(), RejectCode::NoLiquidity),
             (r.tif == Tif::PostOnly && !queue.is_empty(), RejectCode::WouldCross),
             (own_first && self.spec.self_trade == SelfTrade::CancelTaker, RejectCode::SelfTrade),
@@ -868,6 +889,8 @@ impl Twin {
             maker: maker_party,
             taker: taker_party,
         }));
+        let held = [maker_party.start_position, taker_party.start_position];
+        self.traded(maker, taker, size, held);
         notional
     }
 

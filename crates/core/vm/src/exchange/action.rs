@@ -4,6 +4,7 @@
 //! order off the tick or in an unknown market becomes a refused step and the rest of the batch
 //! goes on. An action that cannot be read at all is refused as a whole.
 
+use super::conditional::Grouping;
 use super::decimal::{Decimal, StepError};
 use super::msgpack::{MsgpackError, MsgpackReader};
 use super::order_type::OrderType;
@@ -13,7 +14,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use atoll_exchange::{
     ClientId, Command, MarketId, MarketOrderRequest, OrderId, OrderRequest, OrderSelector, Product,
-    Refusal, Rules, Side, Tif,
+    Refusal, Rules, Side, Tif, TriggerRequest,
 };
 use atoll_types::{Address, B256, Lane, Reject, RejectCode};
 
@@ -77,20 +78,31 @@ impl From<Result<Sending, Refusal>> for Action {
 }
 
 impl Action {
-    /// Where inside a tick the action belongs: pure cancels first, then pure post-only orders.
+    /// The most that the action does to any book. A refused step does nothing to one.
     pub fn lane(&self) -> Lane {
-        let Self::Commands(steps) = self else { return Lane::Rest };
-        let all = |test: fn(&Command) -> bool| {
-            // A refused step rests nothing and takes nothing: it is at home in any lane.
-            !steps.is_empty() && steps.iter().all(|step| step.command.as_ref().map_or(true, test))
+        let Self::Commands(steps) = self else { return Lane::Aside };
+        let of = |step: &Step| match &step.command {
+            Ok(Command::Cancel(_) | Command::CancelAll { .. }) => Lane::Cancel,
+            Ok(Command::Place(order) | Command::Modify { order, .. }) => match order.tif {
+                Tif::PostOnly => Lane::PostOnly,
+                Tif::Gtc | Tif::Ioc | Tif::Fok => Lane::Rest,
+            },
+            Ok(
+                Command::PlaceMarket(_)
+                | Command::PlaceTrigger(_)
+                | Command::ModifyTrigger { .. }
+                | Command::PlaceGroup { .. }
+                | Command::AttachTriggers(_),
+            ) => Lane::Rest,
+            _ => Lane::Aside,
         };
-        if all(|command| matches!(command, Command::Cancel(_) | Command::CancelAll { .. })) {
-            return Lane::Cancel;
-        }
-        let post_only = |command: &Command| {
-            matches!(command, Command::Place(OrderRequest { tif: Tif::PostOnly, .. }))
+        let weight = |lane: &Lane| match lane {
+            Lane::Aside => 0,
+            Lane::Cancel => 1,
+            Lane::PostOnly => 2,
+            Lane::Rest => 3,
         };
-        if all(post_only) { Lane::PostOnly } else { Lane::Rest }
+        steps.iter().map(of).max_by_key(weight).unwrap_or(Lane::Aside)
     }
 }
 
@@ -132,7 +144,7 @@ pub(super) fn malformed(error: MsgpackError) -> Reject {
     Reject::new(RejectCode::Malformed, message)
 }
 
-fn unsupported(message: impl Into<String>) -> Reject {
+pub(super) fn unsupported(message: impl Into<String>) -> Reject {
     Reject::new(RejectCode::Unsupported, message)
 }
 
@@ -190,6 +202,10 @@ pub(super) fn decode(
         "modify" => decoder.modify(fields)?,
         "batchModify" => decoder.list(fields, "modifies", |r| decoder.modification(r))?,
         "updateLeverage" => decoder.leverage(fields)?,
+        "updateIsolatedMargin" => decoder.isolated_margin(fields)?,
+        "twapOrder" => decoder.twap(fields)?,
+        "twapCancel" => decoder.twap_cancel(fields)?,
+        "scheduleCancel" => decoder.schedule_cancel(fields)?,
         "noop" => {
             fields.finish().map_err(malformed)?;
             Action::Commands(Vec::new())
@@ -213,17 +229,17 @@ pub(super) fn once<T>(place: &mut Option<T>, value: T) -> bool {
 }
 
 #[derive(Clone, Copy)]
-struct Decoder<'s> {
-    rules: &'s Rules,
+pub(super) struct Decoder<'s> {
+    pub(super) rules: &'s Rules,
     commands_max: u32,
 }
 
 impl Decoder<'_> {
-    fn batch<'a>(
+    fn batch<'a, T>(
         &self,
         reader: &mut MsgpackReader<'a>,
-        mut step: impl FnMut(&mut MsgpackReader<'a>) -> Result<Step, MsgpackError>,
-    ) -> Result<Action, Reject> {
+        mut item: impl FnMut(&mut MsgpackReader<'a>) -> Result<T, MsgpackError>,
+    ) -> Result<Vec<T>, Reject> {
         let count = reader.array().map_err(malformed)?;
         if count > self.commands_max {
             let message = alloc::format!(
@@ -235,8 +251,8 @@ impl Decoder<'_> {
         if count == 0 {
             return Err(Reject::new(RejectCode::Malformed, "the action's list is empty"));
         }
-        let steps: Result<Vec<Step>, _> = (0..count).map(|_| step(reader)).collect();
-        steps.map(Action::Commands).map_err(malformed)
+        let items: Result<Vec<T>, _> = (0..count).map(|_| item(reader)).collect();
+        items.map_err(malformed)
     }
 
     fn list<'a>(
@@ -247,18 +263,22 @@ impl Decoder<'_> {
     ) -> Result<Action, Reject> {
         let mut reader = fields.take(key).map_err(malformed)?;
         fields.finish().map_err(malformed)?;
-        self.batch(&mut reader, step)
+        self.batch(&mut reader, step).map(Action::Commands)
     }
 
     fn orders(&self, mut fields: Fields<'_>) -> Result<Action, Reject> {
         let mut grouping = fields.take("grouping").map_err(malformed)?;
-        if !grouping.at_string() || grouping.string().map_err(malformed)? != "na" {
-            return Err(unsupported("only grouping \"na\" is supported"));
+        if !grouping.at_string() {
+            return Err(unsupported("priority fees are not supported; name a grouping"));
         }
+        let grouping = Grouping::read(&mut grouping)?;
         if fields.has("builder") && !fields.take("builder").map_err(malformed)?.nil() {
             return Err(unsupported("builder fees are not supported; leave \"builder\" out"));
         }
-        self.list(fields, "orders", |r| self.order(r).map(Order::into_step))
+        let mut reader = fields.take("orders").map_err(malformed)?;
+        fields.finish().map_err(malformed)?;
+        let orders = self.batch(&mut reader, |r| self.order(r))?;
+        Ok(Action::Commands(grouping.steps(&orders)))
     }
 
     fn order(&self, reader: &mut MsgpackReader<'_>) -> Result<Order, MsgpackError> {
@@ -288,10 +308,7 @@ impl Decoder<'_> {
             let market = self.market(asset)?;
             let unknown = refusal(RejectCode::UnknownMarket, UNKNOWN_MARKET);
             let spec = self.rules.market_spec(market).ok_or(unknown)?;
-            let lots = |size: Decimal| {
-                let lots = size.steps(spec.size_decimals, spec.lot);
-                lots.map_err(|error| step_refusal(error, RejectCode::OffLot, OFF_LOT))
-            };
+            let lots = |size: Decimal| self.lots(market, size);
             let ticks = |price: Decimal| {
                 let ticks = price.steps(spec.price_decimals, spec.tick);
                 ticks.map_err(|error| step_refusal(error, RejectCode::OffTick, OFF_TICK))
@@ -323,13 +340,29 @@ impl Decoder<'_> {
                         client_id,
                     }))
                 }
-                OrderType::Trigger => Err(refusal(RejectCode::Unsupported, TRIGGER)),
+                OrderType::Trigger(trigger) => Ok(Order::Trigger(TriggerRequest {
+                    market,
+                    side,
+                    trigger_price: ticks(trigger.price)?,
+                    kind: trigger.kind,
+                    limit: if trigger.market { None } else { Some(ticks(price)?) },
+                    size: lots(size)?,
+                    reduce_only,
+                    client_id,
+                })),
             }
         };
         Ok(order().unwrap_or_else(Order::Refused))
     }
 
-    fn market(&self, asset: u64) -> Result<MarketId, Refusal> {
+    pub(super) fn lots(&self, market: MarketId, size: Decimal) -> Result<u64, Refusal> {
+        let unknown = refusal(RejectCode::UnknownMarket, UNKNOWN_MARKET);
+        let spec = self.rules.market_spec(market).ok_or(unknown)?;
+        let lots = size.steps(spec.size_decimals, spec.lot);
+        lots.map_err(|error| step_refusal(error, RejectCode::OffLot, OFF_LOT))
+    }
+
+    pub(super) fn market(&self, asset: u64) -> Result<MarketId, Refusal> {
         let unknown = refusal(RejectCode::UnknownMarket, UNKNOWN_MARKET);
         market_of_asset(self.rules, asset).ok_or(unknown)
     }
@@ -394,38 +427,25 @@ impl Decoder<'_> {
         let target = target.ok_or(MsgpackError::Missing("oid"))?;
         Ok(order.ok_or(MsgpackError::Missing("order"))?.into_modification(target))
     }
-
-    fn leverage(&self, mut fields: Fields<'_>) -> Result<Action, Reject> {
-        let mut read = || {
-            let asset = fields.take("asset")?.unsigned()?;
-            Ok((asset, fields.take("isCross")?.bool()?, fields.take("leverage")?.unsigned()?))
-        };
-        let (asset, cross, leverage) = read().map_err(malformed)?;
-        fields.finish().map_err(malformed)?;
-        if !cross {
-            return Err(unsupported("isolated margin is not supported; set \"isCross\" to true"));
-        }
-        // A leverage that no byte holds is above every market's maximum.
-        let leverage = u8::try_from(leverage).unwrap_or(u8::MAX);
-        let command = self.market(asset).map(|market| Command::SetLeverage { market, leverage });
-        Ok(Action::Commands(alloc::vec![Step { target_market: None, command }]))
-    }
 }
 
 /// An order as the spec sees it.
-enum Order {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Order {
     Limit(OrderRequest),
     Market(MarketOrderRequest),
+    Trigger(TriggerRequest),
     Refused(Refusal),
 }
 
 impl Order {
-    fn into_step(self) -> Step {
+    pub(super) fn step(&self) -> Step {
         Step {
             target_market: None,
-            command: match self {
+            command: match *self {
                 Self::Limit(order) => Ok(Command::Place(order)),
                 Self::Market(order) => Ok(Command::PlaceMarket(order)),
+                Self::Trigger(order) => Ok(Command::PlaceTrigger(order)),
                 Self::Refused(refusal) => Err(refusal),
             },
         }
@@ -437,6 +457,10 @@ impl Order {
                 target_market: Some(order.market),
                 command: Ok(Command::Modify { target, order }),
             },
+            Self::Trigger(order) => Step {
+                target_market: Some(order.market),
+                command: Ok(Command::ModifyTrigger { target, order }),
+            },
             Self::Market(_) => Step::refused(RejectCode::Unsupported, MODIFIED),
             Self::Refused(refusal) => Step { target_market: None, command: Err(refusal) },
         }
@@ -444,14 +468,13 @@ impl Order {
 }
 
 const UNKNOWN_MARKET: &str = "there is no market with this asset number; ask for meta or spotMeta";
-const TRIGGER: &str = "trigger orders are not supported";
-const MODIFIED: &str = "an order becomes a limit order by modification, no other one";
+const MODIFIED: &str = "an order becomes a limit or trigger order by modification, no other one";
 const MARKET_PRICE: &str = "a market order has no price; let \"p\" be \"0\"";
 const SLIPPAGE: &str = "the slippage is a fraction with at most six decimals";
 const OFF_TICK: &str = "the price is not a multiple of the market's tick";
 const OFF_LOT: &str = "the size is not a multiple of the market's lot";
 
-fn refusal(code: RejectCode, message: &'static str) -> Refusal {
+pub(super) fn refusal(code: RejectCode, message: &'static str) -> Refusal {
     Refusal { code, message, have_need: None }
 }
 

@@ -165,6 +165,14 @@ pub fn update_leverage(asset: u64, cross: bool, leverage: u64) -> Vec<u8> {
     w.into_bytes()
 }
 
+/// Margin of an isolated position, in millionths: into it if above zero.
+pub fn update_isolated_margin(asset: u64, ntli: i64) -> Vec<u8> {
+    let mut w = action("updateIsolatedMargin", 3);
+    w.string("asset").unsigned(asset).string("isBuy").bool(true);
+    w.string("ntli").signed(ntli);
+    w.into_bytes()
+}
+
 /// Uses a nonce and does nothing else.
 pub fn noop() -> Vec<u8> {
     action("noop", 0).into_bytes()

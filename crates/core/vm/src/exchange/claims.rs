@@ -1,9 +1,9 @@
 //! Claims: what each account could take out of the environment, as the hub pays it in a snapshot
 //! exit (`docs/SETTLEMENT.md`, "Claims").
 //!
-//! A claim is recorded in the token's smallest unit on the hub: of the collateral asset the equity
-//! at the current marks and the spot balance together, of another asset the spot balance, held or
-//! not. It is never negative, so what bankrupt accounts owe makes the total larger than what the
+//! A claim is recorded in the token's smallest unit on the hub: of an asset that is collateral what
+//! the collateral wallet is worth at the current marks ([`Exchange::worth`]) and the spot balance
+//! together, of another asset the spot balance, held or not. It is never negative, so what bankrupt accounts owe makes the total larger than what the
 //! environment holds.
 //!
 //! * An account's claims are renewed when money enters or leaves it, and those of
@@ -188,10 +188,7 @@ impl<S: Source> Claims<S> {
     ) {
         let owner = exchange.owner(account);
         for hub in &spec.hub_assets {
-            let mut worth = exchange.spot_total(account, hub.asset);
-            if hub.asset == spec.exchange.spec().collateral {
-                worth += exchange.equity(account);
-            }
+            let worth = exchange.worth(account, hub.asset);
             let due = hub.to_hub(worth.max(0));
             let claim = self.claims.handle(&ClaimKey { account: owner, token: hub.token });
             let before = self.claims.at(claim).0;

@@ -63,6 +63,16 @@ pub enum AtollMessage {
         /// How much, in the asset's smallest unit.
         amount: u128,
     },
+    /// `MoveAsset(string toWallet,string asset,uint128 amount,uint64 nonce)`: the same for any
+    /// asset that is collateral.
+    MoveAsset {
+        /// The wallet that receives it.
+        to: Wallet,
+        /// The asset's symbol.
+        asset: String,
+        /// How much, in the asset's smallest unit.
+        amount: u128,
+    },
 }
 
 const NO_ASSET: &str = "this venue has no such asset";
@@ -117,6 +127,10 @@ impl AtollMessage {
                 "Move(string toWallet,uint128 amount,uint64 nonce)",
                 &[Word::Text(wallet_name(*to)), Word::Number(*amount), nonce],
             ),
+            Self::MoveAsset { to, asset, amount } => digest(
+                "MoveAsset(string toWallet,string asset,uint128 amount,uint64 nonce)",
+                &[Word::Text(wallet_name(*to)), Word::Text(asset), Word::Number(*amount), nonce],
+            ),
         }
     }
 
@@ -156,7 +170,18 @@ impl AtollMessage {
             }
             Self::Move { to, amount } => Step {
                 target_market: None,
-                command: amount_of(amount).map(|amount| Command::Move { to, amount }),
+                command: amount_of(amount).map(|amount| Command::Move {
+                    asset: rules.spec().collateral,
+                    to,
+                    amount,
+                }),
+            },
+            Self::MoveAsset { to, asset, amount } => match rules.asset_named(&asset) {
+                Some(asset) => Step {
+                    target_market: None,
+                    command: amount_of(amount).map(|amount| Command::Move { asset, to, amount }),
+                },
+                None => Step::refused(RejectCode::Unsupported, NO_ASSET),
             },
         };
         Action::Commands(alloc::vec![step])
@@ -182,6 +207,12 @@ impl Encode for AtollMessage {
             Self::Move { to, amount } => {
                 out.push(2);
                 to.encode(out);
+                put_varint128(out, *amount);
+            }
+            Self::MoveAsset { to, asset, amount } => {
+                out.push(4);
+                to.encode(out);
+                put_bytes(out, asset.as_bytes());
                 put_varint128(out, *amount);
             }
             Self::Send { destination, to, asset, wallet, amount } => {
@@ -221,6 +252,11 @@ impl Decode for AtollMessage {
                 to: r.address()?,
                 asset: text(r, "asset symbol", SYMBOL_BYTES_MAX)?,
                 wallet: Wallet::decode(r)?,
+                amount: r.varint128()?,
+            },
+            4 => Self::MoveAsset {
+                to: Wallet::decode(r)?,
+                asset: text(r, "asset symbol", SYMBOL_BYTES_MAX)?,
                 amount: r.varint128()?,
             },
             _ => return Err(CodecError::Invalid("message type")),

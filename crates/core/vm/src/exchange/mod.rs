@@ -17,16 +17,18 @@
 //! * **Inputs.** Only oracle prices are inputs of a slot's opening; they take effect at the next
 //!   tick, wherever they stand.
 //!
-//! Known limitations: no vaults and subaccounts, no trigger orders, no isolated margin, no
-//! builder fees. Fees that the venue earned belong to no account and cannot leave.
+//! Known limitations: no vaults and subaccounts, no builder fees. Fees that the venue earned belong
+//! to no account and cannot leave.
 
 pub mod action;
 pub mod authority;
 mod border;
 pub mod build;
 pub mod claims;
+mod conditional;
 pub mod decimal;
 pub mod domain;
+mod margin_action;
 mod message;
 pub mod msgpack;
 pub mod objects;

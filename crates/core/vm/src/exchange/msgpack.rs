@@ -138,6 +138,27 @@ impl<'a> MsgpackReader<'a> {
         }
     }
 
+    /// An integer.
+    pub fn signed(&mut self) -> Result<i64, MsgpackError> {
+        let found = self.rest.first().copied().unwrap_or_default();
+        let error = MsgpackError::Type { expected: "an integer", found };
+        let bits = match found {
+            0xe0..=0xff => {
+                self.byte()?;
+                return Ok(i64::from(found as i8));
+            }
+            0xd0 => 8,
+            0xd1 => 16,
+            0xd2 => 32,
+            0xd3 => 64,
+            _ => return i64::try_from(self.unsigned()?).map_err(|_| error),
+        };
+        self.byte()?;
+        let value = self.big_endian(bits / 8)?;
+        // The sign is that of the number as long as it was written.
+        Ok((value << (64 - bits)) as i64 >> (64 - bits))
+    }
+
     /// A boolean.
     pub fn bool(&mut self) -> Result<bool, MsgpackError> {
         match self.byte()? {

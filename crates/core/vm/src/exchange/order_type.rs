@@ -3,12 +3,14 @@
 //! | `t` | |
 //! | --- | --- |
 //! | `{"limit": {"tif": "Gtc" \| "Alo" \| "Ioc"}}` | as on Hyperliquid |
+//! | `{"trigger": {"isMarket": true, "triggerPx": "0.5", "tpsl": "sl"}}` | as on Hyperliquid |
 //! | `{"limit": {"tif": "Fok"}}` | all of it at once, or nothing |
 //! | `{"limit": {"tif": …, "expires": 1767225600000}}` | good till date, milliseconds |
 //! | `{"limit": {"tif": …, "display": "0.5"}}` | iceberg: the size that shows at a time |
 //! | `{"market": {"slippage": "0.01"}}` | at up to so much from the mark; `p` must be `"0"` |
 
 use super::action::{decimal, once};
+use super::conditional::TriggerType;
 use super::decimal::Decimal;
 use super::msgpack::{MsgpackError, MsgpackReader};
 use atoll_exchange::Tif;
@@ -21,7 +23,7 @@ pub(super) enum OrderType {
     /// At up to so much from the mark.
     Market { slippage: Decimal },
     /// Once the mark is there.
-    Trigger,
+    Trigger(TriggerType),
 }
 
 impl OrderType {
@@ -38,10 +40,7 @@ impl OrderType {
                     let slippage = slippage.ok_or(MsgpackError::Missing("slippage"))?;
                     once(&mut found, Self::Market { slippage })
                 }
-                "trigger" => {
-                    r.skip()?;
-                    once(&mut found, Self::Trigger)
-                }
+                "trigger" => once(&mut found, Self::Trigger(TriggerType::read(r)?)),
                 _ => false,
             })
         })?;

@@ -39,6 +39,15 @@ pub enum Status {
     },
     /// Done.
     Success,
+    /// A member of a group waits.
+    Waiting {
+        /// Its number; zero if its parent ended at once without a fill, and it with it.
+        order: OrderId,
+        /// The client's identifier.
+        client_id: Option<ClientId>,
+        /// Whether it waits for its parent to fill; else for its trigger price.
+        parent: bool,
+    },
     /// The command did nothing.
     Rejected {
         /// The stable code.
@@ -104,6 +113,12 @@ impl Encode for Status {
                 put_signed(out, *notional);
                 put_varint(out, *resting);
             }
+            Self::Waiting { order, client_id, parent } => {
+                out.push(4);
+                order.encode(out);
+                put_client_id(out, client_id);
+                out.push(u8::from(*parent));
+            }
             Self::Rejected { code, detail } => {
                 out.push(3);
                 out.extend_from_slice(&code.number().to_le_bytes());
@@ -131,6 +146,11 @@ impl Decode for Status {
                 detail: core::str::from_utf8(r.bytes("detail", DETAIL_BYTES_MAX)?)
                     .map_err(|_| CodecError::Invalid("detail"))?
                     .into(),
+            },
+            4 => Self::Waiting {
+                order: OrderId::decode(r)?,
+                client_id: client_id(r)?,
+                parent: r.bool()?,
             },
             _ => return Err(CodecError::Invalid("status")),
         })

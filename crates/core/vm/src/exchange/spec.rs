@@ -198,8 +198,10 @@ impl ExchangeVmSpec {
             let Some(total) = totals.get_mut(usize::from(balance.asset.0)) else {
                 return Err(error(&key("asset"), balance.asset, "the number of an asset"));
             };
-            let wallet_ok = balance.wallet == Wallet::Spot || balance.asset == spec.collateral;
-            let expected = "spot, or collateral for the collateral asset";
+            let wallet_ok = balance.wallet == Wallet::Spot
+                || balance.asset == spec.collateral
+                || self.exchange.pledge(balance.asset).is_some();
+            let expected = "spot, or collateral for an asset that is collateral";
             ensure(wallet_ok, &key("wallet"), format!("{:?}", balance.wallet), expected)?;
             let amount = balance.amount;
             ensure(amount > 0, &key("amount"), amount, "above zero")?;

@@ -103,7 +103,7 @@ pub(super) fn decode(
             let to = if to_perp { Wallet::Collateral } else { Wallet::Spot };
             let command = units(rules, rules.spec().collateral, amount)
                 .map_err(malformed)?
-                .map(|amount| Command::Move { to, amount });
+                .map(|amount| Command::Move { asset: rules.spec().collateral, to, amount });
             action = one(Step { target_market: None, command });
         }
         _ => {

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use atoll_exchange::objects::{AddressKey, ClientKey, OrderPage};
 use atoll_exchange::{
     AccountId, Command, Event, Exchange, Input, MarketId, OrderRequest, OrderSelector, Outcome,
-    Placed, Refusal,
+    Placed, Refusal, TriggerRequest,
 };
 use atoll_state::object::{self, Source, Table, TableVisitor, Tables};
 use atoll_types::{Address, B256, Encode, Message, Reject, RejectCode, U256};
@@ -60,7 +60,7 @@ impl<S: Source> ExchangeVm<S> {
         self.now_us / 1000
     }
 
-    /// What the latest tick's opening did: marks that moved.
+    /// What the latest opening of a slot or tick did: marks that moved, what was due.
     pub fn tick_events(&self) -> &[Event] {
         &self.tick_events
     }
@@ -149,7 +149,15 @@ impl<S: Source> ExchangeVm<S> {
                     return Ok(receipt);
                 };
                 for step in steps {
-                    receipt.statuses.push(self.step(caller, step, &mut receipt.events));
+                    match &step.command {
+                        Ok(command @ (Command::PlaceGroup { .. } | Command::AttachTriggers(_))) => {
+                            self.group(caller, command, &mut receipt)
+                        }
+                        _ => {
+                            let status = self.step(caller, step, &mut receipt.events);
+                            receipt.statuses.push(status);
+                        }
+                    }
                 }
                 if steps.is_empty() {
                     receipt.statuses.push(Status::Success);
@@ -157,6 +165,33 @@ impl<S: Source> ExchangeVm<S> {
             }
         }
         Ok(receipt)
+    }
+
+    /// Orders that belong together: a status for each.
+    fn group(&mut self, caller: AccountId, command: &Command, receipt: &mut ExchangeReceipt) {
+        let (parent, members) = match command {
+            Command::PlaceGroup { parent, children } => (Some(parent.client_id), children),
+            Command::AttachTriggers(orders) => (None, orders),
+            _ => return,
+        };
+        let outcome = self.exchange.execute(caller, command, &mut receipt.events);
+        let statuses = &mut receipt.statuses;
+        let grouped = match outcome {
+            Ok(Outcome::Grouped(grouped)) => grouped,
+            other => {
+                let orders = members.iter().flatten().count() + usize::from(parent.is_some());
+                statuses.extend((0..orders).map(|_| status(other, None)));
+                return;
+            }
+        };
+        if let (Some(placed), Some(client_id)) = (grouped.parent, parent) {
+            statuses.push(status(Ok(Outcome::Placed(placed)), client_id));
+        }
+        for (order, member) in grouped.children.iter().zip(members) {
+            if let (Some(order), Some(TriggerRequest { client_id, .. })) = (*order, *member) {
+                statuses.push(Status::Waiting { order, client_id, parent: grouped.waiting });
+            }
+        }
     }
 
     fn step(&mut self, caller: AccountId, step: &Step, events: &mut Vec<Event>) -> Status {
@@ -167,11 +202,16 @@ impl<S: Source> ExchangeVm<S> {
         let client_id = match command {
             Command::Place(OrderRequest { client_id, .. }) => *client_id,
             Command::Modify { order, .. } => order.client_id,
+            Command::PlaceTrigger(order) | Command::ModifyTrigger { order, .. } => order.client_id,
             Command::PlaceMarket(order) => order.client_id,
             _ => None,
         };
-        if let (Some(market), Command::Cancel(target) | Command::Modify { target, .. }) =
-            (step.target_market, command)
+        if let (
+            Some(market),
+            Command::Cancel(target)
+            | Command::Modify { target, .. }
+            | Command::ModifyTrigger { target, .. },
+        ) = (step.target_market, command)
             && self.open_market(caller, target).is_some_and(|found| found != market)
         {
             // What was peeked at must be in the witness: cancel for its reads, and undo.
@@ -272,7 +312,8 @@ pub(super) fn status(
             code: RejectCode::NoLiquidity,
             detail: "the order could not trade at once and was cancelled".into(),
         },
-        Ok(Outcome::Done | Outcome::Cancelled(_)) => Status::Success,
+        Ok(Outcome::Waiting(order)) => Status::Resting { order, client_id },
+        Ok(Outcome::Done | Outcome::Cancelled(_) | Outcome::Grouped(_)) => Status::Success,
         Err(refusal) => Status::Rejected { code: refusal.code, detail: refusal.to_string() },
     }
 }
@@ -318,6 +359,12 @@ impl<S: Source> Vm<S> for ExchangeVm<S> {
 
     fn open_slot(&mut self, context: &SlotContext) {
         self.resume(context, None);
+        // What waits is not to depend on somebody trading.
+        if self.exchange.is_waiting() {
+            let _ = self
+                .exchange
+                .apply(&Input::Tick { time_us: context.time_us }, &mut self.tick_events);
+        }
         self.claims.renew_next(&self.spec, &mut self.exchange);
     }
 

@@ -1,8 +1,8 @@
 //! A small venue with three accounts, and shorthands to trade on it.
 
 use atoll_exchange::{
-    AssetId, AssetSpec, ExchangeSpec, Limits, MarketId, MarketSpec, OrderRequest, Product, Rules,
-    SelfTrade, Side, Tif, Wallet,
+    AssetId, AssetSpec, Contract, ExchangeSpec, Limits, MarketId, MarketRisk, MarketSpec,
+    OrderRequest, Product, Rules, SelfTrade, Side, Tif, Wallet,
 };
 use atoll_state::{Resident, Source, object};
 use atoll_types::crypto::SigningKey;
@@ -48,23 +48,25 @@ fn market(name: &str, product: Product, (price_decimals, tick): (u8, u64), lot: 
         price_band_ppm: 900_000,
         maker_fee_ppm: 100,
         taker_fee_ppm: 400,
+        risk: MarketRisk::default(),
     }
+}
+
+fn asset(symbol: &str, decimals: u8) -> AssetSpec {
+    AssetSpec { symbol: symbol.into(), decimals, pledge: None, borrow_ppm: 0 }
 }
 
 /// A venue that takes actions of master keys (`dev`) or only those of agents.
 pub(crate) fn spec(dev: bool) -> ExchangeVmSpec {
     let perpetual = Product::Perpetual {
+        contract: Contract::Linear,
         initial_margin_ppm: 50_000,
         maintenance_margin_ppm: 25_000,
         mark_band_ppm: 10_000,
     };
     let spot = Product::Spot { base: AssetId(1), quote: AssetId(0) };
     let exchange = ExchangeSpec {
-        assets: vec![
-            AssetSpec { symbol: "USDC".into(), decimals: 6 },
-            AssetSpec { symbol: "UBTC".into(), decimals: 8 },
-            AssetSpec { symbol: "POINTS".into(), decimals: 0 },
-        ],
+        assets: vec![asset("USDC", 6), asset("UBTC", 8), asset("POINTS", 0)],
         collateral: AssetId(0),
         markets: vec![
             market("ETH", perpetual.clone(), (2, 1), 1),

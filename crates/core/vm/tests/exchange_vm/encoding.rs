@@ -70,6 +70,7 @@ fn the_encodings_are_golden() {
             amount: u128::MAX,
         },
         AtollMessage::Move { to: Wallet::Collateral, amount: 1 },
+        AtollMessage::MoveAsset { to: Wallet::Spot, asset: "UBTC".into(), amount: 7 },
         AtollMessage::Send {
             destination: EnvironmentId(0x0102),
             to: Address::repeat_byte(3),

@@ -134,8 +134,12 @@ fn leverage_money_and_noop() {
     for out in [0, 21, 256, u64::MAX] {
         assert_eq!(code(&set(&mut venue, out)[0]), RejectCode::InsufficientMargin);
     }
-    let isolated = venue.act("alice", build::update_leverage(1, false, 5)).unwrap_err();
-    assert_eq!(isolated.code, RejectCode::Unsupported);
+    let isolated = venue.act("alice", build::update_leverage(1, false, 5)).unwrap().statuses;
+    assert_eq!(isolated, [Status::Success]);
+    // There is no position yet to give margin to.
+    let given = venue.act("alice", build::update_isolated_margin(1, -5)).unwrap().statuses;
+    assert_eq!(code(&given[0]), RejectCode::Unsupported);
+    assert_eq!(set(&mut venue, 5), [Status::Success]);
     assert_eq!(venue.act("alice", build::noop()).unwrap().statuses, [Status::Success]);
 
     let send = |venue: &mut Venue, message: AtollMessage| {
@@ -181,8 +185,8 @@ fn lanes_are_those_of_what_an_action_can_do() {
     assert_eq!(lane(build::cancels_by_client_id(&[(0, [1; 16])])), Lane::Cancel);
     assert_eq!(lane(build::orders(&[post.clone(), post.clone()])), Lane::PostOnly);
     assert_eq!(lane(build::orders(&[post.clone(), rest])), Lane::Rest);
-    assert_eq!(lane(build::modify(&OrderSelector::Order(id), &post)), Lane::Rest);
-    assert_eq!(lane(build::noop()), Lane::Rest);
+    assert_eq!(lane(build::modify(&OrderSelector::Order(id), &post)), Lane::PostOnly);
+    assert_eq!(lane(build::noop()), Lane::Aside);
 }
 
 #[test]

@@ -406,7 +406,7 @@ fn actions_of_the_sdk_are_decoded_to_the_units_of_the_venue() {
     let modify = vec![(Some(BTC), Ok(Command::Modify { target, order }))];
     assert_eq!(commands("modify"), (Lane::Rest, modify));
     assert_eq!(commands("batch_modify").1.len(), 2);
-    let leverage = Ok(Command::SetLeverage { market: BTC, leverage: 5 });
+    let leverage = Ok(Command::SetLeverage { market: BTC, leverage: 5, isolated: false });
     assert_eq!(commands("update_leverage"), (Lane::Rest, vec![(None, leverage)]));
     for (name, code) in [
         ("order_vault", RejectCode::Unsupported),
@@ -464,7 +464,7 @@ fn typed_actions_of_the_sdk_recover_their_signer_and_only_on_a_development_netwo
         let expected = match vector.name {
             "usd_send" => transfer(Wallet::Collateral, 1_500_000),
             "spot_send" => transfer(Wallet::Spot, 2_250_000),
-            _ => Command::Move { to: Wallet::Spot, amount: 3_000_000 },
+            _ => Command::Move { asset, to: Wallet::Spot, amount: 3_000_000 },
         };
         assert_eq!(steps[0].command, Ok(expected), "{}", vector.name);
     }

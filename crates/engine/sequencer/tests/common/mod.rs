@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 
 pub const EXCHANGE: EnvironmentId = EnvironmentId(1);
 pub const EVM: EnvironmentId = EnvironmentId(2);
-pub const LANES: [Lane; 3] = [Lane::Cancel, Lane::PostOnly, Lane::Rest];
+pub const LANES: [Lane; 4] = [Lane::Cancel, Lane::PostOnly, Lane::Rest, Lane::Aside];
 
 pub fn network() -> NetworkId {
     NetworkId(B256::repeat_byte(0x11))

@@ -124,6 +124,7 @@ pub(super) fn transaction(transaction: &TransactionView, list: &[EnvironmentInfo
         Lane::Cancel => "cancel",
         Lane::PostOnly => "post_only",
         Lane::Rest => "rest",
+        Lane::Aside => "aside",
     };
     json!({
         "hash": transaction.hash,

@@ -10,7 +10,7 @@ use atoll_exchange::{
     AccountId, CancelReason, Event, MarketId, Order, OrderId, Party, Product, Rules,
 };
 use atoll_rpc::hyperliquid::{Topic, VenueEvent};
-use atoll_types::Address;
+use atoll_types::{Address, RejectCode};
 use atoll_vm::Receipt;
 use atoll_vm::exchange::build::{client_id_text, price_text, size_text};
 use atoll_vm::exchange::{ExchangeReceipt, ExchangeVmSpec};
@@ -67,6 +67,10 @@ impl ExchangeObserver {
             known.open.remove(&(order.account, order.order));
             self.records.ended(&EndedOrder { order: *order, status, time_us });
         }
+        self.tell_update(known, order, status, time_us);
+    }
+
+    fn tell_update(&self, known: &Known, order: &Order, status: &'static str, time_us: u64) {
         let user = known.addresses.get(&order.account).filter(|_| self.heard());
         let Some(user) = user.copied() else { return };
         let mut json = json!({
@@ -125,6 +129,17 @@ impl ExchangeObserver {
     }
 }
 
+/// How Hyperliquid names the refusal of an order that fired.
+fn refused_status(code: RejectCode) -> &'static str {
+    match code {
+        RejectCode::InsufficientMargin => "perpMarginRejected",
+        RejectCode::NotReducing => "reduceOnlyRejected",
+        RejectCode::NoLiquidity => "marketOrderNoLiquidityRejected",
+        RejectCode::Dust => "minTradeNtlRejected",
+        _ => "rejected",
+    }
+}
+
 impl Observer for ExchangeObserver {
     fn restored(&self, hosted: &Hosted) {
         let Hosted::Exchange(live) = hosted else { return };
@@ -152,7 +167,9 @@ impl Observer for ExchangeObserver {
                     Event::Accepted(order) => {
                         known.open.insert((order.account, order.order), *order);
                     }
-                    Event::Rested(order) | Event::Resized { order, .. } => {
+                    Event::Rested(order)
+                    | Event::Resized { order, .. }
+                    | Event::TriggerSet(order) => {
                         self.update(known, order, "open", time_us);
                     }
                     Event::Filled(fill) => {
@@ -166,9 +183,17 @@ impl Observer for ExchangeObserver {
                             CancelReason::ReduceOnly => "reduceOnlyCanceled",
                             CancelReason::SelfTrade => "selfTradeCanceled",
                             CancelReason::Expired => "expired",
+                            CancelReason::Sibling => "siblingFilledCanceled",
+                            CancelReason::Scheduled => "scheduledCancel",
                             _ => "canceled",
                         };
                         self.update(known, order, status, time_us);
+                    }
+                    Event::TriggerFired(order) => {
+                        self.tell_update(known, order, "triggered", time_us)
+                    }
+                    Event::TriggerRefused { order, code } => {
+                        self.update(known, order, refused_status(*code), time_us);
                     }
                     _ => {}
                 }

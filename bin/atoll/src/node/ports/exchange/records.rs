@@ -57,8 +57,21 @@ impl Decode for FillRecord {
 }
 
 /// What became of an order, in Hyperliquid's words.
-const STATUSES: [&str; 5] =
-    ["filled", "canceled", "marginCanceled", "reduceOnlyCanceled", "selfTradeCanceled"];
+const STATUSES: [&str; 13] = [
+    "filled",
+    "canceled",
+    "marginCanceled",
+    "reduceOnlyCanceled",
+    "selfTradeCanceled",
+    "expired",
+    "siblingFilledCanceled",
+    "scheduledCancel",
+    "perpMarginRejected",
+    "reduceOnlyRejected",
+    "marketOrderNoLiquidityRejected",
+    "minTradeNtlRejected",
+    "rejected",
+];
 
 /// An order that is gone: as it was last, what became of it, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,10 @@
 
 use super::records::EndedOrder;
 use super::{ExchangeAdapter, FILLS_MAX, ORDERS_MAX, internal, invalid, shape};
-use atoll_exchange::{ClientId, MarketId, Order, OrderId, OrderSelector, Side, Tif};
+use atoll_exchange::{
+    ClientId, Direction, MarketId, Order, OrderId, OrderSelector, PositionView, Side, Tif,
+    TriggerKind, TriggerState,
+};
 use atoll_rpc::port::QueryError;
 use atoll_types::Address;
 use atoll_vm::exchange::Status;
@@ -78,6 +81,9 @@ impl ExchangeAdapter {
                 }
                 json!({ "filled": filled })
             }
+            // As on Hyperliquid, which names no number here.
+            Status::Waiting { parent: true, .. } => json!("waitingForFill"),
+            Status::Waiting { parent: false, .. } => json!("waitingForTrigger"),
             Status::Success => json!("success"),
             Status::Rejected { code, detail } => {
                 json!({ "error": detail, "code": code.number(), "label": code.label() })
@@ -101,13 +107,32 @@ impl ExchangeAdapter {
 
     fn frontend_json(&self, order: &Order) -> Value {
         let mut json = self.order_json(order);
-        json["triggerCondition"] = "N/A".into();
-        json["isTrigger"] = false.into();
-        json["triggerPx"] = "0.0".into();
-        json["children"] = json!([]);
-        json["isPositionTpsl"] = false.into();
-        json["orderType"] = "Limit".into();
         json["tif"] = tif_text(order.tif).into();
+        json["children"] = json!([]);
+        json["isTrigger"] = order.trigger.is_some().into();
+        json["isPositionTpsl"] = order.trigger.is_some_and(|t| t.position).into();
+        let Some(trigger) = order.trigger else {
+            json["triggerCondition"] = "N/A".into();
+            json["triggerPx"] = "0.0".into();
+            json["orderType"] = "Limit".into();
+            return json;
+        };
+        let price = self.px(order.market, trigger.price);
+        let above = trigger.kind.direction(order.side) == Direction::Above;
+        let condition = format!("Price {} {price}", if above { "above" } else { "below" });
+        json["triggerCondition"] = condition.into();
+        json["triggerPx"] = price.into();
+        json["orderType"] = match (trigger.kind, trigger.limit) {
+            (TriggerKind::Stop, None) => "Stop Market",
+            (TriggerKind::Stop, Some(_)) => "Stop Limit",
+            (TriggerKind::TakeProfit, None) => "Take Profit Market",
+            (TriggerKind::TakeProfit, Some(_)) => "Take Profit Limit",
+        }
+        .into();
+        json["tif"] = trigger.limit.map(|_| tif_text(order.tif)).into();
+        if trigger.state == TriggerState::Waiting {
+            json["sz"] = self.sz(order.market, order.size).into();
+        }
         json
     }
 
@@ -115,12 +140,30 @@ impl ExchangeAdapter {
         let machine = self.live.machine.read();
         let exchange = machine.vm().exchange();
         let orders = exchange.peek_account(user).map(|a| exchange.peek_orders(a, 4096));
-        drop(machine);
-        let json = |order: &Order| match frontend {
-            true => self.frontend_json(order),
-            false => self.order_json(order),
+        // Children that wait are shown with their parent, as on Hyperliquid.
+        let waits = |order: &Order| {
+            order.trigger.is_some_and(|trigger| trigger.state == TriggerState::Waiting)
         };
-        orders.unwrap_or_default().iter().map(json).collect::<Vec<_>>().into()
+        let listed = orders.unwrap_or_default().into_iter().filter(|order| !waits(order));
+        let listed = listed.map(|order| {
+            let children = if frontend && order.trigger.is_none() {
+                exchange.peek_children(order.account, order.order)
+            } else {
+                Vec::new()
+            };
+            (order, children)
+        });
+        let listed: Vec<(Order, Vec<Order>)> = listed.collect();
+        drop(machine);
+        let json = |(order, children): &(Order, Vec<Order>)| {
+            if !frontend {
+                return self.order_json(order);
+            }
+            let mut json = self.frontend_json(order);
+            json["children"] = children.iter().map(|child| self.frontend_json(child)).collect();
+            json
+        };
+        listed.iter().map(json).collect::<Vec<_>>().into()
     }
 
     pub(super) fn order_status(&self, user: &Address, id: &Value) -> Result<Value, QueryError> {
@@ -213,47 +256,97 @@ impl ExchangeAdapter {
         };
         drop(machine);
         let mut list = Vec::new();
+        // What isolated positions are worth, and what they are of; USDC-settled ones only.
+        let (mut worth, mut notional, mut used, mut value) = (0, 0, 0, 0);
         for view in positions.iter().filter(|view| view.position.size != 0) {
-            let (size, cost) = (view.position.size, view.position.cost);
-            let lots = self.sz(view.market, size.unsigned_abs());
-            let max = self.rules().market_spec(view.market).map_or(1, |spec| match spec.product {
-                atoll_exchange::Product::Perpetual { initial_margin_ppm, .. } => {
-                    1_000_000 / initial_margin_ppm.max(1)
-                }
-                atoll_exchange::Product::Spot { .. } => 1,
-            });
-            let roe = quotient(view.unrealised, view.initial.max(1), 6).unwrap_or(0);
-            let roe_sign = if roe < 0 { "-" } else { "" };
-            list.push(json!({
-                "type": "oneWay",
-                "position": {
-                    "coin": self.coin(view.market),
-                    "szi": if size < 0 { format!("-{lots}") } else { lots },
-                    "leverage": { "type": "cross", "value": view.leverage },
-                    "entryPx": self.average(view.market, cost, i128::from(size)),
-                    "positionValue": self.usd(view.value.abs()),
-                    "unrealizedPnl": self.usd(view.unrealised),
-                    "returnOnEquity": format!("{roe_sign}{}", format_units(roe.unsigned_abs(), 6)),
-                    "liquidationPx": null,
-                    "marginUsed": self.usd(view.initial),
-                    "maxLeverage": max,
-                    "cumFunding": { "allTime": "0.0", "sinceOpen": "0.0", "sinceChange": "0.0" },
-                },
-            }));
+            let linear = self.settles_in_collateral(view.market);
+            value += if linear { view.value } else { 0 };
+            if let Some(own) = view.isolated.filter(|_| linear) {
+                worth += own.equity;
+                notional += view.value.abs();
+                used += own.equity.max(0);
+            }
+            list.push(self.position(view));
         }
-        let summary = json!({
-            "accountValue": self.usd(margin.equity()),
-            "totalNtlPos": self.usd(margin.notional),
-            "totalRawUsd": self.usd(margin.collateral),
-            "totalMarginUsed": self.usd(margin.initial()),
-        });
+        let summary = |worth: i128, notional: i128, used: i128, raw: i128| {
+            json!({
+                "accountValue": self.usd(worth),
+                "totalNtlPos": self.usd(notional),
+                "totalRawUsd": self.usd(raw),
+                "totalMarginUsed": self.usd(used),
+            })
+        };
+        let isolated: i128 = positions
+            .iter()
+            .filter(|view| view.isolated.is_some() && self.settles_in_collateral(view.market))
+            .map(|view| view.value)
+            .sum();
+        let (equity, initial) = (margin.equity(), margin.initial());
         json!({
-            "marginSummary": summary,
-            "crossMarginSummary": summary,
+            "marginSummary": summary(
+                equity + worth, margin.notional + notional, initial + used, equity + worth - value,
+            ),
+            "crossMarginSummary": summary(
+                equity, margin.notional, initial, equity - (value - isolated),
+            ),
             "crossMaintenanceMarginUsed": self.usd(margin.maintenance()),
             "withdrawable": self.usd(margin.withdrawable()),
             "assetPositions": list,
             "time": self.time_ms(),
+        })
+    }
+
+    fn settles_in_collateral(&self, market: MarketId) -> bool {
+        self.rules().market(market).is_none_or(|rules| !rules.inverse)
+    }
+
+    /// A position as `clearinghouseState` tells it, in what it settles in.
+    fn position(&self, view: &PositionView) -> Value {
+        let (size, cost) = (view.position.size, view.position.cost);
+        let lots = self.sz(view.market, size.unsigned_abs());
+        let rules = self.rules();
+        let quote = rules.market(view.market).map_or(rules.spec().collateral, |rules| rules.quote);
+        let decimals = rules.spec().assets[usize::from(quote.0)].decimals;
+        let money = |amount: i128| shape::money(amount, decimals);
+        let max = rules.market_spec(view.market).map_or(1, |spec| match spec.product {
+            atoll_exchange::Product::Perpetual { initial_margin_ppm, .. } => {
+                1_000_000 / initial_margin_ppm.max(1)
+            }
+            atoll_exchange::Product::Spot { .. } => 1,
+        });
+        let roe = quotient(view.unrealised, view.initial.max(1), 6).unwrap_or(0);
+        let roe_sign = if roe < 0 { "-" } else { "" };
+        let mut entry = self.average(view.market, cost, i128::from(size));
+        if let Some(inverse) = rules.market(view.market).filter(|rules| rules.inverse) {
+            // A lot's worth at one tick over what a lot was entered for.
+            let lots = i128::from(inverse.multiplier) * i128::from(size.unsigned_abs());
+            let ticks = lots.checked_div(cost.abs()).unwrap_or(0);
+            entry = self.px(view.market, u64::try_from(ticks).unwrap_or(u64::MAX));
+        }
+        let mut leverage = json!({ "type": "cross", "value": view.leverage });
+        let mut used = view.initial;
+        if let Some(own) = view.isolated {
+            let raw = money(own.margin - cost - view.funding_due);
+            leverage = json!({ "type": "isolated", "value": view.leverage, "rawUsd": raw });
+            used = own.equity;
+        }
+        // What was paid before is in the ledger of each settlement; here is what is due now.
+        let due = money(view.funding_due);
+        json!({
+            "type": "oneWay",
+            "position": {
+                "coin": self.coin(view.market),
+                "szi": if size < 0 { format!("-{lots}") } else { lots },
+                "leverage": leverage,
+                "entryPx": entry,
+                "positionValue": money(view.value.abs()),
+                "unrealizedPnl": money(view.unrealised),
+                "returnOnEquity": format!("{roe_sign}{}", format_units(roe.unsigned_abs(), 6)),
+                "liquidationPx": view.liquidation.map(|price| self.px(view.market, price)),
+                "marginUsed": money(used),
+                "maxLeverage": max,
+                "cumFunding": { "allTime": due, "sinceOpen": due, "sinceChange": due },
+            },
         })
     }
 

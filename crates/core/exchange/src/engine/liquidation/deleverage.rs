@@ -154,6 +154,9 @@ impl<'a, S: Source> Engine<'a, S> {
             closed_pnl: 0,
             taker_pnl: closed.pnl,
         });
+        if closed.attached && lots == winner.position.size.unsigned_abs() {
+            self.position_closed(account, rules.market);
+        }
     }
 
     fn clear_ranking(&mut self, market: MarketId, held: Side, key: &EstateKey) {

@@ -156,7 +156,10 @@ impl<'a, S: Source> Engine<'a, S> {
         self.told_step(subject, LiquidationStep::Orders);
         self.spend_work(found.len() as u32);
         for order in &found {
-            self.cancel_listed(account, order, CancelReason::Liquidation);
+            // One may have taken others along.
+            if let Some(order) = self.listed(account, order.order) {
+                self.cancel_listed(account, &order, CancelReason::Liquidation);
+            }
         }
         true
     }
