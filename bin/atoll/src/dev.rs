@@ -331,7 +331,11 @@ fn ports(
     }
     Ports {
         submit: Arc::new(SubmitAdapter(shared.clone())),
-        atoll: Arc::new(AtollAdapter { shared: shared.clone(), data_dir: data_dir.to_path_buf() }),
+        atoll: Arc::new(AtollAdapter {
+            shared: shared.clone(),
+            data_dir: data_dir.to_path_buf(),
+            liquidations: observers.iter().map(|(id, o)| (*id, o.liquidations.clone())).collect(),
+        }),
         evm,
         hub: None,
         settlement: None,

@@ -10,8 +10,6 @@ use std::collections::{BTreeSet, VecDeque};
 
 /// Known units that are looked at again at each tick; beyond these, in turns.
 const RECHECKS_MAX: usize = 4096;
-/// Accounts ahead of the one looked at whose objects are asked for.
-const AHEAD: usize = 8;
 
 /// The index.
 #[derive(Debug, Default)]
@@ -57,9 +55,8 @@ impl Liquidator {
         let accounts = exchange.peek_global().accounts;
         index.seats.resize(accounts as usize, Seat::default());
         for account in 0..accounts {
-            if account + (AHEAD as u32) < accounts {
-                prefetch(exchange, account + AHEAD as u32);
-            }
+            let list = |nth: usize| Some(nth as u32).filter(|account| *account < accounts);
+            prefetch(exchange, account as usize, list);
             index.examine(exchange, account, true);
         }
         let ladders = index.lines.iter_mut().flat_map(|line| &mut line.ladders);
@@ -68,39 +65,10 @@ impl Liquidator {
         index
     }
 
-    /// Takes note of what happened: accounts whose slack an event changed are looked at by the
-    /// next [`Liquidator::advance`].
+    /// Takes note of what happened: accounts whose slack an event changed ([`touched`]) are looked
+    /// at by the next [`Liquidator::advance`].
     pub fn observe(&mut self, event: &Event) {
-        match event {
-            Event::Filled(fill) => {
-                self.touch(fill.maker.account);
-                self.touch(fill.taker.account);
-            }
-            Event::BalanceChanged { account, wallet: Wallet::Collateral, .. }
-            | Event::LeverageSet { account, .. }
-            | Event::FundingPaid { account, .. }
-            | Event::InterestPaid { account, .. }
-            | Event::IsolatedMargin { account, .. }
-            | Event::PositionSettled { account, .. }
-            | Event::Liquidated { account, .. }
-            | Event::InsurancePaid { account, .. }
-            | Event::ShortfallBooked { account, .. } => self.touch(*account),
-            Event::PositionTaken { from, to, .. } => {
-                from.iter().chain(to).for_each(|account| self.touch(*account));
-            }
-            // Orders move nothing that maintenance is about, and prices are read from the state.
-            // All are named, so that nobody adds an event without a thought for this.
-            Event::Accepted(_)
-            | Event::Rested(_)
-            | Event::Resized { .. }
-            | Event::Cancelled { .. }
-            | Event::Modified { .. }
-            | Event::AccountOpened { .. }
-            | Event::BalanceChanged { .. }
-            | Event::MarkChanged { .. }
-            | Event::Ranked { .. }
-            | Event::StatusChanged { .. } => {}
-        }
+        touched(event).into_iter().flatten().for_each(|account| self.touch(account));
     }
 
     /// Has an account looked at by the next [`Liquidator::advance`].
@@ -138,9 +106,7 @@ impl Liquidator {
         found.looked_at = candidates.len();
         let before = self.found.len();
         for (nth, account) in candidates.iter().enumerate() {
-            if let Some(ahead) = candidates.get(nth + AHEAD) {
-                prefetch(exchange, *ahead);
-            }
+            prefetch(exchange, nth, |nth| candidates.get(nth).copied());
             self.examine(exchange, *account, false);
         }
         found.liquidatable = self.found.len();
@@ -149,23 +115,25 @@ impl Liquidator {
         found
     }
 
-    /// Sets the bounds anew of accounts that were looked at, and of at most `most` of those that
-    /// could wait. Until it has run these accounts are looked at at every tick.
-    pub fn settle<S: Source>(&mut self, exchange: &Exchange<S>, most: usize) {
-        let mut queue = std::mem::take(&mut self.queue);
-        queue.extend(self.waiting.drain(..most.min(self.waiting.len())));
-        queue.sort_unstable();
-        queue.dedup();
-        for (nth, account) in queue.iter().enumerate() {
-            if let Some(ahead) = queue.get(nth + AHEAD) {
-                prefetch(exchange, *ahead);
-            }
+    /// Sets bounds anew, of at most `most` accounts: first those that were looked at (which are
+    /// looked at at every tick until this has been done), then those that may wait. Gives how many
+    /// are left.
+    pub fn settle<S: Source>(&mut self, exchange: &Exchange<S>, most: usize) -> usize {
+        self.queue.sort_unstable();
+        self.queue.dedup();
+        let from = self.queue.len().saturating_sub(most);
+        let mut next = self.queue.split_off(from);
+        let rest = self.waiting.len().saturating_sub(most - next.len());
+        next.extend(self.waiting.drain(rest..));
+        for (nth, account) in next.iter().enumerate() {
+            prefetch(exchange, nth, |nth| next.get(nth).copied());
             self.examine(exchange, *account, true);
         }
         for (line, side) in std::mem::take(&mut self.reached) {
             let line = &mut self.lines[line];
             line.ladders[side].clean(line.danger[side], &self.seats);
         }
+        self.queue.len() + self.waiting.len()
     }
 
     /// What can be liquidated, in order of accounts.
@@ -358,6 +326,43 @@ impl Liquidator {
         }
         self.seats[at].version += 1;
         self.seats[at].version
+    }
+}
+
+/// The accounts whose slack an event changed.
+pub fn touched(event: &Event) -> [Option<AccountId>; 2] {
+    match event {
+        Event::Filled(fill) => [Some(fill.maker.account), Some(fill.taker.account)],
+        Event::BalanceChanged { account, wallet: Wallet::Collateral, .. }
+        | Event::LeverageSet { account, .. }
+        | Event::FundingPaid { account, .. }
+        | Event::InterestPaid { account, .. }
+        | Event::IsolatedMargin { account, .. }
+        | Event::PositionSettled { account, .. }
+        | Event::Liquidated { account, .. }
+        | Event::InsurancePaid { account, .. }
+        | Event::ShortfallBooked { account, .. } => [Some(*account), None],
+        Event::PositionTaken { from, to, .. } => [*from, *to],
+        // Orders move nothing that maintenance is about, and prices are read from the state. All
+        // are named, so that nobody adds an event without a thought for this.
+        Event::Accepted(_)
+        | Event::Rested(_)
+        | Event::Resized { .. }
+        | Event::Cancelled { .. }
+        | Event::Modified { .. }
+        | Event::AccountOpened { .. }
+        | Event::BalanceChanged { .. }
+        | Event::MarkChanged { .. }
+        | Event::Ranked { .. }
+        | Event::StatusChanged { .. }
+        | Event::TriggerSet(_)
+        | Event::TriggerFired(_)
+        | Event::TriggerRefused { .. }
+        | Event::TwapStarted(_)
+        | Event::TwapSlice { .. }
+        | Event::TwapEnded { .. }
+        | Event::CancelScheduled { .. }
+        | Event::ScheduleDone { .. } => [None; 2],
     }
 }
 

@@ -7,8 +7,8 @@
 //!
 //! # How
 //! An account's *slack* is its equity less its maintenance requirement; it can be liquidated when
-//! that is below zero. When an account is looked at, its slack S is split: a quarter is shared out
-//! to its positions, by value and a little by heads, and three quarters stay common. From its share
+//! that is below zero. When an account is looked at, its slack S is split: a third is shared out
+//! to its positions, by value and a little by heads, and two thirds stay common. From its share
 //! a position gets an **inner bound**, from its share and all that is common an **outer bound**: how
 //! far its market may move before they are used up. Bounds of a market lie in order, so a tick reads
 //! those that its marks have reached and nothing else. What it reads says by itself how much of the
@@ -87,7 +87,7 @@ mod split;
 
 use atoll_exchange::{AccountId, MarketId};
 
-pub use index::Liquidator;
+pub use index::{Liquidator, touched};
 
 /// What can be liquidated: an account's cross margin, or one of its isolated positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

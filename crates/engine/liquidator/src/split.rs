@@ -2,14 +2,16 @@
 
 use crate::motion::{Motion, scale};
 use atoll_exchange::margin::{funding::interest, isolated::IsolatedView};
-use atoll_exchange::objects::{Account, GroupKey, MarketPrices, Position, PositionGroup};
+use atoll_exchange::objects::{
+    Account, AccountKey, GroupKey, MarketPrices, Position, PositionGroup,
+};
 use atoll_exchange::{
     AccountId, Amount, AssetId, Exchange, Margin, MarketId, MarketRules, PPM, PledgeRules, Price,
 };
 use atoll_state::Source;
 
 /// Parts of slack that positions share; the rest is for those that move further.
-const SHARED: (Amount, Amount) = (1, 4);
+const SHARED: (Amount, Amount) = (1, 3);
 /// Parts of what is shared that go by value; the rest is shared by heads, so that a small position
 /// is not looked at for every tick of its market.
 const BY_VALUE: (Amount, Amount) = (7, 8);
@@ -100,9 +102,20 @@ fn positions<'a, S: Source>(
     })
 }
 
-/// Asks the memory for what a look at an account reads.
-pub(crate) fn prefetch<S: Source>(exchange: &Exchange<S>, account: u32) {
-    let account = AccountId(account);
+/// Accounts ahead of the one looked at whose positions are asked for; those twice as far ahead are
+/// asked for themselves.
+const AHEAD: usize = 8;
+
+/// Asks the memory for what looks at the next accounts of a list will read.
+pub(crate) fn prefetch<S: Source>(
+    exchange: &Exchange<S>,
+    nth: usize,
+    list: impl Fn(usize) -> Option<u32>,
+) {
+    if let Some(account) = list(nth + 2 * AHEAD) {
+        exchange.state().accounts.prefetch(&AccountKey(AccountId(account)));
+    }
+    let Some(account) = list(nth + AHEAD).map(AccountId) else { return };
     let Some(owner) = exchange.peek_owner(account) else { return };
     let groups = owner.markets().len().div_ceil(PositionGroup::SLOTS as usize);
     for group in 0..groups as u8 {
