@@ -33,7 +33,7 @@ fn borrower(venue: &mut Venue, events: &mut Vec<Event>) {
     let coins = Command::Move { asset: COIN, to: Wallet::Collateral, amount: 1_000_000_000 };
     assert!(venue.command(1, coins, events) && venue.command(1, out, events));
     venue.trade(1, 0, ETH, true, 900, events);
-    venue.shift(ETH, -40, events);
+    venue.shift(ETH, -120, events);
     venue.tick(500, events);
     // Closed at a loss: dollars are owed, coins stand for them.
     let held = venue.exchange.peek_positions(AccountId(1))[0].position.size.unsigned_abs();
