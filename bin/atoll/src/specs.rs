@@ -3,6 +3,7 @@
 //! Every error names the file, the key and what was expected. Decimal numbers are strings, so that
 //! nothing is ever rounded. `environments/*.toml` document each key.
 
+mod liquidation;
 mod margin;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -75,6 +76,8 @@ struct ExchangeTable {
     oracle: String,
     accept_hyperliquid_master: bool,
     limits: LimitsTable,
+    #[serde(default)]
+    liquidation: liquidation::LiquidationTable,
     assets: Vec<AssetTable>,
     markets: Vec<MarketTable>,
 }
@@ -91,6 +94,14 @@ fn due_per_tick() -> u32 {
     Limits::default().due_per_tick
 }
 
+fn ranked_per_command() -> u32 {
+    Limits::default().ranked_per_command
+}
+
+fn liquidation_per_slot() -> u32 {
+    Limits::default().liquidation_per_slot
+}
+
 fn triggers_per_tick() -> u32 {
     Limits::default().triggers_per_tick
 }
@@ -105,6 +116,10 @@ struct LimitsTable {
     due_per_tick: u32,
     #[serde(default = "triggers_per_tick")]
     triggers_per_tick: u32,
+    #[serde(default = "ranked_per_command")]
+    ranked_per_command: u32,
+    #[serde(default = "liquidation_per_slot")]
+    liquidation_per_slot: u32,
     commands_per_action: u32,
     agents_per_account: u32,
     claims_per_slot: u32,
@@ -451,6 +466,7 @@ fn exchange(table: &ExchangeTable, genesis: &[GenesisTable]) -> Result<ExchangeV
             }
         }
     }
+    let decimals = u32::from(assets[0].decimals);
     let spec = ExchangeVmSpec {
         exchange: Rules::new(ExchangeSpec {
             assets,
@@ -467,7 +483,10 @@ fn exchange(table: &ExchangeTable, genesis: &[GenesisTable]) -> Result<ExchangeV
                 fills_per_command: table.limits.fills_per_command,
                 due_per_tick: table.limits.due_per_tick,
                 triggers_per_tick: table.limits.triggers_per_tick,
+                ranked_per_command: table.limits.ranked_per_command,
+                liquidation_per_slot: table.limits.liquidation_per_slot,
             },
+            liquidation: liquidation::liquidation(&table.liquidation, decimals)?,
         })
         .map_err(|error| anyhow!("exchange.{error}"))?,
         oracle: account("exchange.oracle", &table.oracle)?,

@@ -106,6 +106,7 @@ pub(crate) fn open(path: &Path) -> Result<Recording> {
             fills_per_command: 1000,
             ..Limits::default()
         },
+        liquidation: atoll_exchange::LiquidationSpec::default(),
     };
     let participants = OrderFlow::new(flow_config()).participants();
     let genesis = (0..participants)

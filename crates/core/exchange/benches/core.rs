@@ -78,6 +78,7 @@ impl Bench {
             markets: (0..MARKETS).map(market).collect(),
             self_trade: SelfTrade::CancelTaker,
             limits: Limits::default(),
+            liquidation: atoll_exchange::LiquidationSpec::default(),
         };
         let rules = Rules::new(spec).expect("a valid spec");
         let mut bench = Self { exchange: Exchange::new(rules, 1), events: Vec::new() };

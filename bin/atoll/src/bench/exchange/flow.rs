@@ -85,6 +85,7 @@ fn rules(markets: u16) -> Result<Rules> {
         markets: (0..markets).map(market).collect(),
         self_trade: SelfTrade::CancelTaker,
         limits: Limits::default(),
+        liquidation: atoll_exchange::LiquidationSpec::default(),
     };
     Rules::new(spec).context("the benchmark's spec")
 }

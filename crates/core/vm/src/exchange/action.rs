@@ -89,6 +89,7 @@ impl Action {
             },
             Ok(
                 Command::PlaceMarket(_)
+                | Command::Liquidate { .. }
                 | Command::PlaceTrigger(_)
                 | Command::ModifyTrigger { .. }
                 | Command::PlaceGroup { .. }
@@ -206,6 +207,10 @@ pub(super) fn decode(
         "twapOrder" => decoder.twap(fields)?,
         "twapCancel" => decoder.twap_cancel(fields)?,
         "scheduleCancel" => decoder.schedule_cancel(fields)?,
+        "liquidate" => decoder.liquidate(fields)?,
+        "deleverage" => decoder.deleverage(fields)?,
+        "settlePosition" => decoder.settle_position(fields)?,
+        "fundInsurance" => decoder.fund_insurance(fields)?,
         "noop" => {
             fields.finish().map_err(malformed)?;
             Action::Commands(Vec::new())

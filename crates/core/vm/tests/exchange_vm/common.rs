@@ -75,6 +75,7 @@ pub(crate) fn spec(dev: bool) -> ExchangeVmSpec {
         ],
         self_trade: SelfTrade::CancelTaker,
         limits: Limits::default(),
+        liquidation: atoll_exchange::LiquidationSpec::default(),
     };
     let balance = |name: &str| GenesisBalance {
         address: key(name).address(),
