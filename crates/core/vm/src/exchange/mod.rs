@@ -34,6 +34,7 @@ pub mod msgpack;
 pub mod objects;
 mod order_type;
 pub mod receipt;
+mod risk_action;
 #[cfg(feature = "std")]
 pub mod sign;
 mod signers;
