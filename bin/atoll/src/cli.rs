@@ -584,7 +584,7 @@ pub(crate) struct VerifyArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
     /// The exchange core on one thread, margin checks and object tracking included
-    Exchange(BenchArgs),
+    Exchange(ExchangeArgs),
     /// Signed orders over loopback HTTP and WebSocket through a whole node
     E2e(E2eArgs),
     /// Authenticated state: object updates per second with root
@@ -616,13 +616,55 @@ pub(crate) struct SettleArgs {
 }
 
 #[derive(Debug, Clone, Args)]
-pub(crate) struct BenchArgs {
-    /// Commands to run; the books begin with 30,000 orders and one more for each that is taken
-    #[arg(long, default_value_t = 500_000, value_name = "N")]
-    pub(crate) commands: u64,
+#[command(after_help = "Examples:
+  atoll bench exchange                        the mix: 1 and 100 markets, 100,000 accounts
+  atoll bench exchange --workload uniform --workload exchange-core
+  atoll bench exchange --workload uniform --peer $(.ci/liquibook)
+  atoll bench exchange --workload memory --json
+  cargo run --release --features bench-peers -- bench exchange --workload uniform")]
+pub(crate) struct ExchangeArgs {
+    /// What to run; may be given several times
+    #[arg(long, value_enum, default_values_t = [Workload::Mix], value_name = "NAME")]
+    pub(crate) workload: Vec<Workload>,
+    /// Commands to run [default: mix 500,000; uniform and exchange-core 2,000,000; memory 100,000
+    /// in each slot]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub(crate) commands: Option<u64>,
+    /// Accounts of mix, memory and marks [default: 100,000; 1,000,000; 1,000,000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=10_000_000))]
+    pub(crate) accounts: Option<u32>,
+    /// Markets of mix, memory and marks; several times for mix [default: 1 and 100; 100; 100]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub(crate) markets: Vec<u16>,
+    /// Orders that rest when the commands begin, in mix and memory [default: 30,000; 1,000,000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=100_000_000))]
+    pub(crate) orders: Option<u64>,
+    /// Runs, of which the median counts
+    #[arg(long, default_value_t = 7, value_name = "N",
+        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000))]
+    pub(crate) runs: usize,
+    /// A program with another book, which gets the orders of uniform and exchange-core in turns
+    /// with ours (see docs/CLI.md); may be given several times
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) peer: Vec<PathBuf>,
     /// Print one JSON object on the last line
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// A workload of `atoll bench exchange`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Workload {
+    /// 45 % place, 45 % cancel, 10 % cross, in many markets with full margin checks
+    Mix,
+    /// Alternating buys and sells around one price, beside other people's books
+    Uniform,
+    /// 9 % GTC, 3 % IOC, 6 % cancel, 82 % move with a thousand open orders, beside other books
+    ExchangeCore,
+    /// Peak memory with a million accounts; what a slot writes, and how long its root takes
+    Memory,
+    /// Who can be liquidated after marks moved, among a million accounts
+    Marks,
 }
 
 #[derive(Debug, Clone, Args)]

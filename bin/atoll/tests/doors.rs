@@ -273,7 +273,7 @@ fn cases(world: &World) -> Vec<(&'static str, &'static str, &'static str, Change
         case("expired", "expired", "void", |o| o.expires_after = Some(now_ms() - 1_000)),
         case("for a vault", "unsupported", "vault", |o| o.vault = true),
         case("too many orders in one action", "oversized", "commands", |o| o.many = 1_001),
-        case("a trigger order", "unsupported", "rigger", |o| {
+        case("a trigger order behind the mark", "trigger_crossed", "trigger", |o| {
             o.kind = r#"{"trigger":{"isMarket":true,"triggerPx":"1","tpsl":"sl"}}"#;
         }),
         case("a market that is none", "unknown_market", "market", |o| o.asset = 77),

@@ -1,10 +1,10 @@
 //! The exchange: rules, state, and one command after another.
 
 use crate::command::{Command, Input, Outside};
-use crate::engine::{Border, Engine};
+use crate::engine::{BareBook, Border, Engine};
 use crate::event::{CancelReason, Event, Outcome, Refusal};
-use crate::ids::AccountId;
-use crate::objects::{AccountKey, AddressKey, GlobalKey, MarketKey, State, TriggerTop};
+use crate::ids::{AccountId, MarketId};
+use crate::objects::{AccountKey, AddressKey, GlobalKey, State};
 use crate::rules::Rules;
 use alloc::vec::Vec;
 use atoll_state::{Source, TableVisitor, Tables};
@@ -60,12 +60,8 @@ impl<S: Source> Exchange<S> {
     /// Whether something waits for a mark or a time, as a recorded read: then a tick has something
     /// to do even if nobody sends a command.
     pub fn is_waiting(&mut self) -> bool {
-        if self.state.due_head.get(&GlobalKey).next_ms != 0 {
-            return true;
-        }
-        let tops = &mut self.state.trigger_tops;
-        let mut markets = self.rules.markets.iter();
-        markets.any(|rules| *tops.get(&MarketKey(rules.market)) != TriggerTop::default())
+        let head = self.state.due_head.get(&GlobalKey);
+        head.next_ms != 0 || head.armed != 0
     }
 
     /// Executes a command of an account; appends what happened to `events`. A refusal changes
@@ -169,6 +165,15 @@ impl<S: Source> Exchange<S> {
             }
         }
         Ok(Outcome::Done)
+    }
+
+    /// One market's book alone, without accounts, margin and rules; see [`BareBook`].
+    pub fn bare_book<'a>(
+        &'a mut self,
+        market: MarketId,
+        events: &'a mut Vec<Event>,
+    ) -> BareBook<'a, S> {
+        BareBook::new(&self.rules, &mut self.state, events, market)
     }
 
     fn engine<'a>(&'a mut self, events: &'a mut Vec<Event>) -> Engine<'a, S> {

@@ -29,6 +29,7 @@ pub use command::{Command, Input, MarketOrderRequest, OrderRequest, OrderSelecto
 pub use conditional::{
     Direction, Trigger, TriggerKind, TriggerRequest, TriggerState, TwapEnd, TwapRequest, TwapView,
 };
+pub use engine::{BareBook, BareOrder, Place, Trade};
 pub use event::{
     BalanceCause, CancelReason, Event, Fill, Grouped, LiquidationStep, Order, Outcome, Party,
     Placed, Refusal, ResizeReason,

@@ -102,13 +102,13 @@ fn tiered(tiers: &[(u64, u32)]) -> ExchangeSpec {
     (market.price_decimals, market.size_decimals, market.lot) = (0, 4, 1);
     market.price_max = 1_000_000;
     market.order_size_max = 1 << 39;
-    let product = |leverage: u32| Product::Perpetual {
+    let leverage = tiers[0].1;
+    market.product = Product::Perpetual {
         contract: Contract::Linear,
         initial_margin_ppm: ppm(leverage),
         maintenance_margin_ppm: ppm(2 * leverage),
         mark_band_ppm: 10_000,
     };
-    market.product = product(tiers[0].1);
     let further = tiers[1..].iter().map(|(bound, leverage)| MarginTier {
         lower_bound: bound * DOLLAR as u64,
         initial_margin_ppm: ppm(*leverage),

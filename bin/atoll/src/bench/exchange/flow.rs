@@ -2,37 +2,47 @@
 //! orders that are open.
 //!
 //! * Of every 20 commands, in random order, 9 place an order that rests, 9 cancel one and 2 cross.
-//! * Each of 10,000 accounts is in 1 to 20 markets (all there are, if fewer), has a position in
-//!   each, and trades in those alone.
+//! * Each account is in 1 to 20 markets (all there are, if fewer), has a position in each, and
+//!   trades in those alone.
 //! * Orders rest 150 to 2,000 ticks from the middle. Crossing orders are immediate-or-cancel and
 //!   smaller than what rests, against the account's position where it has grown large.
-//! * The books begin with [`DEPTH`] orders and what the crossing orders will take out of them:
-//!   with as many cancels as orders placed, nothing else puts it back.
+//! * The books begin with so many orders (30,000 unless told otherwise) and what the crossing
+//!   orders will take out of them: with as many cancels as orders placed, nothing else puts it
+//!   back.
 //! * Before every 1,000 commands oracle prices and marks move, in all markets.
 
-use anyhow::{Context, Result};
+use super::venue::{self, order};
+use anyhow::Result;
 use atoll_exchange::{
-    AccountId, AssetId, AssetSpec, Command, Event, Exchange, ExchangeSpec, Input, Limits, MarketId,
-    MarketSpec, OrderId, OrderRequest, OrderSelector, Outcome, Product, Rules, SelfTrade, Side,
-    Tif, Wallet,
+    AccountId, Command, Event, Exchange, Input, Limits, OrderId, OrderSelector, Outcome, Rules,
+    Side, Tif,
 };
 use atoll_state::{Resident, WriteSet, object};
-use atoll_types::Address;
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use std::collections::HashMap;
 
-pub(super) const ACCOUNTS: u32 = 10_000;
+/// Commands between two ticks.
 pub(super) const COMMANDS_PER_TICK: usize = 1_000;
-/// Orders that rest at least, over all books.
-pub(super) const DEPTH: u64 = 30_000;
 const POSITIONS_MAX: usize = 20;
 const POSITION_LOTS: u64 = 1_000;
 const POSITION_LOTS_MAX: i64 = 5_000;
+/// Of pairs of accounts that open their positions, before what changed is sealed.
+const PAIRS_PER_TICK: u32 = 100;
 const MID: u64 = 600_000;
 /// Fifty thousand dollars each; twenty positions are worth twelve thousand.
 const COLLATERAL: i128 = 50_000_000_000;
+
+/// How large a flow is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Size {
+    pub(super) markets: u16,
+    pub(super) accounts: u32,
+    /// Orders that rest at least, over all books.
+    pub(super) orders: u64,
+    pub(super) commands: u64,
+}
 
 /// One step of the benchmark.
 pub(super) enum Step {
@@ -58,41 +68,9 @@ enum Kind {
     Cross,
 }
 
-fn rules(markets: u16) -> Result<Rules> {
-    let market = |n: u16| MarketSpec {
-        name: format!("M{n}"),
-        product: Product::Perpetual {
-            contract: atoll_exchange::Contract::Linear,
-            initial_margin_ppm: 25_000,
-            maintenance_margin_ppm: 12_500,
-            mark_band_ppm: 5_000,
-        },
-        price_decimals: 1,
-        size_decimals: 5,
-        tick: 1,
-        lot: 1,
-        price_max: 100_000_000,
-        order_size_max: 100_000_000,
-        notional_min: 10_000_000,
-        price_band_ppm: 500_000,
-        maker_fee_ppm: 150,
-        taker_fee_ppm: 450,
-        risk: atoll_exchange::MarketRisk::default(),
-    };
-    let spec = ExchangeSpec {
-        assets: vec![AssetSpec { symbol: "USDC".into(), decimals: 6, pledge: None, borrow_ppm: 0 }],
-        collateral: AssetId(0),
-        markets: (0..markets).map(market).collect(),
-        self_trade: SelfTrade::CancelTaker,
-        limits: Limits::default(),
-        liquidation: atoll_exchange::LiquidationSpec::default(),
-    };
-    Rules::new(spec).context("the benchmark's spec")
-}
-
 impl Flow {
-    pub(super) fn make(markets: u16, commands: u64) -> Result<Self> {
-        let rules = rules(markets)?;
+    pub(super) fn make(size: &Size) -> Result<Self> {
+        let rules = venue::rules(size.markets, Limits::default())?;
         let mut exchange = Exchange::new(rules.clone(), 1);
         object::begin(&mut exchange);
         let mut maker = Maker {
@@ -102,16 +80,16 @@ impl Flow {
             open: OpenOrders::default(),
             members: Vec::new(),
             time_us: 1_700_000_000_000_000,
-            markets,
+            size: *size,
             steps: Vec::new(),
         };
-        maker.set_up(commands);
+        maker.set_up();
         let set_up = std::mem::take(&mut maker.steps);
-        maker.trade(commands);
-        let accounts = f64::from(ACCOUNTS);
+        maker.trade();
+        let accounts = f64::from(size.accounts);
         let in_markets: usize = maker.members.iter().map(Vec::len).sum();
-        let has = |n| maker.exchange.peek_positions(AccountId(n)).into_iter();
-        let open = (0..ACCOUNTS).flat_map(has).filter(|view| view.position.size != 0).count();
+        let open = (0..size.accounts).map(|n| venue::open_positions(&maker.exchange, n));
+        let open: usize = open.sum();
         Ok(Self {
             rules,
             set_up,
@@ -152,7 +130,7 @@ struct Maker {
     /// The markets of each account.
     members: Vec<Vec<u16>>,
     time_us: u64,
-    markets: u16,
+    size: Size,
     steps: Vec<Step>,
 }
 
@@ -186,28 +164,23 @@ impl Maker {
     fn tick(&mut self) {
         object::seal(&mut self.exchange, &mut WriteSet::default(), None);
         object::begin(&mut self.exchange);
-        for market in 0..self.markets {
+        for market in 0..self.size.markets {
             let price = MID + self.rng.random_range(0..200) - 100;
-            self.input(Input::Oracle { market: MarketId(market), price });
+            self.input(venue::oracle(market, price));
         }
         self.time_us += 100_000;
         self.input(Input::Tick { time_us: self.time_us });
     }
 
-    fn set_up(&mut self, commands: u64) {
-        for n in 0..ACCOUNTS {
-            let mut bytes = [0; 20];
-            bytes[16..].copy_from_slice(&(n + 1).to_be_bytes());
-            self.input(Input::Credit {
-                address: Address::from(bytes),
-                asset: AssetId(0),
-                wallet: Wallet::Collateral,
-                amount: COLLATERAL,
-            });
+    fn set_up(&mut self) {
+        for n in 0..self.size.accounts {
+            self.input(venue::deposit(n, COLLATERAL));
         }
-        self.tick();
-        let mut all: Vec<u16> = (0..self.markets).collect();
-        for pair in 0..ACCOUNTS / 2 {
+        let mut all: Vec<u16> = (0..self.size.markets).collect();
+        for pair in 0..self.size.accounts / 2 {
+            if pair.is_multiple_of(PAIRS_PER_TICK) {
+                self.tick();
+            }
             let (long, short) = (AccountId(pair * 2), AccountId(pair * 2 + 1));
             let positions = self.rng.random_range(1..=POSITIONS_MAX).min(all.len());
             let chosen = all.partial_shuffle(&mut self.rng, positions).0.to_vec();
@@ -219,16 +192,16 @@ impl Maker {
             self.members.extend([chosen.clone(), chosen]);
         }
         // A crossing order takes a quarter of a resting one, in the mean.
-        for _ in 0..DEPTH + commands / 10 / 4 {
+        for _ in 0..self.size.orders + self.size.commands / 10 / 4 {
             self.place();
         }
     }
 
-    fn trade(&mut self, commands: u64) {
+    fn trade(&mut self) {
         let mut kinds = [Kind::Place; 20];
         kinds[9..18].fill(Kind::Cancel);
         kinds[18..].fill(Kind::Cross);
-        for n in 0..commands as usize {
+        for n in 0..self.size.commands as usize {
             if n.is_multiple_of(COMMANDS_PER_TICK) {
                 self.tick();
             }
@@ -244,7 +217,7 @@ impl Maker {
     }
 
     fn somebody(&mut self) -> (AccountId, u16, Side) {
-        let account = self.rng.random_range(0..ACCOUNTS);
+        let account = self.rng.random_range(0..self.members.len() as u32);
         let markets = &self.members[account as usize];
         let market = markets[self.rng.random_range(0..markets.len())];
         let side = if self.rng.random_bool(0.5) { Side::Buy } else { Side::Sell };
@@ -277,9 +250,4 @@ impl Maker {
         let size = self.rng.random_range(50..475);
         self.command(account, order(market, side, price, size, Tif::Ioc));
     }
-}
-
-fn order(market: u16, side: Side, price: u64, size: u64, tif: Tif) -> Command {
-    let market = MarketId(market);
-    Command::Place(OrderRequest { market, side, price, size, tif, ..OrderRequest::default() })
 }

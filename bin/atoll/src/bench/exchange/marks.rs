@@ -29,7 +29,7 @@ const MARKETS: u16 = 100;
 const MID: u64 = 600_000;
 const POSITIONS_MAX: usize = 20;
 const TICK_US: u64 = 100_000;
-/// How many a large move makes liquidatable.
+/// How many a large move makes liquidatable, where there are a hundred times as many accounts.
 const LIQUIDATABLE: usize = 1_000;
 const SMALL_TICKS: usize = 200;
 const FILLS: usize = 20_000;
@@ -216,7 +216,7 @@ impl Bench {
 
     /// Makes a large move, and goes back.
     fn large(&mut self, direction: &[f64]) -> Result<Moved> {
-        let by = self.needed(direction, LIQUIDATABLE)?;
+        let by = self.needed(direction, LIQUIDATABLE.min(self.accounts as usize / 100))?;
         let mark = |market: u16, base: u64| {
             (base as f64 * (1.0 + by * direction[usize::from(market)])) as u64
         };

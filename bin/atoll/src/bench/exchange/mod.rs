@@ -1,46 +1,51 @@
 //! The exchange core on one thread: commands per second with margin checks, object tracking,
-//! events and seal encoding, and beside it a peer's books on the same orders.
+//! events and seal encoding, and beside it peers' books on the same orders.
 //!
-//! [`flow`] says what the commands are. What changed is sealed and encoded at each tick. Only
-//! fresh runs of the recorded flow are timed, by the time that the thread runs; runs of engine and
-//! peer alternate, so that what disturbs the machine disturbs both.
+//! | workload | |
+//! | --- | --- |
+//! | [`mix`] | the exchange in full, many accounts and markets ([`flow`] says what the commands are) |
+//! | [`streams`] | one market's orders ([`stream`]): uniform inserts, and exchange-core's mix |
+//! | [`memory`] | what a million accounts take, and what a slot writes |
+//! | [`marks`] | who can be liquidated after marks moved, among a million accounts |
+//!
+//! What changed is sealed and encoded at each tick. Only fresh runs of recorded commands are timed,
+//! by the time that the thread runs; runs of ours and of peers take turns, so that what disturbs
+//! the machine disturbs all.
 
 mod flow;
+mod marks;
+mod memory;
+mod mix;
 #[cfg(feature = "bench-peers")]
 mod peer;
+mod program;
+mod stream;
+mod streams;
+mod venue;
 
-use super::median;
-use crate::cli::BenchArgs;
-use anyhow::{Context, Result};
+use crate::cli::{ExchangeArgs, Workload};
+use anyhow::Result;
 use atoll_exchange::{Exchange, Input};
 use atoll_state::{Resident, WriteSet, object};
-use flow::{Flow, Step};
+use flow::Step;
+use rustix::time::{ClockId, Timespec, clock_gettime};
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
-const RUNS: usize = 5;
-
-/// Time that the calling thread runs, so that other load on the machine counts less; the clock's
-/// where the system does not tell.
+/// Time that the calling thread runs, so that other load on the machine counts less.
 struct ThreadTime {
-    clock: Instant,
-    start: Option<Duration>,
+    start: Timespec,
 }
 
 impl ThreadTime {
-    fn now() -> Option<Duration> {
-        let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-        text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
-    }
-
     fn start() -> Self {
-        Self { clock: Instant::now(), start: Self::now() }
+        Self { start: clock_gettime(ClockId::ThreadCPUTime) }
     }
 
     fn seconds(&self) -> f64 {
-        let ran = Self::now().zip(self.start).map(|(now, start)| now - start);
-        ran.unwrap_or_else(|| self.clock.elapsed()).as_secs_f64()
+        let now = clock_gettime(ClockId::ThreadCPUTime);
+        let seconds = (now.tv_sec - self.start.tv_sec) as f64;
+        seconds + (now.tv_nsec - self.start.tv_nsec) as f64 * 1e-9
     }
 }
 
@@ -100,86 +105,19 @@ impl Run {
 }
 
 /// Runs the benchmark.
-pub(crate) fn run(args: &BenchArgs) -> Result<()> {
+pub(crate) fn run(args: &ExchangeArgs) -> Result<()> {
     let mut results = Vec::new();
-    for markets in [1u16, 100] {
-        eprintln!("{markets} market(s): making {} commands …", args.commands);
-        results.push(measure(&Flow::make(markets, args.commands)?, markets)?);
-    }
-    if cfg!(feature = "bench-peers") {
-        println!(
-            "orderbook-rs keeps one book a market and has no accounts, margin, position, fee or \
-             state commitment; it gets the orders that the engine accepted."
-        );
-    } else {
-        println!(
-            "beside orderbook-rs: cargo run --release --features bench-peers -- bench exchange"
-        );
+    for workload in &args.workload {
+        match workload {
+            Workload::Mix => results.extend(mix::run(args)?),
+            Workload::Uniform => results.push(streams::uniform(args)?),
+            Workload::ExchangeCore => results.push(streams::exchange_core(args)?),
+            Workload::Memory => results.push(memory::run(args)?),
+            Workload::Marks => results.push(marks::run(args)?),
+        }
     }
     if args.json {
         println!("{}", json!({ "bench": "exchange", "results": results }));
     }
     Ok(())
-}
-
-fn measure(flow: &Flow, markets: u16) -> Result<serde_json::Value> {
-    #[cfg(feature = "bench-peers")]
-    let orders = peer::Orders::of(flow);
-    let mut rates = Vec::new();
-    #[cfg_attr(not(feature = "bench-peers"), allow(unused_mut))]
-    let mut peer_rates: Vec<f64> = Vec::new();
-    let mut last = None;
-    for n in 0..RUNS {
-        let mut exchange = Exchange::new(flow.rules.clone(), 1);
-        execute(&mut exchange, &flow.set_up);
-        let run = execute(&mut exchange, &flow.timed);
-        rates.push(run.commands as f64 / run.seconds);
-        last = Some(run);
-        #[cfg(feature = "bench-peers")]
-        peer_rates.push(orders.run(&exchange)?);
-        let peer = peer_rates.last();
-        let peer = peer.map_or(String::new(), |rate| format!(", orderbook-rs {rate:.0}"));
-        eprintln!("  run {}: {:.0} commands/s{peer}", n + 1, rates[n]);
-    }
-    let run = last.context("at least one run")?;
-    let rate = median(rates.clone());
-    let refused: u64 = run.refused.values().sum();
-    let succeeded = 1.0 - run.per_command(refused);
-    println!(
-        "{markets:>3} market(s): {rate:.0} commands/s (median of {RUNS}); {:.2} % succeed; {:.2} \
-         events, {:.2} sealed objects and {:.0} sealed bytes a command; an account has {:.1} \
-         positions",
-        succeeded * 100.0,
-        run.per_command(run.events),
-        run.per_command(run.sealed_objects),
-        run.per_command(run.sealed_bytes),
-        flow.positions_mean,
-    );
-    for (code, count) in &run.refused {
-        println!("    refused: {count} {code}");
-    }
-    let mut result = json!({
-        "markets": markets,
-        "commands": run.commands,
-        "commands_per_s": rate,
-        "runs_per_s": rates,
-        "succeeded": succeeded,
-        "refused": run.refused,
-        "positions_per_account": flow.positions_mean,
-        "markets_per_account": flow.markets_mean,
-    });
-    if !peer_rates.is_empty() {
-        let peer = median(peer_rates.clone());
-        println!(
-            "    orderbook-rs on the same orders: {peer:.0} orders/s (median of {RUNS}); atoll / \
-             orderbook-rs = {:.2}",
-            rate / peer
-        );
-        result["orderbook_rs"] = json!({
-            "orders_per_s": peer,
-            "runs_per_s": peer_rates,
-            "ratio": rate / peer,
-        });
-    }
-    Ok(result)
 }

@@ -7,11 +7,13 @@
 
 use super::ThreadTime;
 use super::flow::{Flow, Step};
+use super::stream::{self, Stream};
+use super::streams::End;
 use anyhow::{Result, ensure};
 use atoll_exchange::{Command, Exchange, MarketId, OrderRequest, OrderSelector, Outcome, Tif};
 use atoll_state::{Resident, object};
 use orderbook_rs::prelude::{Id, OrderBook, Side, StubClock, TimeInForce};
-use pricelevel::Hash32;
+use pricelevel::{Hash32, OrderUpdate, Price};
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -124,4 +126,48 @@ fn apply(books: &[OrderBook<()>], orders: &[Order]) {
             }
         }
     }
+}
+
+/// One run of a stream on a fresh book: seconds of the timed steps, and where it ended.
+pub(super) fn run_stream(stream: &Stream) -> Result<(f64, End)> {
+    let book: OrderBook<()> = OrderBook::with_clock("M0", Arc::new(StubClock::new()));
+    let owner = Hash32::new([1; 32]);
+    let mut placed = 0;
+    let mut apply = |steps: &[stream::Step]| {
+        for step in steps {
+            match *step {
+                stream::Step::Place { side, price, size, immediate } => {
+                    let id = Id::from_u64(placed);
+                    placed += 1;
+                    let side = match side {
+                        atoll_exchange::Side::Buy => Side::Buy,
+                        atoll_exchange::Side::Sell => Side::Sell,
+                    };
+                    let tif = if immediate { TimeInForce::Ioc } else { TimeInForce::Gtc };
+                    let price = price.into();
+                    // Errs where an immediate order was not filled in full, which is no failure.
+                    let _ = black_box(
+                        book.add_limit_order_with_user(id, price, size, side, tif, owner, None),
+                    );
+                }
+                stream::Step::Cancel { order } => {
+                    let _ = black_box(book.cancel_order(Id::from_u64(order.into())));
+                }
+                stream::Step::Move { order, price, .. } => {
+                    let order_id = Id::from_u64(order.into());
+                    let new_price = Price::new(price.into());
+                    let moved = OrderUpdate::UpdatePrice { order_id, new_price };
+                    let _ = black_box(book.update_order(moved));
+                }
+            }
+        }
+    };
+    let (untimed, timed) = stream.steps.split_at(stream.untimed);
+    apply(untimed);
+    let time = ThreadTime::start();
+    apply(timed);
+    let seconds = time.seconds();
+    let orders = book.get_all_orders();
+    let open = orders.iter().map(|order| u128::from(order.visible_quantity().as_u64())).sum();
+    Ok((seconds, End { resting: orders.len() as u64, open, trades: None }))
 }

@@ -125,6 +125,11 @@ impl<S: Source> Exchange<S> {
         if head.unwrap_or_default().next_ms != next_ms {
             wrong.push(format!("{head:?}, but {next_ms} is next"));
         }
+        let armed = |t: &&crate::objects::TriggerOrder| t.trigger.state == TriggerState::Armed;
+        let armed = self.state.triggers.local_iter().map(|(_, t)| t).filter(armed).count();
+        if head.unwrap_or_default().armed != armed as u64 {
+            wrong.push(format!("{head:?}, but {armed} triggers are armed"));
+        }
         let mut expected: BTreeMap<u64, DueKind> = BTreeMap::new();
         for (order, (_, listed)) in all {
             let found = self.state.triggers.peek(&crate::objects::OrderKey(OrderId(*order)));

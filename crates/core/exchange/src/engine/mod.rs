@@ -5,6 +5,7 @@
 //! which holds invariants where the state is complete; on a witness that leaves objects out a sum
 //! may come out wrong, but never as a panic: the fault is set and nobody believes the result.
 
+mod bare;
 mod book;
 mod cancel;
 mod conditional;
@@ -18,6 +19,7 @@ mod place;
 mod status;
 mod tick;
 
+pub use bare::{BareBook, BareOrder, Place, Trade};
 pub(crate) use book::Resting;
 pub(crate) use conditional::told_trigger;
 pub(crate) use directory::told;

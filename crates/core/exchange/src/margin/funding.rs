@@ -56,7 +56,7 @@ pub fn interest(debt: Amount, change: u128) -> Amount {
     let divisor = u128::from(PPM) * YEAR_US;
     let high = (debt >> 48) * change;
     let low = ((high % divisor) << 48) + (debt & 0xffff_ffff_ffff) * change;
-    ((high / divisor << 48) + low.div_ceil(divisor)) as Amount
+    (((high / divisor) << 48) + low.div_ceil(divisor)) as Amount
 }
 
 #[cfg(test)]

@@ -236,13 +236,15 @@ impl Object for DueEntry {
     type Key = OrderKey;
 }
 
-/// The beginning of the due queue.
+/// The beginning of the due queue, and whether anything waits for a mark.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DueHead {
     /// When something is due next, in milliseconds; 0 for never.
     pub next_ms: u64,
+    /// Triggers that wait for a mark, in all markets.
+    pub armed: u64,
 }
-record!(DueHead { next_ms });
+record!(DueHead { next_ms, armed });
 impl Object for DueHead {
     const TAG: u8 = 24;
     const NAME: &'static str = "due head";

@@ -44,12 +44,13 @@ mod book;
 mod collateral;
 pub mod conditional;
 mod directory;
+mod ledger;
 mod liquidation;
 mod market;
 
 pub use account::{
-    Account, AccountEntry, AccountKey, AddressKey, BalanceKey, Global, GlobalKey, GroupKey, Ledger,
-    LedgerKey, Position, PositionGroup, SpotBalance,
+    Account, AccountEntry, AccountKey, AddressKey, BalanceKey, Global, GlobalKey, GroupKey,
+    Position, PositionGroup, SpotBalance,
 };
 pub use book::{BookId, ChunkKey, Level, LevelKey, OrderChunk, RestingOrder};
 pub use collateral::{BorrowIndex, BorrowKey, Holding, Holdings, IsolatedKey, IsolatedMargin};
@@ -61,6 +62,7 @@ pub use directory::{
     ClientKey, ClientOrder, Directory, DirectoryKey, OrderExtra, OrderKey, OrderPage, OrderPageKey,
     OrderRef,
 };
+pub use ledger::{Ledger, LedgerKey};
 pub use liquidation::{Cooldown, Estate, EstateKey, LiquidationWindow, Phase};
 pub(crate) use liquidation::{holders, ranking};
 pub use market::{BookTop, MarketKey, MarketPrices, Settlement};

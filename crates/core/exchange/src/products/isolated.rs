@@ -1,7 +1,7 @@
 //! Orders and fills of isolated positions. See [`crate::margin::isolated`] for the rules.
 
 use super::fill::Traded;
-use super::perpetual::Trial;
+use super::trial::Trial;
 use crate::engine::{Engine, Incoming};
 use crate::event::{Event, Refusal};
 use crate::ids::{AccountId, Amount, Side, Size};

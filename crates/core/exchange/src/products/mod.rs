@@ -17,6 +17,7 @@ pub(crate) mod fill;
 mod isolated;
 mod perpetual;
 mod spot;
+mod trial;
 
 use crate::engine::{Engine, Incoming, Resting};
 use crate::event::Refusal;

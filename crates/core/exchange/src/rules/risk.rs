@@ -4,8 +4,7 @@ use super::{PledgeRules, Tier, ensure, scaled};
 use crate::ids::{Amount, AssetId, PPM};
 use crate::spec::{
     BORROW_RATE_BOUND, COLLATERAL_UNIT_BOUND, COLLATERALS_BOUND, Contract, ExchangeSpec,
-    LOT_COST_BOUND, MarketSpec, POSITIONS_BOUND, Product, SIZE_BOUND, SUPPLY_MAX, SpecError,
-    TIERS_BOUND,
+    LOT_COST_BOUND, MarketSpec, Product, SIZE_BOUND, SUPPLY_MAX, SpecError, TIERS_BOUND,
 };
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -171,6 +170,5 @@ pub(super) fn pledges(spec: &ExchangeSpec) -> Result<Vec<PledgeRules>, SpecError
     let bound = COLLATERALS_BOUND as usize;
     let expected = format!("at most {bound} assets with a pledge");
     ensure(pledges.len() <= bound, "assets", pledges.len(), &expected)?;
-    debug_assert!(POSITIONS_BOUND <= 64, "sums over an account's positions are bounded so");
     Ok(pledges)
 }

@@ -70,7 +70,6 @@ fn the_encodings_are_golden() {
             amount: u128::MAX,
         },
         AtollMessage::Move { to: Wallet::Collateral, amount: 1 },
-        AtollMessage::MoveAsset { to: Wallet::Spot, asset: "UBTC".into(), amount: 7 },
         AtollMessage::Send {
             destination: EnvironmentId(0x0102),
             to: Address::repeat_byte(3),
@@ -78,6 +77,7 @@ fn the_encodings_are_golden() {
             wallet: Wallet::Spot,
             amount: 5,
         },
+        AtollMessage::MoveAsset { to: Wallet::Spot, asset: "UBTC".into(), amount: 7 },
     ];
     let sent = [&[3, 2, 1, 0, 0][..], &[3; 20], &[4], b"USDC", &[1, 5]];
     assert_eq!(messages[3].to_bytes(), sent.concat());
@@ -97,7 +97,7 @@ fn the_encodings_are_golden() {
     assert_eq!(sha256(&[&all]).to_string(), GOLDEN);
 }
 
-const GOLDEN: &str = "0x801eb1f8cac6157dee7fef4965821790529856018030b372bb4ab6b04de6d718";
+const GOLDEN: &str = "0xe8e10b02d6fbd2685a99ba4b9d577d390e5b2f95fe924144f2056c6ac916a69e";
 
 #[test]
 fn specs_round_trip_and_invalid_ones_name_the_key() {

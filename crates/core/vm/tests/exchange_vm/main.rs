@@ -3,6 +3,7 @@
 mod border;
 mod claims;
 mod common;
+mod conditional;
 mod encoding;
 mod flow;
 mod refusals;

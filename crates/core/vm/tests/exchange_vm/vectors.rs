@@ -407,12 +407,12 @@ fn actions_of_the_sdk_are_decoded_to_the_units_of_the_venue() {
     assert_eq!(commands("modify"), (Lane::Rest, modify));
     assert_eq!(commands("batch_modify").1.len(), 2);
     let leverage = Ok(Command::SetLeverage { market: BTC, leverage: 5, isolated: false });
-    assert_eq!(commands("update_leverage"), (Lane::Rest, vec![(None, leverage)]));
-    for (name, code) in [
-        ("order_vault", RejectCode::Unsupported),
-        ("order_vault_expires", RejectCode::Unsupported),
-        ("schedule_cancel", RejectCode::Unsupported),
-    ] {
+    assert_eq!(commands("update_leverage"), (Lane::Aside, vec![(None, leverage)]));
+    let schedule = Ok(Command::ScheduleCancel { at_ms: Some(1_700_000_010_000) });
+    assert_eq!(commands("schedule_cancel"), (Lane::Aside, vec![(None, schedule)]));
+    for (name, code) in
+        [("order_vault", RejectCode::Unsupported), ("order_vault_expires", RejectCode::Unsupported)]
+    {
         let vector = VECTORS.iter().find(|vector| vector.name == name).unwrap();
         let refused = common::check(&spec, &vector.transaction().to_bytes()).unwrap_err();
         assert_eq!(refused.code, code, "{name}");

@@ -4,7 +4,7 @@ use crate::engine::{Engine, invariant};
 use crate::event::CancelReason;
 use crate::ids::OrderId;
 use crate::objects::conditional::{DUE_TIMES, due_at};
-use crate::objects::{DueEntry, DueHead, DueKind, GlobalKey, OrderKey};
+use crate::objects::{DueEntry, DueKind, GlobalKey, OrderKey};
 use atoll_state::Source;
 
 impl<S: Source> Engine<'_, S> {
@@ -16,7 +16,7 @@ impl<S: Source> Engine<'_, S> {
         DUE_TIMES.insert(&mut self.state.pages, at_ms);
         let next_ms = self.state.due_head.get(&GlobalKey).next_ms;
         if next_ms == 0 || at_ms < next_ms {
-            self.state.due_head.set(&GlobalKey, DueHead { next_ms: at_ms });
+            self.state.due_head.get_mut(&GlobalKey).next_ms = at_ms;
         }
     }
 
@@ -34,7 +34,7 @@ impl<S: Source> Engine<'_, S> {
             DUE_TIMES.remove(pages, entry.at_ms);
             if self.state.due_head.get(&GlobalKey).next_ms == entry.at_ms {
                 let next_ms = DUE_TIMES.first(pages).unwrap_or(0);
-                self.state.due_head.set(&GlobalKey, DueHead { next_ms });
+                self.state.due_head.get_mut(&GlobalKey).next_ms = next_ms;
             }
         }
         Some(entry)
@@ -64,7 +64,12 @@ impl<S: Source> Engine<'_, S> {
                 },
                 DueKind::Trigger => self.fire(account, order),
                 DueKind::Slice => self.slice(account, order),
-                DueKind::Cancel => self.run_schedule(account, order, entry, &mut budget),
+                DueKind::Cancel => {
+                    // Its turn pays for the first cancel, so that it always gets on.
+                    let mut left = budget + 1;
+                    self.run_schedule(account, order, entry, &mut left);
+                    budget = left.min(budget);
+                }
             }
         }
     }

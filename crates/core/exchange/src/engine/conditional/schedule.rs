@@ -48,7 +48,7 @@ impl<S: Source> Engine<'_, S> {
     }
 
     /// Cancels what the account had open when the schedule fired, slot by slot; each cancel takes
-    /// one of the tick's budget, and where that ends the next tick goes on.
+    /// one of a budget above zero, and where that ends the next tick goes on.
     pub(super) fn run_schedule(
         &mut self,
         account: AccountId,

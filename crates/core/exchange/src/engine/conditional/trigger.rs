@@ -5,12 +5,13 @@
 
 use super::refused;
 use crate::conditional::{Direction, Trigger, TriggerRequest, TriggerState};
-use crate::engine::{Engine, directory::told};
+use crate::engine::{Engine, directory::told, less};
 use crate::event::{CancelReason, Event, Order, Refusal};
 use crate::ids::{AccountId, ClientId, MarketId, OrderId, Price, Size, Tif};
 use crate::objects::conditional::{trigger_prices, triggers_at};
 use crate::objects::{
-    AttachedKey, ClientKey, MarketKey, OrderFlags, OrderKey, OrderPage, OrderRef, TriggerOrder,
+    AttachedKey, ClientKey, GlobalKey, MarketKey, OrderFlags, OrderKey, OrderPage, OrderRef,
+    TriggerOrder,
 };
 use crate::rules::MarketRules;
 use atoll_state::Source;
@@ -157,6 +158,7 @@ impl<S: Source> Engine<'_, S> {
         let pages = &mut self.state.pages;
         triggers_at(market, direction, price).insert(pages, order.0);
         trigger_prices(market, direction).insert(pages, price);
+        self.state.due_head.get_mut(&GlobalKey).armed += 1;
         let nearest = self.state.trigger_tops.get(&MarketKey(market)).nearest[direction as usize];
         // The mark comes to the nearest one first.
         if nearest == 0 || (nearest != price && direction.reached(nearest, price)) {
@@ -173,6 +175,8 @@ impl<S: Source> Engine<'_, S> {
         price: Price,
         order: OrderId,
     ) {
+        let armed = &mut self.state.due_head.get_mut(&GlobalKey).armed;
+        *armed = less::<S>(*armed, 1);
         let pages = &mut self.state.pages;
         let here = triggers_at(market, direction, price);
         here.remove(pages, order.0);

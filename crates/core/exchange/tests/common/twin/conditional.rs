@@ -528,7 +528,11 @@ impl Twin {
                     let order = self.orders.iter().find(|o| o.order.0 == number).copied().unwrap();
                     self.drop_order(&order, CancelReason::Expired);
                 }
-                account => self.fire_schedule(AccountId(account as u32 - 2), &mut budget),
+                account => {
+                    let mut cancels = budget + 1;
+                    self.fire_schedule(AccountId(account as u32 - 2), &mut cancels);
+                    budget = budget.min(cancels);
+                }
             }
         }
     }
