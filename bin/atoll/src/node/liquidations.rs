@@ -105,6 +105,7 @@ impl Liquidations {
                 let machine = live.machine.read();
                 let exchange = machine.vm().exchange();
                 index.advance(exchange);
+                index.settle(exchange, STRETCH);
                 let told = index.liquidatable().take(TOLD_MAX).filter_map(|unit| {
                     let owner = exchange.peek_owner(unit.account)?.address;
                     Some(Liquidatable { owner, market: unit.market })
@@ -112,8 +113,14 @@ impl Liquidations {
                 Arc::new(told.collect::<Vec<_>>())
             };
             *self.found.write() = found;
-            // What is left when there is news is left for the next turn.
-            while index.settle(live.machine.read().vm().exchange(), STRETCH) > 0 {
+            // What is left when there is news, or prices have moved, is left for the next turn.
+            loop {
+                let machine = live.machine.read();
+                let exchange = machine.vm().exchange();
+                if !index.is_current(exchange) || index.settle(exchange, STRETCH) == 0 {
+                    break;
+                }
+                drop(machine);
                 let noted = self.noted.lock();
                 if noted.news || noted.closed {
                     break;

@@ -117,8 +117,12 @@ impl Liquidator {
 
     /// Sets bounds anew, of at most `most` accounts: first those that were looked at (which are
     /// looked at at every tick until this has been done), then those that may wait. Gives how many
-    /// are left.
+    /// are left. It does nothing where prices have moved since [`Liquidator::advance`]: bounds go
+    /// with the prices that were followed.
     pub fn settle<S: Source>(&mut self, exchange: &Exchange<S>, most: usize) -> usize {
+        if !self.is_current(exchange) {
+            return self.queue.len() + self.waiting.len();
+        }
         self.queue.sort_unstable();
         self.queue.dedup();
         let from = self.queue.len().saturating_sub(most);
@@ -158,6 +162,19 @@ impl Liquidator {
 
     fn splitter<'a, S: Source>(&'a self, exchange: &'a Exchange<S>) -> Splitter<'a, S> {
         Splitter { exchange, motions: &self.motions, oracles: &self.oracles }
+    }
+
+    /// Whether prices are those that were followed.
+    pub fn is_current<S: Source>(&self, exchange: &Exchange<S>) -> bool {
+        let mut markets = (0u16..).map(MarketId).zip(&self.motions);
+        let mut oracles = self.oracles.iter().zip(&self.lines[self.motions.len()..]);
+        markets.all(|(market, motion)| exchange.peek_prices(market).margin() == motion.prices)
+            && oracles.all(|(asset, line)| {
+                let pledge = exchange.rules().pledge(*asset);
+                pledge.is_none_or(|pledge| {
+                    line.danger[1] == i128::from(exchange.peek_prices(pledge.market).oracle)
+                })
+            })
     }
 
     /// Follows marks, funding, scales and oracle prices. Gives accounts whose bounds are lost.

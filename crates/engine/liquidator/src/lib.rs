@@ -40,9 +40,10 @@
 //! those of the first and the last tier (deductions make it so: each part of the value pays its own
 //! tier's rate). Where the contract is worth more as things get worse (linear short, inverse long)
 //! M grows with the loss: slope = 1 + scale × rate of the tier at twice the present value, and no
-//! bound is set farther than where the value has doubled. Where it is worth less, M falls: slope =
-//! 1. Let h(V) be the position's part of the slack; it is monotone in V as long as scale × highest
-//! rate l is below one, so what a bound promises need only be shown at the bound's own value β.
+//! bound is set farther than where the value has doubled. Where it is worth less, M falls, and the
+//! slope is one. Let h(V) be the position's part of the slack; it is monotone in V as long as scale × highest
+//! rate l is below one, so what a bound promises need only be shown at the bound's own value β:
+//!
 //! * *Funding moves by ΔF with the mark still*: β moves by as much, and M(β) by at most
 //!   scale × l × (|ΔF| + ΔΠ) a lot. ΔΠ = scale × l / (1 − scale × l) × |ΔF| makes up for it.
 //! * *The scale rises by Δ* (volatility): M(β) grows by at most Δ × l × e(β), and e(β) is at most

@@ -24,8 +24,8 @@ pub(crate) struct Line {
 impl Line {
     /// Moves; true if what was there can no longer be trusted.
     pub(crate) fn set(&mut self, danger: [i128; 2], blind: bool) -> bool {
-        for side in 0..2 {
-            self.worse[side] |= danger[side] > self.danger[side];
+        for (worse, (now, before)) in self.worse.iter_mut().zip(danger.iter().zip(&self.danger)) {
+            *worse |= now > before;
         }
         self.danger = danger;
         let lost = blind && !self.blind;
