@@ -630,10 +630,10 @@ pub(crate) struct ExchangeArgs {
     /// in each slot]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub(crate) commands: Option<u64>,
-    /// Accounts of mix and memory [default: 100,000; 1,000,000]
+    /// Accounts of mix, memory and marks [default: 100,000; 1,000,000; 1,000,000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=10_000_000))]
     pub(crate) accounts: Option<u32>,
-    /// Markets of mix and memory; may be given several times [default: 1 and 100; 100]
+    /// Markets of mix, memory and marks; several times for mix [default: 1 and 100; 100; 100]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub(crate) markets: Vec<u16>,
     /// Orders that rest when the commands begin, in mix and memory [default: 30,000; 1,000,000]
@@ -663,6 +663,8 @@ pub(crate) enum Workload {
     ExchangeCore,
     /// Peak memory with a million accounts; what a slot writes, and how long its root takes
     Memory,
+    /// Who can be liquidated after marks moved, among a million accounts
+    Marks,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -4,7 +4,8 @@ use crate::cli::{DevArgs, Durability, HubChoice};
 use crate::hub::deployment::Terms;
 use crate::hub::embedded;
 use crate::hub::service::{Keys, Service};
-use crate::market::{Venue, builtin, replay};
+use crate::market::{Venue, builtin, liquidator, replay};
+use crate::node::liquidations::Liquidations;
 use crate::node::ports::exchange::{ExchangeAdapter, ExchangeObserver};
 use crate::node::ports::{AtollAdapter, EvmAdapter, EvmObserver, NodeMetrics, SubmitAdapter};
 use crate::node::{Hosted, Node, NodeConfig, Shared};
@@ -80,6 +81,8 @@ pub(crate) struct Network {
     stop: watch::Sender<bool>,
     pub(crate) stopped: watch::Receiver<bool>,
     serving: tokio::task::JoinHandle<()>,
+    /// What can be liquidated, by exchange.
+    liquidations: BTreeMap<EnvironmentId, Arc<Liquidations>>,
 }
 
 impl Network {
@@ -231,7 +234,26 @@ pub(crate) async fn boot(
         stop,
         stopped,
         serving,
+        liquidations: followed(&exchange_observers),
     })
+}
+
+/// What the observers follow.
+fn followed(
+    observers: &BTreeMap<EnvironmentId, Arc<ExchangeObserver>>,
+) -> BTreeMap<EnvironmentId, Arc<Liquidations>> {
+    observers.iter().map(|(id, observer)| (*id, observer.liquidations.clone())).collect()
+}
+
+/// Starts a liquidator for every exchange.
+fn start_liquidators(network: &Network) {
+    for hosted in &network.shared.environments {
+        let Hosted::Exchange(live) = hosted else { continue };
+        let Some(liquidations) = network.liquidations.get(&live.spec.id) else { continue };
+        let venue = Venue { shared: network.shared.clone(), live: live.clone() };
+        let stopped = network.stopped.clone();
+        tokio::spawn(liquidator::run(venue, liquidations.clone(), stopped));
+    }
 }
 
 async fn run_async(args: &DevArgs) -> Result<()> {
@@ -253,6 +275,7 @@ async fn run_async(args: &DevArgs) -> Result<()> {
 
     let progress = Arc::new(Mutex::new(Progress::default()));
     let market = start_market(args, &shared, recording, &network.stopped, &progress);
+    start_liquidators(&network);
     let screen = Screen::new(args.json);
     let replay = wait(args, &shared, &screen, market, &progress, start_slot, &network.stop).await;
     let seconds = began.elapsed().as_secs_f64();
@@ -331,7 +354,11 @@ fn ports(
     }
     Ports {
         submit: Arc::new(SubmitAdapter(shared.clone())),
-        atoll: Arc::new(AtollAdapter { shared: shared.clone(), data_dir: data_dir.to_path_buf() }),
+        atoll: Arc::new(AtollAdapter {
+            shared: shared.clone(),
+            data_dir: data_dir.to_path_buf(),
+            liquidations: followed(observers),
+        }),
         evm,
         hub: None,
         settlement: None,

@@ -15,6 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("atoll-mempool", &["atoll-types"]),
     ("atoll-sequencer", &["atoll-types"]),
     ("atoll-settlement", &["atoll-types"]),
+    ("atoll-liquidator", &["atoll-state", "atoll-exchange"]),
     // Disk and sockets speak in the words of `types`; adapters live in the composition root.
     ("atoll-storage", &["atoll-types"]),
     ("atoll-rpc", &["atoll-types"]),

@@ -3,6 +3,7 @@
 
 pub(crate) mod agents;
 pub(crate) mod builtin;
+pub(crate) mod liquidator;
 pub(crate) mod replay;
 
 use crate::node::Shared;
@@ -10,7 +11,7 @@ use crate::node::driver::{Outcome, Wait, now_us};
 use crate::node::ports::LiveExchange;
 use atoll_exchange::{Command, MarketId, Price};
 use atoll_types::crypto::SigningKey;
-use atoll_types::{Encode, Reject};
+use atoll_types::{Address, Encode, Reject};
 use atoll_vm::exchange::build::{self, OrderWire};
 use atoll_vm::exchange::{OraclePrices, asset_of_market, sign};
 use std::sync::Arc;
@@ -63,6 +64,20 @@ impl Venue {
             }
             _ => build::noop(),
         };
+        let nonce = trader.nonce();
+        let transaction = sign::sign_action(&trader.key, action, nonce);
+        self.shared.submit(self.live.spec.id, transaction.to_bytes(), Wait::Execution)
+    }
+
+    /// Signs the next step of a liquidation and submits it.
+    pub(crate) fn liquidate(
+        &self,
+        trader: &mut Trader,
+        owner: &Address,
+        market: Option<MarketId>,
+    ) -> Result<Receiver<Outcome>, Reject> {
+        let asset = market.map(|market| asset_of_market(&self.live.vm_spec.exchange, market));
+        let action = build::liquidate(owner, asset);
         let nonce = trader.nonce();
         let transaction = sign::sign_action(&trader.key, action, nonce);
         self.shared.submit(self.live.spec.id, transaction.to_bytes(), Wait::Execution)

@@ -2,7 +2,7 @@
 //!
 //! Threads: one *driver* orders, logs and hands out; one per environment executes; the *keeper*
 //! computes roots and takes snapshots; the *historian* writes what queries ask for later; the
-//! *syncer* makes sealed slots durable. The
+//! *syncer* makes sealed slots durable; beside each exchange one follows what can be liquidated. The
 //! gateway runs on tokio's threads, where admission (signatures) is checked.
 
 pub(crate) mod archive;
@@ -12,6 +12,7 @@ pub(crate) mod driver;
 pub(crate) mod environment;
 mod historian;
 mod keeper;
+pub(crate) mod liquidations;
 pub(crate) mod ports;
 mod replay;
 pub(crate) mod replica;

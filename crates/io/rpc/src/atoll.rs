@@ -38,6 +38,9 @@ impl IntoResponse for Failure {
 /// Most roots in one answer.
 const ROOTS_MAX: usize = 1000;
 
+/// Most liquidatable accounts and positions in one answer.
+const UNITS_MAX: usize = 1000;
+
 /// The API, as `/atoll` and every 404 list it.
 const INDEX: &[(&str, &str)] = &[
     ("GET /atoll", "this list"),
@@ -45,6 +48,10 @@ const INDEX: &[(&str, &str)] = &[
     ("GET /atoll/environments", "every environment: name, id, kind, spec hash, chain id"),
     ("GET /atoll/slots/{number|latest|finalised}", "a sealed slot and its environments' batches"),
     ("GET /atoll/roots?environment=NAME&slot=N&limit=N", "state roots at commitments"),
+    (
+        "GET /atoll/liquidatable?environment=NAME&limit=N",
+        "accounts and isolated positions that can be liquidated, by the node's own index",
+    ),
     ("GET /atoll/transactions/{hash}", "an ordered transaction and its confirmation"),
     ("GET /atoll/receipts/{hash}", "a transaction's receipt and place"),
     (
@@ -91,6 +98,7 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
         .route("/atoll/environments", only(get(environments)))
         .route("/atoll/slots/{slot}", only(get(slot)))
         .route("/atoll/roots", only(get(roots)))
+        .route("/atoll/liquidatable", only(get(liquidatable)))
         .route("/atoll/transactions", only(post(submit)))
         .route("/atoll/transactions/{hash}", only(get(transaction)))
         .route("/atoll/receipts/{hash}", only(get(receipt)))
@@ -219,6 +227,17 @@ async fn roots(State(shared): Gateway, uri: Uri) -> Answer {
     let found = shared.ports.atoll.roots(environment, slot, limit).await.map_err(failed)?;
     let found: Value = found.iter().map(|root| render::root(root, &list)).collect();
     ok(&json!({ "roots": found }))
+}
+
+async fn liquidatable(State(shared): Gateway, uri: Uri) -> Answer {
+    let query = Query::parse(&uri, &["environment", "limit"])?;
+    let list = shared.ports.atoll.environments();
+    let environment = query.get("environment").map(|name| find(&list, name)).transpose()?;
+    let limit = query.get("limit").map(|text| decimal("limit", text)).transpose()?;
+    let limit = usize::try_from(limit.unwrap_or(100)).unwrap_or(UNITS_MAX).clamp(1, UNITS_MAX);
+    let found = shared.ports.atoll.liquidatable(environment, limit).await.map_err(failed)?;
+    let found: Value = found.iter().map(|unit| render::liquidatable(unit, &list)).collect();
+    ok(&json!({ "liquidatable": found }))
 }
 
 async fn transaction(State(shared): Gateway, Path(text): Path<String>) -> Answer {

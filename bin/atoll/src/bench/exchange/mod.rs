@@ -6,12 +6,14 @@
 //! | [`mix`] | the exchange in full, many accounts and markets ([`flow`] says what the commands are) |
 //! | [`streams`] | one market's orders ([`stream`]): uniform inserts, and exchange-core's mix |
 //! | [`memory`] | what a million accounts take, and what a slot writes |
+//! | [`marks`] | who can be liquidated after marks moved, among a million accounts |
 //!
 //! What changed is sealed and encoded at each tick. Only fresh runs of recorded commands are timed,
 //! by the time that the thread runs; runs of ours and of peers take turns, so that what disturbs
 //! the machine disturbs all.
 
 mod flow;
+mod marks;
 mod memory;
 mod mix;
 #[cfg(feature = "bench-peers")]
@@ -111,6 +113,7 @@ pub(crate) fn run(args: &ExchangeArgs) -> Result<()> {
             Workload::Uniform => results.push(streams::uniform(args)?),
             Workload::ExchangeCore => results.push(streams::exchange_core(args)?),
             Workload::Memory => results.push(memory::run(args)?),
+            Workload::Marks => results.push(marks::run(args)?),
         }
     }
     if args.json {

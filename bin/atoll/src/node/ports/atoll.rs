@@ -1,16 +1,20 @@
 //! `/atoll/…` on a running node.
 
 use super::{blocking, internal, receipt_view};
+use crate::node::liquidations::{Liquidatable, Liquidations};
 use crate::node::{Hosted, Shared, witness};
 use atoll_executor::machine::outbox_root;
 use atoll_executor::spec::VmSpec;
 use atoll_executor::{Batch, Step};
 use atoll_rpc::port::{
-    AtollPort, Chunks, EnvironmentInfo, EnvironmentStatus, Pending, PlacedReceipt, QueryError,
-    RootView, SlotEnvironment, SlotId, SlotView, Status, TransactionView,
+    AtollPort, Chunks, EnvironmentInfo, EnvironmentStatus, LiquidatableView, Pending,
+    PlacedReceipt, QueryError, RootView, SlotEnvironment, SlotId, SlotView, Status,
+    TransactionView,
 };
 use atoll_types::{B256, Confirmation, Encode, EnvironmentId};
 use atoll_vm::SlotContext;
+use atoll_vm::exchange::asset_of_market;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,6 +26,8 @@ const CHUNK_BYTES: usize = 64 << 10;
 pub(crate) struct AtollAdapter {
     pub(crate) shared: Arc<Shared>,
     pub(crate) data_dir: PathBuf,
+    /// What can be liquidated, by exchange.
+    pub(crate) liquidations: BTreeMap<EnvironmentId, Arc<Liquidations>>,
 }
 
 fn not_found(what: String) -> QueryError {
@@ -236,6 +242,35 @@ impl AtollPort for AtollAdapter {
                 receipt: receipt_view(receipt),
             })
         }))
+    }
+
+    fn liquidatable(
+        &self,
+        environment: Option<EnvironmentId>,
+        limit: usize,
+    ) -> Pending<'_, Result<Vec<LiquidatableView>, QueryError>> {
+        let mut views = Vec::new();
+        for hosted in &self.shared.environments {
+            let Hosted::Exchange(live) = hosted else { continue };
+            let id = live.spec.id;
+            let Some(found) = self.liquidations.get(&id).map(|followed| followed.found()) else {
+                continue;
+            };
+            if environment.is_some_and(|asked| asked != id) {
+                continue;
+            }
+            let rules = &live.vm_spec.exchange;
+            let view = |unit: &Liquidatable| LiquidatableView {
+                environment: id,
+                user: unit.owner,
+                market: unit.market.and_then(|market| {
+                    let name = rules.market_spec(market)?.name.clone();
+                    Some((asset_of_market(rules, market), name))
+                }),
+            };
+            views.extend(found.iter().take(limit - views.len()).map(view));
+        }
+        Box::pin(async move { Ok(views) })
     }
 
     fn witness(

@@ -3,9 +3,11 @@
 use super::action::asset_of_market;
 use super::decimal::format_units;
 use super::msgpack::MsgpackWriter;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use atoll_exchange::{ClientId, MarketId, OrderId, OrderRequest, OrderSelector, Rules, Side, Tif};
+use atoll_types::Address;
 
 /// An order as the wire has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -170,6 +172,18 @@ pub fn update_isolated_margin(asset: u64, ntli: i64) -> Vec<u8> {
     let mut w = action("updateIsolatedMargin", 3);
     w.string("asset").unsigned(asset).string("isBuy").bool(true);
     w.string("ntli").signed(ntli);
+    w.into_bytes()
+}
+
+/// Does the next step of the liquidation of an account, or of its isolated position in the market
+/// with this asset number.
+pub fn liquidate(user: &Address, asset: Option<u64>) -> Vec<u8> {
+    let mut w = action("liquidate", 2);
+    w.string("user").string(&format!("{user:#x}")).string("asset");
+    match asset {
+        Some(asset) => w.unsigned(asset),
+        None => w.nil(),
+    };
     w.into_bytes()
 }
 

@@ -1,8 +1,8 @@
 //! The Atoll API's JSON.
 
 use crate::port::{
-    Accepted, EnvironmentInfo, PlacedReceipt, ReceiptView, RootView, SlotView, Status,
-    TransactionView,
+    Accepted, EnvironmentInfo, LiquidatableView, PlacedReceipt, ReceiptView, RootView, SlotView,
+    Status, TransactionView,
 };
 use alloy_primitives::hex;
 use atoll_types::{Confirmation, EnvironmentId, Lane, RejectCode};
@@ -80,6 +80,17 @@ pub(super) fn root(root: &RootView, list: &[EnvironmentInfo]) -> Value {
         "environment": name(list, root.environment),
         "slot": root.slot,
         "state_root": root.state_root,
+    })
+}
+
+/// What can be liquidated, as the action that does it names it.
+pub(super) fn liquidatable(unit: &LiquidatableView, list: &[EnvironmentInfo]) -> Value {
+    let market = unit.market.as_ref();
+    json!({
+        "environment": name(list, unit.environment),
+        "user": unit.user,
+        "asset": market.map(|(asset, _)| asset),
+        "market": market.map(|(_, name)| name),
     })
 }
 

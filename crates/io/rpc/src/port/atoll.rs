@@ -145,6 +145,18 @@ pub struct PlacedReceipt {
     pub receipt: ReceiptView,
 }
 
+/// An account of an exchange, or one of its isolated positions, that can be liquidated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiquidatableView {
+    /// The environment.
+    pub environment: EnvironmentId,
+    /// Whose account.
+    pub user: Address,
+    /// The isolated position's market, by its number in the Hyperliquid API and by its name; none
+    /// for the cross account.
+    pub market: Option<(u64, String)>,
+}
+
 /// A body of unknown length: chunks as they come, or the error that cuts it short. A dropped
 /// receiver tells the producer to stop.
 pub type Chunks = mpsc::Receiver<Result<Bytes, QueryError>>;
@@ -174,6 +186,14 @@ pub trait AtollPort: Send + Sync + 'static {
 
     /// A transaction's receipt, by the same hashes.
     fn receipt(&self, hash: B256) -> Pending<'_, Result<PlacedReceipt, QueryError>>;
+
+    /// What can be liquidated in an environment, or in all, as the node's own index sees it: a
+    /// service, which the state transition does not rely on.
+    fn liquidatable(
+        &self,
+        environment: Option<EnvironmentId>,
+        limit: usize,
+    ) -> Pending<'_, Result<Vec<LiquidatableView>, QueryError>>;
 
     /// The encoded witness of a range of a slot's commands (all of them when none is named) in
     /// one environment, regenerated from the nearest snapshot.

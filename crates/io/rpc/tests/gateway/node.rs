@@ -203,6 +203,22 @@ impl AtollPort for Node {
         ready(Ok(vec![root; limit.min(2)]))
     }
 
+    fn liquidatable(
+        &self,
+        environment: Option<EnvironmentId>,
+        limit: usize,
+    ) -> Pending<'_, Result<Vec<LiquidatableView>, QueryError>> {
+        let unit = LiquidatableView {
+            environment: environment.unwrap_or(EVM),
+            user: Address::repeat_byte(7),
+            market: Some((3, "SOL".into())),
+        };
+        let cross = LiquidatableView { market: None, ..unit.clone() };
+        let mut units = vec![unit, cross];
+        units.truncate(limit);
+        ready(Ok(units))
+    }
+
     fn transaction(&self, hash: B256) -> Pending<'_, Result<TransactionView, QueryError>> {
         if hash.is_zero() {
             return ready(Err(QueryError::NotFound("no such transaction".to_owned())));

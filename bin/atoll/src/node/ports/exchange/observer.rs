@@ -5,6 +5,7 @@ use super::shape;
 use super::user::side_text;
 use crate::node::Hosted;
 use crate::node::environment::{IndexEntry, Observer, SlotResult};
+use crate::node::liquidations::Liquidations;
 use crate::stats::Stats;
 use atoll_exchange::{
     AccountId, CancelReason, Event, MarketId, Order, OrderId, Party, Product, Rules,
@@ -37,6 +38,13 @@ pub(crate) struct ExchangeObserver {
     known: Mutex<Known>,
     pub(super) records: Records,
     pub(super) events: broadcast::Sender<Arc<VenueEvent>>,
+    pub(crate) liquidations: Arc<Liquidations>,
+}
+
+impl Drop for ExchangeObserver {
+    fn drop(&mut self) {
+        self.liquidations.close();
+    }
 }
 
 impl ExchangeObserver {
@@ -48,6 +56,7 @@ impl ExchangeObserver {
             known: Mutex::default(),
             records: Records::default(),
             events,
+            liquidations: Arc::default(),
         })
     }
 
@@ -189,6 +198,7 @@ impl Observer for ExchangeObserver {
         let Hosted::Exchange(live) = hosted else { return };
         let machine = live.machine.read();
         let exchange = machine.vm().exchange();
+        self.liquidations.start(live);
         let mut known = self.known.lock();
         for (key, account) in exchange.state().accounts.local_iter() {
             known.addresses.insert(key.0, account.address);
@@ -200,14 +210,25 @@ impl Observer for ExchangeObserver {
 
     fn executed(&self, time_us: u64, receipts: &[Receipt]) {
         let known = &mut *self.known.lock();
+        let mut touched = Vec::new();
         for receipt in receipts {
             let Ok(done) = ExchangeReceipt::of(receipt) else { continue };
             Stats::add(&self.stats.orders, done.statuses.len() as u64);
             self.observe(known, time_us, receipt.hash, &done.events);
+            touched.extend(done.events.iter().flat_map(atoll_liquidator::touched).flatten());
         }
+        self.liquidations.note(touched);
     }
 
     fn sealed(&self, result: &SlotResult, indexed: u64) -> Vec<IndexEntry> {
+        // What the slot's opening did: ticks were told of one by one.
+        let opening = result.receipts.len().saturating_sub(result.places.len());
+        let mut touched = Vec::new();
+        for receipt in &result.receipts[..opening] {
+            let Ok(done) = ExchangeReceipt::of(receipt) else { continue };
+            touched.extend(done.events.iter().flat_map(atoll_liquidator::touched).flatten());
+        }
+        self.liquidations.note(touched);
         self.records.seal(result.header.slot, indexed)
     }
 }
