@@ -832,8 +832,8 @@ mod tests {
             ("vm = \"exchange\"", "vm = \"evm\"", "expected a table [evm]"),
             ("vm = \"exchange\"", "vm = \"wasm\"", "wasm"),
             ("ordering = \"lanes\"", "colour = \"red\"", "colour"),
-            ("0xf39F", "0xzz9F", "genesis[1].account"),
-            ("USDC = \"1000000\"", "USDC = \"0.0000001\"", "genesis[1].balances.USDC"),
+            ("0xf39F", "0xzz9F", "genesis[3].account"),
+            ("USDC = \"1000000\"", "USDC = \"0.0000001\"", "genesis[3].balances.USDC"),
             ("commit_interval_slots = 10", "commit_interval_slots = 0", "commit_interval_slots"),
         ] {
             assert!(good.contains(from), "{from}");
