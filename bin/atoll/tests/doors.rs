@@ -275,6 +275,7 @@ fn cases(world: &World) -> Vec<(&'static str, &'static str, &'static str, Change
         case("too many orders in one action", "oversized", "commands", |o| o.many = 1_001),
         case("a trigger order behind the mark", "trigger_crossed", "trigger", |o| {
             o.kind = r#"{"trigger":{"isMarket":true,"triggerPx":"1","tpsl":"sl"}}"#;
+            o.size = "20".into();
         }),
         case("a market that is none", "unknown_market", "market", |o| o.asset = 77),
         case("a price of letters", "malformed", "p", |o| o.price = "much".into()),
