@@ -94,36 +94,16 @@ enum SelfTradeKey {
     Decrement,
 }
 
-fn due_per_tick() -> u32 {
-    Limits::default().due_per_tick
-}
-
-fn ranked_per_command() -> u32 {
-    Limits::default().ranked_per_command
-}
-
-fn liquidation_per_slot() -> u32 {
-    Limits::default().liquidation_per_slot
-}
-
-fn triggers_per_tick() -> u32 {
-    Limits::default().triggers_per_tick
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LimitsTable {
     orders_per_account: u32,
     positions_per_account: u32,
     fills_per_command: u32,
-    #[serde(default = "due_per_tick")]
-    due_per_tick: u32,
-    #[serde(default = "triggers_per_tick")]
-    triggers_per_tick: u32,
-    #[serde(default = "ranked_per_command")]
-    ranked_per_command: u32,
-    #[serde(default = "liquidation_per_slot")]
-    liquidation_per_slot: u32,
+    due_per_tick: Option<u32>,
+    triggers_per_tick: Option<u32>,
+    ranked_per_command: Option<u32>,
+    liquidation_per_slot: Option<u32>,
     commands_per_action: u32,
     agents_per_account: u32,
     claims_per_slot: u32,
@@ -476,7 +456,7 @@ fn exchange(table: &ExchangeTable, genesis: &[GenesisTable]) -> Result<ExchangeV
             }
         }
     }
-    let decimals = u32::from(assets[0].decimals);
+    let (decimals, usual) = (u32::from(assets[0].decimals), Limits::default());
     let (oracles, oracle) = prices::oracle(table)?;
     let spec = ExchangeVmSpec {
         exchange: Rules::new(ExchangeSpec {
@@ -492,10 +472,19 @@ fn exchange(table: &ExchangeTable, genesis: &[GenesisTable]) -> Result<ExchangeV
                 orders_per_account: table.limits.orders_per_account,
                 positions_per_account: table.limits.positions_per_account,
                 fills_per_command: table.limits.fills_per_command,
-                due_per_tick: table.limits.due_per_tick,
-                triggers_per_tick: table.limits.triggers_per_tick,
-                ranked_per_command: table.limits.ranked_per_command,
-                liquidation_per_slot: table.limits.liquidation_per_slot,
+                due_per_tick: table.limits.due_per_tick.unwrap_or(usual.due_per_tick),
+                triggers_per_tick: table
+                    .limits
+                    .triggers_per_tick
+                    .unwrap_or(usual.triggers_per_tick),
+                ranked_per_command: table
+                    .limits
+                    .ranked_per_command
+                    .unwrap_or(usual.ranked_per_command),
+                liquidation_per_slot: table
+                    .limits
+                    .liquidation_per_slot
+                    .unwrap_or(usual.liquidation_per_slot),
             },
             liquidation: liquidation::liquidation(&table.liquidation, decimals)?,
             oracle,

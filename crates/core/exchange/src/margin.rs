@@ -17,8 +17,8 @@
 //! it will be after the order has traded what it can and rests with the remainder; an order that
 //! only reduces a position, only if it loses no more against the mark than the maintenance margin
 //! it frees, or equity covers what maintenance remains: else an account could hand its margin, and
-//! more, to a friend by closing at a bad price. A maker's margin was reserved when its order was
-//! placed, so a fill asks nothing of the maker.
+//! more, to a friend by closing at a bad price. A maker's margin is reserved when its order is
+//! placed, and checked again at the marks of the moment when it is met.
 //!
 //! What settles in another asset (inverse perpetuals, [`crate::rules`]) is summed up in that asset
 //! and then converted at its oracle price: what there is, balance and unrealised profit together,

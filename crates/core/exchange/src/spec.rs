@@ -30,7 +30,7 @@
 //!   stays below 2³⁷, its sum (of prices in 1/256 ticks) below 2⁸⁶, and that times a weight in 2⁻³²
 //!   below 2¹¹⁸;
 //! * the rate of an hour is at most 2³⁰ parts per billion, so the funding index moves by less than
-//!   2⁷⁸ an hour; it is held inside ±2⁷⁷ ([`prices::INDEX_BOUND`]).
+//!   2⁷⁸ an hour; it is held inside ±2⁷⁷ ([`FUNDING_BOUND`]).
 
 use crate::field::{Field, codec, enumeration, record};
 use crate::ids::{Amount, AssetId, MarketId, Price, Size};

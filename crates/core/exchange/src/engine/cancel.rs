@@ -8,7 +8,7 @@ use crate::objects::{
     BookId, ChunkKey, Directory, DirectoryKey, GroupKey, LevelKey, OrderFlags, OrderPageKey,
     OrderRef, PositionGroup,
 };
-use atoll_state::{Source, object};
+use atoll_state::Source;
 use atoll_types::RejectCode;
 
 impl<S: Source> Engine<'_, S> {
@@ -91,21 +91,12 @@ impl<S: Source> Engine<'_, S> {
         if let Some(placed) = self.modify_in_place(account, target, request)? {
             return Ok(placed);
         }
-        let events = self.events.len();
-        let point = object::savepoint(&mut *self.state);
-        let replaced = self.cancel(account, target, CancelReason::Modified);
-        let placed = replaced.and_then(|old| Ok((old, self.place(account, request)?)));
-        match placed {
-            Ok((old, placed)) => {
-                self.events.push(Event::Modified { old: old.order, new: placed.order });
-                Ok(placed)
-            }
-            Err(refusal) => {
-                object::rollback(&mut *self.state, point);
-                self.events.truncate(events);
-                Err(refusal)
-            }
-        }
+        self.all_or_nothing(|engine| {
+            let old = engine.cancel(account, target, CancelReason::Modified)?;
+            let placed = engine.place(account, request)?;
+            engine.events.push(Event::Modified { old: old.order, new: placed.order });
+            Ok(placed)
+        })
     }
 
     /// Makes an order smaller where nothing else changes. The size asked for is what is to be open.

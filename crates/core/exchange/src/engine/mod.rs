@@ -1,7 +1,8 @@
 //! The engine: one command against the state.
 //!
-//! Every check of a command comes before its first write, so a refusal leaves nothing behind (a
-//! modification is the exception, and rolls back). Sums of the state are changed by [`less`],
+//! Every check of a command comes before its first write, so a refusal leaves nothing behind; what
+//! has to write before it knows (modifications, groups, fill-or-kill orders, the backstop) is rolled
+//! back as a whole. Sums of the state are changed by [`less`],
 //! which holds invariants where the state is complete; on a witness that leaves objects out a sum
 //! may come out wrong, but never as a panic: the fault is set and nobody believes the result.
 
@@ -36,7 +37,7 @@ use crate::ids::MarketId;
 use crate::objects::State;
 use crate::rules::{MarketRules, Rules};
 use alloc::vec::Vec;
-use atoll_state::Source;
+use atoll_state::{Source, object};
 use atoll_types::RejectCode;
 
 /// A command in progress.
@@ -51,6 +52,21 @@ pub(crate) struct Engine<'a, S: Source> {
 }
 
 impl<'a, S: Source> Engine<'a, S> {
+    /// Runs steps of which each may fail: all of them, or nothing.
+    pub(crate) fn all_or_nothing<T, E>(
+        &mut self,
+        steps: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let events = self.events.len();
+        let point = object::savepoint(&mut *self.state);
+        let done = steps(self);
+        if done.is_err() {
+            object::rollback(&mut *self.state, point);
+            self.events.truncate(events);
+        }
+        done
+    }
+
     pub(crate) fn market(&self, market: MarketId) -> Result<&'a MarketRules, Refusal> {
         let unknown = Refusal::new(
             RejectCode::UnknownMarket,

@@ -279,7 +279,7 @@ fn check_form(
         let message = "spot markets have no positions to reduce; leave out reduce-only";
         return refuse(RejectCode::Unsupported, message);
     }
-    if let Some(refusal) = status::refused(rules, prices.status, request) {
+    if let Some(refusal) = status::refused(rules, prices.status, request.tif, request.reduce_only) {
         return Err(refusal);
     }
     if prices.mark == 0 && rules.is_perpetual() {

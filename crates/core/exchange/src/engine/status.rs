@@ -6,7 +6,7 @@
 
 use super::Engine;
 use crate::event::{Event, Refusal};
-use crate::ids::{Amount, MarketId, MarketStatus};
+use crate::ids::{Amount, MarketId, MarketStatus, Tif};
 use crate::objects::{AccountKey, LedgerKey, MarketKey, MarketPrices};
 use crate::rules::MarketRules;
 use atoll_state::Source;
@@ -111,18 +111,18 @@ impl<S: Source> Engine<'_, S> {
 pub(crate) fn refused(
     rules: &MarketRules,
     status: MarketStatus,
-    request: &crate::command::OrderRequest,
+    tif: Tif,
+    reduce_only: bool,
 ) -> Option<Refusal> {
-    use crate::ids::Tif;
     let message = match status {
         MarketStatus::Open => return None,
-        MarketStatus::Auction if matches!(request.tif, Tif::Gtc) => return None,
+        MarketStatus::Auction if tif == Tif::Gtc => return None,
         MarketStatus::Auction => {
             "the market is in an auction: only orders that rest, whoever takes"
         }
-        MarketStatus::PostOnly if request.tif == Tif::PostOnly => return None,
+        MarketStatus::PostOnly if tif == Tif::PostOnly => return None,
         // On a spot market nothing reduces.
-        MarketStatus::ReduceOnly if request.reduce_only && rules.is_perpetual() => return None,
+        MarketStatus::ReduceOnly if reduce_only && rules.is_perpetual() => return None,
         MarketStatus::PostOnly => "the market takes post-only orders for now",
         MarketStatus::ReduceOnly => "the market takes reduce-only orders for now",
         MarketStatus::CancelOnly => "the market takes no new orders for now; cancels are possible",

@@ -110,27 +110,6 @@ impl MarketPrices {
     pub fn is_due(&self, now_us: u64) -> bool {
         self.due_us != 0 && self.due_us <= now_us
     }
-
-    /// The initial margin fraction in force: `ppm` times the scale, rounded up, at most all of the
-    /// value.
-    #[inline]
-    pub fn initial_ppm(&self, ppm: u32) -> u32 {
-        scaled(ppm, self.margin_scale_ppm.0)
-    }
-
-    /// The maintenance margin fraction in force, as [`MarketPrices::initial_ppm`].
-    #[inline]
-    pub fn maintenance_ppm(&self, ppm: u32) -> u32 {
-        scaled(ppm, self.margin_scale_ppm.1)
-    }
-}
-
-fn scaled(ppm: u32, scale_ppm: u32) -> u32 {
-    if scale_ppm == PPM {
-        return ppm;
-    }
-    let product = u64::from(ppm) * u64::from(scale_ppm);
-    product.div_ceil(u64::from(PPM)).min(u64::from(PPM)) as u32
 }
 
 impl Object for MarketPrices {

@@ -19,7 +19,7 @@ mod perpetual;
 mod spot;
 mod trial;
 
-use crate::engine::{Engine, Incoming, Resting};
+use crate::engine::{Engine, Incoming, Resting, less_count};
 use crate::event::Refusal;
 use crate::ids::{AccountId, Amount, AssetId, Price, Size};
 use crate::math::parts;
@@ -87,13 +87,11 @@ impl<S: Source> Engine<'_, S> {
     }
 
     pub(crate) fn release(&mut self, account: AccountId, order: &OrderRef, size: Size) {
-        let Some(rules) = self.rules.market(order.market) else { return };
-        match rules.kind {
-            ProductRules::Perpetual { .. } => self.release_perpetual(rules, account, order, size),
-            ProductRules::Spot { base, lot_units } => {
-                self.hold_spot(rules, account, order, base, lot_units, size, -1);
-            }
+        if self.rules.market(order.market).is_some_and(MarketRules::is_perpetual) {
+            let position = self.position_mut(account, order.position.into());
+            position.orders = less_count::<S>(position.orders, 1);
         }
+        self.ease(account, order, size);
     }
 
     pub(crate) fn ease(&mut self, account: AccountId, order: &OrderRef, by: Size) {

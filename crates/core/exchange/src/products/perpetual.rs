@@ -195,18 +195,6 @@ impl<S: Source> Engine<'_, S> {
         }
     }
 
-    pub(super) fn release_perpetual(
-        &mut self,
-        rules: &MarketRules,
-        account: AccountId,
-        order: &crate::objects::OrderRef,
-        size: Size,
-    ) {
-        let position = self.position_mut(account, order.position.into());
-        position.orders = less_count::<S>(position.orders, 1);
-        self.ease_perpetual(rules, account, order, size);
-    }
-
     pub(super) fn ease_perpetual(
         &mut self,
         rules: &MarketRules,

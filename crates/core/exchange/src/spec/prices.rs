@@ -10,9 +10,7 @@ use atoll_types::codec::{CodecError, Reader};
 /// Most oracle sources.
 pub const SOURCES_BOUND: u32 = 16;
 /// Bound of times in a price spec: what [`crate::fixed::decay`] tells apart.
-pub const TIME_BOUND_US: u64 = 1 << 36;
-/// Bound of the cumulative funding of a lot, in quote units × 10⁹, either way: there it stays.
-pub const INDEX_BOUND: i128 = 1 << 77;
+pub const TIME_BOUND_US: u64 = crate::fixed::ELAPSED_MAX_US;
 /// Parts per billion.
 pub const PPB: u32 = 1_000_000_000;
 

@@ -19,13 +19,12 @@ mod trigger;
 mod twap;
 
 use super::{Engine, Incoming, Resting};
-use crate::command::OrderRequest;
 use crate::event::Refusal;
 use crate::ids::{AccountId, MarketId, MarketStatus, PPM, Price, Side, Size, Tif};
 use crate::objects::{AccountKey, GlobalKey, MarketPrices, OrderFlags, OrderRef};
 use crate::products::{Settled, SettledParty};
 use crate::rules::MarketRules;
-use atoll_state::{Source, object};
+use atoll_state::Source;
 
 pub(crate) use trigger::told_trigger;
 
@@ -49,18 +48,13 @@ impl<S: Source> Engine<'_, S> {
         settled: &Settled,
     ) {
         let maker = resting.order.account;
-        if listed.flags.has(OrderFlags::LINKED) {
-            self.link_filled(maker, listed.order, size);
-        }
-        if size == resting.order.size {
-            self.ended(maker, listed);
-        }
+        self.rested_filled(maker, listed, size, size == resting.order.size);
         let market = listed.market;
         self.position_filled(maker, market, listed.side, size, &settled.maker);
         self.position_filled(incoming.account, market, incoming.order.side, size, &settled.taker);
     }
 
-    /// What [`Self::filled`] does for a maker, for the other one of two resting orders that trade.
+    /// What a fill is to an order that rested; `all` if nothing of it is left.
     pub(crate) fn rested_filled(
         &mut self,
         account: AccountId,
@@ -116,29 +110,13 @@ impl<S: Source> Engine<'_, S> {
         global.commands += 1;
         self.command = global.commands;
     }
-
-    /// Runs steps of which each may refuse: all of them, or nothing.
-    fn all_or_nothing<T>(
-        &mut self,
-        steps: impl FnOnce(&mut Self) -> Result<T, Refusal>,
-    ) -> Result<T, Refusal> {
-        let events = self.events.len();
-        let point = object::savepoint(&mut *self.state);
-        let done = steps(self);
-        if done.is_err() {
-            object::rollback(&mut *self.state, point);
-            self.events.truncate(events);
-        }
-        done
-    }
 }
 
 /// Why a market's status refuses to take an order that will trade later, if it does. A market that
 /// is post-only for a while takes it.
 fn refused(rules: &MarketRules, status: MarketStatus, reduce_only: bool) -> Option<Refusal> {
     let tif = if status == MarketStatus::Auction { Tif::Gtc } else { Tif::PostOnly };
-    let request = OrderRequest { tif, reduce_only, ..OrderRequest::default() };
-    super::status::refused(rules, status, &request)
+    super::status::refused(rules, status, tif, reduce_only)
 }
 
 /// The worst price of an order that may trade so far from the mark, inside the market's price band.

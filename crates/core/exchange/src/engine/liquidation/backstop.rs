@@ -1,6 +1,6 @@
 //! The backstop vault takes over what the book could not close in time.
 
-use super::{Subject, attempt};
+use super::Subject;
 use crate::engine::Engine;
 use crate::event::{Event, LiquidationStep};
 use crate::ids::{AccountId, Amount, AssetId, Side};
@@ -22,14 +22,14 @@ impl<'a, S: Source> Engine<'a, S> {
         if frozen || positions.is_empty() {
             return false;
         }
-        attempt(self, |engine| {
+        let taken = self.all_or_nothing(|engine| {
             engine.told_step(subject, LiquidationStep::Backstop);
             if subject.equity < 0 && !engine.insure_subject(subject) {
-                return false;
+                return Err(());
             }
             for (slot, rules, position) in &positions {
                 if !engine.hand_over(subject.account, *slot, vault, rules, position) {
-                    return false;
+                    return Err(());
                 }
             }
             if subject.isolated.is_none() {
@@ -37,8 +37,9 @@ impl<'a, S: Source> Engine<'a, S> {
             }
             engine.spend_work(positions.len() as u32);
             let margin = engine.margin(vault, None);
-            margin.equity() >= margin.initial()
-        })
+            if margin.equity() >= margin.initial() { Ok(()) } else { Err(()) }
+        });
+        taken.is_ok()
     }
 
     /// The fund pays what a bankrupt account or isolated position is short of, or does not.

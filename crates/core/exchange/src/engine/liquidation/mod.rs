@@ -9,14 +9,15 @@ mod score;
 
 use super::Engine;
 use crate::event::{CancelReason, Event, LiquidationStep, Refusal};
-use crate::ids::{AccountId, Amount, MarketId, MarketStatus, PPM};
+use crate::ids::{AccountId, Amount, AssetId, MarketId, MarketStatus, PPM};
 use crate::margin::isolated::IsolatedView;
 use crate::objects::{
     AccountKey, Directory, DirectoryKey, GlobalKey, LedgerKey, MarketKey, OrderPageKey, Position,
 };
 use crate::rules::MarketRules;
 use crate::spec::LiquidationSpec;
-use atoll_state::{Source, object};
+use alloc::vec::Vec;
+use atoll_state::Source;
 use atoll_types::{Address, RejectCode};
 
 /// A window in which liquidations may do so much, in microseconds of chain time.
@@ -137,7 +138,7 @@ impl<'a, S: Source> Engine<'a, S> {
         let limits = &self.rules.spec().limits;
         let account = subject.account;
         let only = subject.isolated.map(|(_, rules)| rules.market);
-        let mut found = alloc::vec::Vec::new();
+        let mut found = Vec::new();
         'all: for stretch in 0..Directory::stretches(limits.orders_per_account) {
             let directory = *self.state.directories.get(&DirectoryKey { account, stretch });
             for page in directory.pages(stretch) {
@@ -168,7 +169,7 @@ impl<'a, S: Source> Engine<'a, S> {
     pub(crate) fn subject_positions(
         &mut self,
         subject: &Subject<'a>,
-    ) -> alloc::vec::Vec<(u32, &'a MarketRules, Position)> {
+    ) -> Vec<(u32, &'a MarketRules, Position)> {
         let account = subject.account;
         if let Some((slot, rules)) = subject.isolated {
             return alloc::vec![(slot, rules, self.position(account, slot))];
@@ -180,7 +181,7 @@ impl<'a, S: Source> Engine<'a, S> {
             let held = position.size != 0 && !position.isolated;
             Some((slot, rules.market(*market)?, position)).filter(|_| held)
         });
-        let mut found: alloc::vec::Vec<_> = found.collect();
+        let mut found: Vec<_> = found.collect();
         found.sort_unstable_by_key(|(_, rules, _)| rules.market);
         found
     }
@@ -203,12 +204,7 @@ impl<'a, S: Source> Engine<'a, S> {
     }
 
     /// The fund pays so much of an asset, as far as it has; gives how much it did.
-    pub(crate) fn insure(
-        &mut self,
-        account: AccountId,
-        asset: crate::ids::AssetId,
-        missing: Amount,
-    ) -> Amount {
+    pub(crate) fn insure(&mut self, account: AccountId, asset: AssetId, missing: Amount) -> Amount {
         let ledger = self.state.ledgers.get(&LedgerKey(asset));
         let amount = missing.min(ledger.insurance).max(0);
         if amount > 0 {
@@ -219,12 +215,7 @@ impl<'a, S: Source> Engine<'a, S> {
     }
 
     /// Books what nobody covers.
-    pub(crate) fn book_shortfall(
-        &mut self,
-        account: AccountId,
-        asset: crate::ids::AssetId,
-        amount: Amount,
-    ) {
+    pub(crate) fn book_shortfall(&mut self, account: AccountId, asset: AssetId, amount: Amount) {
         if amount > 0 {
             self.state.ledgers.get_mut(&LedgerKey(asset)).shortfall += amount;
             self.events.push(Event::ShortfallBooked { account, asset, amount });
@@ -235,7 +226,7 @@ impl<'a, S: Source> Engine<'a, S> {
     pub(crate) fn fund_insurance(
         &mut self,
         account: AccountId,
-        asset: crate::ids::AssetId,
+        asset: AssetId,
         amount: Amount,
     ) -> Result<(), Refusal> {
         self.give_to_insurance(account, asset, amount)?;
@@ -244,7 +235,7 @@ impl<'a, S: Source> Engine<'a, S> {
     }
 
     /// The fund receives so much, or pays it, as far as it has; the rest is booked.
-    pub(crate) fn insured_or_booked(&mut self, asset: crate::ids::AssetId, amount: Amount) {
+    pub(crate) fn insured_or_booked(&mut self, asset: AssetId, amount: Amount) {
         if amount >= 0 {
             return self.insured(asset, amount);
         }
@@ -255,7 +246,7 @@ impl<'a, S: Source> Engine<'a, S> {
     }
 
     /// The fund receives so much.
-    pub(crate) fn insured(&mut self, asset: crate::ids::AssetId, amount: Amount) {
+    pub(crate) fn insured(&mut self, asset: AssetId, amount: Amount) {
         let ledger = self.state.ledgers.get_mut(&LedgerKey(asset));
         let repaid = amount.min(ledger.shortfall).max(0);
         ledger.shortfall -= repaid;
@@ -267,19 +258,4 @@ impl<'a, S: Source> Engine<'a, S> {
 pub(crate) fn lots_up(lots: u64, ppm: u32) -> u64 {
     // Below 2⁴⁰ × 2²⁰.
     (lots * u64::from(ppm)).div_ceil(u64::from(PPM))
-}
-
-/// A step that is undone as a whole if it does not work out.
-fn attempt<'a, S: Source>(
-    engine: &mut Engine<'a, S>,
-    step: impl FnOnce(&mut Engine<'a, S>) -> bool,
-) -> bool {
-    let events = engine.events.len();
-    let point = object::savepoint(&mut *engine.state);
-    let worked = step(engine);
-    if !worked {
-        object::rollback(&mut *engine.state, point);
-        engine.events.truncate(events);
-    }
-    worked
 }

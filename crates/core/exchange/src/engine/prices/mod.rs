@@ -25,7 +25,8 @@ use crate::event::{Event, Refusal};
 use crate::ids::{MarketId, Price, Side};
 use crate::objects::{BookId, BookTop, LevelKey, MarketKey, MarketPrices, State};
 use crate::rules::MarketRules;
-use crate::spec::prices::{FundingSpec, INDEX_BOUND, MarkRule, VolatilitySpec};
+use crate::spec::FUNDING_BOUND;
+use crate::spec::prices::{FundingSpec, MarkRule, VolatilitySpec};
 use atoll_state::Source;
 use atoll_types::RejectCode;
 use funding::{Impact, ImpactPrice};
@@ -194,7 +195,7 @@ impl<S: Source> Engine<'_, S> {
         if let Some((rate, premium)) = funding::turn(spec, &mut after, now) {
             let oracle = prices.oracle;
             let index = prices.funding + funding::index_change(rules, oracle, rate);
-            prices.funding = index.clamp(-INDEX_BOUND, INDEX_BOUND);
+            prices.funding = index.clamp(-FUNDING_BOUND, FUNDING_BOUND);
             let (market, index) = (rules.market, prices.funding);
             self.events.push(Event::FundingAccrued { market, rate, premium, oracle, index });
         }
