@@ -18,7 +18,8 @@ fn settlement_is_timed_and_its_gas_counted() {
     let times = &report["times_ms"];
     let time = |name: &str| times[name].as_f64().unwrap();
     assert!(time("made") < time("anchored") && time("anchored") < time("settled"), "{times}");
-    assert!(time("settled") >= time("challenge_window"), "{times}");
+    // The contracts' clock counts whole seconds, so the first second of the window may be a short one.
+    assert!(time("settled") > time("challenge_window") - 1_000.0, "{times}");
     for call in ["deposit_eth", "deposit_erc20", "claim_eth", "claim_erc20", "force"] {
         let gas = report["calls"][call].as_u64().unwrap();
         assert!((50_000..400_000).contains(&gas), "{call}: {gas}");

@@ -194,7 +194,10 @@ fn tell(report: &Value) {
     for stage in ["made", "anchored", "settled"] {
         println!("  {stage:<28} {:>9} ms", times[stage].as_f64().unwrap_or_default() as u64);
     }
-    println!("  of which the challenge window {:>8} ms", times["challenge_window"]);
+    println!(
+        "  of which the challenge window {:>8} ms (in whole seconds)",
+        times["challenge_window"]
+    );
     println!("\ngas, two environments and the router");
     let empty = Map::new();
     let lists = [&report["commitments"], &report["calls"]];
