@@ -14,6 +14,7 @@ mod light;
 mod market;
 mod money;
 mod node;
+mod pages;
 mod specs;
 mod stats;
 mod status;
@@ -27,6 +28,9 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if matches!(cli.command, Command::Dev(_) | Command::Watch(_) | Command::Bench(_)) {
+        pages::huge();
+    }
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_max_level(tracing::Level::WARN)

@@ -72,8 +72,10 @@ impl<S: Source> Exchange<S> {
         command: &Command,
         events: &mut Vec<Event>,
     ) -> Result<Outcome, Refusal> {
+        // Accounts are numbered from 0 and stay: the counters say whether there is one.
+        let known = caller.0 < self.accounts();
         let mut engine = self.engine(events);
-        if engine.state.accounts.get(&AccountKey(caller)).address == Address::ZERO {
+        if !known {
             return Err(Refusal::new(
                 RejectCode::UnknownAccount,
                 "there is no account with this number; the first deposit opens one",

@@ -44,7 +44,6 @@ use crate::ids::{Amount, AssetId, MarketId, Price};
 use crate::math::per_million_up;
 use crate::objects::{Holdings, MarketPrices, Position, PositionGroup};
 use crate::rules::{MarketRules, ProductRules, Rules, initial_fraction, scaled_up};
-use crate::spec::FUNDING_BOUND;
 use alloc::vec::Vec;
 
 /// What margin needs to know of a market.
@@ -59,11 +58,11 @@ pub struct MarginPrices {
 }
 
 impl MarketPrices {
-    /// What margin needs to know of them. Funding past its bound stops there.
+    /// What margin needs to know of them.
     #[inline]
     pub fn margin(&self) -> MarginPrices {
-        let funding = self.funding.clamp(-FUNDING_BOUND, FUNDING_BOUND);
-        MarginPrices { mark: self.mark, funding, scale_ppm: self.margin_scale_ppm }
+        let MarketPrices { mark, funding, margin_scale_ppm: scale_ppm, .. } = *self;
+        MarginPrices { mark, funding, scale_ppm }
     }
 }
 
@@ -147,9 +146,7 @@ impl Margin {
         };
         self.initial_ppm += scaled_up(initial, prices.scale_ppm.0);
         self.maintenance_ppm += scaled_up(maintenance, prices.scale_ppm.1);
-        if position.bids == 0 && position.asks == 0 {
-            return;
-        }
+        // Zero where there are none: which positions have open orders, nobody can predict.
         let bids = rules.reserves(position.bid_notional);
         let asks = rules.reserves(position.ask_notional);
         // What the orders' fills would lose against the mark.

@@ -194,4 +194,4 @@ fn the_state_is_golden() {
 }
 
 const GOLDEN_INPUTS: &str = "0x027ed066ca36418cfc829ea5de0fbeea0532c51d9e0622313856961293acef2d";
-const GOLDEN_STATE: &str = "0xd711eb8050aad7ca0cdfa44be3ab0025330f2c12278d2f20d31cc3233386d6a4";
+const GOLDEN_STATE: &str = "0xe5eea2409bd87cbff92b481dd47b8d0adf7ff74ea52330cfff51faf503944f04";

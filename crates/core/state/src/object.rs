@@ -258,10 +258,10 @@ impl<O: Object, S: Source> Table<O, S> {
         &mut entry.value
     }
 
-    /// Asks the memory for an object that a command will touch; see [`crate::prefetch`]. Records
-    /// nothing and changes nothing.
+    /// Asks the memory for an object that a command will touch and says whether it seems to be there;
+    /// see [`crate::prefetch`]. Records nothing and changes nothing.
     #[inline]
-    pub fn prefetch(&self, key: &O::Key) {
+    pub fn prefetch(&self, key: &O::Key) -> bool {
         let at = if let Some(number) = key.dense().filter(|number| *number < DENSE_MAX) {
             self.dense.get(number as usize).and_then(|at| at.checked_sub(1))
         } else {
@@ -271,6 +271,7 @@ impl<O: Object, S: Source> Table<O, S> {
         if let Some(at) = at {
             self.slab[at as usize].prefetch();
         }
+        at.is_some()
     }
 
     /// Reads without recording: for queries of a node, never for a state transition.
@@ -479,6 +480,7 @@ pub fn seal<S: Source>(
         fn visit<O: Object>(&mut self, table: &mut Table<O, S>) {
             let absent = O::default();
             let (range, mut undo) = (table.range, core::mem::take(&mut table.undo));
+            let mut fresh = core::mem::take(&mut table.fresh);
             // Only the first pre-image of the range counts; later ones belong to savepoints.
             for (n, Undo { at, written, value: before }) in undo.iter().enumerate() {
                 if let Some(ahead) = undo.get(n + SEAL_AHEAD) {
@@ -491,13 +493,12 @@ pub fn seal<S: Source>(
                 if let Some(reads) = &mut self.reads {
                     reads.push_object(&entry.key, before, &absent);
                 }
-                let gone = entry.value == absent;
                 if entry.value != *before {
-                    let value = (!gone).then_some(&entry.value);
-                    self.writes.push_typed::<O>(&entry.key, value);
-                }
-                if S::COMPLETE && gone {
-                    table.discard(*at);
+                    let gone = entry.value == absent;
+                    self.writes.push_typed::<O>(&entry.key, (!gone).then_some(&entry.value));
+                    if gone {
+                        fresh.push(*at);
+                    }
                 }
             }
             if let Some(reads) = &mut self.reads {
@@ -508,14 +509,13 @@ pub fn seal<S: Source>(
                     }
                 }
             }
-            let mut fresh = core::mem::take(&mut table.fresh);
-            for at in &fresh {
-                // What was written is dealt with above.
-                if S::COMPLETE && table.slab[*at as usize].written < range {
-                    table.discard(*at);
+            // What was not there before or is not there any more; one after another, so that their
+            // lookups wait together.
+            for at in fresh.drain(..) {
+                if S::COMPLETE && table.slab[at as usize].value == absent {
+                    table.discard(at);
                 }
             }
-            fresh.clear();
             undo.clear();
             table.touched.clear();
             (table.undo, table.fresh) = (undo, fresh);

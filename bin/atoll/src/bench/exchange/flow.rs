@@ -14,8 +14,8 @@
 use super::venue::{self, order};
 use anyhow::Result;
 use atoll_exchange::{
-    AccountId, Command, Event, Exchange, Input, Limits, OrderId, OrderSelector, Outcome, Rules,
-    Side, Tif,
+    AccountId, Command, Event, Exchange, Input, Limits, OrderId, OrderRequest, OrderSelector,
+    Outcome, Rules, Side, Tif,
 };
 use atoll_state::{Resident, WriteSet, object};
 use rand::rngs::SmallRng;
@@ -44,10 +44,40 @@ pub(super) struct Size {
     pub(super) commands: u64,
 }
 
-/// One step of the benchmark.
+/// One step of the benchmark. Small, because the recording runs through the caches that the
+/// exchange works in: where a node executes, a command has just been decoded.
 pub(super) enum Step {
-    Command(AccountId, Command),
+    Place(AccountId, OrderRequest),
+    Cancel(AccountId, OrderId),
+    Modify(AccountId, OrderId, OrderRequest),
     Input(Input),
+}
+
+impl Step {
+    pub(super) fn new(account: AccountId, command: &Command) -> Self {
+        use OrderSelector::Order;
+        match *command {
+            Command::Place(order) => Self::Place(account, order),
+            Command::Cancel(Order(order)) => Self::Cancel(account, order),
+            Command::Modify { target: Order(target), order } => {
+                Self::Modify(account, target, order)
+            }
+            _ => unreachable!("the benchmark's flows place, cancel and modify by number"),
+        }
+    }
+
+    /// Who asks for what; none for an input.
+    pub(super) fn command(&self) -> Option<(AccountId, Command)> {
+        use OrderSelector::Order;
+        Some(match *self {
+            Self::Place(account, order) => (account, Command::Place(order)),
+            Self::Cancel(account, order) => (account, Command::Cancel(Order(order))),
+            Self::Modify(account, target, order) => {
+                (account, Command::Modify { target: Order(target), order })
+            }
+            Self::Input(_) => return None,
+        })
+    }
 }
 
 /// What the benchmark runs.
@@ -158,7 +188,7 @@ impl Maker {
         {
             self.open.add(account, placed.order);
         }
-        self.steps.push(Step::Command(account, command));
+        self.steps.push(Step::new(account, &command));
     }
 
     fn tick(&mut self) {

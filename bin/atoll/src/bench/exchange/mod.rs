@@ -67,20 +67,17 @@ fn execute(exchange: &mut Exchange<Resident>, steps: &[Step]) -> Run {
     object::begin(exchange);
     let time = ThreadTime::start();
     for step in steps {
-        match step {
-            Step::Command(account, command) => {
-                run.commands += 1;
-                if let Err(refusal) = exchange.execute(*account, command, &mut events) {
-                    *run.refused.entry(refusal.code.label()).or_default() += 1;
-                }
+        if let Some((account, command)) = step.command() {
+            run.commands += 1;
+            if let Err(refusal) = exchange.execute(account, &command, &mut events) {
+                *run.refused.entry(refusal.code.label()).or_default() += 1;
             }
-            Step::Input(input) => {
-                // Inputs of the benchmark's own spec are valid.
-                let _ = exchange.apply(input, &mut events);
-                if matches!(input, Input::Tick { .. }) {
-                    run.seal(exchange, &mut writes);
-                    object::begin(exchange);
-                }
+        } else if let Step::Input(input) = step {
+            // Inputs of the benchmark's own spec are valid.
+            let _ = exchange.apply(input, &mut events);
+            if matches!(input, Input::Tick { .. }) {
+                run.seal(exchange, &mut writes);
+                object::begin(exchange);
             }
         }
         run.events += events.len() as u64;

@@ -51,14 +51,11 @@ impl Orders {
             let mut orders = Vec::with_capacity(steps.len());
             for step in steps {
                 events.clear();
-                let (account, command) = match step {
-                    Step::Command(account, command) => (*account, command),
-                    Step::Input(input) => {
-                        let _ = exchange.apply(input, &mut events);
-                        continue;
-                    }
-                };
-                match (command, exchange.execute(account, command, &mut events)) {
+                if let Step::Input(input) = step {
+                    let _ = exchange.apply(input, &mut events);
+                }
+                let Some((account, command)) = step.command() else { continue };
+                match (&command, exchange.execute(account, &command, &mut events)) {
                     (Command::Place(order), Ok(Outcome::Placed(placed))) => {
                         books.insert(placed.order, order.market);
                         let mut owner = [0; 32];

@@ -200,7 +200,7 @@ impl Whole {
                     _ => orders.last_mut().into_iter().for_each(|last| last.1 = placed.order),
                 }
             }
-            steps.push(flow::Step::Command(account, command));
+            steps.push(flow::Step::new(account, &command));
         }
         Ok(Self { rules, set_up, timed })
     }

@@ -6,8 +6,7 @@ use crate::event::{CancelReason, Event, Placed, Refusal};
 use crate::ids::{AccountId, Amount, MarketStatus, OrderId, PPM, Price, Side, Size, Tif};
 use crate::objects::{
     AccountKey, BookId, ClientKey, DirectoryKey, DueEntry, DueKind, GroupKey, LevelKey, MarketKey,
-    MarketPrices, OrderExtra, OrderFlags, OrderKey, OrderPageKey, OrderRef, PositionGroup,
-    RestingOrder,
+    MarketPrices, OrderExtra, OrderFlags, OrderKey, OrderPageKey, OrderRef, RestingOrder,
 };
 use crate::rules::MarketRules;
 use crate::spec::SelfTrade;
@@ -176,10 +175,15 @@ impl<S: Source> Engine<'_, S> {
         book.prices().prefetch(&state.pages, request.price);
         state.directories.prefetch(&DirectoryKey { account, stretch: 0 });
         state.orders.prefetch(&OrderPageKey { account, page: 0 });
-        let Some(owner) = state.accounts.peek(&AccountKey(account)) else { return };
-        for group in 0..owner.markets().len().div_ceil(PositionGroup::SLOTS as usize) {
-            state.positions.prefetch(&GroupKey { account, group: group as u8 });
-        }
+        self.prefetch_margin(account);
+    }
+
+    /// Looks up ahead what an account's margin is the sum of.
+    pub(crate) fn prefetch_margin(&self, account: AccountId) {
+        let state = &*self.state;
+        state.accounts.prefetch(&AccountKey(account));
+        let there = |group: &u8| state.positions.prefetch(&GroupKey { account, group: *group });
+        (0..GroupKey::PER_ACCOUNT).take_while(there).count();
     }
 
     fn rest(&mut self, incoming: &mut Incoming<'_>) {
@@ -238,8 +242,11 @@ impl<S: Source> Engine<'_, S> {
             ));
         }
         if self.rules.spec().self_trade == SelfTrade::CancelTaker {
-            let front = self.front(market, side.opposite(), price);
-            if front.is_some_and(|front| front.order.account == account) {
+            let maker = self.front(market, side.opposite(), price).map(|front| front.order.account);
+            if let Some(maker) = maker {
+                self.prefetch_margin(maker);
+            }
+            if maker == Some(account) {
                 return Err(Refusal::new(
                     RejectCode::SelfTrade,
                     "the order would trade with the account's own; cancel that one first",

@@ -93,14 +93,12 @@ impl Key for AccountKey {
 
 /// An account: its collateral, and the markets that its position slots are for.
 ///
-/// In memory the fields lie in the order given: what every order reads is in the first line.
+/// In memory the fields lie in the order given: what every order reads comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Account {
     /// Collateral, settled: unrealised profit is not in it.
     pub collateral: Amount,
-    /// Its owner.
-    pub address: Address,
     /// Position slots in use.
     slots: u8,
     /// Whether it has other collateral.
@@ -108,6 +106,8 @@ pub struct Account {
     /// The market of each slot. A slot outlives its position until another market needs it:
     /// quoting in and out of a market rewrites no list.
     markets: [MarketId; POSITIONS_BOUND as usize],
+    /// Its owner.
+    pub address: Address,
 }
 
 impl Default for Account {
@@ -188,7 +188,7 @@ impl Object for Account {
     #[inline]
     fn prefetch(&self) {
         prefetch::line(&self.collateral);
-        prefetch::line(&self.markets[32]);
+        prefetch::line(&self.markets[16]);
     }
 }
 
@@ -201,60 +201,67 @@ pub struct GroupKey {
     pub group: u8,
 }
 record!(GroupKey { account, group });
+
+impl GroupKey {
+    /// Groups that an account can have.
+    pub const PER_ACCOUNT: u8 = (POSITIONS_BOUND / PositionGroup::SLOTS) as u8;
+}
+
 impl Key for GroupKey {
     #[inline]
     fn dense(&self) -> Option<u32> {
-        let groups = POSITIONS_BOUND / PositionGroup::SLOTS;
-        if u32::from(self.group) >= groups {
+        if self.group >= Self::PER_ACCOUNT {
             return None;
         }
-        self.account.0.checked_mul(groups)?.checked_add(u32::from(self.group))
+        self.account.0.checked_mul(Self::PER_ACCOUNT.into())?.checked_add(self.group.into())
     }
 }
 
 /// What an account has in a perpetual market.
+///
+/// In memory the fields lie in the order given: what a margin check reads of a position without
+/// open orders is in the first 64 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
 pub struct Position {
     /// Lots, negative for short.
     pub size: i64,
-    /// Quote paid for the open position, negative for received: the signed cost basis.
-    pub cost: Amount,
     /// Lots of open bids that may enlarge the position.
     pub bids: Size,
     /// Lots of open asks that may enlarge the position.
     pub asks: Size,
-    /// Value of those bids at their prices.
-    pub bid_notional: Amount,
-    /// Value of those asks at their prices.
-    pub ask_notional: Amount,
     /// All open orders in the market, those that only reduce included.
     pub orders: u32,
-    /// The market's cumulative funding when it was last settled; 0 without a position.
-    pub funding: i128,
     /// Leverage chosen; 0 for the market's maximum.
     pub leverage: u8,
     /// Whether it has a margin of its own ([`super::IsolatedMargin`]) in place of the account's.
     pub isolated: bool,
     /// Whether orders are attached that end with it ([`crate::objects::Attached`]).
     pub attached: bool,
+    /// Quote paid for the open position, negative for received: the signed cost basis.
+    pub cost: Amount,
+    /// The market's cumulative funding when it was last settled; 0 without a position.
+    pub funding: i128,
+    /// Value of those bids at their prices.
+    pub bid_notional: Amount,
+    /// Value of those asks at their prices.
+    pub ask_notional: Amount,
 }
 
 impl Position {
-    /// Equality with the default, without a branch for each field.
-    fn is_default(&self) -> bool {
-        let lots = self.size as u64 | self.bids | self.asks | u64::from(self.orders);
-        let money = self.cost | self.bid_notional | self.ask_notional | self.funding;
-        let mode = u128::from(self.leverage) | u128::from(self.flags());
-        (u128::from(lots) | money as u128 | mode) == 0
-    }
-
-    fn flags(&self) -> u8 {
-        u8::from(self.isolated) | u8::from(self.attached) << 1
-    }
-
-    /// Whether its encoding says more than that of a cross position that owes no funding index.
-    fn is_extended(&self) -> bool {
-        self.funding != 0 || self.flags() != 0
+    /// Which parts differ from the default: the first byte of its encoding, a bit for each of
+    /// [`parts`]. Without branches, because nobody can predict them.
+    fn parts(&self) -> u8 {
+        let some = |part: u8, some: bool| if some { part } else { 0 };
+        let orders = |lots: Size, notional: Amount| u128::from(lots) | notional as u128 != 0;
+        some(parts::HELD, i128::from(self.size) | self.cost != 0)
+            | some(parts::BIDS, orders(self.bids, self.bid_notional))
+            | some(parts::ASKS, orders(self.asks, self.ask_notional))
+            | some(parts::ORDERS, self.orders != 0)
+            | some(parts::LEVERAGE, self.leverage != 0)
+            | some(parts::FUNDING, self.funding != 0)
+            | some(parts::ISOLATED, self.isolated)
+            | some(parts::ATTACHED, self.attached)
     }
 
     /// Whether the slot may be given to another market.
@@ -272,26 +279,42 @@ impl PositionGroup {
     pub const SLOTS: u32 = 4;
 }
 
+/// Parts of an encoded position, in their order; of the last two the bit is all.
+mod parts {
+    pub(super) const HELD: u8 = 1;
+    pub(super) const BIDS: u8 = 1 << 1;
+    pub(super) const ASKS: u8 = 1 << 2;
+    pub(super) const ORDERS: u8 = 1 << 3;
+    pub(super) const LEVERAGE: u8 = 1 << 4;
+    pub(super) const FUNDING: u8 = 1 << 5;
+    pub(super) const ISOLATED: u8 = 1 << 6;
+    pub(super) const ATTACHED: u8 = 1 << 7;
+}
+
 impl Encode for PositionGroup {
-    /// A mask of the slots in use, above it one of those with funding or flags.
     fn encode(&self, out: &mut Vec<u8>) {
-        let mask = (0..4).fold(0u8, |mask, i| {
-            let position = &self.0[i];
-            let bits = u8::from(!position.is_default()) | u8::from(position.is_extended()) << 4;
-            mask | bits << i
-        });
-        out.push(mask);
-        for (_, p) in self.0.iter().enumerate().filter(|(i, _)| mask >> i & 1 == 1) {
-            p.size.put(out);
-            p.cost.put(out);
-            p.bids.put(out);
-            p.asks.put(out);
-            p.bid_notional.put(out);
-            p.ask_notional.put(out);
-            p.orders.put(out);
-            p.leverage.put(out);
-            if p.is_extended() {
-                p.flags().put(out);
+        for p in &self.0 {
+            let parts = p.parts();
+            out.push(parts);
+            if parts & parts::HELD != 0 {
+                p.size.put(out);
+                p.cost.put(out);
+            }
+            if parts & parts::BIDS != 0 {
+                p.bids.put(out);
+                p.bid_notional.put(out);
+            }
+            if parts & parts::ASKS != 0 {
+                p.asks.put(out);
+                p.ask_notional.put(out);
+            }
+            if parts & parts::ORDERS != 0 {
+                p.orders.put(out);
+            }
+            if parts & parts::LEVERAGE != 0 {
+                p.leverage.put(out);
+            }
+            if parts & parts::FUNDING != 0 {
                 p.funding.put(out);
             }
         }
@@ -300,36 +323,31 @@ impl Encode for PositionGroup {
 
 impl Decode for PositionGroup {
     fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        let mask = r.u8()?;
-        if mask >> 4 & !mask != 0 {
-            return Err(CodecError::Invalid("position mask"));
-        }
         let mut group = Self::default();
-        for (i, slot) in group.0.iter_mut().enumerate() {
-            if mask >> i & 1 == 1 {
-                *slot = Position {
-                    size: Field::get(r)?,
-                    cost: Field::get(r)?,
-                    bids: Field::get(r)?,
-                    asks: Field::get(r)?,
-                    bid_notional: Field::get(r)?,
-                    ask_notional: Field::get(r)?,
-                    orders: Field::get(r)?,
-                    leverage: Field::get(r)?,
-                    ..Position::default()
-                };
-                let extended = mask >> (i + 4) & 1 == 1;
-                if extended {
-                    let flags = r.u8()?;
-                    if flags > 3 {
-                        return Err(CodecError::Invalid("position flags"));
-                    }
-                    (slot.isolated, slot.attached) = (flags & 1 != 0, flags & 2 != 0);
-                    slot.funding = Field::get(r)?;
-                }
-                if *slot == Position::default() || extended != slot.is_extended() {
-                    return Err(CodecError::Invalid("position"));
-                }
+        for p in &mut group.0 {
+            let parts = r.u8()?;
+            if parts & parts::HELD != 0 {
+                (p.size, p.cost) = (Field::get(r)?, Field::get(r)?);
+            }
+            if parts & parts::BIDS != 0 {
+                (p.bids, p.bid_notional) = (Field::get(r)?, Field::get(r)?);
+            }
+            if parts & parts::ASKS != 0 {
+                (p.asks, p.ask_notional) = (Field::get(r)?, Field::get(r)?);
+            }
+            if parts & parts::ORDERS != 0 {
+                p.orders = Field::get(r)?;
+            }
+            if parts & parts::LEVERAGE != 0 {
+                p.leverage = Field::get(r)?;
+            }
+            if parts & parts::FUNDING != 0 {
+                p.funding = Field::get(r)?;
+            }
+            p.isolated = parts & parts::ISOLATED != 0;
+            p.attached = parts & parts::ATTACHED != 0;
+            if p.parts() != parts {
+                return Err(CodecError::Invalid("position"));
             }
         }
         Ok(group)
@@ -343,7 +361,11 @@ impl Object for PositionGroup {
 
     #[inline]
     fn prefetch(&self) {
-        self.0.iter().for_each(prefetch::line);
+        // A position lies in two lines.
+        for position in &self.0 {
+            prefetch::line(&position.size);
+            prefetch::line(&position.ask_notional);
+        }
     }
 }
 

@@ -59,6 +59,16 @@ impl OrderFlags {
     pub const EXTRA: Self = Self(8);
     const ALL: u8 = 15;
 
+    /// As four bits.
+    pub(crate) fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// By its four bits.
+    pub(crate) fn from_bits(bits: u8) -> Self {
+        Self(bits & Self::ALL)
+    }
+
     /// Whether it is an order in a book and no more.
     #[inline]
     pub fn is_plain(self) -> bool {

@@ -119,20 +119,47 @@ pub struct OrderRef {
     /// The client's own identifier.
     pub client_id: Option<ClientId>,
 }
-record!(OrderRef {
-    order,
-    market,
-    side,
-    tif,
-    reduce_only,
-    flags,
-    position,
-    price,
-    sequence,
-    size,
-    time_us,
-    client_id,
-});
+
+impl OrderRef {
+    /// What of its encoding has two bytes: its small fields, and whether it has a client id.
+    fn packed(&self) -> [u8; 2] {
+        let first = self.flags.bits() | (self.side as u8) << 4 | (self.tif as u8) << 6;
+        let client = u8::from(self.client_id.is_some()) << 7;
+        [first | u8::from(self.reduce_only) << 5, self.position | client]
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        self.order.put(out);
+        out.extend_from_slice(&self.packed());
+        self.market.put(out);
+        self.price.put(out);
+        self.sequence.put(out);
+        self.size.put(out);
+        self.time_us.put(out);
+        if let Some(client_id) = &self.client_id {
+            out.extend_from_slice(client_id);
+        }
+    }
+
+    fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let order = Field::get(r)?;
+        let [first, second] = r.array()?;
+        Ok(Self {
+            order,
+            side: if first >> 4 & 1 == 0 { Side::Buy } else { Side::Sell },
+            reduce_only: first >> 5 & 1 == 1,
+            tif: Tif::from_bits(first >> 6),
+            flags: OrderFlags::from_bits(first & 15),
+            position: second & 0x7f,
+            market: Field::get(r)?,
+            price: Field::get(r)?,
+            sequence: Field::get(r)?,
+            size: Field::get(r)?,
+            time_us: Field::get(r)?,
+            client_id: if second >> 7 == 1 { Some(r.array()?) } else { None },
+        })
+    }
+}
 
 /// The key of what is found by an order's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -239,7 +266,7 @@ impl Decode for OrderPage {
         }
         for place in 0..Self::SLOTS as usize {
             if page.taken >> place & 1 == 1 {
-                page.refs[place] = Field::get(r)?;
+                page.refs[place] = OrderRef::get(r)?;
             }
         }
         Ok(page)
