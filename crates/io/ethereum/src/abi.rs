@@ -378,6 +378,7 @@ sol! {
         function hatch() external view returns (address);
         function network() external view returns (bytes32);
         function sequencer() external view returns (address);
+        function isCommittee(address account) external view returns (bool);
         function sequencerClock() external view returns (uint64);
         function anchorClock() external view returns (uint64);
         function silence() external view returns (uint32);
