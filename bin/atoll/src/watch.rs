@@ -5,9 +5,9 @@ use crate::cli::{OutsideArgs, WatchArgs};
 use crate::gateway::Gateway;
 use crate::hub::assemble::Assembled;
 use crate::hub::calls;
+use crate::hub::certificate::data_of;
 use crate::hub::follower::Follower;
 use crate::hub::onchain::{Entries, OnChain};
-use crate::hub::certificate::data_of;
 use crate::hub::published::{Published, SpanRoot};
 use crate::hub::source::{Folder, Source};
 use crate::money::{parse_key, wait_options};
@@ -257,7 +257,8 @@ impl Watch<'_> {
     /// The spans of a commitment, and whether all are encoded as they should be.
     fn spans(&self, published: &Published) -> Result<(Vec<SpanData>, bool)> {
         let read = published.spans.iter().map(|root| self.span(root));
-        let (spans, sound): (Vec<_>, Vec<_>) = read.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+        let (spans, sound): (Vec<_>, Vec<_>) =
+            read.collect::<Result<Vec<_>>>()?.into_iter().unzip();
         Ok((spans, sound.into_iter().all(|sound| sound)))
     }
 
@@ -294,7 +295,10 @@ impl Watch<'_> {
         certificate.check(&self.outside.network, &spans, |signer| on.is_committee(signer))?;
         let (first, last) = certificate.span.slots;
         let (_, sound) = self.span(&certificate.span)?;
-        ensure!(sound, "the data of slots {first} to {last} is not encoded as it is certified to be");
+        ensure!(
+            sound,
+            "the data of slots {first} to {last} is not encoded as it is certified to be"
+        );
         store.certify(certificate)?;
         Ok(Look::Progress)
     }

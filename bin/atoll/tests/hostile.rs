@@ -132,11 +132,7 @@ impl Abandoned {
 
     /// Boots a network, lets `live` use it, who also sees the folder of who watches, and kills the
     /// operator right then.
-    fn when(
-        args: &[&str],
-        specs: Option<&Path>,
-        live: impl FnOnce(&Node, &Path),
-    ) -> Option<Self> {
+    fn when(args: &[&str], specs: Option<&Path>, live: impl FnOnce(&Node, &Path)) -> Option<Self> {
         let anvil = Anvil::start()?;
         let folder = tempfile::tempdir().unwrap();
         let operator = json!([address("operator").to_string(), "0x56bc75e2d63100000000"]);
@@ -427,9 +423,8 @@ fn what_was_published_and_never_committed_is_anchored_by_a_stranger() {
             let value = state["marginSummary"]["accountValue"].as_str().unwrap_or("0");
             value.parse::<f64>().unwrap()
         };
-        let state = node.eventually_post("/info", &user, |state| {
-            (1_190.0..1_210.0).contains(&value(state))
-        });
+        let state = node
+            .eventually_post("/info", &user, |state| (1_190.0..1_210.0).contains(&value(state)));
         value_usdc = value(&state);
         let head = node.get("/atoll/status").1["head_slot"].as_u64().expect("a slot");
         // All of it is in spans that somebody has kept, two seconds of waiting for claims included.

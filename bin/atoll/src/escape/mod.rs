@@ -195,8 +195,8 @@ impl<'a> Leaving<'a> {
         Ok(block.context("the hub has no block")?.time_s)
     }
 
-    /// Settles every commitment whose window is over, the last one executed being the last one
-    /// settled; with `wait` also those whose window still runs.
+    /// Settles every commitment whose window is over, none of which is not executed; with `wait` also
+    /// those whose window still runs.
     fn settle(&mut self, wait: bool) -> Result<u64> {
         loop {
             let settled = self.outside.on.anchor(&IAnchor::lastSettledCall {})?;
@@ -214,8 +214,7 @@ impl<'a> Leaving<'a> {
                 continue;
             }
             self.follow_to(next)?;
-            let transfers = self.last.as_ref().map(|last| calls::transfers(&last.transfers));
-            let call = IAnchor::settleCall { number: next, t: transfers.unwrap_or_default() };
+            let call = IAnchor::settleCall { number: next, t: self.transfers(next, &record)? };
             let anchor = self.outside.on.contracts.anchor;
             let sent = self.send(&format!("settle {next}"), anchor, U256::ZERO, call.abi_encode());
             // Anybody else may have done it.
@@ -306,17 +305,24 @@ impl<'a> Leaving<'a> {
     fn transfers_downward(&self, first: u64, last: u64) -> Result<Vec<Vec<abi::NetTransfer>>> {
         let mut lists = Vec::new();
         for number in (first..=last).rev() {
-            let hash = self.record(number)?.hash;
-            let published = self.published(number)?.filter(|p| p.commitment.hash() == hash);
-            // One that was derived is in no folder: its transfers are in its transaction.
-            let list = match published {
-                Some(published) => calls::transfers(&published.transfers),
-                None => self.outside.on.anchored(number)?.t,
-            };
+            let list = self.transfers(number, &self.record(number)?)?;
             if !list.is_empty() {
                 lists.push(list);
             }
         }
         Ok(lists)
+    }
+
+    /// The net transfers of a commitment on the hub.
+    fn transfers(&self, number: u64, record: &Record) -> Result<Vec<abi::NetTransfer>> {
+        if record.transfersHash.is_zero() {
+            return Ok(Vec::new());
+        }
+        let published = self.published(number)?.filter(|p| p.commitment.hash() == record.hash);
+        // One that was derived is in no folder: its transfers are in its transaction.
+        Ok(match published {
+            Some(published) => calls::transfers(&published.transfers),
+            None => self.outside.on.anchored(number)?.t,
+        })
     }
 }

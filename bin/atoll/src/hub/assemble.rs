@@ -9,9 +9,7 @@ use anyhow::{Context, Result, bail};
 use atoll_executor::machine::outbox_root;
 use atoll_executor::{Batch, EnvironmentSpec, Step};
 use atoll_types::hub::{ROUTER, WithdrawalTree};
-use atoll_types::statement::{
-    PROTOCOL_VERSION, router_outbox, statements_root, transfers_hash,
-};
+use atoll_types::statement::{PROTOCOL_VERSION, router_outbox, statements_root, transfers_hash};
 use atoll_types::{
     Address, B256, Commitment, Decode, EnvironmentId, NetTransfer, NetworkId, SlotHeader,
     Statement, Withdrawal, merkle_root,

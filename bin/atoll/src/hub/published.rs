@@ -166,7 +166,8 @@ impl PublishedStore {
                 run.spans.push(certificate.span.clone());
                 run.certificates.push(certificate);
             } else if let Some(published) = self.covering(next)? {
-                let rest: Vec<_> = published.spans.into_iter().skip_while(|s| !at_next(s)).collect();
+                let rest: Vec<_> =
+                    published.spans.into_iter().skip_while(|s| !at_next(s)).collect();
                 let Some(span) = rest.last().cloned() else { return Ok(run) };
                 run.spans.extend(rest);
                 run.certificates.push(Certificate {
@@ -203,7 +204,8 @@ impl PublishedStore {
     pub(crate) fn forget_certificates(&self, before_slot: u64) -> Result<()> {
         let _writing = self.writing.lock();
         let end = before_slot.to_be_bytes();
-        while self.store.delete_range(CERTIFICATES, ..&end[..], PRUNED_AT_ONCE)? == PRUNED_AT_ONCE {}
+        while self.store.delete_range(CERTIFICATES, ..&end[..], PRUNED_AT_ONCE)? == PRUNED_AT_ONCE {
+        }
         Ok(())
     }
 
