@@ -126,6 +126,8 @@ struct Watch<'a> {
     entries: Entries,
     /// What is published and, as far as is known, not on the hub yet.
     judged: VecDeque<Judged>,
+    /// The last slot of all spans that are kept without a gap.
+    kept_slot: u64,
     /// Since when the hub has the next commitment and its data cannot be had.
     missing: Option<Instant>,
     withheld: bool,
@@ -162,6 +164,7 @@ pub(crate) fn run(args: &WatchArgs) -> Result<()> {
         follower: Follower::new(outside.network, &outside.specs),
         entries: Entries::new(outside.on.first_block(args.outside.from_block)?),
         judged: VecDeque::new(),
+        kept_slot: 0,
         missing: None,
         withheld: false,
         disputed: None,
@@ -285,9 +288,13 @@ impl Watch<'_> {
 
     /// Keeps what is published and in no commitment yet, with its certificate: should the operator
     /// vanish before that commitment, anyone can derive it.
-    fn keep(&self) -> Result<Look> {
-        let (store, at) = (&self.folder.store, self.follower.slot());
-        let next = store.run(at + 1)?.last_slot().unwrap_or(at) + 1;
+    fn keep(&mut self) -> Result<Look> {
+        let store = &self.folder.store;
+        self.kept_slot = self.kept_slot.max(self.follower.slot());
+        while let Some(kept) = self.folder.certificate(self.kept_slot + 1)? {
+            self.kept_slot = kept.span.slots.1;
+        }
+        let next = self.kept_slot + 1;
         let Some(certificate) = self.gateway.certificate(next)? else { return Ok(Look::Nothing) };
         let mut spans = store.run(certificate.first_slot)?.spans;
         spans.push(certificate.span.clone());

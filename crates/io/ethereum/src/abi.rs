@@ -424,6 +424,7 @@ sol! {
         error TransferFeeToken(address token, uint256 sent, uint256 received);
         error BalanceBelowEscrow(address token, uint256 balance, uint256 accounted);
         error EscrowExceeded(uint32 environment, address token, uint256 escrow, uint256 amount);
+        error NoSuchWithdrawal(uint64 index, uint64 count);
         error BadProof(uint64 index);
         error AlreadyClaimed(uint64 index);
         error RateLimited(address token, uint256 available, uint256 amount);
