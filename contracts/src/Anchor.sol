@@ -54,7 +54,9 @@ contract Anchor is AnchorDisputes {
         uint256[] calldata blobIndexes
     ) external payable nonReentrant {
         bool derived = signature.length == 0;
-        bytes32 hash = _accept(c, s, t);
+        // What was published before the sequencer fell silent cannot hold what was queued since.
+        // Whoever derives goes on with the queue, and then nothing overdue may be left behind.
+        bytes32 hash = _accept(c, s, t, derived && c.data != 0);
         if (derived) {
             _recordDerived(c.number);
             // Slots of hub entries alone need no data beside the hub's own.
@@ -86,7 +88,7 @@ contract Anchor is AnchorDisputes {
         }
     }
 
-    function _accept(Commitment calldata c, Statement[] calldata s, NetTransfer[] calldata t)
+    function _accept(Commitment calldata c, Statement[] calldata s, NetTransfer[] calldata t, bool mayLeaveOverdue)
         private
         returns (bytes32 hash)
     {
@@ -98,7 +100,7 @@ contract Anchor is AnchorDisputes {
         Record storage before = _records[number - 1];
         if (c.firstSlot != before.lastSlot + 1) revert SlotGap(before.lastSlot + 1, c.firstSlot);
         if (c.lastSlot < c.firstSlot) revert EmptyRange(c.firstSlot, c.lastSlot);
-        _checkQueue(c, before.cursor);
+        _checkQueue(c, before.cursor, mayLeaveOverdue);
 
         Record storage r = _records[number];
         (bytes32 statementsRoot, bytes32 heads, uint32 window) = _checkStatements(c, s, before);
@@ -121,11 +123,12 @@ contract Anchor is AnchorDisputes {
         }
     }
 
-    function _checkQueue(Commitment calldata c, uint64 cursor) private view {
+    function _checkQueue(Commitment calldata c, uint64 cursor, bool mayLeaveOverdue) private view {
         if (c.cursor < cursor) revert CursorBackwards(cursor, c.cursor);
         (uint64 entries, bytes32 hash, uint64 nextTime) = queue.checkpoint(c.cursor);
         if (c.cursor > entries) revert CursorBeyondQueue(entries, c.cursor);
         if (c.queueHash != hash) revert QueueHashMismatch(hash);
+        if (mayLeaveOverdue) return;
         uint256 deadline = uint256(nextTime) + inclusionDeadline;
         if (nextTime != 0 && block.timestamp > deadline) revert EntryOverdue(c.cursor, deadline);
     }

@@ -177,7 +177,11 @@ contract Bridge is IBridge, Initializable, ReentrancyGuardTransient {
     /// @inheritdoc IBridge
     function claim(uint64 commitment, Withdrawal calldata w, bytes32[32] calldata proof) external nonReentrant {
         (bytes32 root, uint64 count) = anchor.settledWithdrawals(commitment);
-        if (w.index >= count || !WithdrawalTree.verify(root, Words.withdrawal(w), w.index, proof)) {
+        if (w.index >= count) revert NoSuchWithdrawal(w.index, count);
+        if (!WithdrawalTree.verify(root, Words.withdrawal(w), w.index, proof)) {
+            // The leaf binds all of it, so a hash does not say what is wrong; the registry does where
+            // there is no such environment, or no such token in it.
+            registry.depositUnit(w.environment, w.token);
             revert BadProof(w.index);
         }
         if (_claimed.get(w.index)) revert AlreadyClaimed(w.index);

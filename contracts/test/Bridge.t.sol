@@ -207,7 +207,9 @@ contract BridgeTest is HubTest {
             if (field == 2) w.amount = 5 ether;
             if (field == 3) w.to = alice;
             if (field == 4) w.from = bob;
-            if (field == 5) (w.index, reason) = (1, abi.encodeWithSelector(IBridge.BadProof.selector, 1));
+            if (field == 5) {
+                (w.index, reason) = (1, abi.encodeWithSelector(IBridge.NoSuchWithdrawal.selector, 1, 1));
+            }
             bytes32[32] memory proof = proofOf(0);
             vm.expectRevert(reason);
             bridge.claim(number, w, proof);
@@ -226,7 +228,21 @@ contract BridgeTest is HubTest {
         (uint64 number, Withdrawal memory w) = _settled(bob);
         bytes32[32] memory proof = proofOf(0);
         w.index = 1 << 32;
-        vm.expectRevert(abi.encodeWithSelector(IBridge.BadProof.selector, w.index));
+        vm.expectRevert(abi.encodeWithSelector(IBridge.NoSuchWithdrawal.selector, w.index, 1));
+        bridge.claim(number, w, proof);
+    }
+
+    function test_claim_from_an_environment_or_of_a_token_that_there_is_not() public {
+        (uint64 number, Withdrawal memory w) = _settled(bob);
+        bytes32[32] memory proof = proofOf(0);
+        w.environment = 77;
+        vm.expectRevert(abi.encodeWithSelector(IRegistry.UnknownEnvironment.selector, 77));
+        bridge.claim(number, w, proof);
+        w.environment = 0;
+        vm.expectRevert(abi.encodeWithSelector(IRegistry.UnknownEnvironment.selector, 0));
+        bridge.claim(number, w, proof);
+        (w.environment, w.token) = (EXCHANGE, address(this));
+        vm.expectRevert(abi.encodeWithSelector(IRegistry.TokenNotListed.selector, EXCHANGE, address(this)));
         bridge.claim(number, w, proof);
     }
 

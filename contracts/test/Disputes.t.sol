@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {IAnchor} from "../src/interfaces/IAnchor.sol";
 import {IRegistry} from "../src/interfaces/IRegistry.sol";
 import "../src/Types.sol";
@@ -332,6 +333,39 @@ contract DisputesTest is HubTest {
         uint256 before = bob.balance;
         anchor.withdrawOwed(payable(bob));
         assertEq(bob.balance - before, 2 * uint256(DERIVED_BOND), "bonds are back");
+    }
+
+    function test_what_was_published_is_derived_with_its_certificate_and_no_other() public {
+        // Queued after the sequencer fell silent: what it published before does not hold it.
+        depositETH(alice, EXCHANGE, 1 ether);
+        vm.warp(time() + SILENCE + DEADLINE);
+        Draft memory d = draft();
+        uint64 cursor = anchor.record(1).cursor;
+        (d.c.cursor, d.c.queueHash) = (cursor, queue.hashAt(cursor));
+        seal(d);
+        // The promise of the slots before the last one, then of other data.
+        bytes[] memory certs = new bytes[](2);
+        for (uint256 wrong = 0; wrong < 2; ++wrong) {
+            bytes32 data = wrong == 0 ? d.c.data : bytes32(uint256(1));
+            bytes32 hash = Naive.availability(NETWORK, d.c.firstSlot, d.c.lastSlot - uint64(1 - wrong), data);
+            (certs[0], certs[1]) = (signed(committeeKeys[0], hash), signed(committeeKeys[1], hash));
+            (address signer,,) = ECDSA.tryRecover(
+                Naive.availability(NETWORK, d.c.firstSlot, d.c.lastSlot, d.c.data), certs[0]
+            );
+            expect(abi.encodeWithSelector(IAnchor.NotCommitteeMember.selector, signer));
+            postAs(d, "", certs, new uint256[](0), DERIVED_BOND);
+        }
+        postDerived(d, DERIVED_BOND);
+        assertTrue(anchor.record(2).derived, "derived");
+        // Slots of the queue alone take what is overdue, as the sequencer's do.
+        d = draft();
+        (d.c.cursor, d.c.queueHash, d.c.data) = (cursor, queue.hashAt(cursor), 0);
+        expect(abi.encodeWithSelector(IAnchor.EntryOverdue.selector, cursor, time() - SILENCE));
+        postDerived(d, DERIVED_BOND);
+        d = draft();
+        d.c.data = 0;
+        postDerived(d, DERIVED_BOND);
+        assertEq(anchor.record(3).cursor, queue.length(), "all taken");
     }
 
     function test_bond_of_a_wrong_derived_commitment_goes_to_the_challenger() public {

@@ -269,6 +269,9 @@ pub(crate) struct SampleArgs {
     /// Fetch three quarters of the shares, rebuild the rest, and read everything
     #[arg(long)]
     pub(crate) reconstruct: bool,
+    /// Where the proof is written if the span turns out to be badly encoded [default: slot-N.fraud]
+    #[arg(long, value_name = "FILE", requires = "reconstruct")]
+    pub(crate) fraud_proof: Option<PathBuf>,
     /// Which shares are asked for [default: random]
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
@@ -510,12 +513,13 @@ pub(crate) struct WatchArgs {
 pub(crate) enum EscapeCommand {
     /// Say how long the operator has been silent, what can be done, and what an account has
     Status(EscapeArgs),
-    /// Anchor what the operator left: commitments it signed, then what follows from the hub's queue
+    /// Anchor what the operator left: commitments it signed, slots it published, the hub's queue
     ///
     /// Signed commitments can be brought to the hub at any time. After the stated silence anyone may
-    /// also anchor slots of the queue's entries alone, with a bond that comes back when they are
-    /// settled: deposits are credited and forced transactions executed as if the operator had done
-    /// it.
+    /// also anchor the slots that were published with a certificate and never committed, exactly as
+    /// they were, and after them slots of the queue's entries alone: deposits are credited and forced
+    /// transactions executed as if the operator had done it. Each takes a bond that comes back when
+    /// it is settled.
     Derive(EscapeArgs),
     /// Open the snapshot exit and take out what an account has in the last settled state
     ///

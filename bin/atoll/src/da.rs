@@ -3,6 +3,7 @@
 use crate::cli::{DaCommand, SampleArgs};
 use crate::gateway::Gateway;
 use crate::hub::spans::{read_batches, read_headers};
+use crate::light::accusation::Accusation;
 use crate::light::commitments;
 use crate::light::sampling::{self, Fetch};
 use anyhow::{Context, Result, bail, ensure};
@@ -14,6 +15,7 @@ use atoll_types::slot::Parts;
 use atoll_types::{Address, B256, NetworkId, sha256};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::path::Path;
 
 pub(crate) fn run(command: &DaCommand) -> Result<()> {
     match command {
@@ -82,7 +84,9 @@ fn sample(args: &SampleArgs) -> Result<()> {
         picture(&header, &positions);
     }
     if args.reconstruct {
-        let rebuilt = reconstruct(&mut fetch, seed)?;
+        let named = args.fraud_proof.clone();
+        let proof = named.unwrap_or_else(|| format!("slot-{}.fraud", args.slot).into());
+        let rebuilt = reconstruct(&mut fetch, seed, &proof)?;
         let found = decode(&rebuilt, network, sequencer, slots.slots)?;
         if !args.json {
             println!("rebuilt after the loss of a quarter: {found}");
@@ -113,8 +117,9 @@ fn picture(header: &DaHeader, positions: &[Position]) {
     }
 }
 
-/// Fetches three quarters of the shares, chosen at random, and rebuilds the rest.
-fn reconstruct(fetch: &mut Fetch<'_>, seed: B256) -> Result<EncodedSpan> {
+/// Fetches three quarters of the shares, chosen at random, and rebuilds the rest. That it cannot be
+/// done although all is there is proven to others in a file.
+fn reconstruct(fetch: &mut Fetch<'_>, seed: B256, file: &Path) -> Result<EncodedSpan> {
     let mut squares = Vec::new();
     for (index, header) in (0u16..).zip(fetch.header.squares()) {
         let width = header.extended_width();
@@ -134,8 +139,14 @@ fn reconstruct(fetch: &mut Fetch<'_>, seed: B256) -> Result<EncodedSpan> {
         let square = loop {
             match repair.run() {
                 Ok(square) => break square,
-                Err(Unrepaired::BadEncoding(_)) => {
-                    bail!("the span is badly encoded: its commitment must be challenged")
+                Err(Unrepaired::BadEncoding(proof)) => {
+                    let data_root = fetch.header.data_root();
+                    Accusation { data_root, proof: *proof }.write(file)?;
+                    bail!(
+                        "the span is badly encoded: its commitment must be challenged; the proof is \
+                         in {}: atoll light --fraud-proof",
+                        file.display()
+                    )
                 }
                 Err(Unrepaired::Missing(_)) => match more.next() {
                     Some(position) => {

@@ -5,9 +5,10 @@ use crate::cli::{OutsideArgs, WatchArgs};
 use crate::gateway::Gateway;
 use crate::hub::assemble::Assembled;
 use crate::hub::calls;
+use crate::hub::certificate::data_of;
 use crate::hub::follower::Follower;
 use crate::hub::onchain::{Entries, OnChain};
-use crate::hub::published::Published;
+use crate::hub::published::{Published, SpanRoot};
 use crate::hub::source::{Folder, Source};
 use crate::money::{parse_key, wait_options};
 use crate::specs;
@@ -18,8 +19,7 @@ use atoll_ethereum::abi::{self, IAnchor, Record, Status};
 use atoll_ethereum::{BlockId, Client, Limits};
 use atoll_executor::EnvironmentSpec;
 use atoll_types::crypto::SigningKey;
-use atoll_types::statement::span_leaf;
-use atoll_types::{B256, Encode, NetworkId, Statement, U256, merkle_proof, merkle_root};
+use atoll_types::{B256, Encode, NetworkId, Statement, U256, merkle_proof};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::path::Path;
@@ -126,6 +126,8 @@ struct Watch<'a> {
     entries: Entries,
     /// What is published and, as far as is known, not on the hub yet.
     judged: VecDeque<Judged>,
+    /// The last slot of all spans that are kept without a gap.
+    kept_slot: u64,
     /// Since when the hub has the next commitment and its data cannot be had.
     missing: Option<Instant>,
     withheld: bool,
@@ -162,6 +164,7 @@ pub(crate) fn run(args: &WatchArgs) -> Result<()> {
         follower: Follower::new(outside.network, &outside.specs),
         entries: Entries::new(outside.on.first_block(args.outside.from_block)?),
         judged: VecDeque::new(),
+        kept_slot: 0,
         missing: None,
         withheld: false,
         disputed: None,
@@ -225,7 +228,7 @@ impl Watch<'_> {
         let last = self.folder.store.latest().map_or(0, |last| last.commitment.number);
         for number in 1..=last {
             let published = self.folder.commitment(number)?.context("a commitment is missing")?;
-            let spans = self.spans(&self.folder, &published)?;
+            let (spans, _) = self.spans(&published)?;
             let right = self.execute(&published, &spans)?;
             ensure!(
                 right.commitment == published.commitment,
@@ -242,10 +245,24 @@ impl Watch<'_> {
         Ok(())
     }
 
-    fn spans(&self, source: &dyn Source, published: &Published) -> Result<Vec<SpanData>> {
-        let owners = self.follower.owners();
-        let read = |span| source.span(self.outside.network, span, &owners);
-        published.spans.iter().map(read).collect()
+    /// A span that is kept, or else the gateway's, which is kept then; and whether it is encoded as
+    /// its data root says.
+    fn span(&self, root: &SpanRoot) -> Result<(SpanData, bool)> {
+        let (network, owners) = (self.outside.network, self.follower.owners());
+        if let Ok(kept) = self.folder.span(network, root, &owners) {
+            return Ok((kept, true));
+        }
+        let span = self.gateway.span(network, root, &owners)?;
+        let sound = self.folder.spans.add(&span)?.data_root() == root.data_root;
+        Ok((span, sound))
+    }
+
+    /// The spans of a commitment, and whether all are encoded as they should be.
+    fn spans(&self, published: &Published) -> Result<(Vec<SpanData>, bool)> {
+        let read = published.spans.iter().map(|root| self.span(root));
+        let (spans, sound): (Vec<_>, Vec<_>) =
+            read.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+        Ok((spans, sound.into_iter().all(|sound| sound)))
     }
 
     fn execute(&mut self, published: &Published, spans: &[SpanData]) -> Result<Assembled> {
@@ -262,8 +279,35 @@ impl Watch<'_> {
         }
         match self.compare()? {
             Look::Progress => Ok(Look::Progress),
-            Look::Nothing => self.judge(),
+            Look::Nothing => match self.judge()? {
+                Look::Progress => Ok(Look::Progress),
+                Look::Nothing => self.keep(),
+            },
         }
+    }
+
+    /// Keeps what is published and in no commitment yet, with its certificate: should the operator
+    /// vanish before that commitment, anyone can derive it.
+    fn keep(&mut self) -> Result<Look> {
+        let store = &self.folder.store;
+        self.kept_slot = self.kept_slot.max(self.follower.slot());
+        while let Some(kept) = self.folder.certificate(self.kept_slot + 1)? {
+            self.kept_slot = kept.span.slots.1;
+        }
+        let next = self.kept_slot + 1;
+        let Some(certificate) = self.gateway.certificate(next)? else { return Ok(Look::Nothing) };
+        let mut spans = store.run(certificate.first_slot)?.spans;
+        spans.push(certificate.span.clone());
+        let on = &self.outside.on;
+        certificate.check(&self.outside.network, &spans, |signer| on.is_committee(signer))?;
+        let (first, last) = certificate.span.slots;
+        let (_, sound) = self.span(&certificate.span)?;
+        ensure!(
+            sound,
+            "the data of slots {first} to {last} is not encoded as it is certified to be"
+        );
+        store.certify(certificate)?;
+        Ok(Look::Progress)
     }
 
     /// Executes the next commitment as soon as it is published, mostly before it is on the hub.
@@ -283,25 +327,17 @@ impl Watch<'_> {
             }
             return Ok(Look::Nothing);
         };
-        let leaves: Vec<B256> =
-            published.spans.iter().map(|span| span_leaf(span.slots, span.data_root)).collect();
         ensure!(
             published.commitment.number == number
-                && published.commitment.data == merkle_root(leaves.iter().map(|leaf| &leaf[..])),
+                && published.commitment.data == data_of(&published.spans),
             "the gateway's commitment {number} is not of its own spans"
         );
-        let spans = self.spans(self.gateway, &published)?;
         // Kept before it is judged: it is what is needed to leave.
-        let mut sound = Ok(());
-        for (span, root) in spans.iter().zip(&published.spans) {
-            if self.folder.spans.add(span)?.data_root() != root.data_root {
-                sound = Err("its data is not encoded as the data root says".to_string());
-            }
-        }
+        let (spans, sound) = self.spans(&published)?;
         (self.missing, self.withheld) = (None, false);
         let expected = match sound {
-            Ok(()) => self.execute(&published, &spans).map_err(|error| format!("{error:#}")),
-            Err(why) => Err(why),
+            true => self.execute(&published, &spans).map_err(|error| format!("{error:#}")),
+            false => Err("its data is not encoded as the data root says".into()),
         };
         if let Ok(right) = &expected
             && right.commitment == published.commitment

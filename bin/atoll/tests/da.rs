@@ -2,7 +2,8 @@
 
 mod common;
 
-use atoll_types::{Decode, Reader, SignedHeader};
+use atoll_types::statement::{availability_digest, span_leaf};
+use atoll_types::{B256, Decode, NetworkId, Reader, Signature, SignedHeader, merkle_root};
 use common::*;
 use serde_json::Value;
 use std::process::Output;
@@ -66,11 +67,36 @@ fn a_span_is_sampled_and_rebuilt_after_a_quarter_is_lost() {
 fn data_is_published_long_before_the_commitment_about_it() {
     let folder = tempfile::tempdir().unwrap();
     let args = ["--rate", "100", "--commitment-interval", "12s"];
-    let node = Node::start(&folder.path().join("data"), &args);
+    let mut node = Node::start(&folder.path().join("data"), &args);
     // The first commitment comes at once, so that environments are live; then come long ones.
     let early = node.eventually_get("/atoll/da/60", |span| span["slot"] == 60);
     assert_eq!(early["commitment"], Value::Null, "{early}");
     assert_eq!(node.get("/atoll/settlement").1["latest"]["last_slot"], 50);
+    // It is promised to be available, as it would be if the commitment ended here.
+    let certificate = &early["certificate"];
+    assert_eq!(
+        (&certificate["first_slot"], &certificate["last_slot"]),
+        (&51.into(), &100.into()),
+        "{early}"
+    );
+    let settlement = node.get("/atoll/settlement").1;
+    let word = |value: &Value| value.as_str().unwrap().parse::<B256>().unwrap();
+    let leaf = span_leaf((51, 100), word(&early["data_root"]));
+    assert_eq!(word(&certificate["data"]), merkle_root([leaf.as_slice()].into_iter()));
+    let network = NetworkId(word(&settlement["network"]));
+    let promise = availability_digest(&network, (51, 100), word(&certificate["data"]));
+    let signature = alloy_primitives::hex::decode(certificate["signature"].as_str().unwrap());
+    let signature = Signature::from_bytes(&signature.unwrap()).unwrap();
+    let sequencer = settlement["sequencer"].as_str().unwrap().parse().unwrap();
+    assert_eq!(signature.recover(&promise), Ok(sequencer));
+    // What was promised once is not published in another way after a crash.
+    node.kill();
+    node = Node::start(&folder.path().join("data"), &args);
+    let again = node.eventually_get("/atoll/da/60", |span| span["slot"] == 60);
+    assert_eq!(
+        (&again["certificate"], &again["data_root"]),
+        (&early["certificate"], &early["data_root"])
+    );
     let committed = node.eventually_get("/atoll/da/60", |span| !span["commitment"].is_null());
     assert_eq!(
         (&committed["commitment"], &committed["data_root"]),

@@ -118,6 +118,21 @@ struct Abandoned {
 impl Abandoned {
     /// Boots a network, lets `live` use it, and kills the operator once everything is settled.
     fn after(args: &[&str], specs: Option<&Path>, live: impl FnOnce(&Node)) -> Option<Self> {
+        Self::when(args, specs, |node, _| {
+            live(node);
+            // What was done is settled: two commitments more than there are now.
+            let latest = node.get("/atoll/settlement").1["latest"]["number"].as_u64().unwrap();
+            let end = Instant::now() + Duration::from_secs(120);
+            while node.get("/atoll/settlement").1["settled"].as_u64() < Some(latest + 1) {
+                assert!(Instant::now() < end, "settlement stands still");
+                std::thread::sleep(Duration::from_millis(200));
+            }
+        })
+    }
+
+    /// Boots a network, lets `live` use it, who also sees the folder of who watches, and kills the
+    /// operator right then.
+    fn when(args: &[&str], specs: Option<&Path>, live: impl FnOnce(&Node, &Path)) -> Option<Self> {
         let anvil = Anvil::start()?;
         let folder = tempfile::tempdir().unwrap();
         let operator = json!([address("operator").to_string(), "0x56bc75e2d63100000000"]);
@@ -139,14 +154,7 @@ impl Abandoned {
             .spawn()
             .unwrap();
         let watching = Guard(watching);
-        live(&node);
-        // What was done is settled: two commitments more than there are now.
-        let latest = node.get("/atoll/settlement").1["latest"]["number"].as_u64().unwrap();
-        let end = Instant::now() + Duration::from_secs(120);
-        while node.get("/atoll/settlement").1["settled"].as_u64() < Some(latest + 1) {
-            assert!(Instant::now() < end, "settlement stands still");
-            std::thread::sleep(Duration::from_millis(200));
-        }
+        live(&node, &folder.path().join("watch"));
         node.kill();
         drop(watching);
         Some(Self { anvil, anchor, folder })
@@ -163,9 +171,13 @@ impl Abandoned {
     }
 
     fn escape_for(&self, what: &str, who: Address, specs: Option<&Path>) -> Output {
+        self.escape_from(&self.folder.path().join("watch"), what, who, specs)
+    }
+
+    fn escape_from(&self, from: &Path, what: &str, who: Address, specs: Option<&Path>) -> Output {
         let mut command = atoll();
         command.args(["escape", what, "--json", "--wait", "--from"]);
-        command.arg(self.folder.path().join("watch"));
+        command.arg(from);
         command.args(["--hub-rpc", &self.anvil.url(), "--anchor", &self.anchor]);
         command.args(specs.iter().flat_map(|s| ["--environments", s.to_str().unwrap()]));
         // Anyone may pay for the transactions.
@@ -313,6 +325,158 @@ fn specs_with_own_oracle(folder: &Path) {
     let (perps, _) = perps.split_once("# Genesis balances.").unwrap();
     let perps = perps.replace("development:oracle", "development:judge");
     std::fs::write(folder.join("perps.toml"), perps).unwrap();
+}
+
+/// The spans in a folder of published data, by first and last slot.
+fn spans_in(folder: &Path) -> Vec<(u64, u64, std::path::PathBuf)> {
+    let Ok(files) = std::fs::read_dir(folder.join("spans")) else { return Vec::new() };
+    let slots = |path: std::path::PathBuf| {
+        let name = path.file_name()?.to_str()?.strip_suffix(".span")?.to_string();
+        let (first, last) = name.split_once('-')?;
+        Some((first.parse().ok()?, last.parse().ok()?, path))
+    };
+    files.filter_map(|file| slots(file.unwrap().path())).collect()
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for file in std::fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        let to = to.join(file.file_name());
+        match file.file_type().unwrap().is_dir() {
+            true => copy(&file.path(), &to),
+            false => drop(std::fs::copy(file.path(), to).unwrap()),
+        }
+    }
+}
+
+#[test]
+fn what_was_published_and_never_committed_is_anchored_by_a_stranger() {
+    use atoll_exchange::{MarketId, Tif, Wallet};
+    use atoll_types::{Encode, EnvironmentId, NetworkId};
+    use atoll_vm::Identity;
+    use atoll_vm::exchange::build::{self, OrderWire};
+    use atoll_vm::exchange::{AtollMessage, OraclePrices, sign};
+
+    let specs = tempfile::tempdir().unwrap();
+    specs_with_own_oracle(specs.path());
+    let specs = Some(specs.path());
+    let mut usdc = Address::ZERO;
+    let mut value_usdc = 0.0;
+    // The first commitment comes at once, the second after an hour: never.
+    let args = ["--rate", "0", "--commitment-interval", "1h"];
+    let Some(left) = Abandoned::when(&args, specs, |node, watched| {
+        let settlement = node.get("/atoll/settlement").1;
+        let network = NetworkId(settlement["network"].as_str().unwrap().parse().unwrap());
+        let tokens = settlement["tokens"].as_array().unwrap();
+        let found = tokens.iter().find(|token| token["symbol"] == "USDC").unwrap();
+        usdc = found["token"].as_str().unwrap().parse().unwrap();
+        for who in ["long", "short"] {
+            let args = ["--environment", "perps", "--token", "USDC", "--amount", "1000", "--fund"];
+            assert_eq!(last_json(&money(node, "deposit", who, &args))["credited"], true);
+        }
+        let identity = Identity { network, environment: EnvironmentId(1) };
+        let submit = |bytes: Vec<u8>| {
+            let (status, answer) = node.submit("perps", &bytes).unwrap();
+            assert_eq!(status, 200, "{answer}");
+        };
+        let oracle = |ticks: u64| {
+            let prices = OraclePrices { prices: vec![(MarketId(0), ticks)], marks: Vec::new() };
+            let key = SigningKey::from_label("judge");
+            submit(sign::sign_oracle(&key, &identity, now_ms(), &prices).to_bytes());
+            std::thread::sleep(Duration::from_millis(400));
+            submit(noop(&SigningKey::from_label("long"), now_ms()));
+        };
+        let order = |who: &str, buy: bool, tif: Tif| {
+            let order = OrderWire {
+                asset: 0,
+                buy,
+                price: "50000".into(),
+                size: "0.1".into(),
+                reduce_only: false,
+                tif,
+                client_id: None,
+                ..Default::default()
+            };
+            submit(
+                sign::sign_action(&SigningKey::from_label(who), build::orders(&[order]), now_ms())
+                    .to_bytes(),
+            );
+        };
+        // The short side wins 300 USDC and sends 100 to the other environment.
+        oracle(500_000);
+        order("short", false, Tif::Gtc);
+        order("long", true, Tif::Ioc);
+        oracle(470_000);
+        let message = AtollMessage::Send {
+            destination: EnvironmentId(2),
+            to: address("short"),
+            asset: "USDC".into(),
+            wallet: Wallet::Collateral,
+            amount: 100_000_000,
+        };
+        let key = SigningKey::from_label("short");
+        let sent = sign::sign_message(&key, &identity, 3001, &message, now_ms());
+        submit(sent.to_bytes());
+        let user = json!({"type": "clearinghouseState", "user": address("short").to_string()});
+        let value = |state: &Value| {
+            let value = state["marginSummary"]["accountValue"].as_str().unwrap_or("0");
+            value.parse::<f64>().unwrap()
+        };
+        let state = node
+            .eventually_post("/info", &user, |state| (1_190.0..1_210.0).contains(&value(state)));
+        value_usdc = value(&state);
+        let head = node.get("/atoll/status").1["head_slot"].as_u64().expect("a slot");
+        // All of it is in spans that somebody has kept, two seconds of waiting for claims included.
+        let end = Instant::now() + Duration::from_secs(60);
+        while !spans_in(watched).iter().any(|(_, last, _)| *last > head + 20) {
+            assert!(Instant::now() < end, "nothing more is published");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        assert_eq!(node.get("/atoll/settlement").1["latest"]["number"], 1);
+    }) else {
+        return;
+    };
+    let (short, carol) = (address("short"), address("carol"));
+    // Queued after the operator vanished, and overdue when anyone may anchor.
+    left.deposit_ether(1, carol, 7_000_000_000_000_000_000);
+    left.pass(700);
+    let now = || rpc(&left.anvil.1, "/", "evm_snapshot", json!([])).unwrap();
+    let before = now();
+
+    // Where what was published is lost, its slots are: what is in the queue is executed anyway.
+    let poor = left.folder.path().join("poor");
+    copy(&left.folder.path().join("watch"), &poor);
+    let lost = spans_in(&poor).into_iter().filter(|(first, ..)| *first > 50);
+    let lost = lost.map(|(.., path)| std::fs::remove_file(path).unwrap()).count();
+    assert!(lost > 1, "spans were kept");
+    let derived = last_json(&left.escape_from(&poor, "derive", short, specs));
+    assert_eq!((&derived["slots"], &derived["entries"]), (&0.into(), &3.into()), "{derived}");
+    let why = derived["refused"][0].as_str().unwrap();
+    assert!(why.contains("from slot 51 on: the data of slots 51 to 100 is not kept"), "{why}");
+    let status = last_json(&left.escape_from(&poor, "status", short, specs));
+    assert_eq!(status["holdings"][0]["amount"], "1000000000", "{status}");
+    rpc(&left.anvil.1, "/", "evm_revert", json!([before])).unwrap();
+    left.pass(100);
+
+    // Where it was kept, a stranger anchors it all, and then what is in the queue.
+    let derived = last_json(&left.escape("derive", "carol", specs));
+    assert_eq!((&derived["refused"], &derived["entries"]), (&json!([]), &1.into()), "{derived}");
+    assert!(derived["slots"].as_u64() > Some(50), "{derived}");
+    assert_eq!((&derived["derived"], &derived["settled"]), (&3.into(), &3.into()), "{derived}");
+    left.pass(1_300);
+    let had = left.balance(usdc, short);
+    let escaped = last_json(&left.escape("exit", "short", specs));
+    let (claim, got) = paid(&escaped, 1, "USDC");
+    assert_eq!(claim, got, "the network is solvent: {escaped}");
+    let off = claim.to::<u64>() as f64 / 1e6 - value_usdc;
+    assert!(off.abs() < 0.01, "{off}: {escaped}");
+    let hundred = U256::from(100_000_000);
+    assert_eq!(paid(&escaped, 2, "USDC"), (hundred, hundred));
+    assert_eq!(left.balance(usdc, short) - had, got + hundred);
+    let (claim, got) = paid(&last_json(&left.escape("exit", "carol", specs)), 1, "ETH");
+    assert_eq!((claim, got), (U256::from(7_000_000_000_000_000_000u128), claim));
 }
 
 #[test]

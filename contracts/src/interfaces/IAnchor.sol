@@ -111,8 +111,9 @@ interface IAnchor {
     error BadCommittee();
 
     /// @notice Accepts the next commitment. Signed by the sequencer, anyone may carry it. Without a
-    /// signature it is accepted from anyone after silence, for the derived bond, and then without a
-    /// certificate too if there is no data (slots of hub entries alone).
+    /// signature it is accepted from anyone after silence, for the derived bond: about published
+    /// slots with the certificate of exactly these, and then overdue entries may be left to what
+    /// follows; about slots of hub entries alone (no data) without a certificate.
     /// @param c The commitment.
     /// @param s One statement of each live environment, by ascending environment.
     /// @param t Net transfers by ascending (environment, token).

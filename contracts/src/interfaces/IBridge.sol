@@ -49,6 +49,9 @@ interface IBridge {
     /// @notice The token's balance shrank without a transfer.
     error BalanceBelowEscrow(address token, uint256 balance, uint256 accounted);
     error EscrowExceeded(uint32 environment, address token, uint256 escrow, uint256 amount);
+    /// @notice The commitment has fewer withdrawals.
+    error NoSuchWithdrawal(uint64 index, uint64 count);
+    /// @notice The withdrawal is not as it was made, or the proof is not of it.
     error BadProof(uint64 index);
     error AlreadyClaimed(uint64 index);
     error RateLimited(address token, uint256 available, uint256 amount);

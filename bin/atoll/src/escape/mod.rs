@@ -1,6 +1,7 @@
 //! `atoll escape`: out of a network whose operator has vanished, with nothing but the hub and the
 //! published data that somebody has kept.
 
+mod derive;
 mod exit;
 
 use crate::cli::{EscapeArgs, EscapeCommand};
@@ -8,12 +9,13 @@ use crate::hub::assemble::Assembled;
 use crate::hub::calls;
 use crate::hub::follower::Follower;
 use crate::hub::onchain::Entries;
-use crate::hub::published::Published;
+use crate::hub::published::{Published, SpanRoot};
 use crate::hub::source::{Folder, Source};
 use crate::money::{parse_key, wait_options};
 use crate::watch::{Outside, outside};
 use alloy_sol_types::SolCall;
 use anyhow::{Context, Result, ensure};
+use atoll_da::SpanData;
 use atoll_ethereum::abi::{self, IAnchor, IHubQueue, Record, Status};
 use atoll_ethereum::{BlockId, Receipt};
 use atoll_types::crypto::SigningKey;
@@ -112,11 +114,7 @@ impl<'a> Leaving<'a> {
             let next = self.follower.number() + 1;
             let record = self.record(next)?;
             let assembled = match record.derived {
-                true => {
-                    let from = self.follower.cursor();
-                    let entries = self.entries.get(&self.outside.on, from, record.cursor)?;
-                    self.follower.derive(&entries)?
-                }
+                true => self.follow_derived(next, &record)?,
                 false => self.follow_published(next)?,
             };
             ensure!(
@@ -140,18 +138,25 @@ impl<'a> Leaving<'a> {
                 self.args.from.display()
             )
         })?;
-        let owners = self.follower.owners();
-        let read = |span| {
-            let kept = self.folder.span(self.outside.network, span, &owners);
-            match (kept, &self.outside.gateway) {
-                (Err(_), Some(gateway)) => gateway.span(self.outside.network, span, &owners),
-                (kept, _) => kept,
-            }
-        };
-        let spans = published.spans.iter().map(read).collect::<Result<Vec<_>>>()?;
+        self.follow(&published.spans)
+    }
+
+    /// Executes published spans as the next commitment.
+    fn follow(&mut self, roots: &[SpanRoot]) -> Result<Assembled> {
+        let spans = roots.iter().map(|root| self.span(root)).collect::<Result<Vec<_>>>()?;
         let (from, to) = (self.follower.cursor(), Follower::cursor_after(&spans)?);
         let entries = self.entries.get(&self.outside.on, from, to)?;
-        self.follower.follow(&published.spans, &spans, &entries)
+        self.follower.follow(roots, &spans, &entries)
+    }
+
+    /// The data of a span that was published.
+    fn span(&self, root: &SpanRoot) -> Result<SpanData> {
+        let owners = self.follower.owners();
+        let kept = self.folder.span(self.outside.network, root, &owners);
+        match (kept, &self.outside.gateway) {
+            (Err(_), Some(gateway)) => gateway.span(self.outside.network, root, &owners),
+            (kept, _) => kept,
+        }
     }
 
     /// Sends a transaction to the hub and waits for its block.
@@ -190,8 +195,8 @@ impl<'a> Leaving<'a> {
         Ok(block.context("the hub has no block")?.time_s)
     }
 
-    /// Settles every commitment whose window is over, the last one executed being the last one
-    /// settled; with `wait` also those whose window still runs.
+    /// Settles every commitment whose window is over, none of which is not executed; with `wait` also
+    /// those whose window still runs.
     fn settle(&mut self, wait: bool) -> Result<u64> {
         loop {
             let settled = self.outside.on.anchor(&IAnchor::lastSettledCall {})?;
@@ -209,8 +214,7 @@ impl<'a> Leaving<'a> {
                 continue;
             }
             self.follow_to(next)?;
-            let transfers = self.last.as_ref().map(|last| calls::transfers(&last.transfers));
-            let call = IAnchor::settleCall { number: next, t: transfers.unwrap_or_default() };
+            let call = IAnchor::settleCall { number: next, t: self.transfers(next, &record)? };
             let anchor = self.outside.on.contracts.anchor;
             let sent = self.send(&format!("settle {next}"), anchor, U256::ZERO, call.abi_encode());
             // Anybody else may have done it.
@@ -248,6 +252,9 @@ impl<'a> Leaving<'a> {
         let holdings = self.holdings()?;
         let unconsumed = self.unconsumed(self.follower.cursor())?;
         let published = self.folder.store.latest().map_or(0, |last| last.commitment.number);
+        let anchored_slot = self.record(last)?.lastSlot;
+        let left = self.folder.store.run(anchored_slot + 1)?;
+        let kept_slots = left.last_slot().map_or(0, |last| last - anchored_slot);
         let next = match () {
             () if closed => "the exit is open: atoll escape exit".into(),
             () if silence.anyone_s >= silence.exit_after_s => {
@@ -267,7 +274,8 @@ impl<'a> Leaving<'a> {
         };
         let value = json!({
             "account": self.account.to_string(),
-            "settled": settled, "anchored": last, "kept": published, "closed": closed,
+            "settled": settled, "anchored": last, "kept": published, "kept_slots": kept_slots,
+            "closed": closed,
             "silent_s": silence.sequencer_s,
             "derive_after_s": silence.derive_after_s, "exit_after_s": silence.exit_after_s,
             "holdings": holdings.iter().map(|holding| holding.render()).collect::<Vec<_>>(),
@@ -280,6 +288,7 @@ impl<'a> Leaving<'a> {
         }
         println!("account       {}", self.account);
         println!("commitments   {settled} settled, {last} on the hub, {published} kept here");
+        println!("kept          {kept_slots} published slots that are not on the hub");
         println!(
             "silence       {} s; anyone may anchor after {} s, open the exit after {} s",
             silence.sequencer_s, silence.derive_after_s, silence.exit_after_s
@@ -292,107 +301,28 @@ impl<'a> Leaving<'a> {
         Ok(())
     }
 
-    /// Anchors what the sequencer left behind, and what follows from the queue.
-    fn derive(mut self) -> Result<()> {
-        let anchor = self.outside.on.contracts.anchor;
-        ensure!(
-            !self.outside.on.anchor(&IAnchor::closedCall {})?,
-            "the snapshot exit is open, nothing is anchored any more: atoll escape exit"
-        );
-        let mut carried = 0;
-        loop {
-            let last = self.outside.on.anchor(&IAnchor::lastCall {})?;
-            self.settle_behind(last)?;
-            let Some(published) = self.published(last + 1)? else { break };
-            self.follow_to(last)?;
-            let right = self.follow_published(last + 1)?;
-            ensure!(
-                right.commitment == published.commitment,
-                "the commitment {} that was kept is not what its data gives",
-                last + 1
-            );
-            let data = calls::anchor(&published);
-            self.send(&format!("anchor {}", last + 1), anchor, U256::ZERO, data)?;
-            self.last = Some(right);
-            carried += 1;
-        }
-        let derived = self.derive_from_queue();
-        let (number, entries) = match derived {
-            Ok(derived) => derived,
-            // What was carried is something already.
-            Err(error) if carried > 0 => {
-                self.say(&format!("{error:#}"));
-                (None, 0)
-            }
-            Err(error) => return Err(error),
-        };
-        let settled = self.settle(self.args.wait)?;
-        let value = json!({
-            "carried": carried, "derived": number, "entries": entries, "settled": settled,
-            "transactions": self.transactions,
-        });
-        match self.args.json {
-            true => println!("{}", serde_json::to_string(&value)?),
-            false => println!(
-                "{carried} signed commitments anchored, {entries} entries of the queue derived; \
-                 settled through commitment {settled}"
-            ),
-        }
-        Ok(())
-    }
-
-    /// At most 256 commitments await settlement.
-    fn settle_behind(&mut self, last: u64) -> Result<()> {
-        if last - self.outside.on.anchor(&IAnchor::lastSettledCall {})? >= 250 {
-            self.settle(true)?;
-        }
-        Ok(())
-    }
-
-    fn derive_from_queue(&mut self) -> Result<(Option<u64>, u64)> {
-        let silence = self.silence()?;
-        let wait = silence.derive_after_s.saturating_sub(silence.sequencer_s);
-        ensure!(
-            wait == 0,
-            "the operator was heard {} s ago; anyone may anchor what follows from the queue after \
-             {} s of silence, in {wait} s",
-            silence.sequencer_s,
-            silence.derive_after_s
-        );
-        let last = self.outside.on.anchor(&IAnchor::lastCall {})?;
-        self.follow_to(last)?;
-        let (from, to) = (self.follower.cursor(), self.queue_length()?);
-        if from >= to {
-            self.say("the queue holds nothing that is not anchored");
-            return Ok((None, 0));
-        }
-        let entries = self.entries.get(&self.outside.on, from, to)?;
-        let derived = self.follower.derive(&entries)?;
-        let bond = U256::from(self.outside.on.anchor(&IAnchor::derivedBondCall {})?);
-        let number = derived.commitment.number;
-        let anchor = self.outside.on.contracts.anchor;
-        let data =
-            calls::anchor_derived(&derived.commitment, &derived.statements, &derived.transfers);
-        self.send(&format!("anchor {number}, derived"), anchor, bond, data)?;
-        self.last = Some(derived);
-        Ok((Some(number), to - from))
-    }
-
     /// The net transfers of commitments, from `last` downward: what an unwinding has to take back.
     fn transfers_downward(&self, first: u64, last: u64) -> Result<Vec<Vec<abi::NetTransfer>>> {
         let mut lists = Vec::new();
         for number in (first..=last).rev() {
-            let hash = self.record(number)?.hash;
-            let published = self.published(number)?.filter(|p| p.commitment.hash() == hash);
-            // One that was derived is in no folder: its transfers are in its transaction.
-            let list = match published {
-                Some(published) => calls::transfers(&published.transfers),
-                None => self.outside.on.anchored(number)?.t,
-            };
+            let list = self.transfers(number, &self.record(number)?)?;
             if !list.is_empty() {
                 lists.push(list);
             }
         }
         Ok(lists)
+    }
+
+    /// The net transfers of a commitment on the hub.
+    fn transfers(&self, number: u64, record: &Record) -> Result<Vec<abi::NetTransfer>> {
+        if record.transfersHash.is_zero() {
+            return Ok(Vec::new());
+        }
+        let published = self.published(number)?.filter(|p| p.commitment.hash() == record.hash);
+        // One that was derived is in no folder: its transfers are in its transaction.
+        Ok(match published {
+            Some(published) => calls::transfers(&published.transfers),
+            None => self.outside.on.anchored(number)?.t,
+        })
     }
 }

@@ -1,6 +1,7 @@
 //! Makes the next commitment out of its slots, a range of them at a time: a commitment may cover
 //! hours.
 
+use super::certificate::data_of;
 use super::published::{Published, SpanRoot};
 use crate::node::Shared;
 use crate::node::archive::SlotRecord;
@@ -8,9 +9,7 @@ use anyhow::{Context, Result, bail};
 use atoll_executor::machine::outbox_root;
 use atoll_executor::{Batch, EnvironmentSpec, Step};
 use atoll_types::hub::{ROUTER, WithdrawalTree};
-use atoll_types::statement::{
-    PROTOCOL_VERSION, router_outbox, span_leaf, statements_root, transfers_hash,
-};
+use atoll_types::statement::{PROTOCOL_VERSION, router_outbox, statements_root, transfers_hash};
 use atoll_types::{
     Address, B256, Commitment, Decode, EnvironmentId, NetTransfer, NetworkId, SlotHeader,
     Statement, Withdrawal, merkle_root,
@@ -237,8 +236,6 @@ impl Draft {
                 foreign_roots: B256::ZERO,
             });
         }
-        let leaves: Vec<B256> =
-            spans.iter().map(|span| span_leaf(span.slots, span.data_root)).collect();
         let commitment = Commitment {
             network,
             previous: before.hash,
@@ -251,7 +248,7 @@ impl Draft {
             withdrawals_root: tree.root(),
             withdrawals_count: tree.count(),
             transfers: transfers_hash(&transfers),
-            data: root(&leaves),
+            data: data_of(spans),
         };
         Ok(Assembled { commitment, statements, transfers, withdrawals })
     }

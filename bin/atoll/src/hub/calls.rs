@@ -1,5 +1,7 @@
 //! Between the node's types and the contracts': calldata out, logs in.
 
+use super::assemble::Assembled;
+use super::certificate::Certificate;
 use super::published::Published;
 use alloy_primitives::I256;
 use alloy_sol_types::SolCall;
@@ -71,18 +73,18 @@ pub(crate) fn anchor(published: &Published) -> Vec<u8> {
     .abi_encode()
 }
 
-/// The call that anchors a commitment which nobody signed and which needs no data but the queue's.
+/// The call that anchors a commitment which nobody signed: about published slots with the
+/// certificate of these, without one where no data is needed but the queue's.
 pub(crate) fn anchor_derived(
-    c: &Commitment,
-    statements: &[Statement],
-    net: &[NetTransfer],
+    Assembled { commitment: c, statements, transfers: net, .. }: &Assembled,
+    certificate: Option<&Certificate>,
 ) -> Vec<u8> {
     IAnchor::anchorCall {
         c: commitment(c),
         s: statements.iter().map(statement).collect(),
         t: transfers(net),
         signature: Vec::new().into(),
-        availability: Vec::new(),
+        availability: certificate.iter().map(|c| signature(&c.signature).into()).collect(),
         blobIndexes: Vec::new(),
     }
     .abi_encode()

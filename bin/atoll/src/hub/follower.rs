@@ -67,6 +67,16 @@ impl Follower {
         self.before.number
     }
 
+    /// The last slot executed.
+    pub(crate) fn slot(&self) -> u64 {
+        self.header.slot
+    }
+
+    /// Whether messages between environments are still to be delivered.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.replica.is_under_way(u64::from(DERIVED_TRAILING_SLOTS))
+    }
+
     /// Entries of the hub's queue taken so far.
     pub(crate) fn cursor(&self) -> u64 {
         self.header.hub_cursor
@@ -111,6 +121,19 @@ impl Follower {
     pub(crate) fn cursor_after(spans: &[SpanData]) -> Result<u64> {
         let headers = headers_of(spans.last().context("a commitment without spans")?)?;
         Ok(headers.last().context("a span without slots")?.sealed.header.hub_cursor)
+    }
+
+    /// Whether all headers of a span are signed by the sequencer.
+    pub(crate) fn are_signed(&self, span: &SpanData, sequencer: Address) -> Result<()> {
+        for HeaderRecord { sealed, .. } in headers_of(span)? {
+            let signer = sealed.signature.recover(&sealed.header.digest(&self.network));
+            ensure!(
+                signer == Ok(sequencer),
+                "the header of slot {} is not signed by the sequencer {sequencer}",
+                sealed.header.slot
+            );
+        }
+        Ok(())
     }
 
     /// Executes the spans of the next commitment; `entries` are the queue's from the cursor on. An

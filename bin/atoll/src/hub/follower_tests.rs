@@ -281,3 +281,36 @@ fn whoever_derives_gives_the_same() {
     let (value, _) = one.object(PERPS, &key).unwrap().unwrap();
     assert_eq!(U256::from_be_slice(&value), U256::from(8_000_000));
 }
+
+#[test]
+fn what_is_under_way_after_the_last_published_slot_arrives() {
+    let operator = operator();
+    // Published up to the slot that sends something to the other environment.
+    let mut span = operator.with_headers(|headers| headers.truncate(4));
+    span.last_slot = 4;
+    for (owner, stream) in &mut span.parts {
+        if matches!(owner, Owner::Environment(_)) {
+            let mut batches = read_batches(stream).unwrap();
+            batches.retain(|range| range.context.slot <= 4);
+            *stream = write_stream(batches.iter().map(Encode::to_bytes));
+        }
+    }
+    let sequencer = SigningKey::from_label("sequencer").address();
+    let mut follower = Follower::new(operator.network, &operator.specs);
+    follower.are_signed(&span, sequencer).unwrap();
+    let refused = follower.are_signed(&span, Address::ZERO).unwrap_err().to_string();
+    assert!(refused.contains("slot 1 is not signed by the sequencer"), "{refused}");
+    let roots = [SpanRoot { slots: (1, 4), data_root: B256::repeat_byte(7) }];
+    follower.follow(&roots, &[span], &operator.entries[..1]).unwrap();
+    assert!(follower.is_under_way());
+    let derived = follower.derive(&[]).unwrap();
+    assert!(!follower.is_under_way());
+    assert_eq!(derived.commitment.slots, (5, 8));
+    let arrived = derived.statements.iter().find(|s| s.environment == EVM).unwrap();
+    assert_ne!(arrived.inbox, merkle_root_of_nothing());
+}
+
+/// The inbox of four slots in which nothing is delivered.
+fn merkle_root_of_nothing() -> B256 {
+    atoll_types::merkle_root([B256::ZERO.as_slice(); 4].into_iter())
+}

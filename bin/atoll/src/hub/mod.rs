@@ -3,6 +3,7 @@
 pub(crate) mod artifacts;
 pub(crate) mod assemble;
 pub(crate) mod calls;
+pub(crate) mod certificate;
 pub(crate) mod command;
 pub(crate) mod deployment;
 pub(crate) mod embedded;

@@ -2,8 +2,8 @@
 
 use alloy_sol_types::{SolCall, SolEvent};
 use anyhow::{Context, Result, bail, ensure};
-use atoll_ethereum::abi::{Addresses, IAnchor};
-use atoll_ethereum::{BlockId, Client, LogFilter, hub, logs};
+use atoll_ethereum::abi::{Addresses, Commitment, IAnchor};
+use atoll_ethereum::{BlockId, Client, Log, LogFilter, hub, logs};
 use atoll_types::{Address, B256, HubEntry, NetworkId, U256};
 use std::collections::VecDeque;
 
@@ -33,15 +33,26 @@ impl OnChain {
 
     /// The call that anchored a commitment, from its transaction.
     pub(crate) fn anchored(&self, number: u64) -> Result<IAnchor::anchorCall> {
-        let last = self.client.block_number()?;
-        let topics =
-            vec![Some(IAnchor::Anchored::SIGNATURE_HASH), Some(B256::from(U256::from(number)))];
-        let filter = LogFilter { address: self.contracts.anchor, topics, from: 0, to: last };
-        let log = logs::last(&self.client, &filter)?.context("nothing on the hub anchored it")?;
+        let log = self.anchored_log(number)?;
         let found = self.client.transaction(log.transaction)?;
         let found = found.context("the transaction that anchored it is not there")?;
         IAnchor::anchorCall::abi_decode(&found.input)
             .context("it was not anchored by a plain transaction")
+    }
+
+    /// A commitment as it was anchored, last if more than once.
+    pub(crate) fn commitment(&self, number: u64) -> Result<Commitment> {
+        let Log { topics, data, .. } = self.anchored_log(number)?;
+        let event = IAnchor::Anchored::decode_raw_log_validate(topics.iter().copied(), &data);
+        Ok(event.context("the Anchor's event cannot be read")?.commitment)
+    }
+
+    fn anchored_log(&self, number: u64) -> Result<Log> {
+        let last = self.client.block_number()?;
+        let topics =
+            vec![Some(IAnchor::Anchored::SIGNATURE_HASH), Some(B256::from(U256::from(number)))];
+        let filter = LogFilter { address: self.contracts.anchor, topics, from: 0, to: last };
+        logs::last(&self.client, &filter)?.context("nothing on the hub anchored it")
     }
 
     /// The block from which on the contracts say something: the one named, or that in which they
@@ -53,6 +64,11 @@ impl OnChain {
         let latest = self.client.block_number()?;
         hub::deployed_in(&self.client, self.contracts.registry, latest)?
             .context("the hub's node does not tell when it was deployed: say it with --from-block")
+    }
+
+    /// Whether the Anchor counts an account's promise that data is available.
+    pub(crate) fn is_committee(&self, account: Address) -> Result<bool> {
+        self.anchor(&IAnchor::isCommitteeCall { account })
     }
 
     /// A call of the Anchor that reads.

@@ -1,14 +1,15 @@
 //! What the node has published: commitments with everything that belongs to them, withdrawals with
 //! their proofs. Durable before anything of it leaves the process.
 
-use anyhow::Result;
+use super::certificate::{Certificate, Run};
+use anyhow::{Result, bail};
 use atoll_storage::{History, HistoryBatch, HistoryOptions, Table};
 use atoll_types::codec::{CodecError, put_varint};
 use atoll_types::hub::{WITHDRAWAL_TREE_DEPTH, withdrawal_proof};
 use atoll_types::{
     B256, Commitment, Decode, Encode, NetTransfer, Reader, Signature, Statement, Withdrawal,
 };
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,8 +17,12 @@ use std::sync::Arc;
 const COMMITMENTS: Table = Table::new("commitments");
 /// index → [`Withdrawal`].
 const WITHDRAWALS: Table = Table::new("withdrawals");
+/// first slot of a span → [`Certificate`].
+const CERTIFICATES: Table = Table::new("certificates");
 /// index of a queue entry → running hash after it, number and hash of its block.
 const QUEUE: Table = Table::new("queue");
+/// Entries removed at once.
+const PRUNED_AT_ONCE: usize = 10_000;
 /// Most of anything in one commitment; what is more was written by something else.
 const ITEMS_MAX: u32 = 1 << 20;
 
@@ -26,6 +31,20 @@ const ITEMS_MAX: u32 = 1 << 20;
 pub(crate) struct SpanRoot {
     pub(crate) slots: (u64, u64),
     pub(crate) data_root: B256,
+}
+
+impl Encode for SpanRoot {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.slots.0.to_le_bytes());
+        out.extend_from_slice(&self.slots.1.to_le_bytes());
+        out.extend_from_slice(self.data_root.as_slice());
+    }
+}
+
+impl Decode for SpanRoot {
+    fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(Self { slots: (r.u64()?, r.u64()?), data_root: r.b256()? })
+    }
 }
 
 /// A commitment and all that the hub is sent with it.
@@ -49,11 +68,7 @@ impl Encode for Published {
         put_varint(out, self.transfers.len() as u64);
         self.transfers.iter().for_each(|transfer| transfer.encode(out));
         put_varint(out, self.spans.len() as u64);
-        for span in &self.spans {
-            out.extend_from_slice(&span.slots.0.to_le_bytes());
-            out.extend_from_slice(&span.slots.1.to_le_bytes());
-            out.extend_from_slice(span.data_root.as_slice());
-        }
+        self.spans.iter().for_each(|span| span.encode(out));
         self.signature.encode(out);
         self.availability.encode(out);
     }
@@ -68,7 +83,7 @@ impl Decode for Published {
         let transfers = transfers.collect::<Result<_, _>>()?;
         let mut spans = Vec::new();
         for _ in 0..r.length("spans", ITEMS_MAX)? {
-            spans.push(SpanRoot { slots: (r.u64()?, r.u64()?), data_root: r.b256()? });
+            spans.push(SpanRoot::decode(r)?);
         }
         let (signature, availability) = (Signature::decode(r)?, Signature::decode(r)?);
         Ok(Self { commitment, statements, transfers, spans, signature, availability })
@@ -79,9 +94,9 @@ impl Decode for Published {
 pub(crate) struct PublishedStore {
     store: History,
     latest: RwLock<Option<Arc<Published>>>,
-    /// Spans that are published and in no commitment yet.
-    uncommitted: RwLock<Vec<SpanRoot>>,
     leaves: RwLock<Vec<B256>>,
+    /// Held while something is written: the number of the last commitment is written each time.
+    writing: Mutex<()>,
 }
 
 impl PublishedStore {
@@ -90,8 +105,8 @@ impl PublishedStore {
         let opened = Self {
             store,
             latest: RwLock::new(None),
-            uncommitted: RwLock::default(),
             leaves: RwLock::new(Vec::new()),
+            writing: Mutex::new(()),
         };
         let number = opened.store.indexed_slot()?.unwrap_or(0);
         *opened.latest.write() = opened.commitment(number)?.map(Arc::new);
@@ -133,14 +148,65 @@ impl PublishedStore {
         Ok(None)
     }
 
-    pub(crate) fn set_uncommitted(&self, spans: Vec<SpanRoot>) {
-        *self.uncommitted.write() = spans;
+    /// The certificate of the span that a slot is in.
+    pub(crate) fn certificate(&self, slot: u64) -> Result<Option<Certificate>> {
+        let key = slot.to_be_bytes();
+        let found = self.store.range(CERTIFICATES, ..=&key[..], 1, true)?;
+        let found = found.first().map(|(_, bytes)| Certificate::from_bytes(bytes)).transpose()?;
+        Ok(found.filter(|certificate| slot <= certificate.span.slots.1))
     }
 
-    /// The span of a slot that is published and in no commitment yet.
-    pub(crate) fn uncommitted(&self, slot: u64) -> Option<SpanRoot> {
-        let spans = self.uncommitted.read();
-        spans.iter().find(|span| (span.slots.0..=span.slots.1).contains(&slot)).cloned()
+    /// What is published from a slot on, as far as it is known here: from certificates, and from
+    /// the commitments that came after.
+    pub(crate) fn run(&self, first_slot: u64) -> Result<Run> {
+        let (mut run, mut next) = (Run::default(), first_slot);
+        loop {
+            let at_next = |span: &SpanRoot| span.slots.0 == next;
+            if let Some(certificate) = self.certificate(next)?.filter(|c| at_next(&c.span)) {
+                run.spans.push(certificate.span.clone());
+                run.certificates.push(certificate);
+            } else if let Some(published) = self.covering(next)? {
+                let rest: Vec<_> =
+                    published.spans.into_iter().skip_while(|s| !at_next(s)).collect();
+                let Some(span) = rest.last().cloned() else { return Ok(run) };
+                run.spans.extend(rest);
+                run.certificates.push(Certificate {
+                    first_slot: published.commitment.slots.0,
+                    span,
+                    data: published.commitment.data,
+                    signature: published.availability,
+                });
+            } else {
+                return Ok(run);
+            }
+            next = run.last_slot().map_or(next, |last| last + 1);
+        }
+    }
+
+    /// Keeps a certificate, durably, before anybody hears of it. Never two of the same slots that
+    /// are not the same.
+    pub(crate) fn certify(&self, certificate: Certificate) -> Result<()> {
+        let (first, last) = certificate.span.slots;
+        let before = self.certificate(last)?;
+        if before.as_ref() == Some(&certificate) {
+            return Ok(());
+        }
+        if before.is_some() || self.certificate(first)?.is_some() {
+            bail!("slots {first} to {last} were certified with other data before");
+        }
+        let _writing = self.writing.lock();
+        let mut batch = HistoryBatch::new(self.store.indexed_slot()?.unwrap_or(0));
+        batch.put(CERTIFICATES, first.to_be_bytes(), certificate.to_bytes());
+        Ok(self.store.commit(&batch, true)?)
+    }
+
+    /// Removes certificates of spans that begin before a slot.
+    pub(crate) fn forget_certificates(&self, before_slot: u64) -> Result<()> {
+        let _writing = self.writing.lock();
+        let end = before_slot.to_be_bytes();
+        while self.store.delete_range(CERTIFICATES, ..&end[..], PRUNED_AT_ONCE)? == PRUNED_AT_ONCE {
+        }
+        Ok(())
     }
 
     pub(crate) fn withdrawal(&self, index: u64) -> Result<Option<Withdrawal>> {
@@ -169,6 +235,7 @@ impl PublishedStore {
         &self,
         marks: impl Iterator<Item = (u64, B256, u64, B256)>,
     ) -> Result<()> {
+        let _writing = self.writing.lock();
         let mut batch = HistoryBatch::new(self.store.indexed_slot()?.unwrap_or(0));
         for (index, queue_hash, number, hash) in marks {
             let mark = [&queue_hash[..], &number.to_le_bytes(), &hash[..]].concat();
@@ -190,10 +257,11 @@ impl PublishedStore {
         for withdrawal in withdrawals {
             batch.put(WITHDRAWALS, withdrawal.index.to_be_bytes(), withdrawal.to_bytes());
         }
+        let writing = self.writing.lock();
         self.store.commit(&batch, true)?;
+        drop(writing);
         self.leaves.write().extend(withdrawals.iter().map(Withdrawal::leaf));
         *self.latest.write() = Some(Arc::new(published));
-        self.uncommitted.write().clear();
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 //! a thread of its own. Everything is durable here before the hub is told of it.
 
 use super::assemble::{Assembled, Before, Draft, Roots, Slots};
+use super::certificate::Certificate;
 use super::published::{Published, PublishedStore, SpanRoot};
 use super::spans::{SpanStore, span_data};
 use crate::node::Shared;
@@ -11,7 +12,7 @@ use atoll_types::crypto::SigningKey;
 use atoll_types::hub::WithdrawalTree;
 use atoll_types::statement::availability_digest;
 use atoll_types::{B256, SignedHeader, sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -61,30 +62,40 @@ impl Publisher {
         let network = self.shared.network;
         let mut draft = Draft::new(network, Before::of(latest.as_deref()));
         let mut spans = Vec::new();
+        // What was certified before a restart is not published in any other way after it.
+        let mut certified = VecDeque::from(self.store.run(draft.last_slot() + 1)?.spans);
         while !stopped.load(Relaxed) {
             let before = Before::of(latest.as_deref());
-            let first = draft.last_slot() + 1;
-            let end = match before.number {
+            let step = match before.number {
                 0 => self.first_slots.min(self.commitment_slots),
-                _ => before.last_slot + self.commitment_slots,
+                _ => self.commitment_slots,
             };
-            let last = end.min(first + SPAN_SLOTS - 1);
+            let covered = draft.last_slot() - before.last_slot;
+            let end = before.last_slot + covered.div_ceil(step).max(1) * step;
+            if draft.last_slot() == end {
+                let published = self.publish(draft, spans, latest.as_deref(), &mut tree)?;
+                told(published.commitment.number);
+                draft = Draft::new(network, Before::of(Some(&published)));
+                spans = Vec::new();
+                latest = Some(published);
+                continue;
+            }
+            let first = draft.last_slot() + 1;
+            let last = match certified.front() {
+                Some(span) => span.slots.1,
+                None => end.min(first + SPAN_SLOTS - 1),
+            };
             if last > self.ready() {
                 std::thread::sleep(POLL);
                 continue;
             }
             // Data is published as it comes, however long the commitment about it takes.
             let slots = Slots::read(&self.shared, (first, last))?;
-            spans.extend(self.publish_spans(&slots, (first, last))?);
-            draft.extend(&slots)?;
-            self.store.set_uncommitted(spans.clone());
-            if last == end {
-                let published = self.publish(draft, spans, latest.as_deref(), &mut tree)?;
-                told(published.commitment.number);
-                draft = Draft::new(network, Before::of(Some(&published)));
-                spans = Vec::new();
-                latest = Some(published);
+            match certified.pop_front() {
+                Some(span) => spans.push(span),
+                None => self.publish_spans(&slots, (first, last), &mut spans)?,
             }
+            draft.extend(&slots)?;
         }
         Ok(())
     }
@@ -138,18 +149,25 @@ impl Publisher {
             Published { commitment, statements, transfers, spans, signature, availability };
         self.store.add(published, &withdrawals)?;
         if number.is_multiple_of(100) {
-            self.spans.prune(last.saturating_sub(self.keep_slots))?;
+            let before = last.saturating_sub(self.keep_slots);
+            self.spans.prune(before)?;
+            self.store.forget_certificates(before)?;
         }
         self.store.latest().context("the commitment just stored is gone")
     }
 
-    /// Publishes the range in as few spans as squares allow.
-    fn publish_spans(&self, slots: &Slots, range: (u64, u64)) -> Result<Vec<SpanRoot>> {
+    /// Publishes the range in as few spans as squares allow, behind the `spans` since the last
+    /// commitment.
+    fn publish_spans(
+        &self,
+        slots: &Slots,
+        range: (u64, u64),
+        spans: &mut Vec<SpanRoot>,
+    ) -> Result<()> {
         let sealed = |slot| {
             self.shared.archive.sealed(slot)?.with_context(|| format!("slot {slot} has no header"))
         };
         let mut plan = SpanPlan::new();
-        let mut spans = Vec::new();
         let mut open: Vec<SignedHeader> = Vec::new();
         for slot in range.0..=range.1 {
             let sealed: SignedHeader = sealed(slot)?;
@@ -164,23 +182,30 @@ impl Publisher {
             }
             bytes.push((Owner::Headers, size(256 + 36 * slots.parts.len())));
             if !open.is_empty() && !plan.fits(&bytes) {
-                spans.push(self.publish_span(slots, &std::mem::take(&mut open))?);
+                self.publish_span(slots, &std::mem::take(&mut open), spans)?;
                 plan.clear();
             }
             plan.add(&bytes);
             open.push(sealed);
         }
-        spans.push(self.publish_span(slots, &open)?);
-        Ok(spans)
+        self.publish_span(slots, &open, spans)
     }
 
-    fn publish_span(&self, slots: &Slots, sealed: &[SignedHeader]) -> Result<SpanRoot> {
+    /// Publishes one span, and promises that it is available once it is durable here.
+    fn publish_span(
+        &self,
+        slots: &Slots,
+        sealed: &[SignedHeader],
+        spans: &mut Vec<SpanRoot>,
+    ) -> Result<()> {
         let data = span_data(slots, sealed);
         if data.first_slot > data.last_slot {
             bail!("a span without slots");
         }
         let encoded = self.spans.add(&data)?;
-        Ok(SpanRoot { slots: (data.first_slot, data.last_slot), data_root: encoded.data_root() })
+        let slots = (data.first_slot, data.last_slot);
+        spans.push(SpanRoot { slots, data_root: encoded.data_root() });
+        self.store.certify(Certificate::sign(&self.key, &self.shared.network, spans)?)
     }
 }
 

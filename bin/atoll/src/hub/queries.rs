@@ -236,10 +236,11 @@ impl Inner {
     /// The span of a slot, and the commitment that it is in, once it is.
     fn covering(&self, slot: u64) -> Result<(Option<u64>, SpanRoot), QueryError> {
         let Some(published) = self.store.covering(slot).map_err(internal)? else {
-            let span = self.store.uncommitted(slot).ok_or_else(|| {
+            let certificate = self.store.certificate(slot).map_err(internal)?;
+            let certificate = certificate.ok_or_else(|| {
                 not_found(format!("slot {slot} is not published yet; ask again in some seconds"))
             })?;
-            return Ok((None, span));
+            return Ok((None, certificate.span));
         };
         let mut spans = published.spans.iter();
         let span = spans.find(|span| (span.slots.0..=span.slots.1).contains(&slot)).cloned();
@@ -259,6 +260,16 @@ impl Inner {
 
     fn span(&self, slot: u64) -> Result<Value, QueryError> {
         let (commitment, span) = self.published_span(slot)?;
+        let certificate = self.store.certificate(slot).map_err(internal)?;
+        let certificate = certificate.filter(|c| c.span.data_root == span.data_root());
+        let certificate = certificate.map(|certificate| {
+            let (first, last) = certificate.slots();
+            json!({
+                "first_slot": first, "last_slot": last, "data": text(certificate.data),
+                "signature": hex(&certificate.signature.to_bytes()),
+                "bytes": hex(&certificate.to_bytes()),
+            })
+        });
         let widths: Vec<u16> =
             span.header().squares().iter().map(|square| square.width()).collect();
         Ok(json!({
@@ -267,6 +278,7 @@ impl Inner {
             "data_root": text(span.data_root()),
             "widths": widths,
             "header": hex(&span.header().to_bytes()),
+            "certificate": certificate,
             "layers": self.receipts(slot)?,
         }))
     }

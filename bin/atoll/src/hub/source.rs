@@ -2,6 +2,7 @@
 //! folder in which somebody has kept it. Every stream is checked against the data root that the
 //! commitment names.
 
+use super::certificate::Certificate;
 use super::published::{Published, PublishedStore, SpanRoot};
 use super::spans::SpanStore;
 use crate::gateway::Gateway;
@@ -16,6 +17,9 @@ pub(crate) trait Source {
     /// A commitment, if it is there yet.
     fn commitment(&self, number: u64) -> Result<Option<Published>>;
 
+    /// The certificate of the span that begins with a slot, if it is published yet.
+    fn certificate(&self, first_slot: u64) -> Result<Option<Certificate>>;
+
     /// All of a span that these owners have in it, complete.
     fn span(&self, network: NetworkId, span: &SpanRoot, owners: &[Owner]) -> Result<SpanData>;
 }
@@ -27,6 +31,22 @@ impl Source for Gateway {
             return Ok(None);
         };
         Ok(Some(Published::from_bytes(&bytes_of(&answer["bytes"], "commitment")?)?))
+    }
+
+    fn certificate(&self, first_slot: u64) -> Result<Option<Certificate>> {
+        let Some(answer) = self.find(&format!("/atoll/da/{first_slot}"))? else {
+            return Ok(None);
+        };
+        if answer["certificate"].is_null() {
+            return Ok(None);
+        }
+        let bytes = bytes_of(&answer["certificate"]["bytes"], "certificate of the span")?;
+        let certificate = Certificate::from_bytes(&bytes).context("a certificate")?;
+        ensure!(
+            certificate.span.slots.0 == first_slot,
+            "the gateway gives no span that begins with slot {first_slot}"
+        );
+        Ok(Some(certificate))
     }
 
     fn span(&self, network: NetworkId, span: &SpanRoot, owners: &[Owner]) -> Result<SpanData> {
@@ -65,6 +85,11 @@ impl Folder {
 impl Source for Folder {
     fn commitment(&self, number: u64) -> Result<Option<Published>> {
         self.store.commitment(number)
+    }
+
+    fn certificate(&self, first_slot: u64) -> Result<Option<Certificate>> {
+        let found = self.store.certificate(first_slot)?;
+        Ok(found.filter(|certificate| certificate.span.slots.0 == first_slot))
     }
 
     fn span(&self, network: NetworkId, span: &SpanRoot, owners: &[Owner]) -> Result<SpanData> {

@@ -60,6 +60,10 @@ pub(crate) struct LightArgs {
     /// Another gateway, whose headers must be the same; may be given several times
     #[arg(long, value_name = "URL")]
     pub(crate) also: Vec<String>,
+    /// A proof that a span is badly encoded, from `atoll da sample --reconstruct`; may be given
+    /// several times
+    #[arg(long, value_name = "FILE")]
+    pub(crate) fraud_proof: Vec<PathBuf>,
     /// Begin at the first slot instead of the last settled commitment
     #[arg(long)]
     pub(crate) from_genesis: bool,

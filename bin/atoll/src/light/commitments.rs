@@ -3,11 +3,12 @@
 
 use super::refusal::{Kind, Refusal};
 use crate::gateway::Gateway;
+use crate::hub::certificate::data_of;
 use crate::hub::published::Published;
 use anyhow::{Context, Result};
 use atoll_types::hub::ROUTER;
-use atoll_types::statement::{availability_digest, span_leaf, statements_root, transfers_hash};
-use atoll_types::{Address, B256, Decode, Encode, NetworkId, SignedHeader, merkle_root};
+use atoll_types::statement::{availability_digest, statements_root, transfers_hash};
+use atoll_types::{Address, B256, Decode, Encode, NetworkId, SignedHeader};
 
 /// Longest encoding of a commitment that is read.
 const BYTES_MAX: u64 = 8 << 20;
@@ -41,12 +42,10 @@ pub(crate) fn get(gateway: &Gateway, number: u64) -> Result<Option<Published>> {
 /// Whether everything that came with a commitment is what it commits to.
 pub(crate) fn holds_together(published: &Published, number: u64) -> Result<(), Refusal> {
     let c = &published.commitment;
-    let leaves: Vec<B256> =
-        published.spans.iter().map(|span| span_leaf(span.slots, span.data_root)).collect();
     let holds = c.number == number
         && c.statements == statements_root(&published.statements)
         && c.transfers == transfers_hash(&published.transfers)
-        && c.data == merkle_root(leaves.iter().map(|leaf| leaf.as_slice()));
+        && c.data == data_of(&published.spans);
     if holds { Ok(()) } else { Err(refuse(number, "has parts that do not belong together")) }
 }
 
@@ -201,12 +200,10 @@ mod tests {
             availability: nothing,
         };
         change(&mut published);
-        let leaves: Vec<B256> =
-            published.spans.iter().map(|span| span_leaf(span.slots, span.data_root)).collect();
         let c = &mut published.commitment;
         c.statements = statements_root(&published.statements);
         c.transfers = transfers_hash(&published.transfers);
-        c.data = merkle_root(leaves.iter().map(|leaf| leaf.as_slice()));
+        c.data = data_of(&published.spans);
         published.signature = key.sign(&c.hash());
         published.availability = key.sign(&availability_digest(&c.network, c.slots, c.data));
         published

@@ -1,5 +1,6 @@
 //! Follows a network: headers, then the commitment over them, then its data, then the hub.
 
+use super::accusation::Accusation;
 use super::anchor::{Anchor, Standing};
 use super::commitments::{self, Last};
 use super::headers::{self, HeaderChain};
@@ -31,6 +32,8 @@ pub(crate) struct Options {
     pub(crate) confidence: u32,
     /// End after so many headers.
     pub(crate) slots: Option<u64>,
+    /// What others prove to be badly encoded.
+    pub(crate) accusations: Vec<Accusation>,
 }
 
 /// What was done so far.
@@ -324,7 +327,8 @@ impl Follower {
     fn sample(&mut self, published: &Published) -> Result<Sampled> {
         let mut sum = Sampled::default();
         for span in &published.spans {
-            let one = sampling::sample_span(&self.gateway, span, self.options.confidence)?;
+            let Options { confidence, accusations, .. } = &self.options;
+            let one = sampling::sample_span(&self.gateway, span, *confidence, accusations)?;
             sum.squares += one.squares;
             sum.samples += one.samples;
             sum.bytes += one.bytes;

@@ -10,6 +10,7 @@
 //! Known limitations: one key signs headers, so there is no quorum to check; what the hub's node
 //! says is believed.
 
+pub(crate) mod accusation;
 mod anchor;
 mod args;
 pub(crate) mod commitments;
@@ -26,6 +27,7 @@ pub(crate) use args::{LightArgs, LightCommand, LightProveArgs, LightSource};
 
 use crate::gateway::Gateway;
 use crate::specs;
+use accusation::Accusation;
 use anchor::Anchor;
 use anyhow::{Context, Result, bail};
 use atoll_executor::EnvironmentSpec;
@@ -261,6 +263,11 @@ fn follow_network(args: &LightArgs) -> Result<()> {
         sequencer: sources.sequencer(args.sequencer)?,
         confidence: args.confidence,
         slots: args.slots,
+        accusations: args
+            .fraud_proof
+            .iter()
+            .map(|file| Accusation::read(file))
+            .collect::<Result<_>>()?,
     };
     let store = Store::open(&args.data_dir)?;
     let Sources { gateway, anchor, trusted, .. } = sources;

@@ -13,6 +13,8 @@ pub(crate) enum Kind {
     Withheld,
     /// A share is not the one committed to.
     BadShare,
+    /// A span is proven not to be what an encoder makes.
+    BadEncoding,
     /// A header is forged, or breaks a rule of the chain of slots.
     BadHeader,
     /// A commitment is forged, or does not follow from the one before.
@@ -30,6 +32,7 @@ impl Kind {
             Self::Equivocation => "equivocation",
             Self::Withheld => "withheld",
             Self::BadShare => "bad_share",
+            Self::BadEncoding => "bad_encoding",
             Self::BadHeader => "bad_header",
             Self::BadCommitment => "bad_commitment",
             Self::NotAnchored => "not_anchored",

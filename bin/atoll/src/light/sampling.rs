@@ -1,6 +1,7 @@
 //! Sampling of published spans: asking for shares, a bounded number of times each, and believing
 //! only what proves itself.
 
+use super::accusation::{self, Accusation};
 use super::refusal::{Kind, Refusal};
 use crate::gateway::Gateway;
 use crate::hub::published::SpanRoot;
@@ -104,9 +105,16 @@ pub(crate) fn secret_seed() -> B256 {
 }
 
 /// Samples a span until an adversary who withholds enough gets by with a chance below 1 in 2^bits.
-pub(crate) fn sample_span(gateway: &Gateway, span: &SpanRoot, bits: u32) -> Result<Sampled> {
+/// What samples cannot show, a proof of bad encoding does.
+pub(crate) fn sample_span(
+    gateway: &Gateway,
+    span: &SpanRoot,
+    bits: u32,
+    accusations: &[Accusation],
+) -> Result<Sampled> {
     let slot = span.slots.1;
     let (header, bytes) = roots(gateway, slot, span.data_root)?;
+    accusation::judge(accusations, &header, slot)?;
     let positions = sample_positions(&header, secret_seed(), samples_for_confidence(bits));
     let mut fetch = Fetch { gateway, header: &header, slot, bytes };
     for position in &positions {

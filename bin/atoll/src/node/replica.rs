@@ -98,6 +98,18 @@ impl Replica {
         Some(done)
     }
 
+    /// Whether a message is delivered in one of the next `slots`.
+    pub(crate) fn is_under_way(&self, slots: u64) -> bool {
+        let Some(router) = self.router() else { return false };
+        let machine = router.machine.read();
+        let ids = || self.hosted.iter().map(|(hosted, _)| hosted.environment().id());
+        let ahead = self.at + 1..=self.at + slots;
+        ahead.flat_map(|slot| ids().map(move |id| (slot, id))).any(|(slot, id)| {
+            let deliveries = machine.vm().deliveries(slot, id);
+            !deliveries.is_empty()
+        })
+    }
+
     /// State roots, by environment.
     pub(crate) fn roots(&self) -> impl Iterator<Item = (EnvironmentId, B256)> + '_ {
         self.hosted.iter().map(|(hosted, db)| (hosted.environment().id(), db.root()))

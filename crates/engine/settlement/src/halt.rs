@@ -8,8 +8,9 @@ use atoll_types::B256;
 pub enum Halt {
     /// The hub has a commitment that this node did not make.
     #[error(
-        "the hub's commitment {number} is {found}, ours is {ours:?}: somebody else anchored it, or \
-         this node's data is older than the hub; posting stops until this node has followed the hub"
+        "the hub's commitment {number} is {found}, {}: somebody else anchored it, or this node's \
+         data is older than the hub; posting stops until this node has followed the hub",
+        .ours.map_or("which this node has not made yet".into(), |ours| format!("this node's is {ours}"))
     )]
     Foreign {
         /// Its number.

@@ -378,6 +378,7 @@ sol! {
         function hatch() external view returns (address);
         function network() external view returns (bytes32);
         function sequencer() external view returns (address);
+        function isCommittee(address account) external view returns (bool);
         function sequencerClock() external view returns (uint64);
         function anchorClock() external view returns (uint64);
         function silence() external view returns (uint32);
@@ -423,6 +424,7 @@ sol! {
         error TransferFeeToken(address token, uint256 sent, uint256 received);
         error BalanceBelowEscrow(address token, uint256 balance, uint256 accounted);
         error EscrowExceeded(uint32 environment, address token, uint256 escrow, uint256 amount);
+        error NoSuchWithdrawal(uint64 index, uint64 count);
         error BadProof(uint64 index);
         error AlreadyClaimed(uint64 index);
         error RateLimited(address token, uint256 available, uint256 amount);
