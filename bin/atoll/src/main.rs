@@ -14,6 +14,7 @@ mod light;
 mod market;
 mod money;
 mod node;
+mod risk;
 mod specs;
 mod stats;
 mod status;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         Command::Da(command) => da::run(command),
         Command::Hub(command) => hub::command::run(command),
         Command::Bench(command) => bench::run(command),
+        Command::Risk(command) => risk::run(command),
         Command::Spec(args) => spec(args),
         Command::Light(args) => light::run(args),
     };
