@@ -82,6 +82,12 @@ impl<'a> Outcome<'a> {
         }
     }
 
+    /// Leveraged accounts that were liquidated, and others: desks, makers, the vault.
+    pub(super) fn liquidated(&self) -> (usize, usize) {
+        let leveraged = self.totals.accounts.range(..self.accounts).count();
+        (leveraged, self.totals.accounts.len() - leveraged)
+    }
+
     fn last(&self) -> Option<&Sample> {
         self.samples.last()
     }
@@ -120,7 +126,7 @@ impl<'a> Outcome<'a> {
         self.samples.iter().filter(|sample| sample.full).count()
     }
 
-    /// Liquidations other than by the book, and all, in dollars.
+    /// Everything that was liquidated, in dollars.
     pub(super) fn value(&self) -> f64 {
         self.totals.values.iter().sum()
     }
@@ -155,7 +161,7 @@ impl<'a> Outcome<'a> {
              has {:.2}, bad debt {:.2} M$, {} outstanding; slot p50 {:.2} ms, p99 {:.2}, max \
              {:.1}; root {}",
             self.scenario.name,
-            self.totals.accounts.len(),
+            self.liquidated().0,
             self.accounts,
             self.value() / 1e6,
             self.risk_aware.winners,
@@ -207,7 +213,8 @@ impl<'a> Outcome<'a> {
             "commands": self.commands,
             "refused": self.refused,
             "liquidations": ladder(&self.totals),
-            "accounts_liquidated": self.totals.accounts.len(),
+            "accounts_liquidated": self.liquidated().0,
+            "others_liquidated": self.liquidated().1,
             "orders_cancelled": self.totals.cancelled,
             "book_unfilled": self.totals.unfilled,
             "fund": course(&|sample| sample.fund),

@@ -12,7 +12,7 @@ const BOTTOM: f64 = 24.0;
 /// Stretches of time that points are drawn together in.
 const STRETCHES: usize = 360;
 
-/// A line, by time in seconds.
+/// A line, by time in seconds; it is broken where a value is no number.
 pub(super) struct Line {
     pub(super) name: &'static str,
     /// Which colour: 0 to 5.
@@ -192,6 +192,15 @@ fn thin(points: &[(f64, f64)], until: f64) -> Vec<(f64, f64)> {
     drawn
 }
 
+/// The highest value of each stretch of time.
+pub(super) fn peaks(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let until = points.last().map_or(1.0, |point| point.0);
+    let stretch = |at: f64| (at / until.max(1.0) * STRETCHES as f64) as usize;
+    let parts = points.chunk_by(|a, b| stretch(a.0) == stretch(b.0));
+    let peak = |part: &[(f64, f64)]| part.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1));
+    parts.filter_map(peak).collect()
+}
+
 fn legend(names: impl Iterator<Item = (&'static str, usize)>) -> String {
     let item = |(name, colour): (&str, usize)| {
         format!("<li><span class=\"key k{colour}\"></span>{}</li>", escape(name))
@@ -205,7 +214,10 @@ fn figure(frame: &Frame<'_>, svg: &str, legend: &str) -> String {
 
 /// Lines over time, with bands behind them.
 pub(super) fn lines(frame: &Frame<'_>, lines: &[Line], bands: &[Band]) -> String {
-    let values = || lines.iter().flat_map(|line| line.points.iter().map(|point| point.1));
+    let values = || {
+        let values = lines.iter().flat_map(|line| line.points.iter().map(|point| point.1));
+        values.filter(|value| value.is_finite())
+    };
     let high = values().fold(f64::NEG_INFINITY, f64::max);
     let low = values().fold(f64::INFINITY, f64::min);
     let (low, high) = match frame.unit {
@@ -227,10 +239,14 @@ pub(super) fn lines(frame: &Frame<'_>, lines: &[Line], bands: &[Band]) -> String
         );
     }
     for line in lines {
-        let mut path = String::new();
-        for (n, (at, value)) in thin(&line.points, frame.until_s).into_iter().enumerate() {
-            let verb = if n == 0 { 'M' } else { 'L' };
+        let (mut path, mut verb) = (String::new(), 'M');
+        for (at, value) in thin(&line.points, frame.until_s) {
+            if !value.is_finite() {
+                verb = 'M';
+                continue;
+            }
             let _ = write!(path, "{verb}{:.1} {:.1}", scale.x(at), scale.y(value));
+            verb = 'L';
         }
         let _ = write!(svg, "<path class=\"line c{}\" d=\"{path}\"/>", line.colour);
     }

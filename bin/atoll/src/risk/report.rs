@@ -1,7 +1,7 @@
 //! The report: one HTML file with inline plots, without scripts, readable in light and dark.
 
 use super::outcome::Outcome;
-use super::plot::{Band, Frame, Line, Unit, bars, clock, escape, lines, short};
+use super::plot::{Band, Frame, Line, Unit, bars, clock, escape, lines, peaks, short};
 use super::record::{Forgone, RUNGS, Sample};
 use super::scenario::Catalogue;
 use atoll_exchange::MarketStatus;
@@ -123,8 +123,8 @@ fn summary(cited: &Cited<'_>, outcomes: &[Outcome<'_>]) -> String {
         each("open interest before", &|o| dollars(o.open_interest.iter().sum())),
         each("deepest fall, first market / any", &lowest),
         each("accounts liquidated", &|o| {
-            let part = o.totals.accounts.len() as f64 / f64::from(o.accounts);
-            format!("{} ({})", o.totals.accounts.len(), percent(part))
+            let (count, _) = o.liquidated();
+            format!("{count} ({})", percent(count as f64 / f64::from(o.accounts)))
         }),
         each("value liquidated", &|o| dollars(o.value())),
         each("of it by deleveraging", &|o| percent(o.totals.values[4] / o.value().max(1.0))),
@@ -231,13 +231,12 @@ fn prices(n: usize, outcome: &Outcome<'_>) -> String {
         let text = "Price outside, oracle, mark and middle of the book over time. Behind them, \
                     when the market took only orders that reduce, and auctions.";
         let price = |ticks: u64| market.price_of(ticks);
-        let mids = outcome.samples.iter().filter_map(|sample| {
-            let mid = sample.markets[m].mid?;
-            Some((sample.at_s, mid / 10f64.powi(i32::from(market.decimals))))
-        });
+        let unit = 10f64.powi(i32::from(market.decimals));
         let frame = frame(n, &format!("price{m}"), outcome, market.name.clone(), text, Unit::Price);
         let drawn = [
-            Line { name: "middle of the book", colour: 5, points: mids.collect() },
+            line("middle of the book", 5, outcome, |sample| {
+                sample.markets[m].mid.map_or(f64::NAN, |mid| mid / unit)
+            }),
             line("outside", 1, outcome, |sample| price(sample.markets[m].outside)),
             line("oracle", 2, outcome, |sample| price(sample.markets[m].oracle)),
             line("mark", 0, outcome, |sample| price(sample.markets[m].mark)),
@@ -288,8 +287,8 @@ fn ladder(n: usize, outcome: &Outcome<'_>) -> String {
     let _ = write!(
         html,
         "<p>Fund: {} before, {} at its least, {} after; it paid {}. Vault: {}, {}, {}. Booked \
-         because nobody covered it: {}; accounts below zero at the end: {}. {} steps cancelled \
-         orders first; {} slots did all that a slot may.</p>",
+         because nobody covered it: {}; accounts below zero at the end: {}. Desks, makers and \
+         vault that were liquidated: {}. {} steps cancelled orders first; {} slots did all that a slot may.</p>",
         dollars(before),
         dollars(least),
         dollars(after),
@@ -299,6 +298,7 @@ fn ladder(n: usize, outcome: &Outcome<'_>) -> String {
         dollars(vault[2]),
         dollars(outcome.totals.booked),
         outcome.negative,
+        outcome.liquidated().1,
         outcome.totals.cancelled,
         outcome.full(),
     );
@@ -306,14 +306,16 @@ fn ladder(n: usize, outcome: &Outcome<'_>) -> String {
 }
 
 fn slots(n: usize, outcome: &Outcome<'_>) -> String {
-    let text = "Time that the thread ran in each slot, on a logarithmic scale.";
-    let title = "Time per slot".into();
+    let text = "Time that the thread ran in the longest slot of each stretch, on a logarithmic \
+                scale.";
+    let title = "Longest slots".into();
     let mut time = frame(n, "time", outcome, title, text, Unit::Milliseconds);
     time.log = true;
-    let drawn = [
-        line("all but the root", 0, outcome, |s| s.took.total() / 1e3),
+    let mut drawn = [
         line("root", 5, outcome, |s| s.took.root / 1e3),
+        line("all but the root", 0, outcome, |s| s.took.total() / 1e3),
     ];
+    drawn.iter_mut().for_each(|line| line.points = peaks(&line.points));
     let mut html = format!("<h3>Time per slot</h3>{}", lines(&time, &drawn, &[]));
     type Part = fn(&Sample) -> f64;
     let parts: [(&str, Part); 7] = [

@@ -5,8 +5,8 @@
 //!   spread out to 2 %. Depth is the scenario's; the spread widens as depth shrinks (a basis point
 //!   a side in usual times, 100 at most). What they hold moves their quotes against it and takes
 //!   size off that side, to nothing at their limit.
-//! * **Desks** bid for a part of what they are short, a tenth of a percent below the price outside,
-//!   while that is 5 % below its start.
+//! * **Desks** close hedged shorts: they buy what is offered below the price outside, and while
+//!   that is 5 % below its start they also bid for as much, a tenth of a percent below it.
 //! * **The vault** sells a twentieth of what it holds with each oracle price, at up to 0.5 % below.
 //!
 //! Nobody else trades on purpose: no stop orders, no dip buyers, no new accounts.
@@ -37,9 +37,8 @@ impl World<'_> {
         for n in 0..self.scenario.markets.len() {
             let market = MarketId(n as u16);
             let first = self.scenario.markets[n].ticks(self.scenario.markets[n].price);
-            if (self.prices[n] as f64) < 0.95 * first as f64 {
-                self.cover(turn, market, step);
-            }
+            let fallen = (self.prices[n] as f64) < 0.95 * first as f64;
+            self.cover(turn, market, step, fallen);
             self.unwind(market);
         }
     }
@@ -63,7 +62,7 @@ impl World<'_> {
         let half = (HALF_SPREAD / step.depth).min(HALF_SPREAD_MAX);
         let growth = ((REACH.max(4.0 * half)) / half).powf(1.0 / f64::from(LEVELS - 1));
         let price = self.prices[usize::from(market.0)] as f64;
-        let middle = price * (1.0 - 2.0 * half * part);
+        let middle = price * (1.0 - 4.0 * half * part);
         // What a maker shows on a side, in lots: the deeper, the more.
         let venue = &self.catalogue.venue;
         let shown = limit / venue.maker_limit * venue.maker_depth * step.depth;
@@ -100,7 +99,7 @@ impl World<'_> {
         }
     }
 
-    fn cover(&mut self, turn: usize, market: MarketId, step: &Step) {
+    fn cover(&mut self, turn: usize, market: MarketId, step: &Step, fallen: bool) {
         let rate = self.catalogue.venue.cover_per_hour * step.for_s as f64 / 3600.0;
         let part = (rate * TURNS as f64).min(1.0);
         for n in (turn % TURNS..self.crowd.desks.len()).step_by(TURNS) {
@@ -108,8 +107,11 @@ impl World<'_> {
             let size = self.position(desk, market);
             if size < 0 {
                 let lots = (size.unsigned_abs() as f64 * part) as Size;
-                let until_us = self.time_us + step.for_s * 1_000_000;
-                self.reduce(desk, market, Side::Buy, lots, (0.999, until_us));
+                self.reduce(desk, market, Side::Buy, lots, (1.0, 0));
+                if fallen {
+                    let until_us = self.time_us + step.for_s * 1_000_000;
+                    self.reduce(desk, market, Side::Buy, lots, (0.999, until_us));
+                }
             }
         }
     }
