@@ -5,10 +5,11 @@
 //! | [`scenario`] | what happened, with sources: `crashes.toml` |
 //! | [`path`] | ways of prices that meet what happened |
 //! | [`venue`], [`crowd`], [`traders`] | the rules, who is there, who trades |
-//! | [`world`], [`record`] | the run, and what is written down of it |
+//! | [`world`], [`agent`], [`record`] | the run, who liquidates, and what is written down of it |
 //! | [`outcome`] | figures of a run, and as JSON |
-//! | [`report`], [`plot`] | the report, one HTML file |
+//! | [`report`], [`tables`], [`plot`] | the report, one HTML file |
 
+mod agent;
 mod crowd;
 mod outcome;
 mod path;
@@ -16,6 +17,7 @@ mod plot;
 mod record;
 mod report;
 mod scenario;
+mod tables;
 mod traders;
 mod venue;
 mod world;

@@ -1,14 +1,15 @@
 //! The report: one HTML file with inline plots, without scripts, readable in light and dark.
 
 use super::outcome::Outcome;
-use super::plot::{Band, Frame, Line, Unit, bars, clock, escape, lines, peaks, short};
-use super::record::{Forgone, RUNGS, Sample};
+use super::plot::{Band, Frame, Line, Unit, bars, escape, lines, peaks, short};
+use super::record::{RUNGS, Sample};
 use super::scenario::Catalogue;
+use super::tables::{bounds, calibration, deleveraging};
 use atoll_exchange::MarketStatus;
 use std::fmt::Write;
 
 /// Names a source by its number at the end of the page.
-struct Cited<'a> {
+pub(super) struct Cited<'a> {
     catalogue: &'a Catalogue,
     keys: Vec<&'a str>,
 }
@@ -31,7 +32,7 @@ impl<'a> Cited<'a> {
         format!("<sup><a href=\"#source-{number}\">[{number}]</a></sup>")
     }
 
-    fn marks<'k>(&self, keys: impl IntoIterator<Item = &'k String>) -> String {
+    pub(super) fn marks<'k>(&self, keys: impl IntoIterator<Item = &'k String>) -> String {
         keys.into_iter().map(|key| self.mark(key)).collect()
     }
 
@@ -50,11 +51,11 @@ impl<'a> Cited<'a> {
     }
 }
 
-fn dollars(value: f64) -> String {
+pub(super) fn dollars(value: f64) -> String {
     short(value, Unit::Dollars)
 }
 
-fn percent(part: f64) -> String {
+pub(super) fn percent(part: f64) -> String {
     format!("{:.1} %", part * 100.0)
 }
 
@@ -63,12 +64,12 @@ fn ms(microseconds: f64) -> String {
 }
 
 /// A table row: what, then figures.
-fn row(what: &str, figures: impl IntoIterator<Item = String>) -> String {
+pub(super) fn row(what: &str, figures: impl IntoIterator<Item = String>) -> String {
     let cells: String = figures.into_iter().map(|f| format!("<td>{f}</td>")).collect();
     format!("<tr><th scope=\"row\">{what}</th>{cells}</tr>")
 }
 
-fn table(caption: &str, head: &[String], rows: &str) -> String {
+pub(super) fn table(caption: &str, head: &[String], rows: &str) -> String {
     let head: String = head.iter().map(|h| format!("<th scope=\"col\">{h}</th>")).collect();
     format!(
         "<div class=\"wide\"><table><caption>{caption}</caption><thead><tr>{head}</tr></thead>\
@@ -337,106 +338,4 @@ fn slots(n: usize, outcome: &Outcome<'_>) -> String {
     let head = ["part", "p50, ms", "p99, ms", "most, ms"].map(String::from);
     html += &table("Of the 100 ms that a slot has", &head, &rows);
     html
-}
-
-fn bounds(outcome: &Outcome<'_>) -> String {
-    let rows: String = outcome
-        .scenario
-        .markets
-        .iter()
-        .enumerate()
-        .map(|(n, market)| {
-            let price = |price: f64| short(price, Unit::Price);
-            row(
-                &escape(&market.name),
-                [
-                    price(market.price),
-                    price(outcome.scenario.low(market)),
-                    price(outcome.lowest_mark(n)),
-                    price(outcome.scenario.end(market)),
-                    dollars(outcome.open_interest[n]),
-                    percent(outcome.left_open(n)),
-                    outcome.totals.guarded.get(n).map_or(String::new(), u64::to_string),
-                    format!("{:.2} ×", outcome.scale(n).1),
-                ],
-            )
-        })
-        .collect();
-    let head = [
-        "market",
-        "start",
-        "low",
-        "lowest mark",
-        "end",
-        "open interest",
-        "of it left",
-        "prices not believed",
-        "maintenance, most",
-    ];
-    let mut html = String::from("<h3>Markets and sanity bounds</h3>");
-    html += &table("", &head.map(String::from), &rows);
-    let _ = write!(
-        html,
-        "<p>Markets were made to take only orders that reduce {} times, {} auctions traded or \
-         closed, oracle sources were ignored {} times, {} reports of a price of zero were \
-         refused.</p>",
-        outcome.totals.halts, outcome.totals.auctions, outcome.totals.ignored, outcome.zeros,
-    );
-    html
-}
-
-fn deleveraging(outcome: &Outcome<'_>) -> String {
-    let mut html = String::from("<h3>Deleveraging: queue and risk-aware</h3>");
-    let Some((queue, totals, root)) = &outcome.queue else {
-        return html + "<p>Nobody was to be deleveraged; the queue was not run.</p>";
-    };
-    let both = |what: &str, figure: &dyn Fn(&Forgone) -> String| {
-        row(what, [figure(queue), figure(&outcome.risk_aware)])
-    };
-    let mut rows = [
-        both("positions taken from", &|f| f.winners.to_string()),
-        both("taken, at the mark", &|f| dollars(f.value)),
-        both("profit they had", &|f| dollars(f.profit)),
-        both("forgone", &|f| dollars(f.forgone)),
-        both("forgone, of profit", &|f| percent(f.forgone / f.profit.max(1.0))),
-        both("largest share of one's profit", &|f| percent(f.largest_share)),
-        both("largest sum", &|f| dollars(f.largest)),
-    ]
-    .concat();
-    rows += &row("bad debt booked", [dollars(totals.booked), dollars(outcome.totals.booked)]);
-    let head = ["", "queue", "risk-aware"].map(String::from);
-    html += &table("The same crash, run in either mode", &head, &rows);
-    let _ =
-        write!(html, "<p class=\"soft\">State root of the queue's run: <code>{root}</code>.</p>");
-    html
-}
-
-fn calibration(cited: &Cited<'_>, outcome: &Outcome<'_>) -> String {
-    let s = outcome.scenario;
-    let mut at_s = s.start_s % 86_400;
-    let mut rows = String::new();
-    for phase in &s.phases {
-        let from = clock(at_s as f64);
-        at_s += phase.minutes * 60;
-        let prices = s.markets.iter().map(|m| short(phase.to[&m.name], Unit::Price));
-        let shape = match (phase.wick, phase.jump > 0.0) {
-            (true, _) => format!("{} in jumps, faster to the end", percent(phase.jump)),
-            (false, true) => format!("{} in jumps", percent(phase.jump)),
-            (false, false) => "diffusion".into(),
-        };
-        let step = format!("{} s", phase.step_s);
-        let cells: Vec<String> = prices.chain([step, percent(phase.depth), shape]).collect();
-        let note = format!("{}{}", escape(&phase.note), cited.marks(&phase.sources));
-        let cells: String = cells.iter().map(|cell| format!("<td>{cell}</td>")).collect();
-        let _ = write!(
-            rows,
-            "<tr><th scope=\"row\">{from} to {}</th>{cells}<td class=\"text\">{note}</td></tr>",
-            clock(at_s as f64),
-        );
-    }
-    let mut head = vec!["UTC".to_string()];
-    head.extend(s.markets.iter().map(|market| escape(&market.name)));
-    head.extend(["price every", "depth", "way", "what the prices are from"].map(String::from));
-    let caption = "Prices at the end of each stretch; how deep the makers' books are, of usual.";
-    format!("<h3>Calibration</h3>{}", table(caption, &head, &rows))
 }

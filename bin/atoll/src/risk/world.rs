@@ -15,16 +15,16 @@ use super::path::{self, Step};
 use super::record::{Record, Took};
 use super::scenario::{Catalogue, Glitch, Scenario};
 use super::venue::{self, SOURCES, USDC};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use atoll_exchange::objects::{GroupKey, PositionGroup};
 use atoll_exchange::{
-    AccountId, Command, Deleveraging, Event, Exchange, Input, LiquidationStep, MarketId,
-    OracleReport, Outcome, Refusal, Side,
+    AccountId, Command, Deleveraging, Event, Exchange, Input, MarketId, OracleReport, Outcome,
+    Refusal,
 };
 use atoll_liquidator::{Liquidator, Unit};
 use atoll_state::db::{MemoryDb, StateDb};
 use atoll_state::{Resident, WriteSet, object};
-use atoll_types::{B256, RejectCode};
+use atoll_types::B256;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use rustix::time::{ClockId, clock_gettime};
@@ -35,8 +35,6 @@ const SLOT_US: u64 = 100_000;
 const SLOTS_MAX: u64 = 10;
 /// How often the index is asked again within a slot for whom liquidations have touched.
 const PASSES: usize = 4;
-/// Steps of one account's liquidation in a slot.
-const STEPS: usize = 8;
 /// Accounts whose bounds are set anew after a slot.
 const SETTLED: usize = 2_000;
 /// Time before the crash, for positions to be opened.
@@ -62,7 +60,7 @@ pub(super) struct World<'a> {
     index: Liquidator,
     db: MemoryDb,
     writes: WriteSet,
-    events: Vec<Event>,
+    pub(super) events: Vec<Event>,
 }
 
 /// Whom to run, and how.
@@ -118,8 +116,9 @@ pub(super) fn run<'a>(
 impl World<'_> {
     fn line(&self, done: usize, of: usize) -> String {
         format!(
-            "{done} of {of} oracle prices, {} slots, {} liquidations, {} outstanding",
+            "{done} of {of} oracle prices, {} slots ({} full), {} liquidations, {} outstanding",
             self.record.samples.len(),
+            self.record.samples.iter().filter(|sample| sample.full).count(),
             self.record.totals.liquidated(),
             self.index.liquidatable().count(),
         )
@@ -140,7 +139,11 @@ impl World<'_> {
     }
 
     /// Executes a command; gives what it came to.
-    fn execute(&mut self, account: AccountId, command: &Command) -> Result<Outcome, Refusal> {
+    pub(super) fn execute(
+        &mut self,
+        account: AccountId,
+        command: &Command,
+    ) -> Result<Outcome, Refusal> {
         self.events.clear();
         let done = self.exchange.execute(account, command, &mut self.events);
         self.events.iter().for_each(|event| self.index.observe(event));
@@ -170,7 +173,7 @@ impl World<'_> {
     }
 
     /// Lots and unrealised profit of a position.
-    fn held(&self, account: AccountId, market: MarketId) -> Option<(i64, i128)> {
+    pub(super) fn held(&self, account: AccountId, market: MarketId) -> Option<(i64, i128)> {
         let slot = self.exchange.peek_owner(account)?.slot(market)?;
         let group = (slot / PositionGroup::SLOTS) as u8;
         let found = self.exchange.state().positions.peek(&GroupKey { account, group })?;
@@ -249,7 +252,7 @@ impl World<'_> {
             self.trade(turn, step);
         }
         let traded = thread_us();
-        let (mut done, mut busy) = (0, false);
+        let (mut done, mut busy, mut stale) = (0, false, false);
         for _ in 0..PASSES {
             let before = thread_us();
             let found = self.index.advance(&self.exchange);
@@ -270,11 +273,15 @@ impl World<'_> {
             (moved, noted) = (moved + steps, noted + notes);
             took.liquidate += thread_us() - before - noted;
             done += moved;
-            if moved == 0 || busy {
+            stale = moved > 0;
+            if !stale || busy {
                 break;
             }
         }
         let before = thread_us();
+        if stale {
+            self.index.advance(&self.exchange);
+        }
         self.index.settle(&self.exchange, SETTLED);
         took.index += thread_us() - before;
         took.tick = ticked - start;
@@ -290,92 +297,6 @@ impl World<'_> {
         self.writes.clear();
         self.sample(took, busy)?;
         Ok(done)
-    }
-
-    /// Goes on with one liquidation as far as it goes. Gives the steps done, whether the slot is
-    /// full, and the time that noting it took.
-    fn liquidate(&mut self, unit: Unit) -> Result<(u64, bool, f64)> {
-        let (owner, market) = (venue::address(unit.account.0), unit.market);
-        let command = Command::Liquidate { owner, market };
-        let (mut steps, mut noted) = (0, 0.0);
-        for _ in 0..STEPS {
-            match self.execute(self.crowd.agent, &command) {
-                Ok(_) => {
-                    let before = thread_us();
-                    steps += 1;
-                    self.record.liquidation(&self.events);
-                    let first = self.events.first();
-                    if let Some(Event::Liquidated { step, .. }) = first {
-                        self.check_ended(unit, *step)?;
-                    }
-                    noted += thread_us() - before;
-                }
-                Err(refusal) => match refusal.code {
-                    RejectCode::NotLiquidatable | RejectCode::NoLiquidity => break,
-                    RejectCode::LiquidationsBusy => return Ok((steps, true, noted)),
-                    _ => bail!("liquidation of {unit:?}: {refusal}"),
-                },
-            }
-        }
-        Ok((steps, false, noted))
-    }
-
-    /// Whoever has no positions any more owes nothing: what was missing is booked.
-    fn check_ended(&self, unit: Unit, step: LiquidationStep) -> Result<()> {
-        if matches!(step, LiquidationStep::Insurance | LiquidationStep::Deleveraging)
-            && unit.market.is_none()
-        {
-            let left = self.exchange.peek_owner(unit.account).map_or(0, |owner| owner.collateral);
-            ensure!(left >= 0, "account {} is left with {left} that nobody booked", unit.account);
-        }
-        Ok(())
-    }
-
-    /// Goes on with all that bankrupt accounts left.
-    fn deleverage(&mut self) -> Result<(u64, f64)> {
-        let (mut steps, mut noted) = (0, 0.0);
-        let agent = self.crowd.agent;
-        for n in 0..self.scenario.markets.len() as u16 {
-            let market = MarketId(n);
-            for side in [Side::Buy, Side::Sell] {
-                loop {
-                    if self.exchange.peek_estate(market, side).size == 0 {
-                        break;
-                    }
-                    match self.execute(agent, &Command::Deleverage { market, side }) {
-                        Ok(_) => {
-                            let before = thread_us();
-                            steps += 1;
-                            self.winners(market);
-                            noted += thread_us() - before;
-                        }
-                        Err(refusal) => match refusal.code {
-                            RejectCode::MarketPaused | RejectCode::LiquidationsBusy => break,
-                            _ => bail!("deleveraging of {market}: {refusal}"),
-                        },
-                    }
-                }
-            }
-        }
-        Ok((steps, noted))
-    }
-
-    /// Notes what winners gave up.
-    fn winners(&mut self, market: MarketId) {
-        let mark = self.exchange.peek_prices(market).mark;
-        for event in &self.events {
-            let Event::PositionTaken { from: None, to: Some(to), size, value, taker_pnl, .. } =
-                event
-            else {
-                continue;
-            };
-            let Some(rules) = self.exchange.rules().market(market) else { continue };
-            let forgone = value - rules.value(mark, *size);
-            let left = self.held(*to, market).map_or(0, |held| held.1);
-            let worth = rules.value(mark, *size).abs();
-            self.record.winner(*to, market, left + taker_pnl + forgone, forgone, worth);
-        }
-        self.record.note(&self.events);
     }
 
     fn sample(&mut self, took: Took, busy: bool) -> Result<()> {
