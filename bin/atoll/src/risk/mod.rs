@@ -6,10 +6,12 @@
 //! | [`path`] | ways of prices that meet what happened |
 //! | [`venue`], [`crowd`], [`traders`] | the rules, who is there, who trades |
 //! | [`world`], [`agent`], [`record`] | the run, who liquidates, and what is written down of it |
+//! | [`books`] | whether money is conserved, after every slot |
 //! | [`outcome`] | figures of a run, and as JSON |
 //! | [`report`], [`tables`], [`plot`] | the report, one HTML file |
 
 mod agent;
+mod books;
 mod crowd;
 mod outcome;
 mod path;

@@ -159,6 +159,8 @@ impl Catalogue {
     }
 
     fn check(&self, scenario: &Scenario) -> Result<()> {
+        let most = super::books::MARKETS_MAX;
+        ensure!(scenario.markets.len() <= most, "there are more than {most} markets");
         let phases = scenario.phases.iter().flat_map(|phase| &phase.sources);
         for source in phases.chain(&scenario.happened_sources) {
             ensure!(self.sources.contains_key(source), "there is no source {source:?}");

@@ -10,6 +10,7 @@
 //! numbers, deleveraging, seal, root. What is timed is the time that the thread runs; audits and
 //! records are not.
 
+use super::books::Books;
 use super::crowd::Crowd;
 use super::path::{self, Step};
 use super::record::{Record, Took};
@@ -58,6 +59,7 @@ pub(super) struct World<'a> {
     pub(super) crowd: Crowd,
     pub(super) record: Record,
     index: Liquidator,
+    books: Books,
     db: MemoryDb,
     writes: WriteSet,
     pub(super) events: Vec<Event>,
@@ -84,6 +86,7 @@ pub(super) fn run<'a>(
     let exchange = Exchange::new(rules, 1);
     let mut world = World {
         index: Liquidator::new(&exchange),
+        books: Books::default(),
         exchange,
         catalogue,
         scenario,
@@ -100,6 +103,7 @@ pub(super) fn run<'a>(
     progress("opening accounts and positions");
     world.gather()?;
     world.index = Liquidator::new(&world.exchange);
+    world.books = Books::new(&world.exchange);
     world.record = Record::new(scenario.markets.len());
     let steps = path::path(scenario, setting.seed);
     for (n, step) in steps.iter().enumerate() {
@@ -132,7 +136,10 @@ impl World<'_> {
     /// Applies an input that must be taken.
     pub(super) fn apply(&mut self, input: &Input) -> Result<()> {
         let applied = self.exchange.apply(input, &mut self.events);
-        self.events.iter().for_each(|event| self.index.observe(event));
+        for event in &self.events {
+            self.index.observe(event);
+            self.books.note(event);
+        }
         self.record.note(&self.events);
         self.events.clear();
         applied.map(|_| ()).with_context(|| format!("{input:?}"))
@@ -146,7 +153,10 @@ impl World<'_> {
     ) -> Result<Outcome, Refusal> {
         self.events.clear();
         let done = self.exchange.execute(account, command, &mut self.events);
-        self.events.iter().for_each(|event| self.index.observe(event));
+        for event in &self.events {
+            self.index.observe(event);
+            self.books.note(event);
+        }
         done
     }
 
@@ -300,8 +310,7 @@ impl World<'_> {
     }
 
     fn sample(&mut self, took: Took, busy: bool) -> Result<()> {
-        let audit = self.exchange.audit();
-        ensure!(audit.holds(), "the books do not balance: {audit:?}");
+        self.books.balance(&self.exchange)?;
         let ledger = self.exchange.peek_ledger(USDC);
         let vault = self.exchange.peek_margin(self.crowd.vault).equity();
         let outstanding = self.index.liquidatable().count() as u64;
@@ -318,6 +327,7 @@ impl World<'_> {
 
     /// What holds at the end.
     fn finish(&mut self) -> Result<()> {
+        Books::everything(&self.exchange)?;
         let wrong = self.exchange.inconsistencies();
         ensure!(wrong.is_empty(), "the state contradicts itself: {}", wrong.join("; "));
         self.index.advance(&self.exchange);
