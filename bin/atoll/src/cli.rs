@@ -69,6 +69,9 @@ pub(crate) enum Command {
     /// Measure this machine
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// What crashes do to a venue: liquidations, funds, deleveraging, time per slot
+    #[command(subcommand)]
+    Risk(RiskCommand),
     /// Check environment spec files and print what they define
     Spec(SpecArgs),
     /// Follow a network without trusting who serves it: headers, data samples, settled state
@@ -788,6 +791,48 @@ pub(crate) enum Door {
     /// `/ws` with `post`; requests are answered beside one another
     #[value(name = "websocket")]
     WebSocket,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RiskCommand {
+    /// Run a crash end to end and write a report with plots
+    ///
+    /// Prices go the way they went on the day, as published, at random in between; leveraged
+    /// accounts, makers, an insurance fund and a backstop vault meet them on the exchange that a
+    /// node runs, with every rule of risk switched on. The books are balanced after every slot. The
+    /// same seed gives the same state root.
+    Crash(CrashArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Scenarios:
+  2020-03-12  Black Thursday: half of Bitcoin's price in sixteen hours
+  2021-05-19  30 % in thirteen hours, and back by the evening
+  2025-10-10  altcoins lose half to nine tenths in ten minutes
+  glitch      an oracle tells zero: nobody may be liquidated
+  all         one after the other, in one report
+
+Examples:
+  atoll risk crash --scenario 2025-10-10
+  atoll risk crash --scenario all --out crashes.html --json
+  atoll risk crash --scenario 2020-03-12 --accounts 5000 --seed 7")]
+pub(crate) struct CrashArgs {
+    /// Which crash
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scenario: String,
+    /// Leveraged accounts
+    #[arg(long, default_value_t = 100_000, value_name = "N",
+        value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
+    pub(crate) accounts: u32,
+    /// Seed of accounts and of the ways of prices
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+    /// Where the report is written: one HTML file
+    #[arg(long, default_value = "report.html", value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Print one JSON object on the last line
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -15,6 +15,7 @@ mod market;
 mod money;
 mod node;
 mod pages;
+mod risk;
 mod specs;
 mod stats;
 mod status;
@@ -28,7 +29,10 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if matches!(cli.command, Command::Dev(_) | Command::Watch(_) | Command::Bench(_)) {
+    if matches!(
+        cli.command,
+        Command::Dev(_) | Command::Watch(_) | Command::Bench(_) | Command::Risk(_)
+    ) {
         pages::huge();
     }
     tracing_subscriber::fmt()
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
         Command::Da(command) => da::run(command),
         Command::Hub(command) => hub::command::run(command),
         Command::Bench(command) => bench::run(command),
+        Command::Risk(command) => risk::run(command),
         Command::Spec(args) => spec(args),
         Command::Light(args) => light::run(args),
     };
