@@ -331,7 +331,7 @@ impl<V: Hosted> Environment for Live<V> {
     fn run_tick(&self, time_us: u64, transactions: &[&AnyPrepared]) -> Vec<Receipt> {
         let mut machine = self.machine.write();
         machine.open_tick(time_us);
-        transactions.iter().map(|prepared| machine.execute(Self::unwrap(prepared))).collect()
+        machine.execute_all(transactions.iter().map(|prepared| Self::unwrap(prepared)))
     }
 
     fn own_events(&self) -> Option<Receipt> {

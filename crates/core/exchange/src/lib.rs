@@ -5,6 +5,7 @@
 
 extern crate alloc;
 
+mod ahead;
 pub mod audit;
 pub mod decimal;
 mod engine;

@@ -108,6 +108,27 @@ impl<S: Source, V: Vm<S>> Machine<V, S> {
         self.vm.open_tick(time_us);
     }
 
+    /// Executes the transactions of a tick; while one runs, the memory is asked for what the next
+    /// one touches.
+    pub fn execute_all<'a>(
+        &mut self,
+        mut transactions: impl Iterator<Item = Result<&'a Checked<V::Transaction>, &'a Refused>>,
+    ) -> Vec<Receipt>
+    where
+        V::Transaction: 'a,
+    {
+        let mut receipts = Vec::with_capacity(transactions.size_hint().0);
+        let mut at_hand = transactions.next();
+        while let Some(transaction) = at_hand {
+            at_hand = transactions.next();
+            if let Some(Ok(next)) = at_hand {
+                self.vm.prefetch(next);
+            }
+            receipts.push(self.execute(transaction));
+        }
+        receipts
+    }
+
     /// Executes a transaction of a tick.
     pub fn execute(&mut self, prepared: Result<&Checked<V::Transaction>, &Refused>) -> Receipt {
         match prepared {

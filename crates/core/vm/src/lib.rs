@@ -155,6 +155,10 @@ pub trait Vm<S: Source>: Tables<S> + Sized {
     /// Begins a tick: time, oracle prices and marks move here and nowhere else.
     fn open_tick(&mut self, time_us: u64);
 
+    /// Asks the memory for what a transaction that follows will touch. Records nothing, changes
+    /// nothing, and may do nothing.
+    fn prefetch(&self, _transaction: &Checked<Self::Transaction>) {}
+
     /// Executes one transaction.
     fn execute(&mut self, transaction: &Checked<Self::Transaction>) -> Receipt;
 

@@ -66,7 +66,11 @@ fn execute(exchange: &mut Exchange<Resident>, steps: &[Step]) -> Run {
     let mut run = Run::default();
     object::begin(exchange);
     let time = ThreadTime::start();
-    for step in steps {
+    for (n, step) in steps.iter().enumerate() {
+        // As a node does inside a tick.
+        if let Some((account, command)) = steps.get(n + 1).and_then(Step::command) {
+            exchange.prefetch(account, &command);
+        }
         if let Some((account, command)) = step.command() {
             run.commands += 1;
             if let Err(refusal) = exchange.execute(account, &command, &mut events) {

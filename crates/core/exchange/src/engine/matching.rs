@@ -30,7 +30,7 @@ impl<S: Source> Engine<'_, S> {
                 return None;
             };
             let maker = resting.order.account;
-            self.prefetch_margin(maker);
+            self.state.prefetch_margin(maker);
             let Some(listed) = self.listed(maker, resting.order.order) else {
                 invariant::<S>(false, "a resting order is not in its owner's directory");
                 return None;

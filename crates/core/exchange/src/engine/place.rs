@@ -5,8 +5,8 @@ use crate::command::{MarketOrderRequest, OrderRequest};
 use crate::event::{CancelReason, Event, Placed, Refusal};
 use crate::ids::{AccountId, Amount, MarketStatus, OrderId, PPM, Price, Side, Size, Tif};
 use crate::objects::{
-    AccountKey, BookId, ClientKey, DirectoryKey, DueEntry, DueKind, GroupKey, LevelKey, MarketKey,
-    MarketPrices, OrderExtra, OrderFlags, OrderKey, OrderPageKey, OrderRef, RestingOrder,
+    ClientKey, DueEntry, DueKind, MarketKey, MarketPrices, OrderExtra, OrderFlags, OrderKey,
+    OrderRef, RestingOrder,
 };
 use crate::rules::MarketRules;
 use crate::spec::SelfTrade;
@@ -54,7 +54,6 @@ impl<S: Source> Engine<'_, S> {
         known: Option<(OrderId, OrderFlags)>,
     ) -> Result<Placed, Refusal> {
         let rules = self.market(request.market)?;
-        self.prefetch_place(account, request);
         let prices = *self.state.prices.get(&MarketKey(request.market));
         check_form(rules, request, &prices, self.time_us)?;
         if let Some(client_id) = request.client_id
@@ -167,25 +166,6 @@ impl<S: Source> Engine<'_, S> {
         Ok(object::savepoint(&mut *self.state))
     }
 
-    /// Looks up ahead what placing an order touches; see [`atoll_state::Table::prefetch`].
-    fn prefetch_place(&self, account: AccountId, request: &OrderRequest) {
-        let state = &*self.state;
-        let book = BookId::new(request.market, request.side);
-        state.levels.prefetch(&LevelKey { book, price: request.price });
-        book.prices().prefetch(&state.pages, request.price);
-        state.directories.prefetch(&DirectoryKey { account, stretch: 0 });
-        state.orders.prefetch(&OrderPageKey { account, page: 0 });
-        self.prefetch_margin(account);
-    }
-
-    /// Looks up ahead what an account's margin is the sum of.
-    pub(crate) fn prefetch_margin(&self, account: AccountId) {
-        let state = &*self.state;
-        state.accounts.prefetch(&AccountKey(account));
-        let there = |group: &u8| state.positions.prefetch(&GroupKey { account, group: *group });
-        (0..GroupKey::PER_ACCOUNT).take_while(there).count();
-    }
-
     fn rest(&mut self, incoming: &mut Incoming<'_>) {
         let order = &mut incoming.order;
         let shown = match incoming.display {
@@ -244,7 +224,7 @@ impl<S: Source> Engine<'_, S> {
         if self.rules.spec().self_trade == SelfTrade::CancelTaker {
             let maker = self.front(market, side.opposite(), price).map(|front| front.order.account);
             if let Some(maker) = maker {
-                self.prefetch_margin(maker);
+                self.state.prefetch_margin(maker);
             }
             if maker == Some(account) {
                 return Err(Refusal::new(
