@@ -280,11 +280,6 @@ impl World<'_> {
             keep(self, account, held / f64::from(MAKERS) * 0.8)?;
         }
         keep(self, self.crowd.vault, all * venue.vault)?;
-        for n in 0..self.scenario.markets.len() as u16 {
-            let (market, leverage) = (MarketId(n), venue.vault_leverage);
-            let set = Command::SetLeverage { market, leverage, isolated: false };
-            self.must(self.crowd.vault, &set)?;
-        }
         let agent = self.crowd.agent;
         keep(self, agent, all * venue.insurance + 1.0)?;
         let amount = units(all * venue.insurance).max(1);

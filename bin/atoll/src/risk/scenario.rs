@@ -29,8 +29,8 @@ pub(super) struct Crowding {
     /// The backstop vault's money.
     pub(super) vault: f64,
     pub(super) vault_source: String,
-    /// The leverage that its owner allows it.
-    pub(super) vault_leverage: u8,
+    /// It takes over only while it has so many times its initial margin.
+    pub(super) vault_margin: u32,
     /// The insurance fund.
     pub(super) insurance: f64,
     /// Accounts that are long, of all.

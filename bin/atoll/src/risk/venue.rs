@@ -30,7 +30,7 @@ pub(super) fn address(account: u32) -> Address {
 pub(super) fn rules(
     scenario: &Scenario,
     deleveraging: Deleveraging,
-    vault: Address,
+    (vault, vault_margin): (Address, u32),
 ) -> Result<Rules> {
     let market = |market: &super::scenario::Market| MarketSpec {
         name: market.name.clone(),
@@ -81,6 +81,7 @@ pub(super) fn rules(
         limits: Limits::default(),
         liquidation: LiquidationSpec {
             backstop: Some(vault),
+            backstop_margin_ppm: vault_margin * PPM,
             deleveraging,
             insurance_ppm: 100_000,
             ..LiquidationSpec::default()

@@ -81,7 +81,7 @@ pub(super) fn run<'a>(
     mut progress: impl FnMut(&str),
 ) -> Result<World<'a>> {
     let crowd = Crowd::number(setting.accounts, scenario.markets.len());
-    let vault = venue::address(crowd.vault.0);
+    let vault = (venue::address(crowd.vault.0), catalogue.venue.vault_margin);
     let rules = venue::rules(scenario, setting.deleveraging, vault)?;
     let exchange = Exchange::new(rules, 1);
     let mut world = World {

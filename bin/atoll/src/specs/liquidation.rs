@@ -14,6 +14,7 @@ pub(super) struct LiquidationTable {
     cooldown_ms: Option<u64>,
     backstop_below: Option<String>,
     backstop: Option<String>,
+    backstop_margin: Option<String>,
     deleveraging: DeleveragingKey,
     ranking_valid_ms: Option<u64>,
     insurance: Option<String>,
@@ -49,6 +50,11 @@ pub(super) fn liquidation(table: &LiquidationTable, decimals: u32) -> Result<Liq
             Some(text) => Some(account(&key("backstop"), text)?),
             None => None,
         },
+        backstop_margin_ppm: part(
+            "backstop_margin",
+            &table.backstop_margin,
+            usual.backstop_margin_ppm,
+        )?,
         deleveraging: match table.deleveraging {
             DeleveragingKey::Queue => Deleveraging::Queue,
             DeleveragingKey::RiskAware => Deleveraging::RiskAware,

@@ -246,6 +246,8 @@ fn validate(spec: &ExchangeSpec) -> Result<(Vec<MarketRules>, Vec<PledgeRules>),
     ] {
         ensure(found <= PPM, key, found, "at most 1000000")?;
     }
+    let (key, found) = ("liquidation.backstop_margin_ppm", of.backstop_margin_ppm);
+    ensure((PPM..=100 * PPM).contains(&found), key, found, "1000000 to 100000000")?;
     spec.oracle.check().map_err(|wrong| price_error("oracle", wrong))?;
     let count = spec.markets.len();
     let expected = format!("1 to {MARKETS_BOUND} markets");

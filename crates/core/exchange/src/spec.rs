@@ -331,6 +331,8 @@ pub struct LiquidationSpec {
     pub backstop_ppm: u32,
     /// The backstop vault's account; none: there is no vault.
     pub backstop: Option<Address>,
+    /// What the vault must have after it took over, parts per million of its initial requirement.
+    pub backstop_margin_ppm: u32,
     /// Who takes over from the bankrupt.
     pub deleveraging: Deleveraging,
     /// For how long a ranking is good, microseconds of chain time.
@@ -344,6 +346,7 @@ record!(LiquidationSpec {
     cooldown_us,
     backstop_ppm,
     backstop,
+    backstop_margin_ppm,
     deleveraging,
     ranking_valid_us,
     insurance_ppm,
@@ -358,6 +361,7 @@ impl Default for LiquidationSpec {
             cooldown_us: 30_000_000,
             backstop_ppm: 666_667,
             backstop: None,
+            backstop_margin_ppm: crate::ids::PPM,
             deleveraging: Deleveraging::Queue,
             ranking_valid_us: 10_000_000,
             insurance_ppm: 0,

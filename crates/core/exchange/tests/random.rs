@@ -475,6 +475,7 @@ fn history(shape: Shape) -> impl Strategy<Value = History> {
             spec.limits.ranked_per_command = ranked;
             spec.liquidation.insurance_ppm = insurance_ppm;
             spec.liquidation.backstop = vault.then(|| address(2));
+            spec.liquidation.backstop_margin_ppm += insurance_ppm * 5;
             if aware {
                 spec.liquidation.deleveraging = Deleveraging::RiskAware;
             }

@@ -184,6 +184,7 @@ fn history() -> impl Strategy<Value = History> {
                 cooldown_us: valid,
                 backstop_ppm: floor,
                 backstop: vault.then(|| address(VAULT)),
+                backstop_margin_ppm: 1_000_000 + ppm,
                 deleveraging: if aware { Deleveraging::RiskAware } else { Deleveraging::Queue },
                 ranking_valid_us: valid,
                 insurance_ppm: part,

@@ -193,5 +193,5 @@ fn the_state_is_golden() {
     assert_eq!(sha256(&[&bytes]).to_string(), GOLDEN_STATE);
 }
 
-const GOLDEN_INPUTS: &str = "0x027ed066ca36418cfc829ea5de0fbeea0532c51d9e0622313856961293acef2d";
+const GOLDEN_INPUTS: &str = "0xe4c7acab403d96d3da627c85e64dbf65388b02ba79b1422d9a7233c7ab4098d9";
 const GOLDEN_STATE: &str = "0xe5eea2409bd87cbff92b481dd47b8d0adf7ff74ea52330cfff51faf503944f04";

@@ -5,7 +5,7 @@ use crate::engine::Engine;
 use crate::event::{Event, LiquidationStep};
 use crate::ids::{AccountId, Amount, AssetId, Side};
 use crate::objects::{AccountKey, MarketKey, Position};
-use crate::rules::MarketRules;
+use crate::rules::{MarketRules, scaled_up};
 use crate::spec::SIZE_BOUND;
 use atoll_state::Source;
 
@@ -37,7 +37,9 @@ impl<'a, S: Source> Engine<'a, S> {
             }
             engine.spend_work(positions.len() as u32);
             let margin = engine.margin(vault, None);
-            if margin.equity() >= margin.initial() { Ok(()) } else { Err(()) }
+            // Requirements are below 2¹¹⁰ and the factor below 2²⁷: quotient and remainder apart.
+            let need = scaled_up(margin.initial(), engine.liquidation_spec().backstop_margin_ppm);
+            if margin.equity() >= need { Ok(()) } else { Err(()) }
         });
         taken.is_ok()
     }

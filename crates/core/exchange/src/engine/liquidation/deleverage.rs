@@ -112,7 +112,7 @@ impl<'a, S: Source> Engine<'a, S> {
             list.remove(&mut self.state.pages, member);
             let account = AccountId((ACCOUNTS - 1 - member % ACCOUNTS) as u32);
             let Some(winner) = self.winner(rules, account, held, &prices) else { continue };
-            let lots = self.lots_of(&estate, &winner);
+            let lots = self.lots_of(rules, &estate, &winner, &prices);
             estate.profit = (estate.profit - winner.profit.max(0)).max(0);
             self.state.estates.set(key, estate);
             self.take_over(rules, held, key, account, &winner, lots, &prices);
@@ -121,11 +121,20 @@ impl<'a, S: Source> Engine<'a, S> {
     }
 
     /// How many lots a winner takes over.
-    fn lots_of(&self, estate: &Estate, winner: &Winner) -> Size {
+    fn lots_of(
+        &self,
+        rules: &MarketRules,
+        estate: &Estate,
+        winner: &Winner,
+        prices: &MarginPrices,
+    ) -> Size {
         let (left, own) = (estate.size.unsigned_abs(), winner.position.size.unsigned_abs());
         let most = left.min(own);
         let profit = winner.profit;
-        if self.liquidation_spec().deleveraging == Deleveraging::Queue || profit <= 0 {
+        // At the mark or better nobody gives anything up: then as few as can are disturbed.
+        let free = rules.value(prices.mark, estate.size) >= estate.cost;
+        let queue = self.liquidation_spec().deleveraging == Deleveraging::Queue;
+        if queue || free || profit <= 0 {
             return most;
         }
         let whole = estate.profit.max(profit);

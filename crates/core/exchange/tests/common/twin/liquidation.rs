@@ -533,7 +533,8 @@ impl Twin {
         }
         self.worked(positions.len());
         let (equity, initial, _) = self.account(vault);
-        equity >= initial
+        let factor = i128::from(self.spec.liquidation.backstop_margin_ppm);
+        equity * 1_000_000 >= initial * factor
     }
 
     /// What there is of an asset, with what settles in it.
@@ -844,6 +845,7 @@ impl Twin {
             steps += 1;
             let (_, at) = left.list.remove(0);
             let (open, total) = (left.size.unsigned_abs(), left.profit);
+            let (left_size, left_cost) = (left.size, left.cost);
             let Some(profit) = self.profit(at, market, side) else {
                 self.ladder.count("winner was gone");
                 continue;
@@ -851,7 +853,9 @@ impl Twin {
             let own = self.owners[at].positions[usize::from(market.0)].size.unsigned_abs();
             let all = own.min(open);
             let aware = self.spec.liquidation.deleveraging == Deleveraging::RiskAware;
-            let lots = if aware && profit > 0 {
+            let mark = self.venues[usize::from(market.0)].mark;
+            let worth = worth(market, mark, left_size.into());
+            let lots = if aware && profit > 0 && worth < left_cost {
                 let (part, more) = mul_div(open.into(), profit, total.max(profit));
                 ((part + i128::from(more)) as u64).clamp(1, all)
             } else {
