@@ -6,6 +6,7 @@ mod common;
 mod conditional;
 mod encoding;
 mod flow;
+mod idle;
 mod refusals;
 mod signers;
 mod vectors;
