@@ -7,6 +7,7 @@ mod conditional;
 mod encoding;
 mod flow;
 mod idle;
+mod liquidation;
 mod refusals;
 mod signers;
 mod vectors;
