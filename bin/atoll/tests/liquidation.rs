@@ -60,7 +60,7 @@ impl World {
         let key = SigningKey::from_label("judge");
         let bytes = sign_oracle(&key, &identity, now_ms(), &prices).to_bytes();
         assert_eq!(self.node.submit("perps", &bytes).unwrap().0, 200);
-        let told = |answer: &Value| answer[1][0]["oraclePx"] == format!("{dollars}.0");
+        let told = |answer: &Value| answer[1][0]["oraclePx"] == format!("{dollars}");
         self.node.eventually_post("/info", &json!({ "type": "metaAndAssetCtxs" }), told);
     }
 
@@ -148,7 +148,7 @@ fn a_position_that_is_not_covered_is_liquidated_before_its_owners_eyes() {
     let fill = &fills[0];
     assert_eq!(
         (&fill["dir"], &fill["px"], &fill["sz"], &fill["crossed"]),
-        (&json!("Close Long"), &json!("58700.0"), &json!("1"), &json!(true)),
+        (&json!("Close Long"), &json!("58700"), &json!("1"), &json!(true)),
         "{fill}"
     );
     let liquidation = &fill["liquidation"];
