@@ -171,7 +171,7 @@ fn a_position_that_is_not_covered_is_liquidated_before_its_owners_eyes() {
     });
 
     // The slot verifies from its witness alone, and after a restart the books balance.
-    let path = format!("/atoll/transactions/{}", fill["hash"].as_str().unwrap());
+    let path = format!("/atoll/receipts/{}", fill["hash"].as_str().unwrap());
     let found = world.node.eventually(&path);
     let slot = found["slot"].to_string();
     let data = folder.path().join("data");
