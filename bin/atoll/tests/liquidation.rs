@@ -16,13 +16,17 @@ use serde_json::{Value, json};
 use std::cell::Cell;
 use std::path::Path;
 
-/// The built-in specs, but with an oracle that is ours and a user of little collateral.
-fn specs(folder: &Path) {
+/// The built-in specs, but with an oracle that is ours and a user of little collateral; with the
+/// backstop vault or without one.
+fn specs(folder: &Path, vault: bool) {
     let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../environments");
     std::fs::create_dir_all(folder).unwrap();
     std::fs::copy(built_in.join("evm.toml"), folder.join("evm.toml")).unwrap();
     let perps = std::fs::read_to_string(built_in.join("perps.toml")).unwrap();
     let perps = perps.replace("development:oracle", "development:judge");
+    let named = "\nbackstop = \"development:backstop\"";
+    assert!(perps.contains(named));
+    let perps = if vault { perps } else { perps.replace(named, "\n") };
     let user = "\n[[genesis]]\naccount = \"development:alice\"\nbalances = { USDC = \"2000\" }\n";
     std::fs::write(folder.join("perps.toml"), perps + user).unwrap();
 }
@@ -34,8 +38,8 @@ struct World {
 }
 
 impl World {
-    fn start(folder: &Path) -> Self {
-        specs(&folder.join("specs"));
+    fn start(folder: &Path, vault: bool) -> Self {
+        specs(&folder.join("specs"), vault);
         let specs = folder.join("specs").display().to_string();
         let node = Node::start(&folder.join("data"), &["--rate", "0", "--environments", &specs]);
         let network = node.eventually("/atoll/status")["network"].as_str().unwrap().to_string();
@@ -97,7 +101,7 @@ impl World {
 #[test]
 fn funding_is_sampled_while_nobody_trades() {
     let folder = tempfile::tempdir().unwrap();
-    let world = World::start(folder.path());
+    let world = World::start(folder.path(), true);
     world.oracle(60_000);
     // Nothing but that price was ever sent: Hyperliquid's baseline, per hour.
     let sampled = |answer: &Value| {
@@ -112,7 +116,7 @@ fn funding_is_sampled_while_nobody_trades() {
 #[test]
 fn a_position_that_is_not_covered_is_liquidated_before_its_owners_eyes() {
     let folder = tempfile::tempdir().unwrap();
-    let mut world = World::start(folder.path());
+    let mut world = World::start(folder.path(), true);
     world.oracle(60_000);
     // A bitcoin on 2,000 dollars: thirty times, where forty are allowed.
     let resting = world.order("agent-1", false, 60_000, "1", "Gtc");
@@ -182,4 +186,31 @@ fn a_position_that_is_not_covered_is_liquidated_before_its_owners_eyes() {
     assert_eq!(last_json(&run(&again, &data))["conserved"], true);
     let verified = run(&["verify", "--slot", &slot, "--environment", "perps", "--json"], &data);
     assert!(last_json(&verified)[0]["receipts"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn what_a_bankrupt_account_leaves_is_taken_over_without_anybody_asking() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), false);
+    world.oracle(60_000);
+    world.order("agent-1", false, 60_000, "1", "Gtc");
+    let filled = world.order("alice", true, 60_000, "1", "Ioc");
+    assert_eq!(filled["filled"]["totalSz"], "1", "{filled}");
+    // 1,973 of collateral against a loss of 2,500, and there is no vault: the one on the other side
+    // gives up what is missing.
+    world.oracle(57_500);
+    for who in ["alice", "agent-1"] {
+        let user = format!("{:#x}", SigningKey::from_label(who).address());
+        let request = json!({ "type": "clearinghouseState", "user": user });
+        let flat = |state: &Value| state["assetPositions"] == json!([]);
+        world.node.eventually_post("/info", &request, flat);
+    }
+    let value = |who: &str| {
+        let state = world.info("clearinghouseState", who);
+        state["marginSummary"]["accountValue"].as_str().unwrap().parse::<f64>().unwrap()
+    };
+    assert_eq!(value("alice"), 0.0);
+    // Less 9 of fee; the insurance fund has a tenth of what was paid in fees.
+    let won = value("agent-1") - 10_000_000.0;
+    assert!((1_960.0..1_975.0).contains(&won), "{won}");
 }

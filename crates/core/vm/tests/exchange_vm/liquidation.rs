@@ -10,7 +10,7 @@ use atoll_vm::exchange::{Action, Status, asset_of_market, build};
 fn command(venue: &Venue, action: Vec<u8>) -> Command {
     let signed = sign_action(&key("carol"), action, START_MS + 1);
     match venue.check(&signed.to_bytes()).unwrap().transaction.action {
-        Action::Commands(steps) => steps[0].command.clone().unwrap(),
+        Action::Commands(steps) => steps[0].command.unwrap(),
         other => panic!("{other:?}"),
     }
 }
@@ -43,7 +43,7 @@ fn anyone_liquidates_whoever_no_longer_covers_the_maintenance_margin() {
     venue.place("bob", order(Side::Sell, 200_000, 9_000_000, Tif::Gtc));
     venue.place("alice", order(Side::Buy, 200_000, 9_000_000, Tif::Gtc));
     let owner = key("alice").address();
-    let mut liquidate = |venue: &mut Venue| {
+    let liquidate = |venue: &mut Venue| {
         let receipt = venue.act("carol", build::liquidate(&owner, None)).unwrap();
         (receipt.statuses[0].clone(), receipt.events)
     };
