@@ -765,11 +765,29 @@ pub(crate) fn network(name: &str, specs: &[EnvironmentSpec]) -> NetworkId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use atoll_exchange::MarkRule;
 
     #[test]
     fn the_built_in_specs_are_valid() {
         let specs = load_all(None).unwrap();
         assert_eq!(specs.iter().map(|s| s.vm.kind()).collect::<Vec<_>>(), ["exchange", "evm"]);
+    }
+
+    #[test]
+    fn every_perpetual_has_funding_a_robust_mark_and_sanity_bounds() {
+        let spec = load_all(None).unwrap().swap_remove(0);
+        let VmSpec::Exchange(spec) = &spec.vm else { panic!("an exchange") };
+        let markets = &spec.exchange.spec().markets;
+        let perpetuals =
+            markets.iter().filter(|market| matches!(market.product, Product::Perpetual { .. }));
+        for market in perpetuals.clone() {
+            let prices = &market.prices;
+            let funding = prices.funding.unwrap();
+            // Hyperliquid's baseline: an eighth of 0.01 % an hour.
+            assert_eq!((funding.interest_ppb / 8, funding.clamp_ppb), (12_500, 500_000));
+            assert!(prices.sanity.is_some() && prices.mark != MarkRule::Book, "{}", market.name);
+        }
+        assert_eq!(perpetuals.count(), 3);
     }
 
     #[test]

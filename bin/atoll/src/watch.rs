@@ -6,7 +6,7 @@ use crate::gateway::Gateway;
 use crate::hub::assemble::Assembled;
 use crate::hub::calls;
 use crate::hub::certificate::data_of;
-use crate::hub::follower::Follower;
+use crate::hub::follower::{Disorder, Follower};
 use crate::hub::onchain::{Entries, OnChain};
 use crate::hub::published::{Published, SpanRoot};
 use crate::hub::source::{Folder, Source};
@@ -339,6 +339,13 @@ impl Watch<'_> {
             true => self.execute(&published, &spans).map_err(|error| format!("{error:#}")),
             false => Err("its data is not encoded as the data root says".into()),
         };
+        let Disorder { ticks, first } = self.follower.take_disorder();
+        if let Some((slot, time_us, name)) = first {
+            self.alarm(format!(
+                "commitment {number}: {ticks} ticks do NOT stand in the order that the spec of \
+                 their environment names, the first in slot {slot} of {name}, at {time_us} µs"
+            ));
+        }
         if let Ok(right) = &expected
             && right.commitment == published.commitment
         {

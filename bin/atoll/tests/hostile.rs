@@ -407,6 +407,8 @@ fn what_was_published_and_never_committed_is_anchored_by_a_stranger() {
         oracle(500_000);
         order("short", false, Tif::Gtc);
         order("long", true, Tif::Ioc);
+        // In two steps, each small enough to be believed.
+        oracle(485_000);
         oracle(470_000);
         let message = AtollMessage::Send {
             destination: EnvironmentId(2),

@@ -34,6 +34,16 @@ pub(crate) struct Follower {
     withdrawals: Vec<Withdrawal>,
     /// The last header; its default for genesis.
     header: SlotHeader,
+    disorder: Disorder,
+}
+
+/// Ticks that do not stand in the order that their environment's spec names. Execution is what it
+/// is all the same, so it is for people to judge and not for the hub.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Disorder {
+    pub(crate) ticks: u64,
+    /// The first one: slot, time and environment.
+    pub(crate) first: Option<(u64, u64, String)>,
 }
 
 /// Slots behind the last derived entry: what an entry sets off is delivered two slots later, and
@@ -59,7 +69,13 @@ impl Follower {
             tree: WithdrawalTree::default(),
             withdrawals: Vec::new(),
             header: SlotHeader::default(),
+            disorder: Disorder::default(),
         }
+    }
+
+    /// What was found out of order since this was asked last.
+    pub(crate) fn take_disorder(&mut self) -> Disorder {
+        std::mem::take(&mut self.disorder)
     }
 
     /// Number of the last commitment followed.
@@ -319,7 +335,7 @@ impl Follower {
         for entry in entries.iter().filter(|entry| !known.contains(&entry.environment)) {
             given.entry(entry.environment, &entry.hash());
         }
-        for Executed { batch, receipts } in done {
+        for Executed { batch, receipts, disordered } in done {
             let id = batch.environment;
             let range = batch.whole();
             if id != ROUTER {
@@ -327,6 +343,11 @@ impl Follower {
             }
             let part = parts.iter_mut().find(|part| part.spec.id == id);
             let part = part.context("an environment without a spec")?;
+            if let Some(time_us) = disordered.first() {
+                self.disorder.ticks += disordered.len() as u64;
+                let place = || (slot, *time_us, part.spec.name.clone());
+                self.disorder.first.get_or_insert_with(place);
+            }
             if !range.steps.is_empty() {
                 part.records.insert(slot, SlotRecord { range, receipts, places: Vec::new() });
             }

@@ -3,12 +3,12 @@
 use super::*;
 use crate::hub::spans::{span_data, write_stream};
 use crate::specs;
-use atoll_exchange::Wallet;
+use atoll_exchange::{OrderId, Wallet};
 use atoll_types::crypto::SigningKey;
 use atoll_types::{Decode, Encode, EntryKind, SignedHeader, Tick, U256};
 use atoll_vm::Identity;
-use atoll_vm::exchange::AtollMessage;
-use atoll_vm::exchange::sign::sign_message;
+use atoll_vm::exchange::sign::{sign_action, sign_message};
+use atoll_vm::exchange::{AtollMessage, build};
 
 const PERPS: EnvironmentId = EnvironmentId(1);
 const EVM: EnvironmentId = EnvironmentId(2);
@@ -26,6 +26,12 @@ struct Operator {
 }
 
 fn operator() -> Operator {
+    ordering(false)
+}
+
+/// In the fourth slot there is a cancel beside the transfer: before it, as the spec of the exchange
+/// says, or behind it.
+fn ordering(disordered: bool) -> Operator {
     let mut specs = specs::load_all(None).unwrap();
     specs.push(specs::router(&specs));
     let network = specs::network("test", &specs);
@@ -89,8 +95,15 @@ fn operator() -> Operator {
         let mut given = Parts::open(&opening);
         let mut ticks = Vec::new();
         if slot == 4 {
-            let bytes = send(EVM, slot);
-            let transactions = vec![Transaction { environment: PERPS, lane: Lane::Rest, bytes }];
+            let nonce = (GENESIS_US + slot * SLOT_US) / 1_000 + 1;
+            let cancel = build::cancels(&[(0, OrderId(1))]);
+            let cancel = sign_action(&key, cancel, nonce).to_bytes();
+            let transaction = |(lane, bytes)| Transaction { environment: PERPS, lane, bytes };
+            let mut transactions =
+                [(Lane::Cancel, cancel), (Lane::Rest, send(EVM, slot))].map(transaction).to_vec();
+            if disordered {
+                transactions.reverse();
+            }
             let time_us = opening.time_us + 500;
             given.tick(time_us, transactions.iter().map(|t| (t.environment, t.hash())));
             ticks.push(Tick { slot, index: 0, time_us, transactions });
@@ -102,7 +115,7 @@ fn operator() -> Operator {
             }
             Some(batch)
         });
-        for Executed { batch, receipts } in done.unwrap() {
+        for Executed { batch, receipts, .. } in done.unwrap() {
             let part = parts.iter_mut().find(|part| part.spec.id == batch.environment).unwrap();
             let range = batch.whole();
             if !range.steps.is_empty() {
@@ -191,6 +204,22 @@ fn honest_data_gives_the_publishers_commitment() {
 }
 
 #[test]
+fn a_tick_out_of_the_environments_order_is_noticed_and_executed_all_the_same() {
+    for disordered in [false, true] {
+        let operator = ordering(disordered);
+        let mut follower = Follower::new(operator.network, &operator.specs);
+        let span = std::slice::from_ref(&operator.span);
+        let followed = follower.follow(&spans(), span, &operator.entries).unwrap();
+        assert_eq!(followed.commitment, operator.honest.commitment);
+        let at_us = GENESIS_US + 4 * SLOT_US + 500;
+        let found = Disorder { ticks: 1, first: Some((4, at_us, "perps".into())) };
+        let expected = if disordered { found } else { Disorder::default() };
+        assert_eq!(follower.take_disorder(), expected);
+        assert_eq!(follower.take_disorder(), Disorder::default());
+    }
+}
+
+#[test]
 fn what_the_opening_gives_is_not_the_operators_to_say() {
     let operator = operator();
     // A deposit left out, one made larger, a forced transaction left out.
@@ -222,7 +251,7 @@ fn transactions_and_ticks_are_those_of_the_headers() {
     assert!(operator.refusal(dropped).contains("slot 4 names other batches"));
     let doubled = operator.with_batches(|b| {
         let steps = &mut of(b, 4).steps;
-        steps.push(steps[1].clone());
+        steps.push(steps[2].clone());
     });
     assert!(operator.refusal(doubled).contains("slot 4 names other batches"));
     let early = operator.with_batches(|b| {

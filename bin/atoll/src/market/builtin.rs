@@ -67,13 +67,6 @@ pub(crate) async fn run(venue: Venue, seed: u64, rate_per_s: u32, mut stop: watc
             let prices = markets.iter_mut().map(price).collect();
             // A refusal (the node is busy) is counted where it happens; the next update follows.
             let _ = venue.oracle(&mut oracle, prices);
-            if rate_per_s == 0 {
-                // Marks move at ticks, and nobody else makes one: a heartbeat that does nothing.
-                let nothing = Command::CancelAll { market: None };
-                if let Some(market) = markets.first_mut() {
-                    let _ = venue.send(&mut market.traders[0], market.id, &nothing);
-                }
-            }
         }
         for market in markets.iter_mut().filter(|market| market.due <= now) {
             // A machine that cannot keep up trades slower: arrivals do not pile up.

@@ -9,7 +9,7 @@ pub(crate) mod replay;
 use crate::node::Shared;
 use crate::node::driver::{Outcome, Wait, now_us};
 use crate::node::ports::LiveExchange;
-use atoll_exchange::{Command, MarketId, Price};
+use atoll_exchange::{Command, MarketId, Price, Side};
 use atoll_types::crypto::SigningKey;
 use atoll_types::{Address, Encode, Reject};
 use atoll_vm::exchange::build::{self, OrderWire};
@@ -64,9 +64,7 @@ impl Venue {
             }
             _ => build::noop(),
         };
-        let nonce = trader.nonce();
-        let transaction = sign::sign_action(&trader.key, action, nonce);
-        self.shared.submit(self.live.spec.id, transaction.to_bytes(), Wait::Execution)
+        self.act(trader, action)
     }
 
     /// Signs the next step of a liquidation and submits it.
@@ -77,7 +75,21 @@ impl Venue {
         market: Option<MarketId>,
     ) -> Result<Receiver<Outcome>, Reject> {
         let asset = market.map(|market| asset_of_market(&self.live.vm_spec.exchange, market));
-        let action = build::liquidate(owner, asset);
+        self.act(trader, build::liquidate(owner, asset))
+    }
+
+    /// Signs the next step of what bankrupt accounts left on a side of a market and submits it.
+    pub(crate) fn deleverage(
+        &self,
+        trader: &mut Trader,
+        market: MarketId,
+        side: Side,
+    ) -> Result<Receiver<Outcome>, Reject> {
+        let asset = asset_of_market(&self.live.vm_spec.exchange, market);
+        self.act(trader, build::deleverage(asset, side == Side::Buy))
+    }
+
+    fn act(&self, trader: &mut Trader, action: Vec<u8>) -> Result<Receiver<Outcome>, Reject> {
         let nonce = trader.nonce();
         let transaction = sign::sign_action(&trader.key, action, nonce);
         self.shared.submit(self.live.spec.id, transaction.to_bytes(), Wait::Execution)

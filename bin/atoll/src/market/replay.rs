@@ -90,6 +90,7 @@ pub(crate) fn open(path: &Path) -> Result<Recording> {
         maker_fee_ppm: 0,
         taker_fee_ppm: 0,
         risk: atoll_exchange::MarketRisk::default(),
+        // No sanity bounds: a recording has gaps, and what is not believed would be another market.
         prices: PriceSpec::default(),
     };
     let spec = ExchangeSpec {
@@ -246,7 +247,7 @@ impl Replay {
     }
 
     /// A venue takes no orders without a mark; the recording's market had one before its first
-    /// line. The oracle's first price takes effect at the first tick of the next slot.
+    /// line. The oracle's first price takes effect with the next slot.
     async fn set_first_mark(&mut self) {
         let Some(price) = self.first_price else { return };
         for _ in 0..50 {
@@ -255,11 +256,6 @@ impl Replay {
             }
             let _ = self.venue.oracle(&mut self.oracle, vec![(MarketId(0), price)]);
             tokio::time::sleep(Duration::from_millis(120)).await;
-            // Does nothing but make a tick.
-            let nothing = Command::CancelAll { market: None };
-            if let Ok(answer) = self.venue.send(&mut self.traders[0], MarketId(0), &nothing) {
-                let _ = answer.await;
-            }
         }
     }
 

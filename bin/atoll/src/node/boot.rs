@@ -186,12 +186,7 @@ impl Node {
         let mut solo = SoloConfig::new(network, replayed.tip.term.max(1));
         solo.slot_us = config.slot_us;
         for spec in &config.specs {
-            let policy = match spec.ordering {
-                TickOrdering::Lanes => LanePolicy::Lanes,
-                TickOrdering::Arrival => LanePolicy::Arrival,
-                TickOrdering::Hyperliquid => LanePolicy::Hyperliquid,
-            };
-            solo.policies.insert(spec.id, policy);
+            solo.policies.insert(spec.id, lane_policy(spec.ordering));
         }
         let term = solo.term;
         let leader = config.key.address();
@@ -322,4 +317,13 @@ fn restore(store: &SnapshotStore, hosted: &[Hosted], keeper: &mut Keeper) -> Res
         }
     }
     Ok(header)
+}
+
+/// How the sequencer puts an environment's transactions in order.
+pub(crate) fn lane_policy(ordering: TickOrdering) -> LanePolicy {
+    match ordering {
+        TickOrdering::Lanes => LanePolicy::Lanes,
+        TickOrdering::Arrival => LanePolicy::Arrival,
+        TickOrdering::Hyperliquid => LanePolicy::Hyperliquid,
+    }
 }

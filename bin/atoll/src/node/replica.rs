@@ -1,15 +1,17 @@
 //! A network in memory that does not run: executed slot by slot from what was ordered. Witnesses,
 //! proofs of settled state, whoever watches the operator and whoever leaves stand on it.
 
+use super::boot::lane_policy;
 use super::environment::{Hosted as HostedVm, Live};
 use super::{Hosted, genesis_state, host};
 use anyhow::{Context, Result};
 use atoll_executor::machine::{Prepared, prepare};
 use atoll_executor::{Batch, EnvironmentSpec, Step};
+use atoll_sequencer::obeys;
 use atoll_state::db::{MemoryDb, StateDb};
 use atoll_state::{PathProof, Resident};
 use atoll_types::hub::ROUTER;
-use atoll_types::{Address, B256, EnvironmentId, Message, NetworkId};
+use atoll_types::{Address, B256, EnvironmentId, Lane, Message, NetworkId};
 use atoll_vm::Receipt;
 use atoll_vm::router::RouterVm;
 use std::sync::Arc;
@@ -28,6 +30,8 @@ pub(crate) struct Replica {
 pub(crate) struct Executed {
     pub(crate) batch: Batch,
     pub(crate) receipts: Vec<Receipt>,
+    /// Times of the ticks that do not stand in the order that the environment's spec names.
+    pub(crate) disordered: Vec<u64>,
 }
 
 impl Replica {
@@ -86,13 +90,14 @@ impl Replica {
                 None => Vec::new(),
             };
             let batch = batch_of(id, &inbox)?;
-            let receipts = match hosted {
-                Hosted::Exchange(live) => run(live, db, &batch),
-                Hosted::Evm(live) => run(live, db, &batch),
-                Hosted::Router(live) => run(live, db, &batch),
+            let executed = match hosted {
+                Hosted::Exchange(live) => run(live, db, batch),
+                Hosted::Evm(live) => run(live, db, batch),
+                Hosted::Router(live) => run(live, db, batch),
             };
-            sent.extend(receipts.iter().flat_map(|receipt| &receipt.messages).cloned());
-            done.push(Executed { batch, receipts });
+            let messages = executed.receipts.iter().flat_map(|receipt| &receipt.messages);
+            sent.extend(messages.cloned());
+            done.push(executed);
         }
         self.at = slot;
         Some(done)
@@ -154,18 +159,42 @@ impl Replica {
     }
 }
 
-fn run<V: HostedVm>(live: &Live<V>, db: &mut MemoryDb, batch: &Batch) -> Vec<Receipt>
+fn run<V: HostedVm>(live: &Live<V>, db: &mut MemoryDb, batch: Batch) -> Executed
 where
     V::Transaction: Send,
 {
     let whole = batch.whole();
-    let mut checks = check_all(live, &whole.steps).into_iter();
+    let checks = check_all(live, &whole.steps);
+    let disordered = disordered(&live.spec, &whole.steps, &checks);
+    let mut checks = checks.into_iter();
     let check = |bytes: &[u8]| prepare::<V, Resident>(&live.identity, &live.vm_spec, bytes);
     let mut machine = live.machine.write();
     let outcome = machine
         .run_prepared(&live.vm_spec, &whole, |bytes| checks.next().unwrap_or_else(|| check(bytes)));
     db.commit(&machine.seal(None));
-    outcome.receipts
+    Executed { batch, receipts: outcome.receipts, disordered }
+}
+
+/// Times of the ticks whose transactions do not stand in the environment's order; `checks` are
+/// those of its inputs and transactions. What fails its check has no lane, and no sequencer has
+/// a reason to take it.
+fn disordered<T>(spec: &EnvironmentSpec, steps: &[Step], checks: &[Prepared<T>]) -> Vec<u64> {
+    let mut lanes = checks.iter().map(|check| check.as_ref().ok().map(|checked| checked.lane));
+    let mut ticks: Vec<(u64, Vec<(EnvironmentId, Lane)>)> = Vec::new();
+    for step in steps {
+        match step {
+            Step::Tick { time_us } => ticks.push((*time_us, Vec::new())),
+            Step::Input(_) => drop(lanes.next()),
+            Step::Transaction(_) => {
+                let lane = lanes.next().flatten().map(|lane| (spec.id, lane));
+                ticks.last_mut().into_iter().for_each(|(_, tick)| tick.extend(lane));
+            }
+            Step::Message(_) | Step::Entry(_) => {}
+        }
+    }
+    let policy = lane_policy(spec.ordering);
+    ticks.retain(|(_, tick)| !obeys(tick, |_| policy));
+    ticks.into_iter().map(|(time_us, _)| time_us).collect()
 }
 
 /// The static checks of all inputs and transactions, in order. Signatures are most of the work, and

@@ -1,14 +1,17 @@
 //! The exchange: rules, state, and one command after another.
 
 use crate::command::{Command, Input, Outside};
-use crate::engine::{BareBook, Border, Engine};
+use crate::engine::{BareBook, Border, Engine, book_mark};
 use crate::event::{CancelReason, Event, Outcome, Refusal};
-use crate::ids::{AccountId, MarketId};
-use crate::objects::{AccountKey, AddressKey, GlobalKey, State};
+use crate::ids::{AccountId, MarketId, MarketStatus};
+use crate::objects::{AccountKey, AddressKey, GlobalKey, MarketKey, State};
 use crate::rules::Rules;
 use alloc::vec::Vec;
 use atoll_state::{Source, TableVisitor, Tables};
 use atoll_types::{Address, RejectCode};
+
+/// For how long at most debts cost nothing while nobody sends a command.
+const INTEREST_US: u64 = 60_000_000;
 
 /// An exchange over a source of objects.
 ///
@@ -57,11 +60,31 @@ impl<S: Source> Exchange<S> {
         self.state.accounts.get(&AccountKey(account)).address
     }
 
-    /// Whether something waits for a mark or a time, as a recorded read: then a tick has something
-    /// to do even if nobody sends a command.
-    pub fn is_waiting(&mut self) -> bool {
-        let head = self.state.due_head.get(&GlobalKey);
-        head.next_ms != 0 || head.armed != 0
+    /// Whether a tick at this time has something to do even if nobody sends a command, as recorded
+    /// reads: something that waits is due or waits for a mark, a market has prices to work on or a
+    /// book that has moved since its mark was made, or debts have cost nothing for a minute.
+    pub fn is_due(&mut self, time_us: u64) -> bool {
+        let head = *self.state.due_head.get(&GlobalKey);
+        if head.armed != 0 || (head.next_ms != 0 && head.next_ms <= time_us / 1000) {
+            return true;
+        }
+        let (rules, state) = (&self.rules, &mut self.state);
+        if rules.spec().assets.iter().any(|asset| asset.borrow_ppm != 0) {
+            let ticked_us = state.global.get(&GlobalKey).time_us;
+            if ticked_us.saturating_add(INTEREST_US) <= time_us {
+                return true;
+            }
+        }
+        rules.markets.iter().any(|rules| {
+            let key = MarketKey(rules.market);
+            let prices = *state.prices.get(&key);
+            match prices.status {
+                MarketStatus::Halted | MarketStatus::Settled => false,
+                _ if prices.is_due(time_us) => true,
+                _ if rules.robust_mark => false,
+                _ => book_mark(rules, state.tops.get(&key), prices.oracle) != prices.mark,
+            }
+        })
     }
 
     /// Executes a command of an account; appends what happened to `events`. A refusal changes

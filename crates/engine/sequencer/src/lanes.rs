@@ -1,6 +1,6 @@
 //! The order inside a tick.
 
-use atoll_types::{EnvironmentId, Lane, Transaction};
+use atoll_types::{EnvironmentId, Lane};
 
 /// How an environment orders its transactions inside a tick. Equals stand in order of arrival.
 ///
@@ -54,9 +54,11 @@ pub fn order(
     out
 }
 
-/// Whether a tick's transactions could have come from [`order`]: ranks ascend in each environment.
-/// What a validator asks of a leader's tick.
-pub fn obeys(transactions: &[Transaction], policy: impl Fn(EnvironmentId) -> LanePolicy) -> bool {
-    let arrived: Vec<_> = transactions.iter().map(|t| (t.environment, t.lane)).collect();
-    order(&arrived, policy).is_sorted()
+/// Whether a tick's transactions, in the order in which they stand, could have come from [`order`]:
+/// ranks ascend in each environment. What a validator asks of a leader's tick.
+pub fn obeys(
+    transactions: &[(EnvironmentId, Lane)],
+    policy: impl Fn(EnvironmentId) -> LanePolicy,
+) -> bool {
+    order(transactions, policy).is_sorted()
 }

@@ -30,7 +30,7 @@ pub(crate) use matching::reducible;
 pub(crate) use money::Border;
 pub(crate) use place::Incoming;
 pub use prices::FundingView;
-pub(crate) use prices::{is_crossed, trades};
+pub(crate) use prices::{book_mark, is_crossed, trades};
 
 use crate::event::{Event, Refusal};
 use crate::ids::MarketId;

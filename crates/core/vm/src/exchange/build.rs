@@ -187,6 +187,13 @@ pub fn liquidate(user: &Address, asset: Option<u64>) -> Vec<u8> {
     w.into_bytes()
 }
 
+/// Goes on with what bankrupt accounts left on a side of the market with this asset number.
+pub fn deleverage(asset: u64, buy: bool) -> Vec<u8> {
+    let mut w = action("deleverage", 2);
+    w.string("asset").unsigned(asset).string("isBuy").bool(buy);
+    w.into_bytes()
+}
+
 /// Uses a nonce and does nothing else.
 pub fn noop() -> Vec<u8> {
     action("noop", 0).into_bytes()

@@ -366,8 +366,8 @@ impl<S: Source> Vm<S> for ExchangeVm<S> {
 
     fn open_slot(&mut self, context: &SlotContext) {
         self.resume(context, None);
-        // What waits is not to depend on somebody trading.
-        if self.exchange.is_waiting() {
+        // What is due is not to depend on somebody trading.
+        if self.exchange.is_due(context.time_us) {
             let _ = self
                 .exchange
                 .apply(&Input::Tick { time_us: context.time_us }, &mut self.tick_events);

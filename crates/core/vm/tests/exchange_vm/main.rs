@@ -6,6 +6,8 @@ mod common;
 mod conditional;
 mod encoding;
 mod flow;
+mod idle;
+mod liquidation;
 mod refusals;
 mod signers;
 mod vectors;

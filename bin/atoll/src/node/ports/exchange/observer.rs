@@ -8,7 +8,7 @@ use crate::node::environment::{IndexEntry, Observer, SlotResult};
 use crate::node::liquidations::Liquidations;
 use crate::stats::Stats;
 use atoll_exchange::{
-    AccountId, CancelReason, Event, MarketId, Order, OrderId, Party, Product, Rules,
+    AccountId, CancelReason, Event, MarketId, Order, OrderId, Party, Price, Product, Rules,
 };
 use atoll_rpc::hyperliquid::{Topic, VenueEvent};
 use atoll_types::{Address, B256, RejectCode};
@@ -29,6 +29,7 @@ const EVENTS_BUFFER: usize = 16_384;
 struct Known {
     addresses: HashMap<AccountId, Address>,
     open: HashMap<(AccountId, OrderId), Order>,
+    marks: HashMap<MarketId, Price>,
 }
 
 /// Watches an exchange environment.
@@ -130,8 +131,14 @@ impl ExchangeObserver {
 
     /// What a transaction or a tick did; fills of ticks are in no transaction.
     fn observe(&self, known: &mut Known, time_us: u64, hash: B256, events: &[Event]) {
+        // What a liquidation takes follows its announcement.
+        let mut liquidated = None;
         for event in events {
             match event {
+                Event::Liquidated { account, .. } => liquidated = Some(*account),
+                Event::MarkChanged { market, mark, .. } => {
+                    known.marks.insert(*market, *mark);
+                }
                 Event::AccountOpened { account, address } => {
                     known.addresses.insert(*account, *address);
                 }
@@ -148,7 +155,11 @@ impl ExchangeObserver {
                 Event::Filled(fill) => {
                     Stats::add(&self.stats.fills, 1);
                     self.stats.trade(self.quote(fill.market), fill.notional.unsigned_abs());
-                    self.fill(known, &FillRecord { time_us, hash, fill: *fill });
+                    let user = known.addresses.get(&fill.taker.account).copied();
+                    let user = user.filter(|_| liquidated == Some(fill.taker.account));
+                    let mark = known.marks.get(&fill.market).copied().unwrap_or_default();
+                    let liquidation = user.map(|user| (user, mark));
+                    self.fill(known, &FillRecord { time_us, hash, fill: *fill, liquidation });
                 }
                 Event::Cancelled { order, reason } => {
                     let status = match reason {
@@ -200,6 +211,10 @@ impl Observer for ExchangeObserver {
         let exchange = machine.vm().exchange();
         self.liquidations.start(live);
         let mut known = self.known.lock();
+        for market in 0..self.rules.spec().markets.len() as u16 {
+            let mark = exchange.peek_prices(MarketId(market)).mark;
+            known.marks.insert(MarketId(market), mark);
+        }
         for (key, account) in exchange.state().accounts.local_iter() {
             known.addresses.insert(key.0, account.address);
             for order in exchange.peek_orders(key.0, usize::MAX) {
@@ -230,5 +245,63 @@ impl Observer for ExchangeObserver {
         }
         self.liquidations.note(touched);
         self.records.seal(result.header.slot, indexed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::environment::{Live, Runner};
+    use crate::specs;
+    use atoll_executor::VmSpec;
+    use atoll_types::crypto::SigningKey;
+    use atoll_types::{Decode, Encode, EnvironmentId, Lane, SlotHeader, SlotOpening, Transaction};
+    use atoll_vm::Identity;
+    use atoll_vm::exchange::{ExchangeVm, OraclePrices, sign};
+
+    /// One slot a minute, and one oracle price; nobody else sends anything.
+    #[test]
+    fn what_an_idle_network_pays_is_in_its_history() {
+        let specs = specs::load_all(None).unwrap();
+        let network = specs::network("test", &specs);
+        let VmSpec::Exchange(vm) = &specs[0].vm else { panic!("an exchange") };
+        let live: Live<ExchangeVm<_>> = Live::new(network, &specs[0], 0).unwrap();
+        let live = Arc::new(live);
+        let observer = ExchangeObserver::new(Arc::new(Stats::new()), vm);
+        observer.restored(&Hosted::Exchange(live.clone()));
+        let mut runner = Runner::new(live.clone(), Some(observer));
+        runner.environment().genesis();
+        let minute_us = 60_000_000;
+        let begin_us = 500_000 * 60 * minute_us + minute_us;
+        let identity = Identity { network, environment: EnvironmentId(1) };
+        let mut payments = Vec::new();
+        for slot in 1..=150 {
+            let time_us = begin_us + slot * minute_us;
+            let prices = OraclePrices { prices: vec![(MarketId(0), 600_000)], marks: Vec::new() };
+            let key = SigningKey::from_label("oracle");
+            let bytes = sign::sign_oracle(&key, &identity, time_us / 1_000, &prices).to_bytes();
+            let input = Transaction { environment: EnvironmentId(1), lane: Lane::Rest, bytes };
+            let opening = SlotOpening {
+                slot,
+                term: 1,
+                time_us,
+                parent: B256::ZERO,
+                hub_block: 0,
+                hub_cursor: 0,
+                entries: Vec::new(),
+                inputs: if slot == 1 { vec![input] } else { Vec::new() },
+            };
+            runner.open(&opening, &[]);
+            let header = SlotHeader { slot, time_us, ..SlotHeader::default() };
+            let result = runner.seal(&header).unwrap();
+            let funding = result.index.iter().filter(|(key, _)| key[0] == 4);
+            payments.extend(funding.map(|(_, value)| FundingRecord::from_bytes(value).unwrap()));
+        }
+        // The hours end with the 59th and the 119th slot.
+        let paid = |slot: u64| {
+            let time_us = begin_us + slot * minute_us;
+            FundingRecord { time_us, rate: 12_500, premium: 0 }
+        };
+        assert_eq!(payments, [paid(59), paid(119)]);
     }
 }

@@ -15,8 +15,8 @@
 use crate::node::archive::Archive;
 use crate::node::environment::IndexEntry;
 use anyhow::Context;
-use atoll_exchange::{AccountId, ClientId, Fill, MarketId, Order, OrderId, Party, Side};
-use atoll_types::{B256, CodecError, Decode, Encode, EnvironmentId, Reader};
+use atoll_exchange::{AccountId, ClientId, Fill, MarketId, Order, OrderId, Party, Price, Side};
+use atoll_types::{Address, B256, CodecError, Decode, Encode, EnvironmentId, Reader};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -26,6 +26,8 @@ pub(super) struct FillRecord {
     pub(super) time_us: u64,
     pub(super) hash: B256,
     pub(super) fill: Fill,
+    /// If a liquidation took: whose, and the mark then.
+    pub(super) liquidation: Option<(Address, Price)>,
 }
 
 impl FillRecord {
@@ -48,12 +50,19 @@ impl Encode for FillRecord {
         out.extend_from_slice(&self.time_us.to_le_bytes());
         out.extend_from_slice(self.hash.as_slice());
         self.fill.encode(out);
+        out.push(self.liquidation.is_some().into());
+        if let Some((user, mark)) = self.liquidation {
+            out.extend_from_slice(user.as_slice());
+            out.extend_from_slice(&mark.to_le_bytes());
+        }
     }
 }
 
 impl Decode for FillRecord {
     fn decode(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        Ok(Self { time_us: r.u64()?, hash: r.b256()?, fill: Fill::decode(r)? })
+        let (time_us, hash, fill) = (r.u64()?, r.b256()?, Fill::decode(r)?);
+        let liquidation = if r.bool()? { Some((r.address()?, r.u64()?)) } else { None };
+        Ok(Self { time_us, hash, fill, liquidation })
     }
 }
 

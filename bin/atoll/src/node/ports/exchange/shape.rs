@@ -76,5 +76,12 @@ pub(super) fn fill(rules: &Rules, record: &FillRecord, account: AccountId) -> Va
     if let Some(id) = party.client_id {
         entry["cloid"] = client_id_text(&id).into();
     }
+    if let Some((user, mark)) = record.liquidation {
+        entry["liquidation"] = json!({
+            "liquidatedUser": format!("{user:#x}"),
+            "markPx": price_text(rules, fill.market, mark),
+            "method": "market",
+        });
+    }
     entry
 }
