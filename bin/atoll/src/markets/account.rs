@@ -1,6 +1,6 @@
 //! `atoll account show`.
 
-use super::table::{Column, NONE, ago, cell, number, pairs, percent, short, table, text as words};
+use super::table::{Column, ago, cell, number, pairs, percent, short, table, text as words};
 use serde_json::Value;
 
 /// Decimals of money in tables; the summary has all of them.
@@ -78,7 +78,7 @@ fn margin(answer: &Value) -> String {
         ("margin ratio", format!("{} (maintenance / equity)", percent(&of["ratio"]))),
         ("withdrawable", money("withdrawable")),
         ("cushion", cushion),
-        ("nearest liquidation", nearest.unwrap_or(NONE.into())),
+        ("nearest liquidation", nearest.unwrap_or("no price of a single market reaches it".into())),
     ];
     format!("\nMargin of the cross account\n{}", pairs(&rows))
 }

@@ -110,7 +110,7 @@ fn price_rules(value: &Value) -> Vec<(&'static str, String)> {
     let mark = match value["mark"]["rule"].as_str() {
         Some("robust") => {
             let every = cell(&value["mark"]["interval_ms"]);
-            format!("robust: oracle, averaged basis, book, other venues; every {every} ms at least")
+            format!("oracle, averaged basis, book, other venues; every {every} ms at least")
         }
         _ => "median of best bid, best ask and last trade".into(),
     };
@@ -132,35 +132,37 @@ fn price_rules(value: &Value) -> Vec<(&'static str, String)> {
             ("reduce-only without quorum", limit("reduce_only_after_ms", "ms")),
         ]);
     }
-    rows.push((
-        "funding",
-        match &value["funding"] {
-            Value::Null => "none".into(),
-            rules => format!(
-                "each hour; impact prices of {} {}, interest {}, clamp {} per 8 h, cap {} per h",
-                cell(&rules["impact_notional"]),
-                cell(&value["quote"]),
-                percent(&rules["interest"]),
-                percent(&rules["clamp"]),
-                percent(&rules["cap"]),
-            ),
-        },
-    ));
-    rows.push((
-        "volatility margin",
-        match &value["volatility"] {
-            Value::Null => "none: requirements do not move".into(),
-            rules => format!(
-                "{}, every {} s, above {}; × {} at most, after {} s by {} per s",
-                model(&rules["model"]),
-                cell(&rules["interval_s"]),
-                percent(&rules["reference"]),
-                cell(&rules["scale_max"]),
-                cell(&rules["grace_s"]),
-                percent(&rules["rise"]),
-            ),
-        },
-    ));
+    match &value["funding"] {
+        Value::Null => rows.push(("funding", "none".into())),
+        rules => {
+            let impact = format!("{} {}", cell(&rules["impact_notional"]), cell(&value["quote"]));
+            let [interest, clamp, cap] =
+                ["interest", "clamp", "cap"].map(|key| percent(&rules[key]));
+            let rate = format!("interest {interest}, clamp {clamp} per 8 h; cap {cap} per h");
+            rows.extend([
+                ("funding", format!("every hour, by impact prices of {impact}")),
+                ("funding rate", rate),
+            ]);
+        }
+    }
+    match &value["volatility"] {
+        Value::Null => rows.push(("volatility margin", "none: requirements do not move".into())),
+        rules => {
+            let [interval, most, grace] =
+                ["interval_s", "scale_max", "grace_s"].map(|key| cell(&rules[key]));
+            let [above, rise] = ["reference", "rise"].map(|key| percent(&rules[key]));
+            let model = model(&rules["model"]);
+            rows.extend([
+                ("volatility margin", format!("{model}, a sample every {interval} s")),
+                (
+                    "requirements rise",
+                    format!(
+                        "above {above}, × {most} at most; maintenance after {grace} s, {rise} per s"
+                    ),
+                ),
+            ]);
+        }
+    }
     match &value["sanity"] {
         Value::Null => rows.push(("sanity bounds", "none".into())),
         rules => rows.extend([

@@ -79,7 +79,7 @@ pub(crate) fn short(value: &Value, decimals: usize) -> String {
     }
 }
 
-/// A fraction as a percentage, exactly, cut to four decimals.
+/// A fraction as a percentage, cut to five decimals.
 pub(crate) fn percent(value: &Value) -> String {
     let Some(text) = value.as_str() else { return NONE.into() };
     let (sign, digits) = text.strip_prefix('-').map_or(("", text), |digits| ("-", digits));
@@ -91,7 +91,7 @@ pub(crate) fn percent(value: &Value) -> String {
         "" => "0",
         digits => digits,
     };
-    let shown = short(&format!("{sign}{whole}.{rest}").into(), 4);
+    let shown = short(&format!("{sign}{whole}.{rest}").into(), 5);
     format!("{shown} %")
 }
 
@@ -123,7 +123,7 @@ pub(crate) fn ago(value: &Value, now: &Value) -> String {
         7_200..172_800 => format!("{} h", seconds / 3_600),
         _ => format!("{} days", seconds / 86_400),
     };
-    if at > now { format!("in {length}") } else { format!("{length} ago") }
+    if at > now && seconds > 0 { format!("in {length}") } else { format!("{length} ago") }
 }
 
 #[cfg(test)]
@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(short(&json!("12.3456"), 2), "12.34");
         assert_eq!(short(&json!("12.50"), 2), "12.5");
         assert_eq!(short(&Value::Null, 2), NONE);
-        assert_eq!(percent(&json!("0.0000125")), "0.0012 %");
+        assert_eq!(percent(&json!("0.0000125")), "0.00125 %");
         assert_eq!(percent(&json!("0.5")), "50 %");
         assert_eq!(percent(&json!("-0.025")), "-2.5 %");
         assert_eq!(percent(&json!("12")), "1200 %");
