@@ -72,6 +72,12 @@ pub(crate) enum Command {
     /// What crashes do to a venue: liquidations, funds, deleveraging, time per slot
     #[command(subcommand)]
     Risk(RiskCommand),
+    /// Look at a venue's markets, or open a new one
+    #[command(subcommand)]
+    Market(crate::markets::MarketCommand),
+    /// Look at an account: margin, collateral, positions, orders, balances
+    #[command(subcommand)]
+    Account(crate::markets::AccountCommand),
     /// Check environment spec files and print what they define
     Spec(SpecArgs),
     /// Follow a network without trusting who serves it: headers, data samples, settled state

@@ -66,6 +66,26 @@ impl Gateway {
         found.with_context(|| format!("{}{path}: there is no such thing, or not yet", self.url))
     }
 
+    /// The same for a person: what the gateway says of what it does not have, and what to do where
+    /// there is no gateway.
+    pub(crate) fn ask(&self, path: &str) -> Result<Value> {
+        let url = format!("{}{path}", self.url);
+        let answer = self.agent.get(&url).call();
+        let (status, body) = self.body(&url, answer, self.answer_bytes_max).with_context(|| {
+            format!(
+                "no node at {}: start one with `atoll dev`, or name another with --url",
+                self.url
+            )
+        })?;
+        let value: Value = serde_json::from_slice(&body)
+            .with_context(|| format!("{url} answers with status {status} and no JSON"))?;
+        match (status, value["error"]["message"].as_str()) {
+            (200..300, _) => Ok(value),
+            (_, Some(message)) => bail!("{message}"),
+            _ => Err(refused(&url, status, &value)),
+        }
+    }
+
     /// What is at a path, if anything is.
     pub(crate) fn find(&self, path: &str) -> Result<Option<Value>> {
         let url = format!("{}{path}", self.url);

@@ -12,6 +12,7 @@ mod hub;
 mod layers;
 mod light;
 mod market;
+mod markets;
 mod money;
 mod node;
 mod pages;
@@ -55,6 +56,8 @@ fn main() -> ExitCode {
         Command::Bench(command) => bench::run(command),
         Command::Risk(command) => risk::run(command),
         Command::Spec(args) => spec(args),
+        Command::Market(command) => markets::market(command),
+        Command::Account(command) => markets::account(command),
         Command::Light(args) => light::run(args),
     };
     match result {

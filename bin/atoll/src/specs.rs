@@ -4,6 +4,7 @@
 //! nothing is ever rounded. `environments/*.toml` document each key.
 
 mod liquidation;
+pub(crate) mod listing;
 mod margin;
 mod prices;
 

@@ -4,6 +4,8 @@
 //! otherwise), hashes and bytes as `0x` hex. Errors are `{"error": {code, label, message}}`, where
 //! `code` is one of the network's stable codes or null.
 
+mod markets;
+mod query;
 mod render;
 mod settlement;
 
@@ -18,6 +20,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
+use query::Query;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::ops::Range;
@@ -52,6 +55,9 @@ const INDEX: &[(&str, &str)] = &[
         "GET /atoll/liquidatable?environment=NAME&limit=N",
         "accounts and isolated positions that can be liquidated, by the node's own index",
     ),
+    ("GET /atoll/markets?environment=NAME", "every market of an exchange with its prices"),
+    ("GET /atoll/markets/{name}", "a market: every parameter, prices, book, funding, estates"),
+    ("GET /atoll/accounts/{address}", "an account: margin, collateral, positions, orders, agents"),
     ("GET /atoll/transactions/{hash}", "an ordered transaction and its confirmation"),
     ("GET /atoll/receipts/{hash}", "a transaction's receipt and place"),
     (
@@ -99,6 +105,9 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
         .route("/atoll/slots/{slot}", only(get(slot)))
         .route("/atoll/roots", only(get(roots)))
         .route("/atoll/liquidatable", only(get(liquidatable)))
+        .route("/atoll/markets", only(get(markets::markets)))
+        .route("/atoll/markets/{*name}", only(get(markets::market)))
+        .route("/atoll/accounts/{address}", only(get(markets::account)))
         .route("/atoll/transactions", only(post(submit)))
         .route("/atoll/transactions/{hash}", only(get(transaction)))
         .route("/atoll/receipts/{hash}", only(get(receipt)))
@@ -370,28 +379,5 @@ fn range(text: &str) -> Result<Range<u32>, Failure> {
     match parsed {
         Some(range) if range.start < range.end => Ok(range),
         _ => Err(invalid("commands must be A..B: from A, up to and without B")),
-    }
-}
-
-/// A query string of known keys with plain values.
-struct Query<'a>(Vec<(&'a str, &'a str)>);
-
-impl<'a> Query<'a> {
-    fn parse(uri: &'a Uri, known: &[&str]) -> Result<Self, Failure> {
-        let mut pairs = Vec::new();
-        for pair in uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            if !known.contains(&key) || pairs.iter().any(|(seen, _)| *seen == key) {
-                let key: String = key.chars().take(64).collect();
-                let known = known.join(", ");
-                return Err(invalid(format!("'{key}' is unknown or twice; known are: {known}")));
-            }
-            pairs.push((key, value));
-        }
-        Ok(Self(pairs))
-    }
-
-    fn get(&self, key: &str) -> Option<&'a str> {
-        self.0.iter().find(|(name, _)| *name == key).map(|(_, value)| *value)
     }
 }

@@ -8,13 +8,14 @@ mod observer;
 mod records;
 mod shape;
 mod user;
+mod view;
 
 pub(crate) use observer::ExchangeObserver;
 
 use super::{LiveExchange, blocking, internal};
 use crate::node::Shared;
 use atoll_exchange::{Amount, MarketId, MarketSpec, Product};
-use atoll_rpc::hyperliquid::{ActionParts, Subscription, Topic, Venue, VenueEvent};
+use atoll_rpc::hyperliquid::{ActionParts, Subscription, Topic, Venue, VenueEvent, VenueQuery};
 use atoll_rpc::port::{Pending, QueryError};
 use atoll_types::{Address, Decode, Encode, EnvironmentId, Reject, RejectCode};
 use atoll_vm::Receipt;
@@ -256,6 +257,12 @@ impl Venue for ExchangeAdapter {
         }
         let adapter = self.clone();
         Box::pin(blocking(move || adapter.answer_info(&request)))
+    }
+
+    fn view(&self, query: VenueQuery) -> Pending<'_, Result<Value, QueryError>> {
+        // A market's funding history is read from disk; of an account, all is computed.
+        let adapter = self.clone();
+        Box::pin(blocking(move || adapter.answer_view(&query)))
     }
 
     fn assemble(&self, parts: ActionParts) -> Result<Vec<u8>, Reject> {

@@ -12,7 +12,7 @@ mod venue;
 mod ws;
 
 pub use transcode::to_msgpack;
-pub use venue::{ActionParts, Subscription, Topic, Venue, VenueEvent};
+pub use venue::{ActionParts, Subscription, Topic, Venue, VenueEvent, VenueQuery};
 
 use crate::metrics::Door;
 use crate::port::{QueryError, Wait};

@@ -74,6 +74,17 @@ pub struct VenueEvent {
     pub data: Value,
 }
 
+/// What `/atoll/markets` and `/atoll/accounts` ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VenueQuery {
+    /// Every market with its prices.
+    Markets,
+    /// All of a market, by its name.
+    Market(String),
+    /// All of an account.
+    Account(Address),
+}
+
 /// The exchange environment behind these doors.
 pub trait Venue: Send + Sync + 'static {
     /// The environment that orders go to.
@@ -81,6 +92,9 @@ pub trait Venue: Send + Sync + 'static {
 
     /// Answers an `/info` request.
     fn info(&self, request: Value) -> Pending<'_, Result<Value, QueryError>>;
+
+    /// Answers `/atoll/markets` and `/atoll/accounts`; docs/API.md has the keys.
+    fn view(&self, query: VenueQuery) -> Pending<'_, Result<Value, QueryError>>;
 
     /// The bytes of the transaction that carries a signed action.
     fn assemble(&self, parts: ActionParts) -> Result<Vec<u8>, Reject>;

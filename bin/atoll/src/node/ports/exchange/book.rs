@@ -57,7 +57,7 @@ impl ExchangeAdapter {
         }
     }
 
-    fn markets(&self) -> impl Iterator<Item = MarketId> {
+    pub(super) fn markets(&self) -> impl Iterator<Item = MarketId> {
         (0..self.rules().spec().markets.len() as u16).map(MarketId)
     }
 

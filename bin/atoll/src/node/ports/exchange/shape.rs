@@ -2,20 +2,14 @@
 
 use super::records::FillRecord;
 use super::user::side_text;
-use atoll_exchange::{AccountId, Amount, MarketId, Product, Rules, Side};
+pub(super) use crate::markets::parameters::money;
+use atoll_exchange::{AccountId, MarketId, Product, Rules, Side};
 use atoll_vm::exchange::build::{client_id_text, price_text, size_text};
-use atoll_vm::exchange::decimal::format_units;
 use serde_json::{Value, json};
 
 /// A market's name.
 pub(super) fn coin(rules: &Rules, market: MarketId) -> String {
     rules.market_spec(market).map(|spec| spec.name.clone()).unwrap_or_default()
-}
-
-/// An amount of an asset's units, with its sign.
-pub(super) fn money(amount: Amount, decimals: u8) -> String {
-    let sign = if amount < 0 { "-" } else { "" };
-    format!("{sign}{}", format_units(amount.unsigned_abs(), decimals))
 }
 
 /// A rate in parts per billion.

@@ -20,7 +20,7 @@ pub(super) fn side_text(side: Side) -> &'static str {
     }
 }
 
-fn tif_text(tif: Tif) -> &'static str {
+pub(super) fn tif_text(tif: Tif) -> &'static str {
     match tif {
         Tif::Gtc => "Gtc",
         Tif::Ioc => "Ioc",
@@ -40,7 +40,7 @@ fn quotient(value: i128, size: i128, digits: u32) -> Option<i128> {
 
 impl ExchangeAdapter {
     /// The price at which `notional` buys `size` lots.
-    fn average(&self, market: MarketId, notional: i128, size: i128) -> String {
+    pub(super) fn average(&self, market: MarketId, notional: i128, size: i128) -> String {
         let Some(spec) = self.rules().market_spec(market) else { return String::new() };
         let collateral = self.rules().spec().collateral;
         let quote = match spec.product {
@@ -300,6 +300,20 @@ impl ExchangeAdapter {
         self.rules().market(market).is_none_or(|rules| !rules.inverse)
     }
 
+    /// The price at which a position was entered, for display only.
+    pub(super) fn entry(&self, view: &PositionView) -> String {
+        let (size, cost) = (i128::from(view.position.size), view.position.cost);
+        match self.rules().market(view.market).filter(|rules| rules.inverse) {
+            None => self.average(view.market, cost, size),
+            Some(inverse) => {
+                // A lot's worth at one tick over what a lot was entered for.
+                let lots = i128::from(inverse.multiplier) * size.abs();
+                let ticks = lots.checked_div(cost.abs()).unwrap_or(0);
+                self.px(view.market, u64::try_from(ticks).unwrap_or(u64::MAX))
+            }
+        }
+    }
+
     /// A position as `clearinghouseState` tells it, in what it settles in.
     fn position(&self, view: &PositionView) -> Value {
         let (size, cost) = (view.position.size, view.position.cost);
@@ -316,13 +330,7 @@ impl ExchangeAdapter {
         });
         let roe = quotient(view.unrealised, view.initial.max(1), 6).unwrap_or(0);
         let roe_sign = if roe < 0 { "-" } else { "" };
-        let mut entry = self.average(view.market, cost, i128::from(size));
-        if let Some(inverse) = rules.market(view.market).filter(|rules| rules.inverse) {
-            // A lot's worth at one tick over what a lot was entered for.
-            let lots = i128::from(inverse.multiplier) * i128::from(size.unsigned_abs());
-            let ticks = lots.checked_div(cost.abs()).unwrap_or(0);
-            entry = self.px(view.market, u64::try_from(ticks).unwrap_or(u64::MAX));
-        }
+        let entry = self.entry(view);
         let mut leverage = json!({ "type": "cross", "value": view.leverage });
         let mut used = view.initial;
         if let Some(own) = view.isolated {
