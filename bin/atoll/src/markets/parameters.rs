@@ -172,6 +172,7 @@ pub(crate) fn liquidation(spec: &ExchangeSpec) -> Value {
         "cooldown_ms": of.cooldown_us / 1_000,
         "backstop_below": ppm(of.backstop_ppm),
         "backstop": of.backstop.map(|address| format!("{address:#x}")),
+        "backstop_margin": ppm(of.backstop_margin_ppm),
         "deleveraging": match of.deleveraging {
             Deleveraging::Queue => "queue",
             Deleveraging::RiskAware => "risk-aware",
