@@ -4,34 +4,9 @@
 mod common;
 
 use atoll_exchange::*;
-use common::twin::Twin;
+use common::history::{History, LOTS, Plan, TOP, check, tight};
 use common::*;
 use proptest::prelude::*;
-use proptest::test_runner::TestCaseError;
-
-/// A command whose targets are chosen when it runs.
-#[derive(Clone, Debug)]
-enum Plan {
-    Place(u32, OrderRequest),
-    Cancel(u32, usize),
-    CancelClient(u32, u8),
-    CancelAll(u32, Option<MarketId>),
-    Modify(u32, usize, OrderRequest),
-    /// Asks for a part of an order, in parts of 256.
-    Shrink(u32, usize, u8),
-    Input(Input),
-    /// Time goes on.
-    Advance(u64),
-    /// A source tells a price, and maybe an external mark, so many microseconds ago.
-    Report(MarketId, u8, u64, u64, u64),
-    Other(u32, Command),
-    ModifyTrigger(u32, usize, TriggerRequest),
-    CancelTwap(u32, usize),
-    /// A scheduled cancel so many milliseconds from now; none takes it back.
-    Schedule(u32, Option<u64>),
-    /// A tick so much later.
-    Later(u64),
-}
 
 /// What histories are made of.
 #[derive(Clone, Copy)]
@@ -49,11 +24,6 @@ const USUAL: Shape = Shape { accounts: 4, ranges: 15, extreme: false, timed: 0 }
 const DEEP: Shape = Shape { accounts: 8, ranges: 60, extreme: true, timed: 0 };
 const TIMED: Shape = Shape { accounts: 4, ranges: 20, extreme: false, timed: 1 };
 const DEEP_TIMED: Shape = Shape { timed: 1, ..DEEP };
-/// What a lot of an account's perpetuals may come to, and a little less.
-const LOTS: u64 = 1 << 40;
-/// The perpetuals' highest price.
-const TOP: u64 = 10_000_000;
-
 fn market() -> impl Strategy<Value = MarketId> {
     prop_oneof![5 => Just(BTC), 2 => Just(ETH), 3 => Just(SPOT), 3 => Just(INV)]
 }
@@ -372,84 +342,10 @@ fn plan(shape: Shape) -> impl Strategy<Value = Plan> {
     ]
 }
 
-fn concrete(plan: &Plan, twin: &Twin) -> Op {
-    // Mostly the account's own orders, now and then somebody else's.
-    let nth = |who: u32, nth: usize| {
-        let open = twin.numbers();
-        let own: Vec<_> = open.iter().filter(|o| o.0.0 == who || nth.is_multiple_of(16)).collect();
-        own.get(nth % own.len().max(1)).map_or(OrderId(1 << 12), |o| o.1)
-    };
-    let (who, command) = match *plan {
-        Plan::Place(who, order) => (who, Command::Place(order)),
-        Plan::Cancel(who, n) => (who, Command::Cancel(OrderSelector::Order(nth(who, n)))),
-        Plan::CancelClient(who, id) => (who, Command::Cancel(OrderSelector::Client([id; 16]))),
-        Plan::CancelAll(who, market) => (who, Command::CancelAll { market }),
-        Plan::Modify(who, n, order) => {
-            (who, Command::Modify { target: OrderSelector::Order(nth(who, n)), order })
-        }
-        Plan::Shrink(who, n, part) => {
-            let id = nth(who, n);
-            let found = twin.orders.iter().find(|o| o.order == id);
-            let order = found.map_or(OrderRequest::default(), |o| OrderRequest {
-                market: o.market,
-                side: o.side,
-                price: o.price,
-                size: (u128::from(o.remaining) * u128::from(part) / 250) as u64,
-                tif: o.tif,
-                reduce_only: o.reduce_only,
-                client_id: if part % 3 == 0 { o.client_id } else { None },
-                ..OrderRequest::default()
-            });
-            (who, Command::Modify { target: OrderSelector::Order(id), order })
-        }
-        Plan::Input(input) => return Op::In(input),
-        Plan::Advance(by) => return Op::In(Input::Tick { time_us: twin.time_us() + by }),
-        Plan::Report(market, source, price, external, ago) => {
-            let time_us = (twin.time_us() + 500).saturating_sub(ago);
-            return Op::In(Input::Oracle(OracleReport {
-                market,
-                source,
-                price,
-                external,
-                time_us,
-            }));
-        }
-        Plan::Other(who, command) => (who, command),
-        Plan::ModifyTrigger(who, n, order) => {
-            (who, Command::ModifyTrigger { target: OrderSelector::Order(nth(who, n)), order })
-        }
-        Plan::CancelTwap(who, nth) => {
-            let twaps = twin.twaps();
-            let twap = twaps.get(nth % twaps.len().max(1)).map_or(OrderId(5 << 12), |t| t.1);
-            (who, Command::CancelTwap(twap))
-        }
-        Plan::Schedule(who, at) => {
-            let at_ms = at.map(|at| twin.time_us() / 1000 + at);
-            (who, Command::ScheduleCancel { at_ms })
-        }
-        Plan::Later(by) => return Op::In(Input::Tick { time_us: twin.time_us() + by }),
-    };
-    Op::Do(AccountId(who), command)
-}
-
 /// How many cases to run: more by `PROPTEST_CASES`.
 #[allow(clippy::disallowed_methods, reason = "a test may be asked for more")]
 fn cases(usual: u32) -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(usual)
-}
-
-/// A spec whose limits are met often.
-fn tight(policy: SelfTrade, fills: u32, orders: u32) -> ExchangeSpec {
-    let limits =
-        Limits { orders_per_account: orders, fills_per_command: fills, ..Limits::default() };
-    ExchangeSpec { self_trade: policy, limits, ..spec() }
-}
-
-#[derive(Clone, Debug)]
-struct History {
-    ranges: Vec<Vec<Plan>>,
-    spec: ExchangeSpec,
-    leave_out: bool,
 }
 
 fn history(shape: Shape) -> impl Strategy<Value = History> {
@@ -500,55 +396,6 @@ fn history(shape: Shape) -> impl Strategy<Value = History> {
     )
 }
 
-fn check(history: &History, accounts: u32) -> Result<(), TestCaseError> {
-    let mut harness = Harness::new(history.spec.clone());
-    let mut twin = Twin::new(history.spec.clone());
-    harness.leave_out = history.leave_out;
-    let mut begin = Some(funding(accounts));
-    for plans in std::iter::once(&Vec::new()).chain(&history.ranges) {
-        let mut expected = Vec::new();
-        let ops: Vec<Op> = if let Some(ops) = begin.take() {
-            expected.extend(ops.iter().map(|op| twin.run(op)));
-            ops
-        } else {
-            let run = |plan| {
-                let op = concrete(plan, &twin);
-                expected.push(twin.run(&op));
-                op
-            };
-            plans.iter().map(run).collect()
-        };
-        let answers = harness.range(&ops);
-        for ((op, (answer, events)), (reply, told)) in ops.iter().zip(answers).zip(expected) {
-            prop_assert_eq!(&answer.map_err(|refusal| refusal.code), &reply, "{:?}", op);
-            prop_assert_eq!(&events, &told, "{:?}", op);
-        }
-        for market in [BTC, ETH, SPOT] {
-            for side in [Side::Buy, Side::Sell] {
-                let levels = harness.full.peek_levels(market, side, 1000);
-                prop_assert_eq!(levels, twin.levels(market, side));
-            }
-        }
-        for n in 0..3 {
-            let found = harness.full.peek_prices(MarketId(n));
-            let scales = (found.margin_scale_ppm.0, found.margin_scale_ppm.1);
-            let found = (found.mark, found.oracle, found.status, found.funding, scales);
-            prop_assert_eq!(found, twin.prices(n.into()));
-        }
-        for asset in [USDC, COIN] {
-            let (ledger, at) = (harness.full.peek_ledger(asset), usize::from(asset.0));
-            let fund = (twin.ladder.insurance[at], twin.ladder.shortfall[at]);
-            prop_assert_eq!((ledger.insurance, ledger.shortfall), fund);
-        }
-        for n in 0..accounts {
-            let margin = harness.full.peek_margin(AccountId(n));
-            let found = (margin.equity(), margin.initial(), margin.maintenance());
-            prop_assert_eq!(found, twin.account(n as usize));
-        }
-    }
-    Ok(())
-}
-
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: cases(120),
@@ -557,7 +404,7 @@ proptest! {
     })]
     #[test]
     fn the_engine_does_what_the_rules_say(history in history(USUAL)) {
-        check(&history, USUAL.accounts)?;
+        check(&history, USUAL.accounts);
     }
 }
 
@@ -571,7 +418,7 @@ proptest! {
     /// Few by default; a long run finds what needs a long history.
     #[test]
     fn deep_and_extreme_histories_as_well(history in history(DEEP)) {
-        check(&history, DEEP.accounts)?;
+        check(&history, DEEP.accounts);
     }
 }
 
@@ -584,7 +431,7 @@ proptest! {
     /// Time goes on, several sources tell prices, markets are guarded and auctioned.
     #[test]
     fn prices_move_as_the_rules_say(history in history(TIMED)) {
-        check(&history, TIMED.accounts)?;
+        check(&history, TIMED.accounts);
     }
 }
 
@@ -597,7 +444,7 @@ proptest! {
     })]
     #[test]
     fn prices_of_deep_and_extreme_histories_as_well(history in history(DEEP_TIMED)) {
-        check(&history, DEEP_TIMED.accounts)?;
+        check(&history, DEEP_TIMED.accounts);
     }
 }
 

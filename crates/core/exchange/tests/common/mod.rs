@@ -2,6 +2,10 @@
 //! again on nothing but its witness, and money is counted after each.
 #![allow(dead_code, missing_docs)]
 
+pub(crate) mod crash;
+pub(crate) mod decoded;
+pub(crate) mod fuzzed;
+pub(crate) mod history;
 pub(crate) mod twin;
 
 use atoll_exchange::*;

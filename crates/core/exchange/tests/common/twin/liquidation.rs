@@ -252,6 +252,10 @@ impl Twin {
         self.venues[usize::from(market.0)].mark
     }
 
+    pub(crate) fn accounts(&self) -> usize {
+        self.owners.len()
+    }
+
     pub(crate) fn markets_count(&self) -> usize {
         self.venues.len()
     }
