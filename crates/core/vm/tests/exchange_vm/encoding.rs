@@ -97,7 +97,7 @@ fn the_encodings_are_golden() {
     assert_eq!(sha256(&[&all]).to_string(), GOLDEN);
 }
 
-const GOLDEN: &str = "0x0346f1d101a0a6f99425fb0066a6460594b3baf9a79983222f5fde28c198e95a";
+const GOLDEN: &str = "0x0c4321afa3854f0a03d05241da3176d54f8b1e05968eb54aa161c1a861d6cf96";
 
 #[test]
 fn specs_round_trip_and_invalid_ones_name_the_key() {
