@@ -6,8 +6,12 @@ use alloy_sol_types::SolCall;
 use atoll_ethereum::abi::{Addresses, IBridge, IERC20, IEscapeHatch};
 use atoll_ethereum::deploy::DeployOptions;
 use atoll_ethereum::{BlockId, Client, Limits};
+use atoll_exchange::{MarketId, Tif, Wallet};
 use atoll_types::crypto::SigningKey;
-use atoll_types::{Address, U256};
+use atoll_types::{Address, Encode, EnvironmentId, NetworkId, U256};
+use atoll_vm::Identity;
+use atoll_vm::exchange::build::{self, OrderWire};
+use atoll_vm::exchange::{AtollMessage, OraclePrices, sign};
 use common::*;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -329,6 +333,63 @@ fn specs_with_own_oracle(folder: &Path) {
     std::fs::write(folder.join("perps.toml"), perps).unwrap();
 }
 
+/// The exchange of [`specs_with_own_oracle`], as who trades there and its oracle reach it.
+struct Perps<'a> {
+    node: &'a Node,
+    identity: Identity,
+    usdc: Address,
+}
+
+impl<'a> Perps<'a> {
+    /// Gives these people so much USDC; one of them is "long".
+    fn open(node: &'a Node, funded: &[(&str, &str)]) -> Self {
+        let settlement = node.get("/atoll/settlement").1;
+        let network = NetworkId(settlement["network"].as_str().unwrap().parse().unwrap());
+        let tokens = settlement["tokens"].as_array().unwrap();
+        let found = tokens.iter().find(|token| token["symbol"] == "USDC").unwrap();
+        for (who, amount) in funded {
+            let args = ["--environment", "perps", "--token", "USDC", "--amount", amount, "--fund"];
+            assert_eq!(last_json(&money(node, "deposit", who, &args))["credited"], true);
+        }
+        Self {
+            node,
+            identity: Identity { network, environment: EnvironmentId(1) },
+            usdc: found["token"].as_str().unwrap().parse().unwrap(),
+        }
+    }
+
+    fn submit(&self, bytes: Vec<u8>) {
+        let (status, answer) = self.node.submit("perps", &bytes).unwrap();
+        assert_eq!(status, 200, "{answer}");
+    }
+
+    fn oracle(&self, ticks: u64) {
+        let prices = OraclePrices { prices: vec![(MarketId(0), ticks)], marks: Vec::new() };
+        let key = SigningKey::from_label("judge");
+        self.submit(sign::sign_oracle(&key, &self.identity, now_ms(), &prices).to_bytes());
+        // In force with the next slot, and in the mark with the next tick.
+        std::thread::sleep(Duration::from_millis(400));
+        self.submit(noop(&SigningKey::from_label("long"), now_ms()));
+    }
+
+    /// An order for BTC at 50,000.
+    fn order(&self, who: &str, buy: bool, size: &str, tif: Tif) {
+        let order = OrderWire {
+            asset: 0,
+            buy,
+            price: "50000".into(),
+            size: size.into(),
+            reduce_only: false,
+            tif,
+            client_id: None,
+            ..Default::default()
+        };
+        let key = SigningKey::from_label(who);
+        let signed = sign::sign_action(&key, build::orders(&[order]), now_ms());
+        self.submit(signed.to_bytes());
+    }
+}
+
 /// The spans in a folder of published data, by first and last slot.
 fn spans_in(folder: &Path) -> Vec<(u64, u64, std::path::PathBuf)> {
     let Ok(files) = std::fs::read_dir(folder.join("spans")) else { return Vec::new() };
@@ -354,12 +415,6 @@ fn copy(from: &Path, to: &Path) {
 
 #[test]
 fn what_was_published_and_never_committed_is_anchored_by_a_stranger() {
-    use atoll_exchange::{MarketId, Tif, Wallet};
-    use atoll_types::{Encode, EnvironmentId, NetworkId};
-    use atoll_vm::Identity;
-    use atoll_vm::exchange::build::{self, OrderWire};
-    use atoll_vm::exchange::{AtollMessage, OraclePrices, sign};
-
     let specs = tempfile::tempdir().unwrap();
     specs_with_own_oracle(specs.path());
     let specs = Some(specs.path());
@@ -368,50 +423,13 @@ fn what_was_published_and_never_committed_is_anchored_by_a_stranger() {
     // The first commitment comes at once, the second after an hour: never.
     let args = ["--rate", "0", "--commitment-interval", "1h"];
     let Some(left) = Abandoned::when(&args, specs, |node, watched| {
-        let settlement = node.get("/atoll/settlement").1;
-        let network = NetworkId(settlement["network"].as_str().unwrap().parse().unwrap());
-        let tokens = settlement["tokens"].as_array().unwrap();
-        let found = tokens.iter().find(|token| token["symbol"] == "USDC").unwrap();
-        usdc = found["token"].as_str().unwrap().parse().unwrap();
-        for who in ["long", "short"] {
-            let args = ["--environment", "perps", "--token", "USDC", "--amount", "1000", "--fund"];
-            assert_eq!(last_json(&money(node, "deposit", who, &args))["credited"], true);
-        }
-        let identity = Identity { network, environment: EnvironmentId(1) };
-        let submit = |bytes: Vec<u8>| {
-            let (status, answer) = node.submit("perps", &bytes).unwrap();
-            assert_eq!(status, 200, "{answer}");
-        };
-        let oracle = |ticks: u64| {
-            let prices = OraclePrices { prices: vec![(MarketId(0), ticks)], marks: Vec::new() };
-            let key = SigningKey::from_label("judge");
-            submit(sign::sign_oracle(&key, &identity, now_ms(), &prices).to_bytes());
-            std::thread::sleep(Duration::from_millis(400));
-            submit(noop(&SigningKey::from_label("long"), now_ms()));
-        };
-        let order = |who: &str, buy: bool, tif: Tif| {
-            let order = OrderWire {
-                asset: 0,
-                buy,
-                price: "50000".into(),
-                size: "0.1".into(),
-                reduce_only: false,
-                tif,
-                client_id: None,
-                ..Default::default()
-            };
-            submit(
-                sign::sign_action(&SigningKey::from_label(who), build::orders(&[order]), now_ms())
-                    .to_bytes(),
-            );
-        };
+        let perps = Perps::open(node, &[("long", "1000"), ("short", "1000")]);
+        usdc = perps.usdc;
         // The short side wins 300 USDC and sends 100 to the other environment.
-        oracle(500_000);
-        order("short", false, Tif::Gtc);
-        order("long", true, Tif::Ioc);
-        // In two steps, each small enough to be believed.
-        oracle(485_000);
-        oracle(470_000);
+        perps.oracle(500_000);
+        perps.order("short", false, "0.1", Tif::Gtc);
+        perps.order("long", true, "0.1", Tif::Ioc);
+        perps.oracle(470_000);
         let message = AtollMessage::Send {
             destination: EnvironmentId(2),
             to: address("short"),
@@ -420,8 +438,8 @@ fn what_was_published_and_never_committed_is_anchored_by_a_stranger() {
             amount: 100_000_000,
         };
         let key = SigningKey::from_label("short");
-        let sent = sign::sign_message(&key, &identity, 3001, &message, now_ms());
-        submit(sent.to_bytes());
+        let sent = sign::sign_message(&key, &perps.identity, 3001, &message, now_ms());
+        perps.submit(sent.to_bytes());
         let user = json!({"type": "clearinghouseState", "user": address("short").to_string()});
         let value = |state: &Value| {
             let value = state["marginSummary"]["accountValue"].as_str().unwrap_or("0");
@@ -485,59 +503,18 @@ fn what_was_published_and_never_committed_is_anchored_by_a_stranger() {
 
 #[test]
 fn where_money_is_missing_everyone_is_paid_in_proportion() {
-    use atoll_exchange::{MarketId, Tif};
-    use atoll_types::{Encode, EnvironmentId, NetworkId};
-    use atoll_vm::Identity;
-    use atoll_vm::exchange::build::{self, OrderWire};
-    use atoll_vm::exchange::{OraclePrices, sign};
-
     let specs = tempfile::tempdir().unwrap();
     specs_with_own_oracle(specs.path());
     let mut usdc = Address::ZERO;
     let Some(left) = Abandoned::after(&["--rate", "0"], Some(specs.path()), |node| {
-        let settlement = node.get("/atoll/settlement").1;
-        let network = NetworkId(settlement["network"].as_str().unwrap().parse().unwrap());
-        let tokens = settlement["tokens"].as_array().unwrap();
-        let found = tokens.iter().find(|token| token["symbol"] == "USDC").unwrap();
-        usdc = found["token"].as_str().unwrap().parse().unwrap();
-        for (who, amount) in [("long", "1000"), ("short", "1000"), ("holder", "500")] {
-            let args = ["--environment", "perps", "--token", "USDC", "--amount", amount, "--fund"];
-            assert_eq!(last_json(&money(node, "deposit", who, &args))["credited"], true);
-        }
-        let identity = Identity { network, environment: EnvironmentId(1) };
-        let submit = |bytes: Vec<u8>| {
-            let (status, answer) = node.submit("perps", &bytes).unwrap();
-            assert_eq!(status, 200, "{answer}");
-        };
-        let oracle = |ticks: u64| {
-            let prices = OraclePrices { prices: vec![(MarketId(0), ticks)], marks: Vec::new() };
-            let key = SigningKey::from_label("judge");
-            submit(sign::sign_oracle(&key, &identity, now_ms(), &prices).to_bytes());
-            // In force with the next slot, and in the mark with the next tick.
-            std::thread::sleep(Duration::from_millis(400));
-            submit(noop(&SigningKey::from_label("holder"), now_ms()));
-        };
-        let order = |who: &str, buy: bool, tif: Tif| {
-            let order = OrderWire {
-                asset: 0,
-                buy,
-                price: "50000".into(),
-                size: "0.2".into(),
-                reduce_only: false,
-                tif,
-                client_id: None,
-                ..Default::default()
-            };
-            submit(
-                sign::sign_action(&SigningKey::from_label(who), build::orders(&[order]), now_ms())
-                    .to_bytes(),
-            );
-        };
-        oracle(500_000);
-        order("short", false, Tif::Gtc);
-        order("long", true, Tif::Ioc);
+        let money = [("long", "1000"), ("short", "1000"), ("holder", "500")];
+        let perps = Perps::open(node, &money);
+        usdc = perps.usdc;
+        perps.oracle(500_000);
+        perps.order("short", false, "0.2", Tif::Gtc);
+        perps.order("long", true, "0.2", Tif::Ioc);
         // The long side owes 1,600 USDC and has 1,000.
-        oracle(420_000);
+        perps.oracle(420_000);
         let user = json!({"type": "clearinghouseState", "user": address("short").to_string()});
         node.eventually_post("/info", &user, |state| {
             let value = state["marginSummary"]["accountValue"].as_str().unwrap_or("0");

@@ -135,16 +135,6 @@ pub enum Tif {
 enumeration!(Tif: "time in force" { Gtc = 0, Ioc = 1, PostOnly = 2, Fok = 3 });
 
 impl Tif {
-    /// By its two bits.
-    pub(crate) fn from_bits(bits: u8) -> Self {
-        match bits & 3 {
-            0 => Self::Gtc,
-            1 => Self::Ioc,
-            2 => Self::PostOnly,
-            _ => Self::Fok,
-        }
-    }
-
     /// Whether what does not trade at once may rest in the book.
     #[inline]
     pub fn rests(self) -> bool {

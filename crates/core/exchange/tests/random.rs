@@ -420,6 +420,11 @@ proptest! {
     fn deep_and_extreme_histories_as_well(history in history(DEEP)) {
         check(&history, DEEP.accounts);
     }
+
+    #[test]
+    fn prices_of_deep_and_extreme_histories_as_well(history in history(DEEP_TIMED)) {
+        check(&history, DEEP_TIMED.accounts);
+    }
 }
 
 proptest! {
@@ -432,19 +437,6 @@ proptest! {
     #[test]
     fn prices_move_as_the_rules_say(history in history(TIMED)) {
         check(&history, TIMED.accounts);
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: cases(4),
-        failure_persistence: None,
-        max_shrink_iters: 20_000,
-        ..ProptestConfig::default()
-    })]
-    #[test]
-    fn prices_of_deep_and_extreme_histories_as_well(history in history(DEEP_TIMED)) {
-        check(&history, DEEP_TIMED.accounts);
     }
 }
 

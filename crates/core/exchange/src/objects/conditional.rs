@@ -64,11 +64,6 @@ impl OrderFlags {
         self.0
     }
 
-    /// By its four bits.
-    pub(crate) fn from_bits(bits: u8) -> Self {
-        Self(bits & Self::ALL)
-    }
-
     /// Whether it is an order in a book and no more.
     #[inline]
     pub fn is_plain(self) -> bool {

@@ -146,10 +146,10 @@ impl OrderRef {
         let [first, second] = r.array()?;
         Ok(Self {
             order,
-            side: if first >> 4 & 1 == 0 { Side::Buy } else { Side::Sell },
-            reduce_only: first >> 5 & 1 == 1,
-            tif: Tif::from_bits(first >> 6),
-            flags: OrderFlags::from_bits(first & 15),
+            side: part(first >> 4 & 1)?,
+            reduce_only: part(first >> 5 & 1)?,
+            tif: part(first >> 6)?,
+            flags: part(first & 15)?,
             position: second & 0x7f,
             market: Field::get(r)?,
             price: Field::get(r)?,
@@ -159,6 +159,11 @@ impl OrderRef {
             client_id: if second >> 7 == 1 { Some(r.array()?) } else { None },
         })
     }
+}
+
+/// A small field by its bits.
+fn part<T: Field>(bits: u8) -> Result<T, CodecError> {
+    T::get(&mut Reader::new(&[bits]))
 }
 
 /// The key of what is found by an order's number.
