@@ -169,6 +169,7 @@ impl<S: Source> Exchange<S> {
         self.check_links(&mut wrong);
         self.check_tops(&mut wrong);
         self.check_collateral(&mut wrong);
+        self.check_headroom(&mut wrong);
         self.check_prices(&mut wrong);
         wrong
     }
@@ -276,6 +277,20 @@ impl<S: Source> Exchange<S> {
             wrong.push(format!("{all} orders have extras, {extras} of them rest"));
         }
         reserved
+    }
+
+    /// Whether no account has less headroom than the node remembers.
+    fn check_headroom(&self, wrong: &mut Vec<String>) {
+        for (key, _) in self.state.accounts.local_iter() {
+            let margin = self.peek_margin(key.0);
+            let free = (margin.equity() - margin.initial()) * Amount::from(PPM);
+            if let Some(bound) = self.state.peek_room(&self.rules, key.0)
+                // The requirement is rounded up.
+                && bound >= free + Amount::from(PPM)
+            {
+                wrong.push(format!("account {} is said to have {bound} free: {margin:?}", key.0));
+            }
+        }
     }
 
     /// Whether flags say where other collateral is, and margin is where isolated positions are.

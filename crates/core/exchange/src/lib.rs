@@ -11,6 +11,7 @@ pub mod decimal;
 mod engine;
 mod field;
 pub mod fixed;
+mod headroom;
 mod math;
 mod products;
 pub mod query;
@@ -26,6 +27,7 @@ pub mod objects;
 pub mod rules;
 pub mod spec;
 
+pub use ahead::AHEAD;
 pub use audit::{AssetConservation, Conservation};
 pub use command::{
     Command, Input, MarketOrderRequest, OracleReport, OrderRequest, OrderSelector, Outside,

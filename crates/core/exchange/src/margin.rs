@@ -40,7 +40,8 @@ pub mod isolated;
 pub mod pledge;
 pub mod price;
 
-use crate::ids::{Amount, AssetId, MarketId, Price};
+use crate::headroom;
+use crate::ids::{Amount, AssetId, MarketId, PPM, Price};
 use crate::math::per_million_up;
 use crate::objects::{Holdings, MarketPrices, Position, PositionGroup};
 use crate::rules::{MarketRules, ProductRules, Rules, initial_fraction, scaled_up};
@@ -106,6 +107,20 @@ impl Margin {
         per_million_up(self.maintenance_ppm) + self.other_maintenance
     }
 
+    /// Equity less the initial requirement, × 10⁶ and not rounded, of what settles in the collateral
+    /// asset.
+    #[inline]
+    pub(crate) fn free_ppm(&self) -> Amount {
+        (self.collateral + self.unrealised - self.reserves) * Amount::from(PPM) - self.initial_ppm
+    }
+
+    /// Not less than the initial requirement without reserves, of what settles in the collateral
+    /// asset, and less than twice that; without a division.
+    #[inline]
+    pub(crate) fn initial_swing(&self) -> Amount {
+        (self.initial_ppm >> 19) + 1
+    }
+
     /// What may leave: equity above the initial requirement, but no unrealised profit.
     pub fn withdrawable(&self) -> Amount {
         (self.equity() - self.initial()).min(self.collateral).max(0)
@@ -119,10 +134,19 @@ impl Margin {
     /// Adds a position at a mark, with the open orders of its market.
     #[inline]
     pub fn add(&mut self, rules: &MarketRules, position: &Position, prices: &MarginPrices) {
-        let ProductRules::Perpetual { initial_margin_ppm, maintenance_margin_ppm, .. } = rules.kind
-        else {
-            return;
-        };
+        self.add_held(rules, position, prices);
+        self.add_orders(rules, position, prices);
+    }
+
+    /// What the position itself is worth and asks for.
+    #[inline]
+    pub(crate) fn add_held(
+        &mut self,
+        rules: &MarketRules,
+        position: &Position,
+        prices: &MarginPrices,
+    ) {
+        let ProductRules::Perpetual { maintenance_margin_ppm, .. } = rules.kind else { return };
         let mark = prices.mark;
         let value = rules.value(mark, position.size);
         self.unrealised += value - position.cost;
@@ -131,21 +155,35 @@ impl Margin {
         }
         self.notional += value.abs();
         let lots = position.size.unsigned_abs();
+        let maintenance = if rules.tiers.is_empty() {
+            rules.weighted(mark, lots, maintenance_margin_ppm)
+        } else {
+            rules.maintenance_weighted(rules.exposure(mark, lots))
+        };
+        self.maintenance_ppm += scaled_up(maintenance, prices.scale_ppm.1);
+    }
+
+    /// What the position asks for as it may become when its orders fill, and what they would lose.
+    #[inline]
+    pub(crate) fn add_orders(
+        &mut self,
+        rules: &MarketRules,
+        position: &Position,
+        prices: &MarginPrices,
+    ) {
+        let ProductRules::Perpetual { initial_margin_ppm, .. } = rules.kind else { return };
+        let mark = prices.mark;
         let (longest, shortest) =
             (position.size + position.bids as i64, position.size - position.asks as i64);
         let exposure = longest.unsigned_abs().max(shortest.unsigned_abs());
-        let (initial, maintenance) = if rules.tiers.is_empty() {
+        let initial = if rules.tiers.is_empty() {
             let fraction = initial_fraction(initial_margin_ppm, position.leverage);
-            let maintenance = rules.weighted(mark, lots, maintenance_margin_ppm);
-            (rules.weighted(mark, exposure, fraction), maintenance)
+            rules.weighted(mark, exposure, fraction)
         } else {
             let worst = rules.exposure(mark, exposure);
-            let fraction = rules.initial_ppm(worst, position.leverage);
-            let maintenance = rules.maintenance_weighted(rules.exposure(mark, lots));
-            (worst * Amount::from(fraction), maintenance)
+            worst * Amount::from(rules.initial_ppm(worst, position.leverage))
         };
         self.initial_ppm += scaled_up(initial, prices.scale_ppm.0);
-        self.maintenance_ppm += scaled_up(maintenance, prices.scale_ppm.1);
         // Zero where there are none: which positions have open orders, nobody can predict.
         let bids = rules.reserves(position.bid_notional);
         let asks = rules.reserves(position.ask_notional);
@@ -183,6 +221,9 @@ impl Position {
     }
 }
 
+/// An account with so few positions is summed up as quickly as a bound is kept.
+const SUMMED_AT_ONCE: usize = 2;
+
 /// Adds up an account's margin, group by group.
 ///
 /// `replace` puts a position in the place of a slot's own: what would be if.
@@ -192,13 +233,28 @@ pub(crate) struct MarginSum<'a> {
     replaced: Option<u32>,
     /// What settles in other assets, in these; empty for nearly all accounts.
     others: Vec<(AssetId, Margin)>,
+    /// For [`crate::headroom`]: what moves with the marks, requirements apart; whether those may
+    /// jump; whether there are orders in markets of isolated positions.
+    swing: Amount,
+    jumps: bool,
+    isolated: bool,
+    slots: usize,
 }
 
 impl<'a> MarginSum<'a> {
     #[inline]
     pub(crate) fn new(rules: &'a Rules, collateral: Amount, replaced: Option<u32>) -> Self {
         let margin = Margin { collateral, ..Margin::default() };
-        Self { margin, rules, replaced, others: Vec::new() }
+        Self {
+            margin,
+            rules,
+            replaced,
+            others: Vec::new(),
+            swing: 0,
+            jumps: false,
+            isolated: false,
+            slots: 0,
+        }
     }
 
     /// Adds a group; `markets` are those of its slots.
@@ -210,26 +266,46 @@ impl<'a> MarginSum<'a> {
         positions: &PositionGroup,
         mut prices: impl FnMut(MarketId) -> MarginPrices,
     ) {
+        self.slots += markets.len();
         let first = group * PositionGroup::SLOTS;
         for (slot, (market, position)) in (first..).zip(markets.iter().zip(&positions.0)) {
+            // Read whether they count or not: what is read must not depend on what a node remembers.
+            let prices = prices(*market);
             let idle = position.size == 0 && position.bids == 0 && position.asks == 0;
             if idle || Some(slot) == self.replaced {
                 continue;
             }
             if let Some(rules) = self.rules.market(*market) {
-                self.add(rules, position, &prices(*market));
+                self.add(rules, position, &prices);
             }
         }
     }
 
     #[inline]
     pub(crate) fn add(&mut self, rules: &MarketRules, position: &Position, prices: &MarginPrices) {
+        if position.isolated {
+            self.isolated |= position.bids != 0 || position.asks != 0;
+        } else if !rules.inverse {
+            self.swing += headroom::swing(rules, position, prices);
+            self.jumps |= !rules.tiers.is_empty();
+        }
         let sum = if rules.inverse { self.other(rules.quote) } else { &mut self.margin };
         if position.isolated {
             sum.add_isolated(rules, position, prices);
         } else {
             sum.add(rules, position, prices);
         }
+    }
+
+    /// The account's headroom × 10⁶, its swing, and whether requirements may jump; none where other
+    /// things count than linear cross positions and the collateral asset, or where the sum of all
+    /// positions is as quick.
+    #[inline]
+    pub(crate) fn headroom(&self) -> Option<(Amount, Amount, bool)> {
+        let plain = self.others.is_empty() && !self.isolated && self.slots > SUMMED_AT_ONCE;
+        // One for each share that is taken out of it.
+        let swing = self.swing + self.margin.initial_swing() + 1;
+        plain.then(|| (self.margin.free_ppm(), swing, self.jumps))
     }
 
     /// What settles in another asset.

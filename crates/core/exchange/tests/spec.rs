@@ -194,4 +194,4 @@ fn the_state_is_golden() {
 }
 
 const GOLDEN_INPUTS: &str = "0xe4c7acab403d96d3da627c85e64dbf65388b02ba79b1422d9a7233c7ab4098d9";
-const GOLDEN_STATE: &str = "0xe5eea2409bd87cbff92b481dd47b8d0adf7ff74ea52330cfff51faf503944f04";
+const GOLDEN_STATE: &str = "0x6cc12df46f4d293efa8c952f96d144cbbf705fa156748d3015740c74c02f86e6";

@@ -1,6 +1,7 @@
 //! Runs an environment's steps in order. Serial execution is the specification.
 
 use crate::batch::{Range, Step};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use atoll_state::object::{self, ReadSet};
 use atoll_state::{MissingObject, Source, WriteSet};
@@ -108,8 +109,8 @@ impl<S: Source, V: Vm<S>> Machine<V, S> {
         self.vm.open_tick(time_us);
     }
 
-    /// Executes the transactions of a tick; while one runs, the memory is asked for what the next
-    /// one touches.
+    /// Executes the transactions of a tick; while one runs, the memory is asked for what those after
+    /// it touch.
     pub fn execute_all<'a>(
         &mut self,
         mut transactions: impl Iterator<Item = Result<&'a Checked<V::Transaction>, &'a Refused>>,
@@ -118,13 +119,15 @@ impl<S: Source, V: Vm<S>> Machine<V, S> {
         V::Transaction: 'a,
     {
         let mut receipts = Vec::with_capacity(transactions.size_hint().0);
-        let mut at_hand = transactions.next();
-        while let Some(transaction) = at_hand {
-            at_hand = transactions.next();
-            if let Some(Ok(next)) = at_hand {
-                self.vm.prefetch(next);
+        let mut known: VecDeque<_> = transactions.by_ref().take(V::AHEAD + 1).collect();
+        while let Some(transaction) = known.pop_front() {
+            for (n, next) in known.iter().enumerate() {
+                if let Ok(next) = next {
+                    self.vm.prefetch(next, n + 1);
+                }
             }
             receipts.push(self.execute(transaction));
+            known.extend(transactions.next());
         }
         receipts
     }

@@ -14,8 +14,8 @@ pub mod proof;
 pub mod trie;
 
 pub use object::{
-    Handle, Key, MissingObject, Object, ReadSet, Resident, Savepoint, Source, Table, TableVisitor,
-    Tables, Witnessed, WriteSet,
+    Handle, Key, MissingObject, Object, Purpose, ReadSet, Resident, Savepoint, Source, Table,
+    TableVisitor, Tables, Witnessed, WriteSet,
 };
 pub use ordered::{OrderedSet, Page};
 pub use path::PathProof;

@@ -17,6 +17,7 @@
 //!
 //! Known limitation: handles are valid only inside the range in which they were taken.
 
+mod index;
 mod writes;
 
 pub use writes::{ReadSet, WriteSet};
@@ -27,7 +28,7 @@ use atoll_types::codec::{CodecError, Decode, Encode};
 use core::fmt::Debug;
 use core::hash::{BuildHasher, Hash};
 use core::marker::PhantomData;
-use hashbrown::HashTable;
+use index::Index;
 
 /// Largest encoded key, in bytes, type tag included.
 pub const KEY_BYTES_MAX: u32 = 128;
@@ -119,19 +120,6 @@ struct Entry<O: Object> {
     value: O,
 }
 
-/// Where the index finds an object.
-#[derive(Clone, Copy, Debug)]
-struct Slot {
-    /// A part of the key's hash: tells nearly all others apart without a look at the object, so
-    /// that asking the memory for it does not wait for it.
-    tag: u32,
-    at: u32,
-}
-
-fn tag(hash: u64) -> u32 {
-    (hash >> 16) as u32
-}
-
 impl<O: Object> Entry<O> {
     #[inline]
     fn prefetch(&self) {
@@ -145,7 +133,7 @@ impl<O: Object> Entry<O> {
 pub struct Table<O: Object, S: Source> {
     slab: Vec<Entry<O>>,
     free: Vec<u32>,
-    index: HashTable<Slot>,
+    index: Index,
     dense: Vec<u32>,
     hasher: foldhash::fast::FixedState,
     /// Epoch of the current range and of the latest savepoint in it.
@@ -172,7 +160,7 @@ impl<O: Object, S: Source> Table<O, S> {
         Self {
             slab: Vec::new(),
             free: Vec::new(),
-            index: HashTable::new(),
+            index: Index::default(),
             dense: Vec::new(),
             hasher: foldhash::fast::FixedState::with_seed(seed),
             range: 1,
@@ -258,6 +246,24 @@ impl<O: Object, S: Source> Table<O, S> {
         &mut entry.value
     }
 
+    /// Asks the memory for what finds an object: for before [`Self::prefetch`].
+    #[inline]
+    pub fn foresee(&self, key: &O::Key) {
+        if let Some(number) = key.dense().filter(|number| *number < DENSE_MAX) {
+            if let Some(at) = self.dense.get(number as usize) {
+                prefetch::line(at);
+            }
+        } else {
+            self.index.prefetch(self.hash(key));
+        }
+    }
+
+    #[inline]
+    fn hash(&self, key: &O::Key) -> u32 {
+        let hash = self.hasher.hash_one(key);
+        (hash ^ (hash >> 32)) as u32
+    }
+
     /// Asks the memory for an object that a command will touch and says whether it seems to be there;
     /// see [`crate::prefetch`]. Records nothing and changes nothing.
     #[inline]
@@ -265,8 +271,8 @@ impl<O: Object, S: Source> Table<O, S> {
         let at = if let Some(number) = key.dense().filter(|number| *number < DENSE_MAX) {
             self.dense.get(number as usize).and_then(|at| at.checked_sub(1))
         } else {
-            let hash = self.hasher.hash_one(key);
-            self.index.find(hash, |slot| slot.tag == tag(hash)).map(|slot| slot.at)
+            // Whose hash is the same is nearly always the one; to be sure, it would have to be here.
+            self.index.find(self.hash(key), |_| true)
         };
         if let Some(at) = at {
             self.slab[at as usize].prefetch();
@@ -313,9 +319,7 @@ impl<O: Object, S: Source> Table<O, S> {
             let at = *self.dense.get(number as usize)?;
             return at.checked_sub(1);
         }
-        let hash = self.hasher.hash_one(key);
-        let same = |slot: &Slot| slot.tag == tag(hash) && self.slab[slot.at as usize].key == *key;
-        self.index.find(hash, same).map(|slot| slot.at)
+        self.index.find(self.hash(key), |at| self.slab[at as usize].key == *key)
     }
 
     /// Adds an absent object.
@@ -338,11 +342,7 @@ impl<O: Object, S: Source> Table<O, S> {
             }
             self.dense[number as usize] = at + 1;
         } else {
-            let hash = self.hasher.hash_one(key);
-            let (slab, hasher) = (&self.slab, &self.hasher);
-            let slot = Slot { tag: tag(hash), at };
-            self.index
-                .insert_unique(hash, slot, |other| hasher.hash_one(slab[other.at as usize].key));
+            self.index.insert(self.hash(&key), at);
         }
         at
     }
@@ -353,10 +353,7 @@ impl<O: Object, S: Source> Table<O, S> {
         if let Some(number) = key.dense().filter(|number| *number < DENSE_MAX) {
             self.dense[number as usize] = 0;
         } else {
-            let hash = self.hasher.hash_one(key);
-            if let Ok(found) = self.index.find_entry(hash, |slot| slot.at == at) {
-                found.remove();
-            }
+            self.index.remove(self.hash(&key), at);
         }
         self.free.push(at);
         if core::mem::needs_drop::<O>() {
@@ -372,8 +369,29 @@ impl<O: Object, S: Source> Table<O, S> {
     }
 }
 
+/// What a visit of all tables is for: for whoever keeps something beside them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A range begins.
+    Begin,
+    /// A range ends.
+    Seal {
+        /// Whether what was touched is asked for.
+        reads: bool,
+    },
+    /// Writes of the range are undone.
+    Rollback,
+    /// Something that changes no object.
+    Other,
+}
+
 /// Something done to every table of an environment.
 pub trait TableVisitor<S: Source> {
+    /// What for.
+    fn purpose(&self) -> Purpose {
+        Purpose::Other
+    }
+
     /// Visits one table.
     fn visit<O: Object>(&mut self, table: &mut Table<O, S>);
 }
@@ -388,6 +406,10 @@ pub trait Tables<S: Source> {
 pub fn begin<S: Source>(tables: &mut impl Tables<S>) {
     struct Begin;
     impl<S: Source> TableVisitor<S> for Begin {
+        fn purpose(&self) -> Purpose {
+            Purpose::Begin
+        }
+
         fn visit<O: Object>(&mut self, table: &mut Table<O, S>) {
             debug_assert!(table.touched.is_empty(), "the previous range was not sealed");
             if table.save > u32::MAX / 2 {
@@ -451,6 +473,10 @@ pub fn savepoint<S: Source>(tables: &mut impl Tables<S>) -> Savepoint {
 pub fn rollback<S: Source>(tables: &mut impl Tables<S>, point: Savepoint) {
     struct Rollback(alloc::vec::IntoIter<u32>);
     impl<S: Source> TableVisitor<S> for Rollback {
+        fn purpose(&self) -> Purpose {
+            Purpose::Rollback
+        }
+
         fn visit<O: Object>(&mut self, table: &mut Table<O, S>) {
             let keep = self.0.next().unwrap_or(0) as usize;
             while table.undo.len() > keep {
@@ -477,6 +503,10 @@ pub fn seal<S: Source>(
         reads: Option<&'a mut ReadSet>,
     }
     impl<S: Source> TableVisitor<S> for Seal<'_> {
+        fn purpose(&self) -> Purpose {
+            Purpose::Seal { reads: self.reads.is_some() }
+        }
+
         fn visit<O: Object>(&mut self, table: &mut Table<O, S>) {
             let absent = O::default();
             let (range, mut undo) = (table.range, core::mem::take(&mut table.undo));

@@ -155,9 +155,12 @@ pub trait Vm<S: Source>: Tables<S> + Sized {
     /// Begins a tick: time, oracle prices and marks move here and nowhere else.
     fn open_tick(&mut self, time_us: u64);
 
-    /// Asks the memory for what a transaction that follows will touch. Records nothing, changes
-    /// nothing, and may do nothing.
-    fn prefetch(&self, _transaction: &Checked<Self::Transaction>) {}
+    /// How many transactions ahead [`Self::prefetch`] is of use; 0 for never.
+    const AHEAD: usize = 0;
+
+    /// Asks the memory for what a transaction will touch that runs so many transactions later, from
+    /// [`Self::AHEAD`] down to 1. Records nothing and changes nothing.
+    fn prefetch(&self, _transaction: &Checked<Self::Transaction>, _ahead: usize) {}
 
     /// Executes one transaction.
     fn execute(&mut self, transaction: &Checked<Self::Transaction>) -> Receipt;

@@ -25,11 +25,12 @@ mod venue;
 
 use crate::cli::{ExchangeArgs, Workload};
 use anyhow::Result;
-use atoll_exchange::{Exchange, Input};
+use atoll_exchange::{AHEAD, Exchange, Input};
 use atoll_state::{Resident, WriteSet, object};
 use flow::Step;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use serde_json::json;
+use std::array::from_fn;
 use std::collections::BTreeMap;
 
 /// Time that the calling thread runs, so that other load on the machine counts less.
@@ -66,14 +67,17 @@ fn execute(exchange: &mut Exchange<Resident>, steps: &[Step]) -> Run {
     let mut run = Run::default();
     object::begin(exchange);
     let time = ThreadTime::start();
+    // The command at hand and those after it, as a node knows them inside a tick.
+    let mut commands: [_; AHEAD + 1] = from_fn(|n| steps.get(n).and_then(Step::command));
     for (n, step) in steps.iter().enumerate() {
-        // As a node does inside a tick.
-        if let Some((account, command)) = steps.get(n + 1).and_then(Step::command) {
-            exchange.prefetch(account, &command);
+        for ahead in 1..=AHEAD {
+            if let Some((account, command)) = &commands[(n + ahead) % (AHEAD + 1)] {
+                exchange.prefetch(*account, command, ahead);
+            }
         }
-        if let Some((account, command)) = step.command() {
+        if let Some((account, command)) = &commands[n % (AHEAD + 1)] {
             run.commands += 1;
-            if let Err(refusal) = exchange.execute(account, &command, &mut events) {
+            if let Err(refusal) = exchange.execute(*account, command, &mut events) {
                 *run.refused.entry(refusal.code.label()).or_default() += 1;
             }
         } else if let Step::Input(input) = step {
@@ -84,6 +88,7 @@ fn execute(exchange: &mut Exchange<Resident>, steps: &[Step]) -> Run {
                 object::begin(exchange);
             }
         }
+        commands[n % (AHEAD + 1)] = steps.get(n + AHEAD + 1).and_then(Step::command);
         run.events += events.len() as u64;
         events.clear();
     }

@@ -4,10 +4,7 @@ use super::{Engine, invariant};
 use crate::command::{OrderRequest, OrderSelector};
 use crate::event::{CancelReason, Event, Placed, Refusal, ResizeReason};
 use crate::ids::{AccountId, MarketId};
-use crate::objects::{
-    BookId, ChunkKey, Directory, DirectoryKey, GroupKey, LevelKey, OrderFlags, OrderPageKey,
-    OrderRef, PositionGroup,
-};
+use crate::objects::{Directory, DirectoryKey, OrderFlags, OrderPageKey, OrderRef};
 use atoll_state::Source;
 use atoll_types::RejectCode;
 
@@ -35,24 +32,10 @@ impl<S: Source> Engine<'_, S> {
             return;
         }
         let OrderRef { market, side, price, sequence, .. } = *listed;
-        self.prefetch_cancel(account, listed);
         match self.resting(market, side, price, sequence) {
             Some(resting) => self.close(account, listed, &resting, reason),
             None => invariant::<S>(false, "a listed order is not in its book"),
         }
-    }
-
-    /// Looks up ahead what a cancel touches; see [`atoll_state::Table::prefetch`].
-    fn prefetch_cancel(&self, account: AccountId, listed: &OrderRef) {
-        let state = &*self.state;
-        let OrderRef { market, side, price, sequence, .. } = *listed;
-        let book = BookId::new(market, side);
-        state.chunks.prefetch(&ChunkKey::of(book, price, sequence).0);
-        state.levels.prefetch(&LevelKey { book, price });
-        let group = listed.position / PositionGroup::SLOTS as u8;
-        state.positions.prefetch(&GroupKey { account, group });
-        state.directories.prefetch(&DirectoryKey { account, stretch: 0 });
-        book.prices().prefetch(&state.pages, price);
     }
 
     /// Cancels all orders, or those of one market.
@@ -70,6 +53,7 @@ impl<S: Source> Engine<'_, S> {
             let directory = *self.state.directories.get(&key);
             for page in directory.pages(stretch) {
                 let orders = *self.state.orders.get(&OrderPageKey { account, page });
+                orders.iter().for_each(|listed| self.state.prefetch_resting(account, listed));
                 for listed in orders.iter().filter(|o| market.is_none_or(|m| m == o.market)) {
                     self.cancel_listed(account, listed, CancelReason::Requested);
                 }

@@ -51,10 +51,11 @@ impl<S: Source> Engine<'_, S> {
             }
         }
         if fresh {
-            self.state.accounts.get_mut(&AccountKey(account)).set_slot(slot, market);
+            self.give_slot(account, slot, market);
         }
-        let position = self.position_mut(account, slot);
-        (position.leverage, position.isolated) = (leverage, isolated);
+        self.change_position(rules, account, slot, |position| {
+            (position.leverage, position.isolated) = (leverage, isolated);
+        });
         self.events.push(Event::LeverageSet { account, market, leverage, isolated });
         Ok(())
     }

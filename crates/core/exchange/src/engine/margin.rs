@@ -2,6 +2,7 @@
 
 use super::Engine;
 use crate::event::Event;
+use crate::headroom::{Change, Share};
 use crate::ids::{AccountId, Amount, AssetId, MarketId};
 use crate::margin::{Margin, MarginPrices, MarginSum, funding::interest};
 use crate::objects::{
@@ -64,6 +65,46 @@ impl<S: Source> Engine<'_, S> {
         sum.finish(|market| prices.get(&MarketKey(market)).oracle)
     }
 
+    /// [`Self::margin_if`] once a position is another one; begins the account's
+    /// [`crate::headroom`] anew.
+    pub(crate) fn margin_after(
+        &mut self,
+        account: AccountId,
+        slot: u32,
+        of: &Change<'_>,
+        paid: (AssetId, Amount),
+    ) -> Margin {
+        let replace = Some((slot, of.rules, of.after));
+        let mut sum = margin_sum(self.rules, self.state, account, replace);
+        if !of.rules.inverse
+            && !of.before.isolated
+            && !of.after.isolated
+            && let Some((free_ppm, swing, jumps)) = sum.headroom()
+        {
+            let prices = self.margin_prices(of.rules.market);
+            let share = |position| Share::new(of.rules, position, &prices);
+            let (before, after) = (share(of.before), share(of.after));
+            self.state.keep_headroom(
+                self.rules,
+                account,
+                free_ppm - after.free_ppm + before.free_ppm,
+                swing - after.swing + before.swing,
+                jumps,
+            );
+        }
+        if paid.1 != 0 {
+            sum.change(paid.0, paid.1);
+        }
+        let prices = &mut self.state.prices;
+        sum.finish(|market| prices.get(&MarketKey(market)).oracle)
+    }
+
+    /// Gives a position slot to a market.
+    pub(crate) fn give_slot(&mut self, account: AccountId, slot: u32, market: MarketId) {
+        self.state.record_if_used(account);
+        self.state.accounts.get_mut(&AccountKey(account)).set_slot(slot, market);
+    }
+
     /// What margin needs to know of a market.
     #[inline]
     pub(crate) fn margin_prices(&mut self, market: MarketId) -> MarginPrices {
@@ -76,7 +117,9 @@ impl<S: Source> Engine<'_, S> {
         let owner = self.state.accounts.get_mut(&AccountKey(account));
         if asset == self.rules.spec().collateral && !owner.has_holdings() {
             owner.collateral += change;
-            return owner.collateral;
+            let collateral = owner.collateral;
+            self.state.headroom.paid(account, change);
+            return collateral;
         }
         self.pay_other(account, asset, change)
     }
@@ -85,6 +128,7 @@ impl<S: Source> Engine<'_, S> {
     /// until now.
     #[cold]
     fn pay_other(&mut self, account: AccountId, asset: AssetId, change: Amount) -> Amount {
+        self.state.headroom.forget(account);
         let base = self.rules.spec().collateral;
         let key = AccountKey(account);
         let mut owner = *self.state.accounts.get(&key);

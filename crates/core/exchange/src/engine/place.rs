@@ -29,6 +29,8 @@ pub(crate) struct Incoming<'a> {
     pub(crate) display: Size,
     /// Whether it is a liquidation's: no margin is asked for it.
     pub(crate) forced: bool,
+    /// Whether the account's [`crate::headroom`] counts what rests already.
+    pub(crate) counted: bool,
 }
 
 const NOT_IN_FULL: Refusal = Refusal::new(
@@ -92,6 +94,7 @@ impl<S: Source> Engine<'_, S> {
             expires_us: request.expires_us,
             display: request.display,
             forced: false,
+            counted: false,
         };
         // In an auction nothing trades before its end.
         let crosses =

@@ -31,7 +31,7 @@ impl<S: Source> Engine<'_, S> {
         if prices.status != status {
             let mut after = prices;
             self.enter_status(market, &mut after, status);
-            *self.state.prices.get_mut(&MarketKey(market)) = after;
+            *self.state.prices_mut(&MarketKey(market)) = after;
         }
         Ok(())
     }
@@ -59,9 +59,11 @@ impl<S: Source> Engine<'_, S> {
         let value = rules.value(price, position.size);
         let closed_pnl: Amount = value - position.cost;
         let prices = self.margin_prices(market);
-        let closed = self.position_mut(account, slot);
-        let due = closed.settle_funding(prices.funding);
-        (closed.size, closed.cost, closed.funding) = (0, 0, 0);
+        let due = self.change_position(rules, account, slot, |closed| {
+            let due = closed.settle_funding(prices.funding);
+            (closed.size, closed.cost, closed.funding) = (0, 0, 0);
+            due
+        });
         self.book_funding(account, rules, &due);
         let mut paid = closed_pnl - due.amount;
         if position.isolated {

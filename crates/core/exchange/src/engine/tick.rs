@@ -39,7 +39,7 @@ impl<S: Source> Engine<'_, S> {
                 self.tell_mark(rules.market, &before, &after);
             }
             if after != before {
-                *self.state.prices.get_mut(&key) = after;
+                *self.state.prices_mut(&key) = after;
             }
         }
         // All marks have moved.
@@ -63,7 +63,7 @@ impl<S: Source> Engine<'_, S> {
             let message = "the market is settled: its positions pay no more funding";
             return Err(Refusal::new(RejectCode::MarketPaused, message));
         }
-        let prices = self.state.prices.get_mut(&MarketKey(market));
+        let prices = self.state.prices_mut(&MarketKey(market));
         let bound = crate::spec::FUNDING_BOUND;
         prices.funding = prices.funding.saturating_add(change).clamp(-bound, bound);
         Ok(())
@@ -76,7 +76,7 @@ impl<S: Source> Engine<'_, S> {
         scale_ppm: (u32, u32),
     ) -> Result<(), Refusal> {
         self.market(market)?;
-        let prices = self.state.prices.get_mut(&MarketKey(market));
+        let prices = self.state.prices_mut(&MarketKey(market));
         let initial = scale_ppm.0.max(PPM);
         prices.margin_scale_ppm = (initial, scale_ppm.1.clamp(PPM, initial));
         Ok(())

@@ -197,7 +197,7 @@ impl Object for Account {
 pub struct GroupKey {
     /// Whose.
     pub account: AccountId,
-    /// Position slot ≫ 2.
+    /// Position slot ≫ 1.
     pub group: u8,
 }
 record!(GroupKey { account, group });
@@ -210,10 +210,11 @@ impl GroupKey {
 impl Key for GroupKey {
     #[inline]
     fn dense(&self) -> Option<u32> {
-        if self.group >= Self::PER_ACCOUNT {
+        // The first groups hold nearly all positions; the rest are found by hash.
+        if self.group >= 8 {
             return None;
         }
-        self.account.0.checked_mul(Self::PER_ACCOUNT.into())?.checked_add(self.group.into())
+        self.account.0.checked_mul(8)?.checked_add(self.group.into())
     }
 }
 
@@ -276,7 +277,7 @@ pub struct PositionGroup(pub [Position; PositionGroup::SLOTS as usize]);
 
 impl PositionGroup {
     /// Slots in a group.
-    pub const SLOTS: u32 = 4;
+    pub const SLOTS: u32 = 2;
 }
 
 /// Parts of an encoded position, in their order; of the last two the bit is all.

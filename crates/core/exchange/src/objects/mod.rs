@@ -7,7 +7,7 @@
 //! | 2 | [`Global`] counters and time | – |
 //! | 3 | [`AccountEntry`]: address → number | address |
 //! | 4 | [`Account`]: collateral, list of markets | account |
-//! | 5 | [`PositionGroup`]: 4 positions | account, group |
+//! | 5 | [`PositionGroup`]: 2 positions | account, group |
 //! | 6 | [`SpotBalance`] | account, asset |
 //! | 7 | [`Ledger`] | asset |
 //! | 8 | [`Directory`]: which of 64 order pages are taken | account, page ≫ 6 |
@@ -41,7 +41,7 @@
 //! | 34 | [`Guard`]: sanity bounds at work | market |
 //! | 35 | [`Auction`] | market |
 //!
-//! An order page holds 4 references, a position group 4 positions and an order chunk 8 orders: the
+//! An order page holds 4 references, a position group 2 positions and an order chunk 8 orders: the
 //! largest objects that a place rewrites. Their size is what a first write copies, what a seal
 //! encodes and what the trie hashes, and most accounts and levels have few orders.
 
@@ -78,6 +78,7 @@ pub use prices::{
     Volatility, Walk,
 };
 
+use crate::headroom::Headroom;
 use atoll_state::{Page, Source, Table, TableVisitor, Tables};
 
 /// The state of an exchange: its tables.
@@ -157,6 +158,8 @@ pub struct State<S: Source> {
     pub guards: Table<Guard, S>,
     /// Auctions.
     pub auctions: Table<Auction, S>,
+    /// What this node remembers of accounts' margins; in no root and in no witness.
+    pub(crate) headroom: Headroom,
 }
 
 impl<S: Source> State<S> {
@@ -200,12 +203,14 @@ impl<S: Source> State<S> {
             volatility: Table::new(seed),
             guards: Table::new(seed),
             auctions: Table::new(seed),
+            headroom: Headroom::default(),
         }
     }
 }
 
 impl<S: Source> Tables<S> for State<S> {
     fn visit(&mut self, visitor: &mut impl TableVisitor<S>) {
+        self.visit_headroom(visitor.purpose());
         visitor.visit(&mut self.pages);
         visitor.visit(&mut self.global);
         visitor.visit(&mut self.addresses);

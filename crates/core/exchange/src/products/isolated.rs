@@ -112,7 +112,7 @@ impl<S: Source> Engine<'_, S> {
         let at = (side, size);
         let fill = isolated::fill(rules, &mut position, &mut margin, at, notional, scale);
         position.owes_from(prices.funding);
-        *self.position_mut(account, slot.into()) = position;
+        self.change_position(rules, account, slot.into(), |own| *own = position);
         self.pay(account, rules.quote, fill.to_cross - fee);
         self.set_isolated_margin(rules, account, slot.into(), fill.change - due.amount);
         fill.traded

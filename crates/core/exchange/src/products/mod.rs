@@ -19,7 +19,7 @@ mod perpetual;
 mod spot;
 mod trial;
 
-use crate::engine::{Engine, Incoming, Resting, less_count};
+use crate::engine::{Engine, Incoming, Resting};
 use crate::event::Refusal;
 use crate::ids::{AccountId, Amount, AssetId, Price, Size};
 use crate::math::parts;
@@ -87,17 +87,20 @@ impl<S: Source> Engine<'_, S> {
     }
 
     pub(crate) fn release(&mut self, account: AccountId, order: &OrderRef, size: Size) {
-        if self.rules.market(order.market).is_some_and(MarketRules::is_perpetual) {
-            let position = self.position_mut(account, order.position.into());
-            position.orders = less_count::<S>(position.orders, 1);
-        }
-        self.ease(account, order, size);
+        self.free(account, order, size, 1);
     }
 
     pub(crate) fn ease(&mut self, account: AccountId, order: &OrderRef, by: Size) {
+        self.free(account, order, by, 0);
+    }
+
+    /// So much of an order, or the last of so many orders, needs nothing behind it any more.
+    fn free(&mut self, account: AccountId, order: &OrderRef, by: Size, orders: u32) {
         let Some(rules) = self.rules.market(order.market) else { return };
         match rules.kind {
-            ProductRules::Perpetual { .. } => self.ease_perpetual(rules, account, order, by),
+            ProductRules::Perpetual { .. } => {
+                self.free_perpetual(rules, account, order, by, orders);
+            }
             ProductRules::Spot { base, lot_units } => {
                 self.hold_spot(rules, account, order, base, lot_units, by, -1);
             }
@@ -148,7 +151,7 @@ impl<S: Source> Engine<'_, S> {
         }
     }
 
-    pub(crate) fn still_covered(&mut self, incoming: &Incoming<'_>) -> bool {
+    pub(crate) fn still_covered(&mut self, incoming: &mut Incoming<'_>) -> bool {
         match incoming.rules.kind {
             ProductRules::Perpetual { .. } => self.covered_perpetual(incoming),
             ProductRules::Spot { base, lot_units } => {

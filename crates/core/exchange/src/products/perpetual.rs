@@ -6,6 +6,7 @@ use super::trial::Trial;
 use super::{Entry, Settled, SettledParty};
 use crate::engine::{Engine, Incoming, Resting, less, less_amount, less_count, reducible};
 use crate::event::Refusal;
+use crate::headroom::{Change, Verdict};
 use crate::ids::{AccountId, Amount, MarketId, Price, Side, Size};
 use crate::margin::{
     MarginPrices,
@@ -24,9 +25,32 @@ impl<S: Source> Engine<'_, S> {
         self.state.positions.get(&key).0[(slot % PositionGroup::SLOTS) as usize]
     }
 
-    pub(crate) fn position_mut(&mut self, account: AccountId, slot: u32) -> &mut Position {
+    fn position_mut(&mut self, account: AccountId, slot: u32) -> &mut Position {
         let key = GroupKey { account, group: (slot / PositionGroup::SLOTS) as u8 };
         &mut self.state.positions.get_mut(&key).0[(slot % PositionGroup::SLOTS) as usize]
+    }
+
+    /// Changes a position; what that does to margin goes to the account's
+    /// [`crate::headroom`] as well.
+    #[inline]
+    pub(crate) fn change_position<T>(
+        &mut self,
+        rules: &MarketRules,
+        account: AccountId,
+        slot: u32,
+        change: impl FnOnce(&mut Position) -> T,
+    ) -> T {
+        let position = self.position_mut(account, slot);
+        let before = *position;
+        let done = change(position);
+        let after = *position;
+        self.state.position_changed(self.rules, rules, account, &before, &after);
+        done
+    }
+
+    /// Notes whether orders are attached to a position; margin does not depend on it.
+    pub(crate) fn set_attached(&mut self, account: AccountId, slot: u32, attached: bool) {
+        self.position_mut(account, slot).attached = attached;
     }
 
     /// The account's slot for a market and whether it has to be given to it first.
@@ -73,6 +97,10 @@ impl<S: Source> Engine<'_, S> {
             }
             incoming.order.size = incoming.order.size.min(most);
             incoming.remaining = incoming.order.size;
+        }
+        if fresh {
+            // What a slot held before is in no share.
+            self.state.headroom.forget(account);
         }
         let size = incoming.remaining;
         // Each is below the bound, so the sum is in range.
@@ -135,7 +163,7 @@ impl<S: Source> Engine<'_, S> {
 
     fn check_margin(
         &mut self,
-        incoming: &Incoming<'_>,
+        incoming: &mut Incoming<'_>,
         before: &Position,
         trial: &Trial,
         slot: u32,
@@ -148,16 +176,25 @@ impl<S: Source> Engine<'_, S> {
         if reduces && trial.loss + trial.rest_loss + trial.fee <= trial.freed {
             return Ok(());
         }
-        let rules = incoming.rules;
+        let (rules, account) = (incoming.rules, incoming.account);
         // What rests and only reduces is in no reserve.
         let charge = trial.fee + if reduces { trial.rest_loss } else { 0 };
-        let replace = Some((slot, rules, &trial.after));
+        let change = Change { rules, before, after: &trial.after, paid: -charge };
+        if !reduces {
+            // What trades nothing at once and has passed its last check rests as a whole.
+            let sure = trial.filled == 0 && trial.rest == incoming.remaining && !incoming.forced;
+            match self.state.ask_headroom(self.rules, account, &change, sure) {
+                Verdict::Counted => {
+                    incoming.counted = true;
+                    return Ok(());
+                }
+                Verdict::Covered => return Ok(()),
+                Verdict::Unknown => {}
+            }
+        }
         // What is paid in another asset is converted with it.
-        let (margin, charge) = if rules.inverse {
-            (self.margin_if(incoming.account, replace, (rules.quote, -charge)), 0)
-        } else {
-            (self.margin(incoming.account, replace), charge)
-        };
+        let (paid, charge) = if rules.inverse { (-charge, 0) } else { (0, charge) };
+        let margin = self.margin_after(account, slot, &change, (rules.quote, paid));
         let need = charge + if reduces { margin.maintenance() } else { margin.initial() };
         if margin.equity() >= need {
             return Ok(());
@@ -171,41 +208,48 @@ impl<S: Source> Engine<'_, S> {
     }
 
     pub(super) fn enter_perpetual(&mut self, incoming: &Incoming<'_>, slot: u32) {
-        let account = self.state.accounts.get_mut(&AccountKey(incoming.account));
-        account.set_slot(slot, incoming.rules.market);
+        self.give_slot(incoming.account, slot, incoming.rules.market);
     }
 
     pub(super) fn reserve_perpetual(&mut self, incoming: &Incoming<'_>) {
         let order = &incoming.order;
         let notional = incoming.rules.reserved(order.price, incoming.remaining);
-        let position = self.position_mut(incoming.account, order.position.into());
-        position.orders += 1;
-        if order.reduce_only {
-            return;
-        }
-        match order.side {
-            Side::Buy => {
-                position.bids += incoming.remaining;
-                position.bid_notional += notional;
+        let (account, slot) = (incoming.account, order.position.into());
+        let reserve = |position: &mut Position| {
+            position.orders += 1;
+            match (order.reduce_only, order.side) {
+                (true, _) => {}
+                (false, Side::Buy) => {
+                    position.bids += incoming.remaining;
+                    position.bid_notional += notional;
+                }
+                (false, Side::Sell) => {
+                    position.asks += incoming.remaining;
+                    position.ask_notional += notional;
+                }
             }
-            Side::Sell => {
-                position.asks += incoming.remaining;
-                position.ask_notional += notional;
-            }
+        };
+        if incoming.counted {
+            reserve(self.position_mut(account, slot));
+        } else {
+            self.change_position(incoming.rules, account, slot, reserve);
         }
     }
 
-    pub(super) fn ease_perpetual(
+    pub(super) fn free_perpetual(
         &mut self,
         rules: &MarketRules,
         account: AccountId,
         order: &crate::objects::OrderRef,
         by: Size,
+        orders: u32,
     ) {
-        if !order.reduce_only {
-            let position = self.position_mut(account, order.position.into());
-            free::<S>(position, order.side, by, rules.reserved(order.price, by));
-        }
+        self.change_position(rules, account, order.position.into(), |position| {
+            position.orders = less_count::<S>(position.orders, orders);
+            if !order.reduce_only {
+                free::<S>(position, order.side, by, rules.reserved(order.price, by));
+            }
+        });
     }
 
     /// Whether a maker can carry what a fill leads to. Its margin was reserved when the order was
@@ -219,7 +263,8 @@ impl<S: Source> Engine<'_, S> {
         size: Size,
     ) -> bool {
         let (account, slot) = (resting.order.account, u32::from(listed.position));
-        let mut after = self.position(account, slot);
+        let before = self.position(account, slot);
+        let mut after = before;
         if reducible(after.size, resting.side) >= size {
             return true;
         }
@@ -242,8 +287,12 @@ impl<S: Source> Engine<'_, S> {
             (trade(rules, &mut after, resting.side, size, notional).pnl - due, true)
         };
         after.owes_from(prices.funding);
-        let change = (rules.quote, to_cross - fee);
-        let margin = self.margin_if(account, Some((slot, rules, &after)), change);
+        let paid = to_cross - fee;
+        let change = Change { rules, before: &before, after: &after, paid };
+        if self.state.ask_headroom(self.rules, account, &change, false) == Verdict::Covered {
+            return true;
+        }
+        let margin = self.margin_after(account, slot, &change, (rules.quote, paid));
         holds && margin.equity() >= margin.initial()
     }
 
@@ -261,13 +310,14 @@ impl<S: Source> Engine<'_, S> {
         let fees = self.charge(rules, (asset, notional), (asset, notional));
 
         let prices = self.margin_prices(rules.market);
-        let position = self.position_mut(maker, listed.position.into());
-        if !resting.order.reduce_only {
-            free::<S>(position, resting.side, size, rules.reserved(resting.price, size));
-        }
-        if size == resting.order.size {
-            position.orders = less_count::<S>(position.orders, 1);
-        }
+        self.change_position(rules, maker, listed.position.into(), |position| {
+            if !resting.order.reduce_only {
+                free::<S>(position, resting.side, size, rules.reserved(resting.price, size));
+            }
+            if size == resting.order.size {
+                position.orders = less_count::<S>(position.orders, 1);
+            }
+        });
         let fill = (resting.side, size, notional);
         let maker_side = self.fill_position(rules, maker, listed.position, fill, fees.0, &prices);
         let fill = (incoming.order.side, size, notional);
@@ -314,21 +364,26 @@ impl<S: Source> Engine<'_, S> {
         fee: Amount,
         prices: &MarginPrices,
     ) -> Traded {
-        let position = self.position_mut(account, slot.into());
-        if position.isolated {
+        let traded = self.change_position(rules, account, slot.into(), |position| {
+            if position.isolated {
+                return None;
+            }
+            let due = position.settle_funding(prices.funding);
+            let traded = trade(rules, position, side, size, notional);
+            position.owes_from(prices.funding);
+            Some((due, traded))
+        });
+        let Some((due, traded)) = traded else {
             return self.fill_isolated(rules, account, slot, (side, size, notional), fee, prices);
-        }
-        let due = position.settle_funding(prices.funding);
-        let traded = trade(rules, position, side, size, notional);
-        position.owes_from(prices.funding);
+        };
         self.book_funding(account, rules, &due);
         self.pay(account, rules.quote, traded.pnl - fee - due.amount);
         traded
     }
 
     /// Whether what remains could trade at its limit, the worst there is.
-    pub(super) fn covered_perpetual(&mut self, incoming: &Incoming<'_>) -> bool {
-        let (rules, account, order) = (incoming.rules, incoming.account, &incoming.order);
+    pub(super) fn covered_perpetual(&mut self, incoming: &mut Incoming<'_>) -> bool {
+        let (rules, account, order) = (incoming.rules, incoming.account, incoming.order);
         let slot = u32::from(order.position);
         let before = self.position(account, slot);
         let left = incoming.remaining;

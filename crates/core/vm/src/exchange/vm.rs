@@ -323,12 +323,12 @@ pub(super) fn status(
 
 /// Commands of a transaction that are looked at ahead: by the time of later ones, what was asked
 /// for might be out of the cache again.
-const AHEAD: usize = 2;
+const STEPS_AHEAD: usize = 2;
 
 impl<S: Source> Vm<S> for ExchangeVm<S> {
     type Spec = ExchangeVmSpec;
     type Transaction = SignedAction;
-    const PROGRAM: &'static str = "exchange 4";
+    const PROGRAM: &'static str = "exchange 5";
 
     fn new(identity: Identity, spec: ExchangeVmSpec, seed: u64) -> Self {
         Self {
@@ -387,13 +387,16 @@ impl<S: Source> Vm<S> for ExchangeVm<S> {
         let _ = self.exchange.apply(&Input::Tick { time_us }, &mut self.tick_events);
     }
 
-    fn prefetch(&self, checked: &Checked<SignedAction>) {
+    const AHEAD: usize = atoll_exchange::AHEAD;
+
+    fn prefetch(&self, checked: &Checked<SignedAction>, ahead: usize) {
         let Action::Commands(steps) = &checked.transaction.action else { return };
         let agent = self.agents.peek(&SignerKey(checked.signer));
         let owner = agent.map_or(checked.signer, |agent| agent.master);
         let Some(caller) = self.exchange.peek_account(&owner) else { return };
-        for command in steps.iter().take(AHEAD).filter_map(|step| step.command.as_ref().ok()) {
-            self.exchange.prefetch(caller, command);
+        for command in steps.iter().take(STEPS_AHEAD).filter_map(|step| step.command.as_ref().ok())
+        {
+            self.exchange.prefetch(caller, command, ahead);
         }
     }
 

@@ -105,7 +105,7 @@ impl<S: Source> Engine<'_, S> {
             }
             let children = engine.set_members(account, orders, Kind::Attached, false)?;
             engine.state.attached.get_mut(&key).0.extend(children.iter().flatten());
-            engine.position_mut(account, slot).attached = true;
+            engine.set_attached(account, slot, true);
             engine.tie(account, None, children);
             Ok(Grouped { parent: None, children, waiting: false })
         })

@@ -239,7 +239,7 @@ impl<S: Source> Engine<'_, S> {
         if attached.0.is_empty()
             && let Some(slot) = self.slot_of(account, market)
         {
-            self.position_mut(account, slot).attached = false;
+            self.set_attached(account, slot, false);
         }
     }
 

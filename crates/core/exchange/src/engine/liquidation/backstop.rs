@@ -72,7 +72,7 @@ impl<'a, S: Source> Engine<'a, S> {
     ) -> bool {
         let Ok((place, fresh)) = self.slot_for(vault, rules.market) else { return false };
         if fresh {
-            self.state.accounts.get_mut(&AccountKey(vault)).set_slot(place, rules.market);
+            self.give_slot(vault, place, rules.market);
         }
         let own = self.position(vault, place);
         let lots = position.size.unsigned_abs();

@@ -45,6 +45,7 @@ impl<'a, S: Source> Engine<'a, S> {
             expires_us: 0,
             display: 0,
             forced: true,
+            counted: false,
         };
         self.told_step(subject, LiquidationStep::Book);
         let before = self.events.len();

@@ -346,6 +346,7 @@ fn incoming<'a>(
 ) -> Incoming<'a> {
     Incoming {
         forced: false,
+        counted: false,
         rules,
         account: one.account(),
         order: one.listed_at(price),

@@ -76,7 +76,7 @@ impl<S: Source> Engine<'_, S> {
             (told.price, told.external) = (report.price, report.external);
             told.time_us = report.time_us;
         }
-        self.state.prices.get_mut(&key).due_us = MarketPrices::AT_ONCE;
+        self.state.prices_mut(&key).due_us = MarketPrices::AT_ONCE;
         Ok(())
     }
 
@@ -123,7 +123,7 @@ impl<S: Source> Engine<'_, S> {
         }
         after.due_us = due.0;
         if after != before {
-            *self.state.prices.get_mut(&key) = after;
+            *self.state.prices_mut(&key) = after;
         }
     }
 
