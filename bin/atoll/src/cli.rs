@@ -491,7 +491,8 @@ pub(crate) struct OutsideArgs {
 #[command(after_help = "Examples:
   atoll watch --url http://127.0.0.1:3001
   atoll watch --url http://127.0.0.1:3001 --key development:watcher --for 1m --json
-  atoll watch --url http://203.0.113.7:3001 --hub-rpc http://127.0.0.1:8545 --anchor 0x5FbD…0aa3")]
+  atoll watch --url http://203.0.113.7:3001 --hub-rpc http://127.0.0.1:8545 --anchor 0x5FbD…0aa3
+  atoll watch --from ../friend/.atoll-watch --key 0xac09…ff80")]
 pub(crate) struct WatchArgs {
     #[command(flatten)]
     pub(crate) outside: OutsideArgs,
@@ -501,6 +502,9 @@ pub(crate) struct WatchArgs {
     /// Where what was read is kept
     #[arg(long, default_value = ".atoll-watch", value_name = "DIR")]
     pub(crate) data_dir: PathBuf,
+    /// Another folder of published data, of a watch or a node that is not running; may be repeated
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: Vec<PathBuf>,
     /// How long data of a commitment on the hub may be missing before that is an alarm
     #[arg(long, default_value = "10s", value_name = "TIME", value_parser = parse_duration)]
     pub(crate) patience: Duration,

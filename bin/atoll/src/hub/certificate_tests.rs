@@ -27,7 +27,7 @@ fn run() -> Run {
 /// What is left of a run, and what was said of the rest.
 fn cut(mut run: Run) -> (Option<u64>, Option<(u64, u64)>, Vec<String>) {
     let mut refused = Vec::new();
-    let certificate = run.cut(&NETWORK, counts, |why| refused.push(why));
+    let certificate = run.cut(&NETWORK, counts, |why| refused.push(why)).unwrap();
     (run.last_slot(), certificate.map(|certificate| certificate.slots()), refused)
 }
 

@@ -40,11 +40,13 @@ impl OnChain {
             .context("it was not anchored by a plain transaction")
     }
 
-    /// A commitment as it was anchored, last if more than once.
-    pub(crate) fn commitment(&self, number: u64) -> Result<Commitment> {
+    /// The commitment with a hash, which is the last that was anchored with this number.
+    pub(crate) fn commitment(&self, number: u64, hash: B256) -> Result<Commitment> {
         let Log { topics, data, .. } = self.anchored_log(number)?;
         let event = IAnchor::Anchored::decode_raw_log_validate(topics.iter().copied(), &data);
-        Ok(event.context("the Anchor's event cannot be read")?.commitment)
+        let event = event.context("the Anchor's event cannot be read")?;
+        ensure!(event.hash == hash, "commitment {number} was replaced on the hub just now");
+        Ok(event.commitment)
     }
 
     fn anchored_log(&self, number: u64) -> Result<Log> {
@@ -102,6 +104,11 @@ impl Entries {
     /// The entries from `start` up to but without `end`, all of them in final blocks.
     pub(crate) fn get(&mut self, on: &OnChain, start: u64, end: u64) -> Result<Vec<HubEntry>> {
         self.read_until(on, Some(end))?;
+        self.range(start, end)
+    }
+
+    /// The same of those that were read; an error if there are not so many.
+    pub(crate) fn range(&self, start: u64, end: u64) -> Result<Vec<HubEntry>> {
         let kept = |index: u64| usize::try_from(index.checked_sub(self.first)?).ok();
         let range = kept(start).zip(kept(end));
         let range = range.filter(|(start, end)| start <= end && *end <= self.kept.len());
