@@ -48,11 +48,13 @@ pub(crate) enum Command {
     Claim(ClaimArgs),
     /// Print the proof of a withdrawal, or of an object of the last settled state
     Proof(ProofArgs),
-    /// Execute again what the operator publishes, and challenge what is committed wrongly
+    /// Execute again what is published, and challenge what is committed wrongly
     ///
     /// Reads the contracts on the hub and the published data; takes no other word of the operator.
-    /// What it has read it keeps: `atoll escape` needs no more than that folder and the hub. Exits
-    /// with an error if anything was wrong or withheld.
+    /// What others anchor in a silent operator's place (`atoll escape derive`) is derived again and
+    /// judged as well, and no gateway is needed for it. What it has read it keeps: `atoll escape`
+    /// needs no more than that folder and the hub. Exits with an error if anything was wrong,
+    /// withheld, or could not be judged.
     Watch(WatchArgs),
     /// Get money out although the operator has vanished
     ///

@@ -302,7 +302,9 @@ impl Watch<'_> {
             return judged;
         }
         let answer = self.chain.sources.commitment(number, self.chain.follower.hash());
+        // The hub's word is what is judged, once it is there.
         let published = self.ask(answer);
+        let published = published.filter(|p| !anchored || p.commitment.hash() == record.hash);
         let spans = match &published {
             None if !anchored => return Ok(Look::Nothing),
             None => {
@@ -384,13 +386,16 @@ impl Watch<'_> {
     /// Says what is wrong with a commitment of the hub, and challenges it.
     fn dispute(&mut self, judged: &mut Judged, record: &Record) -> Result<Look> {
         let (number, seen) = (judged.number, Instant::now());
-        if let Some(published) = judged.published.as_ref().filter(|_| record.derived) {
-            let known = match judged.is_right() {
-                true => self.against_published(published, record)?,
-                false => None,
+        let other = |published: &&Published| published.commitment.hash() != record.hash;
+        if let Some(published) = judged.published.as_ref().filter(other) {
+            let known = match (judged.is_right(), record.derived) {
+                (true, true) => self.against_published(published, record)?,
+                (true, false) => Some((false, None)),
+                // What was published is wrong, but the hub has something else.
+                (false, _) => None,
             };
             let Some((of_queue, left_out)) = known else {
-                return self.rebase(&format!("commitment {number} is not the operator's"));
+                return self.rebase(&format!("commitment {number} is not as it was published"));
             };
             (judged.of_queue, judged.left_out) = (of_queue, left_out);
         }

@@ -5,7 +5,7 @@ use crate::support::*;
 use alloy_sol_types::SolCall;
 use atoll_ethereum::BlockId;
 use atoll_ethereum::abi::{IAnchor, Status};
-use atoll_types::{B256, U256};
+use atoll_types::{Address, B256, U256};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -14,6 +14,13 @@ use std::time::{Duration, Instant};
 const DAY: u64 = 86_400;
 /// Ether for one entry of the hub's queue.
 const ETHER: u128 = 1_000_000_000_000_000_000;
+/// Calls the address in its first word with the rest, and its value: `calldatacopy(0, 32, n − 32)`,
+/// `call(gas, word 0, value, 0, n − 32, 0, 0)`, `revert(0, 0)` where that fails.
+const FORWARDER: &str = "0x60203603806020600037600060008260003460003\
+                         55af1601f5760006000fd5b00";
+/// The second account that every anvil funds, and its key, which is public.
+const SECOND: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+const SECOND_KEY: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
 
 impl Abandoned {
     /// A network of which slots are published and in no commitment, with a week to challenge what
@@ -85,11 +92,16 @@ impl Abandoned {
         IAnchor::anchorCall::abi_decode(&input).unwrap()
     }
 
-    /// Anchors a derived commitment as somebody dishonest makes it of an honest one.
+    /// Anchors a derived commitment as somebody dishonest makes it of an honest one, through a
+    /// contract, so that the transaction's own calldata is nothing that anchors.
     fn forge(&self, mut call: IAnchor::anchorCall, change: impl FnOnce(&mut IAnchor::anchorCall)) {
         change(&mut call);
+        let contract = address("a contract in between");
+        rpc(&self.anvil.1, "/", "anvil_setCode", json!([contract.to_string(), FORWARDER]));
+        let anchor: Address = self.anchor.parse().unwrap();
         let bond = U256::from(self.view(&IAnchor::derivedBondCall {}));
-        self.call(self.anchor.parse().unwrap(), bond, call.abi_encode());
+        let data = [anchor.into_word().as_slice(), &call.abi_encode()].concat();
+        self.call(contract, bond, data);
     }
 }
 
@@ -251,11 +263,9 @@ fn what_leaves_out_published_slots_is_challenged_with_their_certificate() {
 fn whoever_feigns_silence_cannot_have_its_own_slots_forgotten() {
     let Some(anvil) = Anvil::start() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let operator = address("operator").to_string();
-    rpc(&anvil.1, "/", "anvil_setBalance", json!([operator, "0x56bc75e2d63100000000"]));
-    let fixed = ["--hub", &anvil.url(), "--hub-key", ANVIL_KEY, "--rate", "0"];
+    let fixed = ["--hub", &anvil.url(), "--hub-key", SECOND_KEY, "--rate", "0"];
     let args = [&fixed[..], &["--commitment-interval", "20s"]].concat();
-    let node = Node::start(&folder.path().join("data"), &args);
+    let mut node = Node::start(&folder.path().join("data"), &args);
     let settlement = deployed(&node);
     let gateway = format!("http://{}", node.address);
     let anchor = settlement["contracts"]["anchor"].as_str().unwrap().to_string();
@@ -270,7 +280,7 @@ fn whoever_feigns_silence_cannot_have_its_own_slots_forgotten() {
     lose(&early, 50);
 
     // It signs and publishes on, and nothing of it gets to the hub any more.
-    rpc(&left.anvil.1, "/", "anvil_setBalance", json!([operator, "0x0"]));
+    rpc(&left.anvil.1, "/", "anvil_setBalance", json!([SECOND, "0x0"]));
     let mut watching = watch(&left.watched(), &["--exit-on-alarm"]);
     let watching = watching.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     node.eventually_get("/atoll/settlement", |now| now["latest"]["number"] == 2);
@@ -283,4 +293,5 @@ fn whoever_feigns_silence_cannot_have_its_own_slots_forgotten() {
     let why = alarms(&found)[0];
     assert!(why.contains("commitment 2 is WRONG") && why.contains("leaves out slots 51"), "{why}");
     assert_eq!(found["challenges"][0]["claim"], "certificate", "{found}");
+    node.kill();
 }
