@@ -178,7 +178,7 @@ impl Sources {
                     run.spans.append(&mut kept.spans);
                     run.certificates.append(&mut kept.certificates);
                 }
-                None => match self.from_gateway(next) {
+                None => match self.certificate_at_gateway(next) {
                     Some(certificate) if run.spans.len() < SPANS_MAX => {
                         run.spans.push(certificate.span.clone());
                         run.certificates.push(certificate);
@@ -190,7 +190,7 @@ impl Sources {
     }
 
     /// A gateway that does not answer any more is no obstacle.
-    fn from_gateway(&self, first_slot: u64) -> Option<Certificate> {
+    fn certificate_at_gateway(&self, first_slot: u64) -> Option<Certificate> {
         let found = self.gateway.as_ref()?.certificate(first_slot).ok()??;
         Some(found).filter(|certificate| certificate.span.slots.1 >= first_slot)
     }

@@ -21,9 +21,6 @@ enum Chosen {
     Unknown,
 }
 
-/// What a derived commitment of published slots or of the queue must be.
-type Verdict = (Result<Assembled, String>, Option<Certificate>);
-
 impl Judged {
     /// What is wrong with a derived commitment that leaves out what was published.
     pub(super) fn leaves_out(&self, right: &Assembled, record: &Record) -> String {
@@ -59,11 +56,11 @@ impl Watch<'_> {
         let taken = if of_queue { before } else { record.lastSlot };
         let (expected, left_out) = match self.left_out(&run, taken, record)? {
             Some((right, certificate)) => (Ok(right), Some(certificate)),
-            None => self.right(chosen, record)?,
+            None => {
+                self.report_longer(run, taken, number, record)?;
+                (self.right(chosen, record)?, None)
+            }
         };
-        if left_out.is_none() {
-            self.report_longer(run, taken, number)?;
-        }
         self.judged.push_back(Judged {
             number,
             published: None,
@@ -126,21 +123,20 @@ impl Watch<'_> {
         Ok(noted.is_some_and(|at| at + PUBLISHED_BEFORE_S <= record.anchoredAt))
     }
 
-    /// What a commitment must be that takes what it has to take.
-    fn right(&mut self, chosen: Chosen, record: &Record) -> Result<Verdict> {
+    /// What a commitment must be that takes what it has to take, or why there is no right one.
+    fn right(&mut self, chosen: Chosen, record: &Record) -> Result<Result<Assembled, String>> {
         let follower = &self.chain.follower;
-        let wrong = |error: anyhow::Error| (Err(format!("{error:#}")), None);
         match chosen {
             Chosen::Queue if follower.cursor() == record.cursor && !follower.is_under_way() => {
                 let why = "it was derived without the sequencer where there was nothing to derive";
-                Ok((Err(why.into()), None))
+                Ok(Err(why.into()))
             }
-            Chosen::Queue => Ok((Ok(self.chain.derive_queue(record.cursor)?), None)),
+            Chosen::Queue => Ok(Ok(self.chain.derive_queue(record.cursor)?)),
             Chosen::Published(spans) => match self.chain.follow_certified(&spans) {
-                Ok(right) => Ok((Ok(right), None)),
-                Err(Unfit::Wrong(_, error)) => {
-                    Ok(wrong(error.context("what it was derived from is not what was ordered")))
-                }
+                Ok(right) => Ok(Ok(right)),
+                Err(Unfit::Wrong(_, error)) => Ok(Err(format!(
+                    "it was derived without the sequencer from what was not ordered: {error:#}"
+                ))),
                 Err(unfit) => Err(unfit.into()),
             },
             Chosen::Unknown => Err(self.chain.not_kept(follower.number() + 1, record.lastSlot)),
@@ -148,11 +144,21 @@ impl Watch<'_> {
     }
 
     /// Reports slots that are certified, but were not published in time to count.
-    fn report_longer(&mut self, mut run: Run, taken: u64, number: u64) -> Result<()> {
+    fn report_longer(
+        &mut self,
+        mut run: Run,
+        taken: u64,
+        number: u64,
+        record: &Record,
+    ) -> Result<()> {
         let on = &self.chain.outside.on;
         let network = &self.chain.outside.network;
         let longest = run.cut(network, |signer| on.is_committee(signer), |_| ())?;
-        if let Some((_, last)) = longest.map(|c| c.slots()).filter(|(_, last)| *last > taken) {
+        let longest = longest.filter(|certificate| certificate.slots().1 > taken);
+        if let Some(Certificate { span, .. }) = longest
+            && !self.in_time(span.slots.0, record)?
+        {
+            let last = span.slots.1;
             self.alarm_once(format!(
                 "commitment {number} was derived without the sequencer and leaves out slots {} to \
                  {last}, which are certified; not challenged, because they are not known to have \

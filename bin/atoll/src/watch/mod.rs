@@ -200,7 +200,7 @@ impl Watch<'_> {
                     left_out: None,
                 });
             }
-            if number % 100 == 0 {
+            if number.is_multiple_of(100) {
                 self.say(&format!("executed again what was kept: commitment {number}"));
             }
         }
@@ -406,7 +406,9 @@ impl Watch<'_> {
             Status::Challenged => self.say(&format!("commitment {number} is challenged already")),
             _ => self.settled_wrong(number),
         }
-        self.disputed = Some((number, judged.left_out.is_some()));
+        // What leaves something out, or is about nothing, can be followed all the same.
+        let about_nothing = judged.of_queue && judged.expected.is_err();
+        self.disputed = Some((number, judged.left_out.is_some() || about_nothing));
         Ok(Look::Progress)
     }
 
@@ -466,7 +468,7 @@ impl Watch<'_> {
             }
             Status::Settled if can_go_on => {
                 self.settled_wrong(number);
-                self.rebase("what was left out is lost")
+                self.rebase("it is what the rest is judged by")
             }
             _ => Ok(Look::Nothing),
         }
