@@ -25,11 +25,8 @@ impl Judged {
     /// What is wrong with a derived commitment that leaves out what was published.
     pub(super) fn leaves_out(&self, right: &Assembled, record: &Record) -> String {
         let (first, last) = right.commitment.slots;
-        let taken = match record.lastSlot {
-            // Slots of the queue are none of these.
-            _ if self.of_queue => first - 1,
-            taken => taken,
-        };
+        // Slots of the queue are none of those that were published.
+        let taken = if self.of_queue { first - 1 } else { record.lastSlot };
         format!(
             "it was derived without the sequencer and leaves out slots {} to {last}, which were \
              published and certified before",
