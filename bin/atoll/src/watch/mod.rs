@@ -78,6 +78,8 @@ struct Watch<'a> {
     away: bool,
     /// The last commitment that agreed, from the first one derived on, until it is settled.
     base: Option<(u64, B256)>,
+    /// Since when a commitment is known to be wrong whose challenge is not on the hub yet.
+    unchallenged: Option<Instant>,
     /// The commitment that is wrong, and whether it could be gone on from.
     disputed: Option<(u64, bool)>,
     report: Report,
@@ -105,19 +107,24 @@ pub(crate) fn run(args: &WatchArgs) -> Result<()> {
         retry: None,
         away: false,
         base: None,
+        unchallenged: None,
         disputed: None,
         report: Report::default(),
         args,
     };
     watch.catch_up()?;
     let end = args.run_for.map(|time| Instant::now() + time);
-    let ended = |report: &Report| {
+    let ended = |watch: &Watch<'_>| {
+        let report = &watch.report;
+        let given_up = |since: Instant| since.elapsed() >= args.patience;
         stop.load(Relaxed)
             || end.is_some_and(|end| Instant::now() >= end)
             || args.slots.is_some_and(|slots| report.slots >= slots)
-            || (args.exit_on_alarm && !report.alarms.is_empty())
+            || (args.exit_on_alarm
+                && !report.alarms.is_empty()
+                && watch.unchallenged.is_none_or(given_up))
     };
-    while !ended(&watch.report) {
+    while !ended(&watch) {
         let looked = watch.step();
         if looked.is_ok() {
             (watch.missing, watch.withheld) = (None, false);
@@ -211,6 +218,7 @@ impl Watch<'_> {
         self.say(&format!("executing again: {why}"));
         self.judged.clear();
         (self.base, self.disputed, self.retry) = (None, None, None);
+        self.unchallenged = None;
         self.chain.reset();
         self.catch_up()?;
         Ok(Look::Progress)
@@ -401,11 +409,13 @@ impl Watch<'_> {
         }
         let why = self.difference(judged, record);
         self.alarm_once(format!("commitment {number} is WRONG: {why}"));
+        self.unchallenged.get_or_insert_with(Instant::now);
         match record.status {
             Status::Anchored => self.challenge(judged, record, seen)?,
             Status::Challenged => self.say(&format!("commitment {number} is challenged already")),
             _ => self.settled_wrong(number),
         }
+        self.unchallenged = None;
         // What leaves something out, or is about nothing, can be followed all the same.
         let about_nothing = judged.of_queue && judged.expected.is_err();
         self.disputed = Some((number, judged.left_out.is_some() || about_nothing));

@@ -18,8 +18,9 @@ const ETHER: u128 = 1_000_000_000_000_000_000;
 /// `call(gas, word 0, value, 0, n − 32, 0, 0)`, `revert(0, 0)` where that fails.
 const FORWARDER: &str = "0x60203603806020600037600060008260003460003\
                          55af1601f5760006000fd5b00";
-/// The second account that every anvil funds, and its key, which is public.
+/// The second account that every anvil funds, its key, and that of the third, which are public.
 const SECOND: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+const THIRD_KEY: &str = "0x5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a";
 const SECOND_KEY: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
 
 impl Abandoned {
@@ -272,7 +273,8 @@ fn whoever_feigns_silence_cannot_have_its_own_slots_forgotten() {
     let left = Abandoned { anvil, anchor, folder };
     let early = left.folder.path().join("early");
     let watch = |folder: &Path, args: &[&str]| {
-        let mut command = left.outside(&["watch", "--url", &gateway, "--for", "90s"]);
+        let args_of = ["watch", "--url", &gateway, "--for", "90s"];
+        let mut command = left.outside_as(THIRD_KEY, &args_of);
         command.args(args).arg("--data-dir").arg(folder);
         command
     };

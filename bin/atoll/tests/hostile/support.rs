@@ -133,8 +133,12 @@ impl Abandoned {
 
     /// A command of somebody who has nothing but the hub; anyone may pay for its transactions.
     pub(crate) fn outside(&self, args: &[&str]) -> Command {
+        self.outside_as(ANVIL_KEY, args)
+    }
+
+    pub(crate) fn outside_as(&self, key: &str, args: &[&str]) -> Command {
         let mut command = atoll();
-        command.args(args).args(["--json", "--key", ANVIL_KEY]);
+        command.args(args).args(["--json", "--key", key]);
         command.args(["--hub-rpc", &self.anvil.url(), "--anchor", &self.anchor]);
         command
     }
