@@ -265,7 +265,7 @@ fn whoever_feigns_silence_cannot_have_its_own_slots_forgotten() {
     let Some(anvil) = Anvil::start() else { return };
     let folder = tempfile::tempdir().unwrap();
     let fixed = ["--hub", &anvil.url(), "--hub-key", SECOND_KEY, "--rate", "0"];
-    let args = [&fixed[..], &["--commitment-interval", "20s"]].concat();
+    let args = [&fixed[..], &["--commitment-interval", "40s"]].concat();
     let mut node = Node::start(&folder.path().join("data"), &args);
     let settlement = deployed(&node);
     let gateway = format!("http://{}", node.address);
