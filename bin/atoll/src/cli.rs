@@ -48,11 +48,13 @@ pub(crate) enum Command {
     Claim(ClaimArgs),
     /// Print the proof of a withdrawal, or of an object of the last settled state
     Proof(ProofArgs),
-    /// Execute again what the operator publishes, and challenge what is committed wrongly
+    /// Execute again what is published, and challenge what is committed wrongly
     ///
     /// Reads the contracts on the hub and the published data; takes no other word of the operator.
-    /// What it has read it keeps: `atoll escape` needs no more than that folder and the hub. Exits
-    /// with an error if anything was wrong or withheld.
+    /// What others anchor in a silent operator's place (`atoll escape derive`) is derived again and
+    /// judged as well, and no gateway is needed for it. What it has read it keeps: `atoll escape`
+    /// needs no more than that folder and the hub. Exits with an error if anything was wrong,
+    /// withheld, or could not be judged.
     Watch(WatchArgs),
     /// Get money out although the operator has vanished
     ///
@@ -491,7 +493,8 @@ pub(crate) struct OutsideArgs {
 #[command(after_help = "Examples:
   atoll watch --url http://127.0.0.1:3001
   atoll watch --url http://127.0.0.1:3001 --key development:watcher --for 1m --json
-  atoll watch --url http://203.0.113.7:3001 --hub-rpc http://127.0.0.1:8545 --anchor 0x5FbD…0aa3")]
+  atoll watch --url http://203.0.113.7:3001 --hub-rpc http://127.0.0.1:8545 --anchor 0x5FbD…0aa3
+  atoll watch --from ../friend/.atoll-watch --key 0xac09…ff80")]
 pub(crate) struct WatchArgs {
     #[command(flatten)]
     pub(crate) outside: OutsideArgs,
@@ -501,6 +504,9 @@ pub(crate) struct WatchArgs {
     /// Where what was read is kept
     #[arg(long, default_value = ".atoll-watch", value_name = "DIR")]
     pub(crate) data_dir: PathBuf,
+    /// Another folder of published data, of a watch or a node that is not running; may be repeated
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: Vec<PathBuf>,
     /// How long data of a commitment on the hub may be missing before that is an alarm
     #[arg(long, default_value = "10s", value_name = "TIME", value_parser = parse_duration)]
     pub(crate) patience: Duration,

@@ -4,17 +4,13 @@
 use super::Leaving;
 use crate::hub::assemble::Assembled;
 use crate::hub::calls;
-use crate::hub::certificate::{Certificate, Run, data_of};
-use crate::hub::follower::Follower;
-use crate::hub::onchain::Entries;
-use crate::hub::source::Source;
-use anyhow::{Context, Result, ensure};
-use atoll_ethereum::abi::{IAnchor, Record};
-use atoll_types::{Address, U256};
+use crate::hub::certificate::Certificate;
+use crate::hub::derivation::Refusal;
+use anyhow::{Result, ensure};
+use atoll_ethereum::BlockId;
+use atoll_ethereum::abi::IAnchor;
+use atoll_types::U256;
 use serde_json::json;
-
-/// Most spans asked of a gateway: days of them.
-const SPANS_MAX: usize = 1 << 16;
 
 /// What was anchored without the operator.
 #[derive(Default)]
@@ -33,7 +29,7 @@ impl Leaving<'_> {
     /// Anchors what the sequencer left behind, and what follows from the queue.
     pub(super) fn derive(mut self) -> Result<()> {
         ensure!(
-            !self.outside.on.anchor(&IAnchor::closedCall {})?,
+            !self.chain.outside.on.anchor(&IAnchor::closedCall {})?,
             "the snapshot exit is open, nothing is anchored any more: atoll escape exit"
         );
         let carried = self.carry()?;
@@ -61,14 +57,16 @@ impl Leaving<'_> {
 
     /// Brings commitments to the hub that the sequencer signed; how many.
     fn carry(&mut self) -> Result<u64> {
-        let anchor = self.outside.on.contracts.anchor;
+        let anchor = self.chain.outside.on.contracts.anchor;
         let mut carried = 0;
         loop {
-            let last = self.outside.on.anchor(&IAnchor::lastCall {})?;
+            let last = self.chain.outside.on.anchor(&IAnchor::lastCall {})?;
             self.settle_behind(last)?;
-            let Some(published) = self.published(last + 1)? else { return Ok(carried) };
             self.follow_to(last)?;
-            let right = self.follow_published(last + 1)?;
+            let previous = self.chain.follower.hash();
+            let published = self.chain.sources.commitment(last + 1, previous)?;
+            let Some(published) = published else { return Ok(carried) };
+            let right = self.chain.follow(&published.spans)?;
             ensure!(
                 right.commitment == published.commitment,
                 "the commitment {} that was kept is not what its data gives",
@@ -80,7 +78,8 @@ impl Leaving<'_> {
                 // An entry may be overdue that it leaves behind. Its slots are derived instead, for
                 // which it has to be silent.
                 self.ensure_silent().map_err(|_| error)?;
-                self.start_over(last)?;
+                self.last = None;
+                self.chain.start_over(last)?;
                 return Ok(carried);
             }
             self.last = Some(right);
@@ -90,7 +89,7 @@ impl Leaving<'_> {
 
     /// At most 256 commitments await settlement.
     fn settle_behind(&mut self, last: u64) -> Result<()> {
-        if last - self.outside.on.anchor(&IAnchor::lastSettledCall {})? >= 250 {
+        if last - self.chain.outside.on.anchor(&IAnchor::lastSettledCall {})? >= 250 {
             self.settle(true)?;
         }
         Ok(())
@@ -111,105 +110,37 @@ impl Leaving<'_> {
 
     fn derive_all(&mut self, derived: &mut Derived) -> Result<()> {
         self.ensure_silent()?;
-        let last = self.outside.on.anchor(&IAnchor::lastCall {})?;
+        let last = self.chain.outside.on.anchor(&IAnchor::lastCall {})?;
         self.follow_to(last)?;
         while self.derive_from_published(derived)? {}
         self.derive_from_queue(derived)
     }
 
-    /// What was published from the slot on that follows the last one executed.
-    fn kept(&self) -> Result<Run> {
-        let first = self.follower.slot() + 1;
-        let mut run = self.folder.store.run(first)?;
-        if let Some(gateway) = &self.outside.gateway {
-            let mut next = run.last_slot().map_or(first, |last| last + 1);
-            // One that does not answer any more is no obstacle.
-            while run.spans.len() < SPANS_MAX
-                && let Ok(Some(certificate)) = gateway.certificate(next)
-                && certificate.span.slots.1 >= next
-            {
-                next = certificate.span.slots.1 + 1;
-                run.spans.push(certificate.span.clone());
-                run.certificates.push(certificate);
-            }
-        }
-        Ok(run)
-    }
-
     /// Anchors the slots of what would have been the next commitment, as far as they are certified
     /// and what is published of them is what they were. Whether there were any.
     fn derive_from_published(&mut self, derived: &mut Derived) -> Result<bool> {
-        let number = self.follower.number();
-        let sequencer = self.outside.on.anchor(&IAnchor::sequencerCall {})?;
-        let mut run = self.kept()?;
-        loop {
-            let on = &self.outside.on;
-            let mut refused = Vec::new();
-            let certificate = run.cut(
-                &self.outside.network,
-                |signer| on.is_committee(signer),
-                |why| refused.push(why),
-            );
-            for why in refused {
-                self.refuse(derived, why);
-            }
-            let Some(certificate) = certificate else { return Ok(false) };
-            match self.follow_certified(&run, sequencer) {
-                Ok(right) => {
-                    self.anchor_derived(right, Some(&certificate), derived)?;
-                    let (first, last) = certificate.slots();
-                    derived.slots += last - first + 1;
-                    return Ok(true);
-                }
-                Err((bad, error)) => {
-                    // What is before that slot has a certificate of its own.
-                    self.refuse(derived, format!("from slot {bad} on: {error:#}"));
-                    self.start_over(number)?;
-                    run.before(bad);
-                }
-            }
-        }
-    }
-
-    fn refuse(&self, derived: &mut Derived, why: String) {
-        self.say(&format!("not derived: {why}"));
-        derived.refused.push(why);
-    }
-
-    /// Executes certified spans, which must be of the slots that the sequencer signed; or says from
-    /// which slot on that cannot be done.
-    fn follow_certified(
-        &mut self,
-        run: &Run,
-        sequencer: Address,
-    ) -> Result<Assembled, (u64, anyhow::Error)> {
-        for root in &run.spans {
-            let read = self.span(root);
-            let signed = read.and_then(|span| self.follower.are_signed(&span, sequencer));
-            signed.map_err(|error| (root.slots.0, error))?;
-        }
-        self.follow(&run.spans).map_err(|error| (self.follower.slot() + 1, error))
-    }
-
-    /// Executes again from genesis to a commitment of the hub: what came after it came to nothing.
-    fn start_over(&mut self, number: u64) -> Result<()> {
-        self.follower = Follower::new(self.outside.network, &self.outside.specs);
-        let first = self.outside.on.first_block(self.args.outside.from_block)?;
-        self.entries = Entries::new(first);
-        self.last = None;
-        self.follow_to(number)
+        let run = self.chain.sources.run(self.chain.follower.slot() + 1)?;
+        let mut refused = Vec::new();
+        let found = self.chain.derive_published(run, |Refusal { why, .. }| refused.push(why))?;
+        refused.iter().for_each(|why| self.say(&format!("not derived: {why}")));
+        derived.refused.extend(refused);
+        let Some((right, certificate)) = found else { return Ok(false) };
+        let (first, last) = certificate.slots();
+        self.anchor_derived(right, Some(&certificate), derived)?;
+        derived.slots += last - first + 1;
+        Ok(true)
     }
 
     fn derive_from_queue(&mut self, derived: &mut Derived) -> Result<()> {
-        let (from, to) = (self.follower.cursor(), self.queue_length()?);
-        if from >= to && !self.follower.is_under_way() {
+        let follower = &self.chain.follower;
+        let (from, to) = (follower.cursor(), self.chain.queue_length(BlockId::Finalized)?);
+        if from >= to && !follower.is_under_way() {
             self.say("the queue holds nothing that is not anchored");
             return Ok(());
         }
-        let entries = self.entries.get(&self.outside.on, from, to.max(from))?;
-        let right = self.follower.derive(&entries)?;
+        let right = self.chain.derive_queue(to)?;
+        derived.entries = self.chain.follower.cursor() - from;
         self.anchor_derived(right, None, derived)?;
-        derived.entries = entries.len() as u64;
         Ok(())
     }
 
@@ -219,33 +150,12 @@ impl Leaving<'_> {
         certificate: Option<&Certificate>,
         derived: &mut Derived,
     ) -> Result<()> {
-        let bond = U256::from(self.outside.on.anchor(&IAnchor::derivedBondCall {})?);
-        let (number, anchor) = (right.commitment.number, self.outside.on.contracts.anchor);
+        let bond = U256::from(self.chain.outside.on.anchor(&IAnchor::derivedBondCall {})?);
+        let (number, anchor) = (right.commitment.number, self.chain.outside.on.contracts.anchor);
         let data = calls::anchor_derived(&right, certificate);
         self.send(&format!("anchor {number}, derived"), anchor, bond, data)?;
         self.last = Some(right);
         derived.number = Some(number);
         Ok(())
-    }
-
-    /// Executes a commitment of the hub that was anchored without the operator.
-    pub(super) fn follow_derived(&mut self, number: u64, record: &Record) -> Result<Assembled> {
-        let data = self.outside.on.commitment(number)?.data;
-        if data.is_zero() {
-            let from = self.follower.cursor();
-            let entries = self.entries.get(&self.outside.on, from, record.cursor)?;
-            return self.follower.derive(&entries);
-        }
-        let mut run = self.kept()?;
-        run.before(record.lastSlot + 1);
-        ensure!(
-            data_of(&run.spans) == data,
-            "commitment {number} was derived from published slots {} to {} that nobody has kept in \
-             {}: name another folder with --from, or a gateway with --url",
-            self.follower.slot() + 1,
-            record.lastSlot,
-            self.args.from.display()
-        );
-        self.follow(&run.spans).context("what was derived from published slots")
     }
 }

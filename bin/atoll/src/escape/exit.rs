@@ -59,7 +59,7 @@ impl Leaving<'_> {
     /// What the account has where the follower stands.
     pub(super) fn holdings(&mut self) -> Result<Vec<Holding>> {
         let mut holdings = Vec::new();
-        for spec in self.outside.specs.clone() {
+        for spec in self.chain.outside.specs.clone() {
             for (symbol, token, decimals, _) in specs::hub_token_names(&spec) {
                 let key = match &spec.vm {
                     VmSpec::Exchange(_) => {
@@ -69,7 +69,9 @@ impl Leaving<'_> {
                     VmSpec::Router(_) => None,
                 };
                 let Some(key) = key else { continue };
-                let Some((object, proof)) = self.follower.object(spec.id, &key)? else { continue };
+                let Some((object, proof)) = self.chain.follower.object(spec.id, &key)? else {
+                    continue;
+                };
                 let amount = match (&spec.vm, token.is_zero()) {
                     (VmSpec::Exchange(_), _) => U256::try_from_be_slice(&object),
                     (_, true) => account_balance(&object),
@@ -98,7 +100,7 @@ impl Leaving<'_> {
         if token.is_zero() {
             return Some([&[0x01][..], self.account.as_slice()].concat());
         }
-        let contract = self.follower.bridged_token(environment, token)?;
+        let contract = self.chain.follower.bridged_token(environment, token)?;
         let slot = keccak256([self.account.into_word(), B256::ZERO].concat());
         Some([&[0x02][..], contract.as_slice(), slot.as_slice()].concat())
     }
@@ -134,8 +136,9 @@ impl Leaving<'_> {
 
     /// Opens the exit if that is not done; returns the commitment that everyone is paid by.
     fn open_exit(&mut self) -> Result<u64> {
-        let (anchor, hatch) = (self.outside.on.contracts.anchor, self.outside.on.contracts.hatch);
-        if !self.outside.on.anchor(&IAnchor::closedCall {})? {
+        let (anchor, hatch) =
+            (self.chain.outside.on.contracts.anchor, self.chain.outside.on.contracts.hatch);
+        if !self.chain.outside.on.anchor(&IAnchor::closedCall {})? {
             let silence = self.silence()?;
             let wait = silence.exit_after_s.saturating_sub(silence.anyone_s);
             ensure!(
@@ -149,29 +152,29 @@ impl Leaving<'_> {
             let data = IEscapeHatch::openCall {}.abi_encode();
             self.send("open the exit", hatch, U256::ZERO, data)?;
         }
-        let from = self.outside.on.anchor(&IAnchor::unwindFromCall {})?;
+        let from = self.chain.outside.on.anchor(&IAnchor::unwindFromCall {})?;
         if from != 0 {
-            let last = self.outside.on.anchor(&IAnchor::lastCall {})?;
+            let last = self.chain.outside.on.anchor(&IAnchor::lastCall {})?;
             let lists = self.transfers_downward(from, last)?;
             let data = IAnchor::unwindCall { lists }.abi_encode();
             self.send("unwind", anchor, U256::ZERO, data)?;
         }
-        self.outside.on.anchor(&IAnchor::lastSettledCall {})
+        self.chain.outside.on.anchor(&IAnchor::lastSettledCall {})
     }
 
     /// Claims the account's settled withdrawals.
     fn claim_withdrawals(&mut self, settled: u64) -> Result<Vec<Value>> {
         let own = |w: &&Withdrawal| w.to == self.account;
         let own: Vec<Withdrawal> =
-            self.follower.withdrawals().iter().filter(own).cloned().collect();
-        let bridge = self.outside.on.contracts.bridge;
+            self.chain.follower.withdrawals().iter().filter(own).cloned().collect();
+        let bridge = self.chain.outside.on.contracts.bridge;
         let mut done = Vec::new();
         for w in own {
             let call = IBridge::isClaimedCall { index: w.index };
-            if self.outside.on.client.view(bridge, &call, BlockId::Latest)? {
+            if self.chain.outside.on.client.view(bridge, &call, BlockId::Latest)? {
                 continue;
             }
-            let proof = self.follower.withdrawal_proof(w.index);
+            let proof = self.chain.follower.withdrawal_proof(w.index);
             let call = IBridge::claimCall {
                 commitment: settled,
                 w: abi::Withdrawal {
@@ -195,11 +198,11 @@ impl Leaving<'_> {
 
     /// Takes back deposits that no settled slot consumed.
     fn refund(&mut self) -> Result<Vec<Value>> {
-        let hatch = self.outside.on.contracts.hatch;
+        let hatch = self.chain.outside.on.contracts.hatch;
         let mut done = Vec::new();
-        for entry in self.unconsumed(self.follower.cursor())? {
+        for entry in self.unconsumed()? {
             let call = IEscapeHatch::isRefundedCall { index: entry.index };
-            if self.outside.on.client.view(hatch, &call, BlockId::Latest)? {
+            if self.chain.outside.on.client.view(hatch, &call, BlockId::Latest)? {
                 continue;
             }
             let call = IEscapeHatch::refundDepositCall { entry: calls::to_abi(&entry) };
@@ -215,9 +218,9 @@ impl Leaving<'_> {
 
     /// Takes out one holding; none if that was done before.
     fn pay(&mut self, holding: &Holding) -> Result<Option<Value>> {
-        let hatch = self.outside.on.contracts.hatch;
+        let hatch = self.chain.outside.on.contracts.hatch;
         let (environment, token, account) = (holding.environment.0, holding.token, self.account);
-        let view = &self.outside.on.client;
+        let view = &self.chain.outside.on.client;
         let call = IEscapeHatch::hasExitedCall { environment, token, account };
         if view.view(hatch, &call, BlockId::Latest)? {
             self.say(&format!("{} was paid before", holding.text()));
@@ -253,7 +256,7 @@ impl Leaving<'_> {
     /// says.
     fn open_call(&mut self, environment: EnvironmentId, token: Address) -> Result<Vec<u8>> {
         let ledger = [&[0x01][..], &environment.0.to_be_bytes(), token.as_slice()].concat();
-        let found = self.follower.object(ROUTER, &ledger)?;
+        let found = self.chain.follower.object(ROUTER, &ledger)?;
         let (ledger, ledger_proof) = found.context("the router keeps no ledger of the token")?;
         let word = |at: usize| {
             let word = ledger.get(32 * at..32 * at + 32).and_then(U256::try_from_be_slice);
@@ -267,7 +270,7 @@ impl Leaving<'_> {
         };
         let total = [&[0x51][..], token.as_slice()].concat();
         // Only an exchange has one; an EVM's total is the ledger's balance.
-        let (total, total_siblings) = match self.follower.object(environment, &total)? {
+        let (total, total_siblings) = match self.chain.follower.object(environment, &total)? {
             Some((value, proof)) => {
                 (U256::try_from_be_slice(&value).context("a total does not decode")?, proof.0)
             }

@@ -7,21 +7,17 @@ mod exit;
 use crate::cli::{EscapeArgs, EscapeCommand};
 use crate::hub::assemble::Assembled;
 use crate::hub::calls;
-use crate::hub::follower::Follower;
-use crate::hub::onchain::Entries;
-use crate::hub::published::{Published, SpanRoot};
-use crate::hub::source::{Folder, Source};
+use crate::hub::derivation::Deriver;
+use crate::hub::outside::outside;
+use crate::hub::source::{Folder, Source, Sources};
 use crate::money::{parse_key, wait_options};
-use crate::watch::{Outside, outside};
 use alloy_sol_types::SolCall;
 use anyhow::{Context, Result, ensure};
-use atoll_da::SpanData;
-use atoll_ethereum::abi::{self, IAnchor, IHubQueue, Record, Status};
+use atoll_ethereum::abi::{self, IAnchor, Record, Status};
 use atoll_ethereum::{BlockId, Receipt};
 use atoll_types::crypto::SigningKey;
 use atoll_types::{Address, EntryKind, U256};
 use serde_json::{Value, json};
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// Time between two looks.
@@ -38,12 +34,9 @@ pub(crate) fn run(command: &EscapeCommand) -> Result<()> {
 /// Somebody who leaves.
 struct Leaving<'a> {
     args: &'a EscapeArgs,
-    outside: Outside,
-    folder: Folder,
+    chain: Deriver,
     key: SigningKey,
     account: Address,
-    follower: Follower,
-    entries: Entries,
     /// The last commitment executed.
     last: Option<Assembled>,
     transactions: Vec<Value>,
@@ -61,31 +54,25 @@ struct Silence {
     exit_after_s: u64,
 }
 
-fn settlement_folder(from: &std::path::Path) -> PathBuf {
-    let of_a_node = from.join("node").join("settlement");
-    if of_a_node.is_dir() { of_a_node } else { from.to_path_buf() }
-}
-
 impl<'a> Leaving<'a> {
     fn open(args: &'a EscapeArgs) -> Result<Self> {
-        let folder = settlement_folder(&args.from);
+        let folder = Folder::place(&args.from);
         ensure!(
             folder.is_dir() || args.outside.url.is_some(),
             "{} does not exist: name a folder of published data with --from, or a gateway that \
              still answers with --url",
             folder.display()
         );
-        let outside = outside(&args.outside, Some(&folder))?;
+        let (outside, gateway) = outside(&args.outside, Some(&folder))?;
         let key = parse_key(&args.key)?;
+        let own = Folder::open(outside.network, &folder)?;
+        let sources = Sources::new(outside.network, own, gateway);
         Ok(Self {
             account: args.account.unwrap_or_else(|| key.address()),
-            folder: Folder::open(outside.network, &folder)?,
-            follower: Follower::new(outside.network, &outside.specs),
-            entries: Entries::new(outside.on.first_block(args.outside.from_block)?),
+            chain: Deriver::new(outside, sources, args.outside.from_block)?,
             last: None,
             transactions: Vec::new(),
             args,
-            outside,
             key,
         })
     }
@@ -96,32 +83,16 @@ impl<'a> Leaving<'a> {
         }
     }
 
-    /// Something that was published.
-    fn published(&self, number: u64) -> Result<Option<Published>> {
-        match (self.folder.commitment(number)?, &self.outside.gateway) {
-            (None, Some(gateway)) => gateway.commitment(number),
-            (found, _) => Ok(found),
-        }
-    }
-
     fn record(&self, number: u64) -> Result<Record> {
-        self.outside.on.anchor(&IAnchor::recordCall { number })
+        self.chain.record(number)
     }
 
     /// Executes on until commitment `number`, all of which the hub has.
     fn follow_to(&mut self, number: u64) -> Result<()> {
-        while self.follower.number() < number {
-            let next = self.follower.number() + 1;
+        while self.chain.follower.number() < number {
+            let next = self.chain.follower.number() + 1;
             let record = self.record(next)?;
-            let assembled = match record.derived {
-                true => self.follow_derived(next, &record)?,
-                false => self.follow_published(next)?,
-            };
-            ensure!(
-                assembled.commitment.hash() == record.hash,
-                "commitment {next} on the hub is not what the published data gives"
-            );
-            self.last = Some(assembled);
+            self.last = Some(self.chain.follow_hub(&record)?);
             if next.is_multiple_of(100) {
                 self.say(&format!("executed again: commitment {next} of {number}"));
             }
@@ -129,39 +100,9 @@ impl<'a> Leaving<'a> {
         Ok(())
     }
 
-    fn follow_published(&mut self, number: u64) -> Result<Assembled> {
-        let published = self.published(number)?;
-        let published = published.with_context(|| {
-            format!(
-                "nobody has kept commitment {number} in {}: name another folder with --from, or a \
-                 gateway with --url",
-                self.args.from.display()
-            )
-        })?;
-        self.follow(&published.spans)
-    }
-
-    /// Executes published spans as the next commitment.
-    fn follow(&mut self, roots: &[SpanRoot]) -> Result<Assembled> {
-        let spans = roots.iter().map(|root| self.span(root)).collect::<Result<Vec<_>>>()?;
-        let (from, to) = (self.follower.cursor(), Follower::cursor_after(&spans)?);
-        let entries = self.entries.get(&self.outside.on, from, to)?;
-        self.follower.follow(roots, &spans, &entries)
-    }
-
-    /// The data of a span that was published.
-    fn span(&self, root: &SpanRoot) -> Result<SpanData> {
-        let owners = self.follower.owners();
-        let kept = self.folder.span(self.outside.network, root, &owners);
-        match (kept, &self.outside.gateway) {
-            (Err(_), Some(gateway)) => gateway.span(self.outside.network, root, &owners),
-            (kept, _) => kept,
-        }
-    }
-
     /// Sends a transaction to the hub and waits for its block.
     fn send(&mut self, step: &str, to: Address, value: U256, data: Vec<u8>) -> Result<Receipt> {
-        let client = &self.outside.on.client;
+        let client = &self.chain.outside.on.client;
         let sent =
             atoll_ethereum::deploy::call(client, &self.key, step, to, value, data, wait_options());
         let (done, receipt) = sent?;
@@ -175,7 +116,7 @@ impl<'a> Leaving<'a> {
     }
 
     fn silence(&self) -> Result<Silence> {
-        let on = &self.outside.on;
+        let on = &self.chain.outside.on;
         let sequencer_s = on.anchor(&IAnchor::silentForCall {})?.saturating_to::<u64>();
         let heard = on.anchor(&IAnchor::sequencerClockCall {})?;
         let anchored = on.anchor(&IAnchor::anchorClockCall {})?;
@@ -191,7 +132,7 @@ impl<'a> Leaving<'a> {
 
     /// The hub's time, seconds.
     fn hub_time_s(&self) -> Result<u64> {
-        let block = self.outside.on.client.block(BlockId::Latest)?;
+        let block = self.chain.outside.on.client.block(BlockId::Latest)?;
         Ok(block.context("the hub has no block")?.time_s)
     }
 
@@ -199,7 +140,7 @@ impl<'a> Leaving<'a> {
     /// those whose window still runs.
     fn settle(&mut self, wait: bool) -> Result<u64> {
         loop {
-            let settled = self.outside.on.anchor(&IAnchor::lastSettledCall {})?;
+            let settled = self.chain.outside.on.anchor(&IAnchor::lastSettledCall {})?;
             let next = settled + 1;
             let record = self.record(next)?;
             if record.status != Status::Anchored {
@@ -215,11 +156,11 @@ impl<'a> Leaving<'a> {
             }
             self.follow_to(next)?;
             let call = IAnchor::settleCall { number: next, t: self.transfers(next, &record)? };
-            let anchor = self.outside.on.contracts.anchor;
+            let anchor = self.chain.outside.on.contracts.anchor;
             let sent = self.send(&format!("settle {next}"), anchor, U256::ZERO, call.abi_encode());
             // Anybody else may have done it.
             if let Err(error) = sent
-                && self.outside.on.anchor(&IAnchor::lastSettledCall {})? < next
+                && self.chain.outside.on.anchor(&IAnchor::lastSettledCall {})? < next
             {
                 return Err(error);
             }
@@ -227,33 +168,28 @@ impl<'a> Leaving<'a> {
     }
 
     /// Entries of the hub's queue that no settled slot consumed: deposits of the account.
-    fn unconsumed(&mut self, cursor: u64) -> Result<Vec<atoll_types::HubEntry>> {
-        let length = self.queue_length()?;
-        let entries = self.entries.get(&self.outside.on, cursor, length.max(cursor))?;
+    fn unconsumed(&mut self) -> Result<Vec<atoll_types::HubEntry>> {
+        let length = self.chain.queue_length(BlockId::Finalized)?;
+        let entries = self.chain.entries(length)?;
         let own = |entry: &atoll_types::HubEntry| {
             entry.kind == EntryKind::Deposit && entry.from == self.account
         };
         Ok(entries.into_iter().filter(own).collect())
     }
 
-    fn queue_length(&self) -> Result<u64> {
-        let on = &self.outside.on;
-        let call = IHubQueue::lengthCall {};
-        Ok(on.client.view(on.contracts.queue, &call, BlockId::Finalized)?)
-    }
-
     fn status(mut self) -> Result<()> {
-        let on = &self.outside.on;
+        let on = &self.chain.outside.on;
         let (settled, last) =
             (on.anchor(&IAnchor::lastSettledCall {})?, on.anchor(&IAnchor::lastCall {})?);
         let closed = on.anchor(&IAnchor::closedCall {})?;
         let silence = self.silence()?;
         self.follow_to(settled)?;
         let holdings = self.holdings()?;
-        let unconsumed = self.unconsumed(self.follower.cursor())?;
-        let published = self.folder.store.latest().map_or(0, |last| last.commitment.number);
+        let unconsumed = self.unconsumed()?;
+        let published =
+            self.chain.sources.own().store.latest().map_or(0, |last| last.commitment.number);
         let anchored_slot = self.record(last)?.lastSlot;
-        let left = self.folder.store.run(anchored_slot + 1)?;
+        let left = self.chain.sources.own().store.run(anchored_slot + 1)?;
         let kept_slots = left.last_slot().map_or(0, |last| last - anchored_slot);
         let next = match () {
             () if closed => "the exit is open: atoll escape exit".into(),
@@ -318,11 +254,11 @@ impl<'a> Leaving<'a> {
         if record.transfersHash.is_zero() {
             return Ok(Vec::new());
         }
-        let published = self.published(number)?.filter(|p| p.commitment.hash() == record.hash);
-        // One that was derived is in no folder: its transfers are in its transaction.
-        Ok(match published {
+        let published = self.chain.sources.own().commitment(number)?;
+        // What was derived is in no folder: its transfers are in its transaction.
+        Ok(match published.filter(|p| p.commitment.hash() == record.hash) {
             Some(published) => calls::transfers(&published.transfers),
-            None => self.outside.on.anchored(number)?.t,
+            None => self.chain.outside.on.anchored(number)?.t,
         })
     }
 }

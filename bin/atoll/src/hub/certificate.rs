@@ -72,13 +72,16 @@ impl Certificate {
         counts: impl Fn(Address) -> Result<bool>,
     ) -> Result<()> {
         let signer = self.signer(network, spans)?;
+        ensure!(counts(signer)?, "{}", self.foreign(signer));
+        Ok(())
+    }
+
+    fn foreign(&self, signer: Address) -> String {
         let (first, last) = self.slots();
-        ensure!(
-            counts(signer)?,
+        format!(
             "the certificate of slots {first} to {last} is signed by {signer}, who is not of the \
              availability committee"
-        );
-        Ok(())
+        )
     }
 }
 
@@ -118,15 +121,17 @@ impl Run {
 
     /// Cuts the spans to those that a commitment beginning with the first of them may be derived
     /// from, and returns the certificate that says so: the longest good one. `refused` hears of each
-    /// that is not good.
+    /// that is not good; an error says that it is not known whose promise counts.
     pub(crate) fn cut(
         &mut self,
         network: &NetworkId,
         counts: impl Fn(Address) -> Result<bool>,
         mut refused: impl FnMut(String),
-    ) -> Option<Certificate> {
-        let first = self.spans.first()?.slots.0;
-        let last = self.last_slot()?;
+    ) -> Result<Option<Certificate>> {
+        let (Some(first), Some(last)) = (self.spans.first(), self.last_slot()) else {
+            return Ok(None);
+        };
+        let first = first.slots.0;
         match self.certificates.last() {
             None => refused(format!("of slots {first} to {last} no certificate was kept")),
             Some(kept) if kept.slots().1 < last => {
@@ -149,13 +154,21 @@ impl Run {
                 }
                 continue;
             }
-            match certificate.check(network, &self.spans, &counts) {
-                Ok(()) => return Some(certificate),
+            match certificate.signer(network, &self.spans) {
+                Ok(signer) if counts(signer)? => return Ok(Some(certificate)),
+                Ok(signer) => refused(certificate.foreign(signer)),
                 Err(error) => refused(format!("{error:#}")),
             }
         }
         self.spans.clear();
-        None
+        Ok(None)
+    }
+
+    /// The same with these of the certificates only, and what they cover.
+    pub(crate) fn with(&self, certificates: Vec<Certificate>) -> Self {
+        let last = certificates.last().map_or(0, |certificate| certificate.slots().1);
+        let covered = self.spans.iter().filter(|span| span.slots.1 <= last);
+        Self { spans: covered.cloned().collect(), certificates }
     }
 
     /// Without the span of a slot and what follows it.

@@ -1,7 +1,8 @@
 //! Which certificates are believed, and what is derived from where one is not.
 
 use super::*;
-use crate::hub::published::PublishedStore;
+use crate::hub::published::{Published, PublishedStore};
+use atoll_types::Commitment;
 
 const NETWORK: NetworkId = NetworkId(B256::repeat_byte(7));
 
@@ -27,7 +28,7 @@ fn run() -> Run {
 /// What is left of a run, and what was said of the rest.
 fn cut(mut run: Run) -> (Option<u64>, Option<(u64, u64)>, Vec<String>) {
     let mut refused = Vec::new();
-    let certificate = run.cut(&NETWORK, counts, |why| refused.push(why));
+    let certificate = run.cut(&NETWORK, counts, |why| refused.push(why)).unwrap();
     (run.last_slot(), certificate.map(|certificate| certificate.slots()), refused)
 }
 
@@ -123,6 +124,60 @@ fn a_certificate_of_other_slots_or_data_is_refused() {
 }
 
 #[test]
+fn a_run_is_no_longer_than_the_certificates_it_is_left_with() {
+    let run = run();
+    let some = run.with(run.certificates[..2].to_vec());
+    assert_eq!((some.last_slot(), some.certificates.len()), (Some(150), 2));
+    // One in between may be missing: it is covered by the next.
+    let last = run.with(vec![run.certificates[2].clone()]);
+    assert_eq!((last.spans.len(), cut(last)), (3, (Some(200), Some((51, 200)), Vec::new())));
+    assert_eq!(run.with(Vec::new()), Run::default());
+}
+
+#[test]
+fn whose_promise_counts_must_be_known() {
+    let unknown = run().cut(&NETWORK, |_| bail!("the hub is away"), |why| panic!("{why}"));
+    assert_eq!(unknown.unwrap_err().to_string(), "the hub is away");
+}
+
+#[test]
+fn slots_are_found_where_commitments_in_between_were_derived() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = PublishedStore::open(folder.path()).unwrap();
+    let hash = B256::ZERO;
+    let published = |number: u64, spans: &[SpanRoot]| Published {
+        commitment: Commitment {
+            network: NETWORK,
+            previous: hash,
+            number,
+            slots: (spans[0].slots.0, spans[spans.len() - 1].slots.1),
+            slot_hash: hash,
+            cursor: 0,
+            queue_hash: hash,
+            statements: hash,
+            withdrawals_root: hash,
+            withdrawals_count: 0,
+            transfers: hash,
+            data: data_of(spans),
+        },
+        statements: Vec::new(),
+        transfers: Vec::new(),
+        spans: spans.to_vec(),
+        signature: key().sign(&hash),
+        availability: key().sign(&hash),
+    };
+    // Commitments 2, 4 and 5 are kept nowhere.
+    for (number, first) in [(1, 1), (3, 101), (6, 251), (7, 301)] {
+        store.add(published(number, &[span(first)]), &[]).unwrap();
+    }
+    let number = |slot| store.covering(slot).unwrap().map(|found| found.commitment.number);
+    let found = [50, 51, 101, 150, 151, 250, 251, 350, 351].map(number);
+    assert_eq!(found, [Some(1), None, Some(3), Some(3), None, None, Some(6), Some(7), None]);
+    let run = store.run(251).unwrap();
+    assert_eq!((run.last_slot(), run.certificates.len()), (Some(350), 2));
+}
+
+#[test]
 fn what_was_certified_stays_and_nothing_else_is_certified_for_it() {
     let folder = tempfile::tempdir().unwrap();
     let run = run();
@@ -149,6 +204,11 @@ fn what_was_certified_stays_and_nothing_else_is_certified_for_it() {
     assert!(store.certify(Certificate::sign(&key(), &NETWORK, &spans).unwrap()).is_err());
     spans[1] = SpanRoot { slots: (120, 170), ..span(120) };
     assert!(store.certify(Certificate::sign(&key(), &NETWORK, &spans).unwrap()).is_err());
+    // When it was first seen to be published, and never again.
+    assert_eq!(store.noted(101).unwrap(), None);
+    store.note(101, 1_700_000_000).unwrap();
+    store.note(101, 1_800_000_000).unwrap();
+    assert_eq!(store.noted(101).unwrap(), Some(1_700_000_000));
     store.forget_certificates(101).unwrap();
     assert_eq!(store.run(51).unwrap(), Run::default());
     assert_eq!(store.run(101).unwrap().spans, run.spans[1..]);

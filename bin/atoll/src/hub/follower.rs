@@ -83,6 +83,11 @@ impl Follower {
         self.before.number
     }
 
+    /// Hash of the last commitment followed.
+    pub(crate) fn hash(&self) -> B256 {
+        self.before.hash
+    }
+
     /// The last slot executed.
     pub(crate) fn slot(&self) -> u64 {
         self.header.slot

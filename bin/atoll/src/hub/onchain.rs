@@ -5,6 +5,7 @@ use anyhow::{Context, Result, bail, ensure};
 use atoll_ethereum::abi::{Addresses, Commitment, IAnchor};
 use atoll_ethereum::{BlockId, Client, Log, LogFilter, hub, logs};
 use atoll_types::{Address, B256, HubEntry, NetworkId, U256};
+use serde_json::json;
 use std::collections::VecDeque;
 
 /// Blocks asked for at once; nodes bound what they answer.
@@ -31,20 +32,48 @@ impl OnChain {
         Ok(Self { client, contracts })
     }
 
-    /// The call that anchored a commitment, from its transaction.
+    /// The call that anchored a commitment: the transaction itself, or one that a contract made in
+    /// it, which only a node tells that traces.
     pub(crate) fn anchored(&self, number: u64) -> Result<IAnchor::anchorCall> {
-        let log = self.anchored_log(number)?;
-        let found = self.client.transaction(log.transaction)?;
+        let hash = self.anchored_log(number)?.transaction;
+        let found = self.client.transaction(hash)?;
         let found = found.context("the transaction that anchored it is not there")?;
-        IAnchor::anchorCall::abi_decode(&found.input)
-            .context("it was not anchored by a plain transaction")
+        let of_it = |input: &[u8]| {
+            IAnchor::anchorCall::abi_decode(input).ok().filter(|call| call.c.number == number)
+        };
+        if let Some(call) = of_it(&found.input) {
+            return Ok(call);
+        }
+        let traced = json!([hash, { "tracer": "callTracer" }]);
+        let traced = self.client.request("debug_traceTransaction", traced).with_context(|| {
+            format!(
+                "commitment {number} was anchored through a contract, and {} does not trace \
+                 transactions: name a node that does with --hub-rpc",
+                self.client.url()
+            )
+        })?;
+        let mut calls = vec![&traced];
+        while let Some(call) = calls.pop() {
+            let to = call["to"].as_str().and_then(|to| to.parse::<Address>().ok());
+            let input = call["input"].as_str().map(alloy_primitives::hex::decode);
+            if to == Some(self.contracts.anchor)
+                && call["error"].is_null()
+                && let Some(found) = input.and_then(Result::ok).and_then(|input| of_it(&input))
+            {
+                return Ok(found);
+            }
+            calls.extend(call["calls"].as_array().into_iter().flatten());
+        }
+        bail!("the transaction {hash} holds no call that anchored commitment {number}")
     }
 
-    /// A commitment as it was anchored, last if more than once.
-    pub(crate) fn commitment(&self, number: u64) -> Result<Commitment> {
+    /// The commitment with a hash, which is the last that was anchored with this number.
+    pub(crate) fn commitment(&self, number: u64, hash: B256) -> Result<Commitment> {
         let Log { topics, data, .. } = self.anchored_log(number)?;
         let event = IAnchor::Anchored::decode_raw_log_validate(topics.iter().copied(), &data);
-        Ok(event.context("the Anchor's event cannot be read")?.commitment)
+        let event = event.context("the Anchor's event cannot be read")?;
+        ensure!(event.hash == hash, "commitment {number} was replaced on the hub just now");
+        Ok(event.commitment)
     }
 
     fn anchored_log(&self, number: u64) -> Result<Log> {
@@ -102,6 +131,11 @@ impl Entries {
     /// The entries from `start` up to but without `end`, all of them in final blocks.
     pub(crate) fn get(&mut self, on: &OnChain, start: u64, end: u64) -> Result<Vec<HubEntry>> {
         self.read_until(on, Some(end))?;
+        self.range(start, end)
+    }
+
+    /// The same of those that were read; an error if there are not so many.
+    pub(crate) fn range(&self, start: u64, end: u64) -> Result<Vec<HubEntry>> {
         let kept = |index: u64| usize::try_from(index.checked_sub(self.first)?).ok();
         let range = kept(start).zip(kept(end));
         let range = range.filter(|(start, end)| start <= end && *end <= self.kept.len());

@@ -19,6 +19,8 @@ const COMMITMENTS: Table = Table::new("commitments");
 const WITHDRAWALS: Table = Table::new("withdrawals");
 /// first slot of a span → [`Certificate`].
 const CERTIFICATES: Table = Table::new("certificates");
+/// first slot of a span → the hub's time, seconds, when its certificate was seen to be published.
+const NOTED: Table = Table::new("noted");
 /// index of a queue entry → running hash after it, number and hash of its block.
 const QUEUE: Table = Table::new("queue");
 /// Entries removed at once.
@@ -130,17 +132,23 @@ impl PublishedStore {
         })
     }
 
-    /// The commitment that covers a slot.
+    /// The commitment that covers a slot. Those that were derived are not among those kept.
     pub(crate) fn covering(&self, slot: u64) -> Result<Option<Published>> {
         let (mut low, mut high) = (1, self.latest().map_or(0, |last| last.commitment.number));
         while low <= high {
             let middle = low + (high - low) / 2;
-            let Some(found) = self.commitment(middle)? else { return Ok(None) };
+            let (from, to) = (middle.to_be_bytes(), high.to_be_bytes());
+            let found = self.store.range(COMMITMENTS, &from[..]..=&to[..], 1, false)?;
+            let Some((_, bytes)) = found.first() else {
+                high = middle - 1;
+                continue;
+            };
+            let found = Published::from_bytes(bytes)?;
             let (first, last) = found.commitment.slots;
             if slot < first {
                 high = middle - 1;
             } else if slot > last {
-                low = middle + 1;
+                low = found.commitment.number + 1;
             } else {
                 return Ok(Some(found));
             }
@@ -198,6 +206,26 @@ impl PublishedStore {
         let mut batch = HistoryBatch::new(self.store.indexed_slot()?.unwrap_or(0));
         batch.put(CERTIFICATES, first.to_be_bytes(), certificate.to_bytes());
         Ok(self.store.commit(&batch, true)?)
+    }
+
+    /// Notes when the certificate of the span that begins with a slot was first seen to be
+    /// published, durably.
+    pub(crate) fn note(&self, first_slot: u64, time_s: u64) -> Result<()> {
+        if self.noted(first_slot)?.is_some() {
+            return Ok(());
+        }
+        let _writing = self.writing.lock();
+        let mut batch = HistoryBatch::new(self.store.indexed_slot()?.unwrap_or(0));
+        batch.put(NOTED, first_slot.to_be_bytes(), time_s.to_be_bytes());
+        Ok(self.store.commit(&batch, true)?)
+    }
+
+    /// When that was.
+    pub(crate) fn noted(&self, first_slot: u64) -> Result<Option<u64>> {
+        let Some(bytes) = self.store.get(NOTED, &first_slot.to_be_bytes())? else {
+            return Ok(None);
+        };
+        Ok(Some(u64::from_be_bytes(bytes.as_slice().try_into()?)))
     }
 
     /// Removes certificates of spans that begin before a slot.

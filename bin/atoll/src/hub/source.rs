@@ -1,16 +1,21 @@
-//! Where published data is read from by whoever does not take the operator's word: a gateway, or a
-//! folder in which somebody has kept it. Every stream is checked against the data root that the
-//! commitment names.
+//! Where published data is read from by whoever does not take the operator's word: a gateway, folders
+//! in which somebody has kept it, or all of these. Every stream is checked against the data root that
+//! the commitment names.
 
-use super::certificate::Certificate;
+use super::certificate::{Certificate, Run};
 use super::published::{Published, PublishedStore, SpanRoot};
 use super::spans::SpanStore;
 use crate::gateway::Gateway;
-use anyhow::{Context, Result, bail, ensure};
-use atoll_da::{DaHeader, Namespace, NamespaceProof, Owner, Part, SpanData};
-use atoll_types::{Decode, NetworkId};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use atoll_da::{
+    DaHeader, EncodedSpan, Namespace, NamespaceProof, Owner, Part, SpanData, SpanStreams,
+};
+use atoll_types::{B256, Decode, NetworkId};
 use serde_json::Value;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// Most spans asked of a gateway: days of them.
+const SPANS_MAX: usize = 1 << 16;
 
 /// Gives what was published.
 pub(crate) trait Source {
@@ -69,6 +74,7 @@ impl Source for Gateway {
 
 /// A folder of published data: a node's, or one that `atoll watch` has kept.
 pub(crate) struct Folder {
+    path: PathBuf,
     pub(crate) store: PublishedStore,
     pub(crate) spans: SpanStore,
 }
@@ -78,7 +84,14 @@ impl Folder {
     pub(crate) fn open(network: NetworkId, folder: &Path) -> Result<Self> {
         let store = PublishedStore::open(folder)
             .with_context(|| format!("{} cannot be used", folder.display()))?;
-        Ok(Self { store, spans: SpanStore::open(network, folder.join("spans"))? })
+        let spans = SpanStore::open(network, folder.join("spans"))?;
+        Ok(Self { path: folder.to_path_buf(), store, spans })
+    }
+
+    /// Where published data is in a folder that somebody names: a node's, or that of a watch.
+    pub(crate) fn place(named: &Path) -> PathBuf {
+        let of_a_node = named.join("node").join("settlement");
+        if of_a_node.is_dir() { of_a_node } else { named.to_path_buf() }
     }
 }
 
@@ -98,6 +111,120 @@ impl Source for Folder {
         read_span(network, span, owners, encoded.header(), |_, namespace| {
             Ok(encoded.namespace_proof(namespace))
         })
+    }
+}
+
+/// All that is asked for published data: one's own folder, those of others, and then a gateway.
+pub(crate) struct Sources {
+    network: NetworkId,
+    own: Folder,
+    others: Vec<Folder>,
+    pub(crate) gateway: Option<Gateway>,
+    /// Whether the data of spans is kept in the own folder once it was read elsewhere.
+    keeps: bool,
+}
+
+impl Sources {
+    pub(crate) fn new(network: NetworkId, own: Folder, gateway: Option<Gateway>) -> Self {
+        Self { network, own, others: Vec::new(), gateway, keeps: false }
+    }
+
+    /// Asks these as well, and keeps what is read anywhere.
+    pub(crate) fn keeping(mut self, others: &[PathBuf]) -> Result<Self> {
+        for named in others {
+            ensure!(named.is_dir(), "{} does not exist", named.display());
+            self.others.push(Folder::open(self.network, &Folder::place(named))?);
+        }
+        self.keeps = true;
+        Ok(self)
+    }
+
+    /// One's own folder.
+    pub(crate) fn own(&self) -> &Folder {
+        &self.own
+    }
+
+    fn folders(&self) -> impl Iterator<Item = &Folder> {
+        std::iter::once(&self.own).chain(&self.others)
+    }
+
+    /// The folders, for people.
+    pub(crate) fn places(&self) -> String {
+        let folders = self.folders().map(|folder| folder.path.display().to_string());
+        folders.collect::<Vec<_>>().join(", ")
+    }
+
+    /// The commitment with a number that continues the one with a hash.
+    pub(crate) fn commitment(&self, number: u64, previous: B256) -> Result<Option<Published>> {
+        let continues = |published: &Published| published.commitment.previous == previous;
+        for folder in self.folders() {
+            if let Some(found) = folder.commitment(number)?.filter(continues) {
+                return Ok(Some(found));
+            }
+        }
+        let Some(gateway) = &self.gateway else { return Ok(None) };
+        Ok(gateway.commitment(number)?.filter(continues))
+    }
+
+    /// What is published from a slot on, as far as any of these knows.
+    pub(crate) fn run(&self, first_slot: u64) -> Result<Run> {
+        let mut run = Run::default();
+        loop {
+            let next = run.last_slot().map_or(first_slot, |last| last + 1);
+            let kept = self.folders().map(|folder| folder.store.run(next));
+            let kept = kept.collect::<Result<Vec<_>>>()?.into_iter();
+            match kept.max_by_key(Run::last_slot).filter(|kept| !kept.spans.is_empty()) {
+                Some(mut kept) => {
+                    run.spans.append(&mut kept.spans);
+                    run.certificates.append(&mut kept.certificates);
+                }
+                None => match self.certificate_at_gateway(next) {
+                    Some(certificate) if run.spans.len() < SPANS_MAX => {
+                        run.spans.push(certificate.span.clone());
+                        run.certificates.push(certificate);
+                    }
+                    _ => return Ok(run),
+                },
+            }
+        }
+    }
+
+    /// A gateway that does not answer any more is no obstacle.
+    fn certificate_at_gateway(&self, first_slot: u64) -> Option<Certificate> {
+        let found = self.gateway.as_ref()?.certificate(first_slot).ok()??;
+        Some(found).filter(|certificate| certificate.span.slots.1 >= first_slot)
+    }
+
+    /// When somebody who kept it noted that the certificate of a span was published: the hub's
+    /// seconds.
+    pub(crate) fn noted(&self, first_slot: u64) -> Result<Option<u64>> {
+        let noted = self.folders().map(|folder| folder.store.noted(first_slot));
+        Ok(noted.collect::<Result<Vec<_>>>()?.into_iter().flatten().min())
+    }
+
+    /// The data of a span, and whether it is encoded as its data root says.
+    pub(crate) fn span(&self, span: &SpanRoot, owners: &[Owner]) -> Result<(SpanData, bool)> {
+        if let Ok(kept) = self.own.span(self.network, span, owners) {
+            return Ok((kept, true));
+        }
+        let kept = self.others.iter().find_map(|o| o.span(self.network, span, owners).ok());
+        let (first, last) = span.slots;
+        let read = match (kept, &self.gateway) {
+            (Some(kept), _) => Ok(kept),
+            (None, Some(gateway)) => gateway.span(self.network, span, owners),
+            (None, None) => Err(anyhow!("no gateway is named")),
+        };
+        let read = read.with_context(|| {
+            format!("the data of slots {first} to {last} is not kept in {}", self.places())
+        })?;
+        let encoded = match self.keeps {
+            true => self.own.spans.add(&read)?.data_root(),
+            false => {
+                let streams = SpanStreams::of(&read)?;
+                EncodedSpan::from_streams(self.network, &streams, 1)?.data_root()
+            }
+        };
+        Ok((read, encoded == span.data_root))
     }
 }
 
