@@ -489,6 +489,7 @@ fn exchange(table: &ExchangeTable, genesis: &[GenesisTable]) -> Result<ExchangeV
             },
             liquidation: liquidation::liquidation(&table.liquidation, decimals)?,
             oracle,
+            listing: listing_table(table, u32::from(decimals as u8))?,
         })
         .map_err(|error| anyhow!("exchange.{error}"))?,
         oracles,

@@ -10,6 +10,7 @@ pub mod audit;
 pub mod decimal;
 mod engine;
 mod field;
+mod listed;
 pub mod fixed;
 mod math;
 mod products;
@@ -47,6 +48,7 @@ pub use margin::{Margin, isolated::IsolatedView};
 pub use objects::{MarketPrices, State};
 pub use query::{LevelView, PositionView};
 pub use rules::{MarketRules, PledgeRules, ProductRules, Rules};
+pub use spec::listing::{ListedOracle, Listing, ListingSpec, Permissionless};
 pub use spec::prices::{
     FundingSpec, MarkRule, OracleSpec, PriceSpec, SanitySpec, VolatilityModel, VolatilitySpec,
 };

@@ -39,8 +39,10 @@ use alloc::vec::Vec;
 use atoll_types::Address;
 use atoll_types::codec::{CodecError, Reader};
 
+pub mod listing;
 pub mod prices;
 
+use listing::ListingSpec;
 use prices::{OracleSpec, PriceSpec};
 
 /// Bound of prices, in ticks.
@@ -165,6 +167,8 @@ pub struct MarketRisk {
     /// Most that one account's position and open orders may come to, parts per million of that
     /// cap; 0 for no such limit.
     pub concentration_ppm: u32,
+    /// Whether each position has a margin of its own (Hyperliquid's `onlyIsolated`).
+    pub isolated_only: bool,
 }
 
 impl Field for MarketRisk {
@@ -173,13 +177,19 @@ impl Field for MarketRisk {
         self.tiers.iter().for_each(|tier| tier.put(out));
         self.open_interest_max.put(out);
         self.concentration_ppm.put(out);
+        self.isolated_only.put(out);
     }
     fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
         let mut tiers = Vec::new();
         for _ in 0..r.length("margin tiers", TIERS_BOUND)? {
             tiers.push(Field::get(r)?);
         }
-        Ok(Self { tiers, open_interest_max: Field::get(r)?, concentration_ppm: Field::get(r)? })
+        Ok(Self {
+            tiers,
+            open_interest_max: Field::get(r)?,
+            concentration_ppm: Field::get(r)?,
+            isolated_only: Field::get(r)?,
+        })
     }
 }
 codec!(MarketRisk);
@@ -429,6 +439,8 @@ pub struct ExchangeSpec {
     pub liquidation: LiquidationSpec,
     /// Oracle sources.
     pub oracle: OracleSpec,
+    /// Who may list markets while it runs.
+    pub listing: ListingSpec,
 }
 
 impl Field for ExchangeSpec {
@@ -442,6 +454,7 @@ impl Field for ExchangeSpec {
         self.limits.put(out);
         self.liquidation.put(out);
         self.oracle.put(out);
+        self.listing.put(out);
     }
     fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
         let mut assets = Vec::new();
@@ -461,6 +474,7 @@ impl Field for ExchangeSpec {
             limits: Field::get(r)?,
             liquidation: Field::get(r)?,
             oracle: Field::get(r)?,
+            listing: Field::get(r)?,
         })
     }
 }
