@@ -11,7 +11,7 @@ use atoll_types::RejectCode::*;
 use common::*;
 
 const SECOND: u64 = 1_000_000;
-const DOGE: MarketId = MarketId(3);
+const DOGE: MarketId = MarketId(4);
 /// 10,000 dollars.
 const BOND: u64 = 10_000_000_000;
 
@@ -25,7 +25,7 @@ fn open_spec() -> ExchangeSpec {
     };
     let (authorities, permissionless) = (vec![address(0)], Some(open));
     let listing = ListingSpec { authorities, markets_max: 3, permissionless };
-    ExchangeSpec { listing, ..spec() }
+    ExchangeSpec { listing, ..venue() }
 }
 
 /// What anyone may list.
@@ -151,12 +151,12 @@ fn an_authority_lists_what_the_spec_could_have() {
     h.one(0, list(plain(perpetual("SOL")))).0.unwrap();
     let coins = MarketSpec { name: "COIN/B".into(), ..spec().markets[2].clone() };
     h.one(0, list(plain(coins))).0.unwrap();
-    h.mark(MarketId(3), 2000);
-    let bid = order(MarketId(3), Side::Buy, 1999, 5);
+    h.mark(MarketId(4), 2000);
+    let bid = order(MarketId(4), Side::Buy, 1999, 5);
     assert_eq!(h.place(1, bid).resting, 5);
-    h.place(1, order(MarketId(4), Side::Buy, 500, 5000));
+    h.place(1, order(MarketId(5), Side::Buy, 500, 5000));
     let (perpetuals, spots) = h.full.rules().listed_by_kind();
-    assert_eq!((perpetuals, spots), (&[MarketId(3)][..], &[MarketId(4)][..]));
+    assert_eq!((perpetuals, spots), (&[MarketId(4)][..], &[MarketId(5)][..]));
     h.one(0, list(plain(perpetual("XRP")))).0.unwrap();
     h.refused(0, list(plain(perpetual("ADA"))), AtCap);
     // Any market's status is its to set.
@@ -164,7 +164,7 @@ fn an_authority_lists_what_the_spec_could_have() {
     h.refused(1, Command::Place(buy(990, 5)), MarketPaused);
     h.one(0, status(BTC, MarketStatus::Open)).0.unwrap();
     assert_eq!(h.place(1, buy(990, 5)).resting, 5);
-    h.refused(0, Command::ForfeitBond { market: MarketId(3) }, Unsupported);
+    h.refused(0, Command::ForfeitBond { market: MarketId(4) }, Unsupported);
 }
 
 #[test]
@@ -200,9 +200,9 @@ fn what_anyone_lists_is_bounded() {
             }
         }),
         // And what nobody may list.
-        ("markets[3].name", |l| l.market.name = "BTC".into()),
-        ("markets[3].price_max", |l| l.market.price_max = 1 << 40),
-        ("markets[3].tick", |l| l.market.tick = 0),
+        ("markets[4].name", |l| l.market.name = "BTC".into()),
+        ("markets[4].price_max", |l| l.market.price_max = 1 << 40),
+        ("markets[4].tick", |l| l.market.tick = 0),
         ("listing.oracle.keys", |l| l.oracle.as_mut().unwrap().keys.truncate(1)),
         ("listing.quorum", |l| l.oracle.as_mut().unwrap().rules.quorum = 3),
     ];
@@ -241,7 +241,7 @@ fn what_is_undone_leaves_no_trace_in_the_rules() {
     let point = object::savepoint(&mut exchange);
     exchange.execute(AccountId(0), &list(harmless("XRP")), &mut events).unwrap();
     object::rollback(&mut exchange, point);
-    let cancel = Command::CancelAll { market: Some(MarketId(4)) };
+    let cancel = Command::CancelAll { market: Some(MarketId(5)) };
     let refused = exchange.execute(AccountId(0), &cancel, &mut events).unwrap_err();
     assert_eq!(refused.code, UnknownMarket);
     assert_eq!(exchange.rules().market_named("DOGE"), None);
