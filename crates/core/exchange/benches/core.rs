@@ -5,8 +5,8 @@
 
 use atoll_exchange::{
     AccountId, AssetId, AssetSpec, Command, Contract, Event, Exchange, ExchangeSpec, Input, Limits,
-    ListingSpec,    MarkRule, MarketId, MarketRisk, MarketSpec, OracleReport, OracleSpec, OrderRequest,
-    OrderSelector, Outcome, PriceSpec, Product, Rules, SelfTrade, Side, Tif, Wallet,
+    ListingSpec, MarkRule, MarketId, MarketRisk, MarketSpec, OracleReport, OracleSpec,
+    OrderRequest, OrderSelector, Outcome, PriceSpec, Product, Rules, SelfTrade, Side, Tif, Wallet,
 };
 use atoll_state::{Resident, WriteSet, object};
 use atoll_types::Address;

@@ -26,6 +26,8 @@
 //!   account has or owes of it, below 2⁹⁸, is worth below 2¹¹⁸; at most 8 such assets. Equity is
 //!   then summed by saturating additions;
 //! * a debt's interest over at most 2⁷⁵ parts per million × microseconds is divided in two limbs.
+//! * markets listed while it runs ([`listing`]) are held to the same bounds, with the spec's at most
+//!   4096 in all; a bond is below 2⁶² and part of what came in;
 //! * averages count at most 2³⁶ µs of time constant and of elapsed time each, so an average's weight
 //!   stays below 2³⁷, its sum (of prices in 1/256 ticks) below 2⁸⁶, and that times a weight in 2⁻³²
 //!   below 2¹¹⁸;

@@ -37,11 +37,8 @@ fn harmless(name: &str) -> Listing {
         maintenance_margin_ppm: 50_000,
         mark_band_ppm: 10_000,
     };
-    market.risk = MarketRisk {
-        open_interest_max: 100_000,
-        isolated_only: true,
-        ..MarketRisk::default()
-    };
+    market.risk =
+        MarketRisk { open_interest_max: 100_000, isolated_only: true, ..MarketRisk::default() };
     market.prices = PriceSpec {
         mark: MarkRule::Robust { interval_us: SECOND },
         sanity: Some(SanitySpec {

@@ -4,9 +4,7 @@ use super::Engine;
 use super::money::Purse;
 use crate::event::{BalanceCause, Event, Refusal};
 use crate::ids::{AccountId, MarketId, MarketStatus, Side, Wallet};
-use crate::objects::{
-    AccountKey, BookId, EstateKey, GlobalKey, Listed, ListedMarket, MarketKey,
-};
+use crate::objects::{AccountKey, BookId, EstateKey, GlobalKey, Listed, ListedMarket, MarketKey};
 use crate::spec::listing::Listing;
 use alloc::boxed::Box;
 use atoll_state::Source;
@@ -34,7 +32,8 @@ impl<S: Source> Engine<'_, S> {
         }
         let head = *self.state.listing_head.get(&GlobalKey);
         if u32::from(head.count) >= spec.listing.markets_max {
-            let message = "as many markets were listed as the spec lets be; see listing.markets_max";
+            let message =
+                "as many markets were listed as the spec lets be; see listing.markets_max";
             return refuse(RejectCode::AtCap, message);
         }
         if self.rules.check_listing(listing, authority).is_err() {

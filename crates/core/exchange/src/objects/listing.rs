@@ -3,8 +3,8 @@
 
 use super::{GlobalKey, MarketKey};
 use crate::field::{Field, record};
-use crate::spec::listing::{ListedOracle, Listing};
 use crate::spec::MarketSpec;
+use crate::spec::listing::{ListedOracle, Listing};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use atoll_state::Object;

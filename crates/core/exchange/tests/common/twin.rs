@@ -258,9 +258,7 @@ impl Twin {
                 self.depart(address, *asset, *wallet, *amount, Outside::Environment)
             }
             Input::Oracle(report) => self.report(report),
-            Input::SetStatus { market, status } => {
-                self.told_status(*market, *status)
-            }
+            Input::SetStatus { market, status } => self.told_status(*market, *status),
             Input::Tick { time_us } => {
                 if self.time_us != 0 && *time_us > self.time_us {
                     for (asset, spec) in self.spec.assets.iter().enumerate() {

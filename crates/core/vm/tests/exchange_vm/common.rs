@@ -1,8 +1,8 @@
 //! A small venue with three accounts, and shorthands to trade on it.
 
 use atoll_exchange::{
-    AssetId, AssetSpec, Contract, ExchangeSpec, Limits, ListingSpec, MarketId, MarketRisk, MarketSpec,
-    OracleSpec, OrderRequest, PriceSpec, Product, Rules, SelfTrade, Side, Tif, Wallet,
+    AssetId, AssetSpec, Contract, ExchangeSpec, Limits, ListingSpec, MarketId, MarketRisk,
+    MarketSpec, OracleSpec, OrderRequest, PriceSpec, Product, Rules, SelfTrade, Side, Tif, Wallet,
 };
 use atoll_state::{Resident, Source, object};
 use atoll_types::crypto::SigningKey;

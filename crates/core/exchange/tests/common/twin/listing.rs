@@ -13,7 +13,8 @@ impl Twin {
     /// What is believed of a market's sources.
     pub(super) fn judges(&self, n: usize) -> OracleSpec {
         let own = n.checked_sub(self.spec_markets()).and_then(|at| self.listed.markets.get(at));
-        own.and_then(|(.., oracle)| oracle.clone()).map_or(self.spec.oracle.clone(), |own| own.rules)
+        own.and_then(|(.., oracle)| oracle.clone())
+            .map_or(self.spec.oracle.clone(), |own| own.rules)
     }
 
     fn spec_markets(&self) -> usize {
