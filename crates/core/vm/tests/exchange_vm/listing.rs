@@ -7,7 +7,7 @@ use crate::common::{
 use atoll_exchange::{
     ClientId, Contract, Event, FundingSpec, ListedOracle, Listing, ListingSpec, MarginTier,
     MarkRule, MarketId, MarketRisk, MarketSpec, MarketStatus, OracleSpec, OrderId, Permissionless,
-    Product, Rules, SanitySpec, Side, Tif, VolatilityModel, VolatilitySpec, Wallet,
+    Product, Rules, SanitySpec, Tif, VolatilityModel, VolatilitySpec, Wallet,
 };
 use atoll_state::{ReadSet, Resident, Source, Witnessed, WriteSet, object};
 use atoll_types::{Encode, Lane, RejectCode};
