@@ -23,7 +23,6 @@ pub(super) fn text(answer: &Value) -> String {
         number("PAID"),
         number("NEXT"),
         number("LEV"),
-        words("LISTED BY"),
     ];
     let row = |market: &Value| {
         let rate = |key: &str| percent(&market["funding"][key]).replace(' ', "");
@@ -39,7 +38,6 @@ pub(super) fn text(answer: &Value) -> String {
             rate("last"),
             rate("predicted"),
             leverage(&market["leverage_max"]),
-            cell(&market["listing"]["lister"]),
         ]
     };
     let rows: Vec<_> = markets.iter().map(row).collect();
@@ -48,6 +46,11 @@ pub(super) fn text(answer: &Value) -> String {
     for market in markets.iter().filter(|market| !market["status"]["reason"].is_null()) {
         // Writing to a string does not fail.
         let _ = writeln!(out, "\n  {}: {}", cell(&market["name"]), status(&market["status"], now));
+    }
+    for market in markets.iter().filter(|market| !market["listing"].is_null()) {
+        let (name, listing) = (cell(&market["name"]), &market["listing"]);
+        let (lister, bond) = (cell(&listing["lister"]), cell(&listing["bond"]));
+        let _ = writeln!(out, "\n  {name}: listed by {lister}, bond {bond}");
     }
     out
 }

@@ -19,7 +19,7 @@ pub(super) fn text(answer: &Value) -> String {
     let listing = &answer["listing"];
     if !listing.is_null() {
         let (lister, bond) = (cell(&listing["lister"]), cell(&listing["bond"]));
-        let _ = writeln!(out, "listed by {lister}, who left a bond of which {bond} is there");
+        let _ = writeln!(out, "listed by {lister}, bond {bond}");
     }
     out += &parameters(&name, &answer["parameters"]);
     out += &live(answer);

@@ -209,5 +209,5 @@ fn the_state_is_golden() {
     assert_eq!(sha256(&[&bytes]).to_string(), GOLDEN_STATE);
 }
 
-const GOLDEN_INPUTS: &str = "0xe4c7acab403d96d3da627c85e64dbf65388b02ba79b1422d9a7233c7ab4098d9";
+const GOLDEN_INPUTS: &str = "0x3ff7dd6d8ce6c258d606da7da220ff5a37068774e8396812cce6d6ee68d20a1f";
 const GOLDEN_STATE: &str = "0xe5eea2409bd87cbff92b481dd47b8d0adf7ff74ea52330cfff51faf503944f04";
