@@ -47,6 +47,11 @@ pub(super) fn text(answer: &Value) -> String {
         // Writing to a string does not fail.
         let _ = writeln!(out, "\n  {}: {}", cell(&market["name"]), status(&market["status"], now));
     }
+    for market in markets.iter().filter(|market| !market["listing"].is_null()) {
+        let (name, listing) = (cell(&market["name"]), &market["listing"]);
+        let (lister, bond) = (cell(&listing["lister"]), cell(&listing["bond"]));
+        let _ = writeln!(out, "\n  {name}: listed by {lister}, bond {bond}");
+    }
     out
 }
 

@@ -12,6 +12,7 @@ mod engine;
 mod field;
 pub mod fixed;
 mod headroom;
+mod listed;
 mod math;
 mod products;
 pub mod query;
@@ -49,6 +50,7 @@ pub use margin::{Margin, isolated::IsolatedView};
 pub use objects::{MarketPrices, State};
 pub use query::{LevelView, PositionView};
 pub use rules::{MarketRules, PledgeRules, ProductRules, Rules};
+pub use spec::listing::{ListedOracle, Listing, ListingSpec, Permissionless};
 pub use spec::prices::{
     FundingSpec, MarkRule, OracleSpec, PriceSpec, SanitySpec, VolatilityModel, VolatilitySpec,
 };

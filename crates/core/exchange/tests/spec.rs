@@ -133,6 +133,22 @@ fn the_encodings_are_golden() {
         Command::ScheduleCancel { at_ms: Some(1_700_000_005_000) },
         Command::SetLeverage { market: ETH, leverage: 3, isolated: true },
         Command::AdjustMargin { market: ETH, amount: -5 },
+        Command::ListMarket(Box::new(Listing {
+            market: perpetual("DOGE"),
+            oracle: Some(ListedOracle {
+                keys: vec![address(7)],
+                rules: OracleSpec { stale_us: 9, ..OracleSpec::default() },
+            }),
+            bond: 1 << 40,
+        })),
+        Command::ListMarket(Box::new(Listing {
+            market: venue().markets[3].clone(),
+            oracle: None,
+            bond: 0,
+        })),
+        Command::SetStatus { market: BTC, status: MarketStatus::Settled },
+        Command::ClaimBond { market: ETH },
+        Command::ForfeitBond { market: BTC },
     ];
     let credit = (address(0), USDC, Wallet::Collateral, 300);
     let (address, asset, wallet, amount) = credit;
@@ -193,5 +209,5 @@ fn the_state_is_golden() {
     assert_eq!(sha256(&[&bytes]).to_string(), GOLDEN_STATE);
 }
 
-const GOLDEN_INPUTS: &str = "0xe4c7acab403d96d3da627c85e64dbf65388b02ba79b1422d9a7233c7ab4098d9";
+const GOLDEN_INPUTS: &str = "0x3ff7dd6d8ce6c258d606da7da220ff5a37068774e8396812cce6d6ee68d20a1f";
 const GOLDEN_STATE: &str = "0x6cc12df46f4d293efa8c952f96d144cbbf705fa156748d3015740c74c02f86e6";

@@ -80,6 +80,7 @@ pub(crate) fn spec() -> ExchangeSpec {
         limits: Limits::default(),
         liquidation: LiquidationSpec::default(),
         oracle: OracleSpec::default(),
+        listing: ListingSpec::default(),
     }
 }
 
@@ -106,6 +107,7 @@ pub(crate) fn venue() -> ExchangeSpec {
         ],
         open_interest_max: 9_000_000_000,
         concentration_ppm: 600_000,
+        isolated_only: false,
     };
     let inverse = Product::Perpetual {
         contract: Contract::Inverse { settle: COIN, face: 100 },
@@ -252,7 +254,7 @@ impl Harness {
     }
 
     fn witnessed(&self, reads: &ReadSet, leave_out: Option<usize>) -> Exchange<Witnessed> {
-        let mut alone = Exchange::new(self.full.rules().clone(), 3);
+        let mut alone = Exchange::new(self.full.rules().unlisted(), 3);
         for (index, (key, value)) in reads.iter().enumerate() {
             if Some(index) != leave_out {
                 object::load(&mut alone, key, value).unwrap();

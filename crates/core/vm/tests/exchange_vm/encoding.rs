@@ -97,7 +97,7 @@ fn the_encodings_are_golden() {
     assert_eq!(sha256(&[&all]).to_string(), GOLDEN);
 }
 
-const GOLDEN: &str = "0x0c4321afa3854f0a03d05241da3176d54f8b1e05968eb54aa161c1a861d6cf96";
+const GOLDEN: &str = "0x8e37aa4b882bfed205b26897402023f2c22a84ab902c2db20c8e69c8a571755a";
 
 #[test]
 fn specs_round_trip_and_invalid_ones_name_the_key() {

@@ -68,6 +68,7 @@ fn spec() -> ExchangeSpec {
         self_trade: SelfTrade::CancelTaker,
         limits: Limits::default(),
         oracle: atoll_exchange::OracleSpec::default(),
+        listing: Default::default(),
         liquidation: LiquidationSpec::default(),
     }
 }
