@@ -213,6 +213,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn both_books_go_through_random_streams_alike(
         steps in prop::collection::vec(step(), 1..300),

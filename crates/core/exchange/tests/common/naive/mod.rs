@@ -74,7 +74,7 @@ pub(crate) fn assert_same(naive: &Objects, fast: &Objects, after: &dyn Debug) {
 fn name(key: &[u8]) -> String {
     fn of<O: Object>(key: &[u8]) -> Option<String> {
         let found = (key[0] == O::TAG).then(|| O::Key::from_bytes(&key[1..]))?;
-        Some(format!("{} {found:?}", O::NAME))
+        Some(format!("{} {:?}", O::NAME, found.ok()?))
     }
     let known = [
         of::<Page>,
@@ -91,7 +91,8 @@ fn name(key: &[u8]) -> String {
 
 fn read(key: &[u8], value: Option<&Vec<u8>>) -> String {
     fn of<O: Object>(key: &[u8], value: &[u8]) -> Option<String> {
-        (key[0] == O::TAG).then(|| format!("{value:02x?} {:#?}", O::from_bytes(value)))
+        let found = (key[0] == O::TAG).then(|| O::from_bytes(value))?;
+        Some(format!("{:#?}, as bytes {value:02x?}", found.ok()?))
     }
     let known = [
         of::<Page>,
