@@ -306,11 +306,8 @@ fn recorded_markets_go_through_both_books_in_full() {
     if files.is_empty() {
         println!("skipped: ATOLL_MARKETS does not name a folder of recorded markets");
     }
-    // One thread each: a naive book takes its time.
-    let threads: Vec<_> =
-        files.into_iter().map(|path| std::thread::spawn(move || (replay(&path), path))).collect();
-    for thread in threads {
-        let ((counts, root), path) = thread.join().unwrap();
+    for path in files {
+        let (counts, root) = replay(&path);
         assert!(counts.commands > 10_000 && counts.fills > 100, "{counts:?}");
         println!("{}: {counts:?}, no divergence, root of the books {root}", path.display());
     }

@@ -35,7 +35,7 @@ pub(crate) fn of_book(event: &Event) -> Option<Event> {
         | Event::Rested(_)
         | Event::Cancelled { .. }
         | Event::Resized { .. }
-        | Event::Modified { .. } => Some(event.clone()),
+        | Event::Modified { .. } => Some(*event),
         _ => None,
     }
 }
