@@ -4,6 +4,7 @@
 //! nothing is ever rounded. `environments/*.toml` document each key.
 
 mod liquidation;
+pub(crate) mod listers;
 pub(crate) mod listing;
 mod margin;
 mod prices;
@@ -83,6 +84,7 @@ struct ExchangeTable {
     limits: LimitsTable,
     #[serde(default)]
     liquidation: liquidation::LiquidationTable,
+    listing: Option<listers::ListingTable>,
     assets: Vec<AssetTable>,
     markets: Vec<MarketTable>,
 }
@@ -145,6 +147,8 @@ struct MarketTable {
     tiers: Vec<TierTable>,
     open_interest_max: Option<String>,
     concentration: Option<String>,
+    #[serde(default)]
+    isolated_only: bool,
     mark: Option<prices::MarkKey>,
     mark_interval_ms: Option<u64>,
     funding: Option<prices::FundingTable>,
@@ -378,6 +382,7 @@ fn market(at: usize, table: &MarketTable, assets: &[AssetSpec]) -> Result<Market
             &key,
             &table.tiers,
             (&table.open_interest_max, &table.concentration),
+            table.isolated_only,
             quote_decimals,
             (size_decimals, lot_units),
         )?,
@@ -489,6 +494,7 @@ fn exchange(table: &ExchangeTable, genesis: &[GenesisTable]) -> Result<ExchangeV
             },
             liquidation: liquidation::liquidation(&table.liquidation, decimals)?,
             oracle,
+            listing: listers::listing(table.listing.as_ref(), decimals)?,
         })
         .map_err(|error| anyhow!("exchange.{error}"))?,
         oracles,

@@ -40,9 +40,9 @@ pub(crate) async fn run(
 
 /// Where bankrupt accounts left something that nobody has taken over yet.
 fn waiting(venue: &Venue) -> Vec<(MarketId, Side)> {
-    let markets = venue.live.vm_spec.exchange.spec().markets.len();
     let machine = venue.live.machine.read();
     let exchange = machine.vm().exchange();
+    let markets = exchange.rules().spec().markets.len();
     let markets = (0..markets as u16).map(MarketId);
     let sides = markets.flat_map(|market| [Side::Buy, Side::Sell].map(|side| (market, side)));
     sides.filter(|(market, side)| exchange.peek_estate(*market, *side).size != 0).collect()

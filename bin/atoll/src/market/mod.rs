@@ -74,7 +74,7 @@ impl Venue {
         owner: &Address,
         market: Option<MarketId>,
     ) -> Result<Receiver<Outcome>, Reject> {
-        let asset = market.map(|market| asset_of_market(&self.live.vm_spec.exchange, market));
+        let asset = market.map(|market| self.asset(market));
         self.act(trader, build::liquidate(owner, asset))
     }
 
@@ -85,8 +85,13 @@ impl Venue {
         market: MarketId,
         side: Side,
     ) -> Result<Receiver<Outcome>, Reject> {
-        let asset = asset_of_market(&self.live.vm_spec.exchange, market);
+        let asset = self.asset(market);
         self.act(trader, build::deleverage(asset, side == Side::Buy))
+    }
+
+    /// The asset number of a market, listed ones included.
+    fn asset(&self, market: MarketId) -> u64 {
+        asset_of_market(self.live.machine.read().vm().exchange().rules(), market)
     }
 
     fn act(&self, trader: &mut Trader, action: Vec<u8>) -> Result<Receiver<Outcome>, Reject> {

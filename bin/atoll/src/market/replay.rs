@@ -111,6 +111,7 @@ pub(crate) fn open(path: &Path) -> Result<Recording> {
         },
         liquidation: atoll_exchange::LiquidationSpec::default(),
         oracle: OracleSpec::default(),
+        listing: Default::default(),
     };
     let participants = OrderFlow::new(flow_config()).participants();
     let genesis = (0..participants)

@@ -23,6 +23,7 @@ pub(super) fn text(answer: &Value) -> String {
         number("PAID"),
         number("NEXT"),
         number("LEV"),
+        words("LISTED BY"),
     ];
     let row = |market: &Value| {
         let rate = |key: &str| percent(&market["funding"][key]).replace(' ', "");
@@ -38,6 +39,7 @@ pub(super) fn text(answer: &Value) -> String {
             rate("last"),
             rate("predicted"),
             leverage(&market["leverage_max"]),
+            cell(&market["listing"]["lister"]),
         ]
     };
     let rows: Vec<_> = markets.iter().map(row).collect();

@@ -1,11 +1,12 @@
 //! `atoll market` and `atoll account`: what a venue trades and what an account has, in tables.
 //!
 //! All comes from `/atoll/markets` and `/atoll/accounts` of a gateway; here it is only laid out.
-//! `--json` prints the answer as it is. `atoll market open` alone needs no network.
+//! `--json` prints the answer as it is. `atoll market open` without `--list` alone needs no network.
 
 mod account;
 mod args;
 mod list;
+mod listing;
 mod open;
 pub(crate) mod parameters;
 mod show;
@@ -28,7 +29,10 @@ pub(crate) fn market(command: &MarketCommand) -> Result<()> {
             let answer = ask(&args.venue, &format!("/atoll/markets/{}", encoded(&args.name)))?;
             print(&args.venue, &answer, show::text)
         }
+        MarketCommand::Open(args) if args.list => listing::list(args),
         MarketCommand::Open(args) => open::run(args),
+        MarketCommand::Status(args) => listing::status(args),
+        MarketCommand::Bond(args) => listing::bond(args),
     }
 }
 

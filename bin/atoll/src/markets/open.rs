@@ -15,11 +15,12 @@ pub(super) fn run(args: &OpenArgs) -> Result<()> {
         let text = std::fs::read_to_string(path);
         text.with_context(|| format!("cannot read {}", path.display()))
     };
-    let (spec, from) = (args.spec.display().to_string(), args.from.display().to_string());
-    let (before, market) = (read(&args.spec)?, read(&args.from)?);
+    let path = args.spec.as_deref().context("--spec is missing")?;
+    let (spec, from) = (path.display().to_string(), args.from.display().to_string());
+    let (before, market) = (read(path)?, read(&args.from)?);
     let listing = listing::list((&spec, &before), (&from, &market))?;
     if !args.dry_run {
-        write(&args.spec, &listing.text)?;
+        write(path, &listing.text)?;
     }
     let rules = listing::rules(&listing.after)?;
     let report = json!({
@@ -32,9 +33,9 @@ pub(super) fn run(args: &OpenArgs) -> Result<()> {
         "parameters": parameters(rules, listing.market),
         "bounds": bounds(rules, listing.market),
     });
-    let text = match args.json {
+    let text = match args.venue.json {
         true => format!("{report}\n"),
-        false => text(args, &listing, &report),
+        false => text(args, path, &listing, &report),
     };
     Ok(std::io::stdout().write_all(text.as_bytes())?)
 }
@@ -51,7 +52,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
     written.with_context(|| format!("cannot write {}; it is as it was", path.display()))
 }
 
-fn text(args: &OpenArgs, listing: &Listing, report: &Value) -> String {
+fn text(args: &OpenArgs, path: &Path, listing: &Listing, report: &Value) -> String {
     let name = cell(&report["market"]);
     let mut out = show::parameters(&name, &report["parameters"]).trim_start().to_string();
     out += "\nNothing overflows: the largest numbers, and the bits that are proven to suffice\n";
@@ -64,7 +65,7 @@ fn text(args: &OpenArgs, listing: &Listing, report: &Value) -> String {
         true => format!("\nNot written. {spec} would get:\n\n{}", listing.section),
         false => format!("\n{spec} has it now.\n"),
     };
-    let folder = args.spec.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     out += &format!(
         "

@@ -5,8 +5,8 @@ use atoll_exchange::spec::{
     LOT_COST_BOUND, LOT_UNITS_BOUND, MARGIN_SCALE_BOUND, PRICE_BOUND, SIZE_BOUND,
 };
 use atoll_exchange::{
-    Contract, Deleveraging, ExchangeSpec, MarkRule, MarketId, MarketSpec, Product, ProductRules,
-    Rules, VolatilityModel,
+    Contract, Deleveraging, ExchangeSpec, MarkRule, MarketId, MarketSpec, OracleSpec, Product,
+    ProductRules, Rules, VolatilityModel,
 };
 use atoll_vm::exchange::build::{price_text, size_text};
 use atoll_vm::exchange::decimal::format_units;
@@ -109,6 +109,7 @@ pub(crate) fn parameters(rules: &Rules, market: MarketId) -> Value {
     value["open_interest_max"] = cap(spec.risk.open_interest_max).into();
     value["concentration"] =
         (spec.risk.concentration_ppm != 0).then(|| ppm(spec.risk.concentration_ppm)).into();
+    value["isolated_only"] = spec.risk.isolated_only.into();
     value["position_max"] = cap(derived.position_max).into();
     prices(&mut value, spec, decimals);
     value
@@ -183,8 +184,7 @@ pub(crate) fn liquidation(spec: &ExchangeSpec) -> Value {
 }
 
 /// What the oracle believes, in every market alike.
-pub(crate) fn oracle(spec: &ExchangeSpec) -> Value {
-    let of = &spec.oracle;
+pub(crate) fn oracle(of: &OracleSpec) -> Value {
     json!({
         "weights": of.weights,
         "stale_ms": of.stale_us / 1_000,

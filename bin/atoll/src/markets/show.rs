@@ -16,6 +16,11 @@ pub(super) fn text(answer: &Value) -> String {
     let name = cell(&answer["name"]);
     let mut out =
         format!("{name}, {} on {}\n", cell(&answer["product"]), cell(&answer["environment"]));
+    let listing = &answer["listing"];
+    if !listing.is_null() {
+        let (lister, bond) = (cell(&listing["lister"]), cell(&listing["bond"]));
+        let _ = writeln!(out, "listed by {lister}, who left a bond of which {bond} is there");
+    }
     out += &parameters(&name, &answer["parameters"]);
     out += &live(answer);
     out += &book(&answer["book"]);
@@ -64,6 +69,9 @@ fn fields(value: &Value) -> Vec<(&'static str, String)> {
         ("open interest", most("open_interest_max", &size)),
         ("one account", most("position_max", &size)),
     ]);
+    if value["isolated_only"] == true {
+        rows.push(("margin", "isolated only: each position has its own".into()));
+    }
     rows
 }
 

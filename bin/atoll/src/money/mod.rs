@@ -7,6 +7,7 @@ mod steps;
 mod tour;
 
 pub(crate) use session::{options as wait_options, parse_key};
+pub(crate) use steps::submit_action;
 pub(crate) use tour::run as tour;
 
 use crate::cli::{ClaimArgs, DepositArgs, MoneyArgs, ProofArgs, WithdrawArgs};

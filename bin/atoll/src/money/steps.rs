@@ -1,6 +1,7 @@
 //! The steps of money, one at a time: in from the hub, between environments, out again.
 
 use super::session::{Environment, Session, Token, address_of, number_of, options, wait, word_of};
+use crate::gateway::Gateway;
 use alloy_sol_types::SolCall;
 use anyhow::{Context, Result, bail};
 use atoll_ethereum::abi::{IBridge, IERC20, IEnvironmentBridge, IHubQueue, IRegistry, ITestToken};
@@ -284,29 +285,7 @@ impl Session {
 
     /// Submits a transaction and checks that it did what was asked.
     pub(super) fn submit(&self, environment: &Environment, bytes: &[u8]) -> Result<B256> {
-        let body = json!({
-            "environment": environment.name,
-            "bytes": alloy_primitives::hex::encode_prefixed(bytes),
-            "wait": "execution",
-        });
-        let answer = self.gateway.post("/atoll/transactions", &body)?;
-        let hash = word_of(&answer["hash"], "hash of the transaction")?;
-        let receipt = &answer["receipt"];
-        if !receipt["code"].is_null() {
-            bail!("refused: {} ({})", receipt["message"], receipt["label"]);
-        }
-        let bytes = receipt["bytes"].as_str().unwrap_or_default();
-        let bytes = alloy_primitives::hex::decode(bytes).unwrap_or_default();
-        use atoll_types::Decode;
-        let receipt = atoll_vm::Receipt::from_bytes(&bytes).context("the receipt is damaged")?;
-        let done = atoll_vm::exchange::ExchangeReceipt::of(&receipt)
-            .map_err(|reject| anyhow::anyhow!("refused: {}", reject.message))?;
-        for status in done.statuses {
-            if let atoll_vm::exchange::Status::Rejected { code, detail } = status {
-                bail!("refused: {detail} ({})", code.label());
-            }
-        }
-        Ok(hash)
+        submit_action(&self.gateway, &environment.name, bytes)
     }
 
     /// The newest withdrawal to an address of so much, once it is in a commitment that is settled.
@@ -396,4 +375,31 @@ impl Token {
         let scaled = crate::specs::Decimal::parse(&short).and_then(|d| d.scaled(self.decimals));
         scaled.map(U256::from).with_context(|| format!("'{text}' is no amount"))
     }
+}
+
+/// Submits a transaction to an exchange and checks that it did what was asked.
+pub(crate) fn submit_action(gateway: &Gateway, environment: &str, bytes: &[u8]) -> Result<B256> {
+    let body = json!({
+        "environment": environment,
+        "bytes": alloy_primitives::hex::encode_prefixed(bytes),
+        "wait": "execution",
+    });
+    let answer = gateway.post("/atoll/transactions", &body)?;
+    let hash = word_of(&answer["hash"], "hash of the transaction")?;
+    let receipt = &answer["receipt"];
+    if !receipt["code"].is_null() {
+        bail!("refused: {} ({})", receipt["message"], receipt["label"]);
+    }
+    let bytes = receipt["bytes"].as_str().unwrap_or_default();
+    let bytes = alloy_primitives::hex::decode(bytes).unwrap_or_default();
+    use atoll_types::Decode;
+    let receipt = atoll_vm::Receipt::from_bytes(&bytes).context("the receipt is damaged")?;
+    let done = atoll_vm::exchange::ExchangeReceipt::of(&receipt)
+        .map_err(|reject| anyhow::anyhow!("refused: {}", reject.message))?;
+    for status in done.statuses {
+        if let atoll_vm::exchange::Status::Rejected { code, detail } = status {
+            bail!("refused: {detail} ({})", code.label());
+        }
+    }
+    Ok(hash)
 }

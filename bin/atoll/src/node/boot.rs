@@ -96,6 +96,7 @@ pub(crate) fn load_snapshot(
         environment.load(reader.key(), reader.value())?;
         leaves.push((db::key_path(reader.key()), db::value_hash(reader.value())));
     }
+    environment.loaded();
     let db = MemoryDb::from_leaves(leaves);
     let claimed = reader.header().state_root;
     if db.root().0 != claimed {

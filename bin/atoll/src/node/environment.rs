@@ -220,6 +220,8 @@ pub(crate) trait Environment: Send + Sync {
     fn genesis(&self) -> WriteSet;
     /// Puts an object of a snapshot into the state.
     fn load(&self, key: &[u8], value: &[u8]) -> anyhow::Result<()>;
+    /// Ends the loading of a snapshot.
+    fn loaded(&self);
     /// Opens a slot and executes the steps of its opening, each with its receipt and, where the
     /// VM has one, the transaction's other hash.
     fn open_slot(&self, batch: &Batch) -> Vec<(Receipt, Option<B256>)>;
@@ -300,6 +302,10 @@ impl<V: Hosted> Environment for Live<V> {
 
     fn load(&self, key: &[u8], value: &[u8]) -> anyhow::Result<()> {
         Ok(self.machine.write().load(key, Some(value))?)
+    }
+
+    fn loaded(&self) {
+        self.machine.write().loaded();
     }
 
     fn open_slot(&self, batch: &Batch) -> Vec<(Receipt, Option<B256>)> {

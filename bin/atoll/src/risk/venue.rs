@@ -86,6 +86,7 @@ pub(super) fn rules(
             insurance_ppm: 100_000,
             ..LiquidationSpec::default()
         },
+        listing: Default::default(),
         oracle: OracleSpec {
             weights: vec![1; usize::from(SOURCES)],
             stale_us: 150 * SECOND,

@@ -51,6 +51,7 @@ pub(super) fn risk(
     key: &dyn Fn(&str) -> String,
     tiers: &[TierTable],
     (open_interest_max, concentration): (&Option<String>, &Option<String>),
+    isolated_only: bool,
     quote_decimals: u32,
     lot: (u32, u128),
 ) -> Result<MarketRisk> {
@@ -82,6 +83,7 @@ pub(super) fn risk(
         tiers: tiers.iter().enumerate().map(tier).collect::<Result<_>>()?,
         open_interest_max: cap.transpose()?.unwrap_or(0),
         concentration_ppm: part.transpose()?.unwrap_or(0),
+        isolated_only,
     })
 }
 

@@ -14,8 +14,8 @@ const PPB_DECIMALS: u32 = 9;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SourceTable {
-    key: String,
-    weight: u32,
+    pub(super) key: String,
+    pub(super) weight: u32,
 }
 
 #[derive(Deserialize)]
@@ -105,9 +105,14 @@ pub(super) fn oracle(table: &ExchangeTable) -> Result<(Vec<Address>, OracleSpec)
         }
         return Ok((keys, OracleSpec { quorum: weights[0], weights, ..OracleSpec::default() }));
     };
-    let key = |name: &str| format!("exchange.oracle_rules.{name}");
+    Ok((keys, self::rules("exchange.oracle_rules", weights, rules)?))
+}
+
+/// What is believed of sources of these weights.
+pub(super) fn rules(table: &str, weights: Vec<u32>, rules: &OracleTable) -> Result<OracleSpec> {
+    let key = |name: &str| format!("{table}.{name}");
     let deviation = rules.deviation.as_deref().map(|text| ppm(&key("deviation"), text));
-    let spec = OracleSpec {
+    Ok(OracleSpec {
         weights,
         stale_us: micros(&key("stale_ms"), rules.stale_ms, 1_000)?,
         deviation_ppm: deviation.transpose()?.unwrap_or(0),
@@ -117,8 +122,7 @@ pub(super) fn oracle(table: &ExchangeTable) -> Result<(Vec<Address>, OracleSpec)
             rules.reduce_only_after_ms,
             1_000,
         )?,
-    };
-    Ok((keys, spec))
+    })
 }
 
 /// The price rules of a market.

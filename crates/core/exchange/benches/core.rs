@@ -5,8 +5,8 @@
 
 use atoll_exchange::{
     AccountId, AssetId, AssetSpec, Command, Contract, Event, Exchange, ExchangeSpec, Input, Limits,
-    MarkRule, MarketId, MarketRisk, MarketSpec, OracleReport, OracleSpec, OrderRequest,
-    OrderSelector, Outcome, PriceSpec, Product, Rules, SelfTrade, Side, Tif, Wallet,
+    ListingSpec, MarkRule, MarketId, MarketRisk, MarketSpec, OracleReport, OracleSpec,
+    OrderRequest, OrderSelector, Outcome, PriceSpec, Product, Rules, SelfTrade, Side, Tif, Wallet,
 };
 use atoll_state::{Resident, WriteSet, object};
 use atoll_types::Address;
@@ -81,6 +81,7 @@ impl Bench {
             limits: Limits::default(),
             liquidation: atoll_exchange::LiquidationSpec::default(),
             oracle: OracleSpec::default(),
+            listing: ListingSpec::default(),
         };
         let rules = Rules::new(spec).expect("a valid spec");
         let mut bench = Self { exchange: Exchange::new(rules, 1), events: Vec::new() };

@@ -23,7 +23,7 @@ pub struct AssetConservation {
     pub asset: AssetId,
     /// Deposits + inbound − withdrawals − outbound.
     pub owed: Amount,
-    /// Balances less cost bases, fees, insurance, the rounding ledger and funding on its way.
+    /// Balances less cost bases, bonds, fees, insurance, the rounding ledger and funding on its way.
     pub held: Amount,
     /// Whether the two are equal.
     pub holds: bool,
@@ -61,6 +61,9 @@ impl<S: Source> Exchange<S> {
         }
         for (key, balance) in self.state.balances.local_iter() {
             held[usize::from(key.asset.0)] += balance.total;
+        }
+        for (_, listed) in self.state.listings.local_iter() {
+            held[collateral] += listed.0.as_ref().map_or(0, |of| Amount::from(of.listing.bond));
         }
         for (_, holdings) in self.state.holdings.local_iter() {
             for holding in holdings.list() {
@@ -170,6 +173,7 @@ impl<S: Source> Exchange<S> {
         self.check_tops(&mut wrong);
         self.check_collateral(&mut wrong);
         self.check_prices(&mut wrong);
+        self.check_listings(&mut wrong);
         wrong
     }
 

@@ -5,6 +5,8 @@ use crate::field::{Field, codec, enumeration, record};
 use crate::ids::{
     Amount, AssetId, ClientId, MarketId, MarketStatus, OrderId, Price, Side, Size, Tif, Wallet,
 };
+use crate::spec::listing::Listing;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use atoll_types::Address;
 use atoll_types::codec::{CodecError, Reader};
@@ -96,7 +98,7 @@ impl Field for OrderSelector {
 codec!(OrderSelector);
 
 /// What an account asks for. Who asks is given beside it ([`crate::Exchange::execute`]).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Places an order.
     Place(OrderRequest),
@@ -212,6 +214,27 @@ pub enum Command {
         /// How much; above zero.
         amount: Amount,
     },
+    /// Lists a market; who may is in the spec.
+    ListMarket(Box<Listing>),
+    /// Changes what a market is doing: its lister may, and the listing's authorities. As
+    /// [`Input::SetStatus`].
+    SetStatus {
+        /// The market.
+        market: MarketId,
+        /// What it does from now on.
+        status: MarketStatus,
+    },
+    /// Gives the bond of a market that is settled and holds no position back to its lister, who
+    /// asks.
+    ClaimBond {
+        /// The market.
+        market: MarketId,
+    },
+    /// Takes a listed market's bond for the insurance fund; an authority may.
+    ForfeitBond {
+        /// The market.
+        market: MarketId,
+    },
 }
 
 impl Field for Command {
@@ -312,6 +335,23 @@ impl Field for Command {
                 asset.put(out);
                 amount.put(out);
             }
+            Self::ListMarket(listing) => {
+                out.push(60);
+                listing.put(out);
+            }
+            Self::SetStatus { market, status } => {
+                out.push(61);
+                market.put(out);
+                status.put(out);
+            }
+            Self::ClaimBond { market } => {
+                out.push(62);
+                market.put(out);
+            }
+            Self::ForfeitBond { market } => {
+                out.push(63);
+                market.put(out);
+            }
         }
     }
     fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
@@ -348,6 +388,10 @@ impl Field for Command {
             50 => Self::Liquidate { owner: Field::get(r)?, market: Field::get(r)? },
             51 => Self::Deleverage { market: Field::get(r)?, side: Field::get(r)? },
             52 => Self::FundInsurance { asset: Field::get(r)?, amount: Field::get(r)? },
+            60 => Self::ListMarket(Box::new(Field::get(r)?)),
+            61 => Self::SetStatus { market: Field::get(r)?, status: Field::get(r)? },
+            62 => Self::ClaimBond { market: Field::get(r)? },
+            63 => Self::ForfeitBond { market: Field::get(r)? },
             _ => return Err(CodecError::Invalid("exchange command")),
         })
     }

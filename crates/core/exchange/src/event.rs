@@ -483,6 +483,26 @@ pub enum Event {
         /// Lots traded.
         volume: u128,
     },
+    /// A market was listed; its parameters are in the command and in the state.
+    MarketListed {
+        /// Its number.
+        market: MarketId,
+        /// Who listed it.
+        account: AccountId,
+        /// The bond left for it, in the collateral asset.
+        bond: Amount,
+    },
+    /// A listed market's bond went back to who listed it, or to the insurance fund.
+    BondReleased {
+        /// The market.
+        market: MarketId,
+        /// Who listed it.
+        account: AccountId,
+        /// The bond, in the collateral asset.
+        amount: Amount,
+        /// Whether the insurance fund has it.
+        forfeited: bool,
+    },
 }
 
 impl Field for RejectCode {
@@ -529,10 +549,12 @@ pub enum BalanceCause {
     Liquidation = 7,
     /// Given to the insurance fund.
     Insurance = 8,
+    /// Left as a listed market's bond, or came back from it.
+    Bond = 9,
 }
 enumeration!(BalanceCause: "balance cause" {
     Credit = 0, Debit = 1, Transfer = 2, Move = 3, Receive = 4, Send = 5, Return = 6,
-    Liquidation = 7, Insurance = 8,
+    Liquidation = 7, Insurance = 8, Bond = 9,
 });
 
 codec!(Event);

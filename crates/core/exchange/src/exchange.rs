@@ -21,6 +21,10 @@ const INTEREST_US: u64 = 60_000_000;
 pub struct Exchange<S: Source> {
     pub(crate) rules: Rules,
     pub(crate) state: State<S>,
+    /// Epoch of the range in which the rules were last held against the state.
+    pub(crate) followed: u32,
+    /// Whether a market was listed in that range: what was listed may be rolled back.
+    pub(crate) listed: bool,
 }
 
 impl<S: Source> Tables<S> for Exchange<S> {
@@ -32,7 +36,7 @@ impl<S: Source> Tables<S> for Exchange<S> {
 impl<S: Source> Exchange<S> {
     /// An exchange with an empty state. `seed` keys in-memory indexes and never changes results.
     pub fn new(rules: Rules, seed: u64) -> Self {
-        Self { rules, state: State::new(seed) }
+        Self { rules, state: State::new(seed), followed: 0, listed: false }
     }
 
     /// The rules.
@@ -64,6 +68,7 @@ impl<S: Source> Exchange<S> {
     /// reads: something that waits is due or waits for a mark, a market has prices to work on or a
     /// book that has moved since its mark was made, or debts have cost nothing for a minute.
     pub fn is_due(&mut self, time_us: u64) -> bool {
+        self.follow();
         let head = *self.state.due_head.get(&GlobalKey);
         if head.armed != 0 || (head.next_ms != 0 && head.next_ms <= time_us / 1000) {
             return true;
@@ -95,6 +100,7 @@ impl<S: Source> Exchange<S> {
         command: &Command,
         events: &mut Vec<Event>,
     ) -> Result<Outcome, Refusal> {
+        self.follow();
         // Accounts are numbered from 0 and stay: the counters say whether there is one.
         let known = caller.0 < self.accounts();
         let mut engine = self.engine(events);
@@ -159,11 +165,26 @@ impl<S: Source> Exchange<S> {
             Command::SettlePosition { owner, market } => {
                 engine.settle_position(owner, *market).map(|()| Outcome::Done)
             }
+            Command::SetStatus { market, status } => {
+                engine.ask_status(caller, *market, *status).map(|()| Outcome::Done)
+            }
+            Command::ClaimBond { market } => {
+                engine.claim_bond(caller, *market).map(|()| Outcome::Done)
+            }
+            Command::ForfeitBond { market } => {
+                engine.forfeit_bond(caller, *market).map(|()| Outcome::Done)
+            }
+            Command::ListMarket(listing) => {
+                let lister = engine.list_market(caller, listing)?;
+                self.listed_now(listing, &lister);
+                Ok(Outcome::Done)
+            }
         }
     }
 
     /// Executes an input of the environment. A refusal changes nothing but the count of commands.
     pub fn apply(&mut self, input: &Input, events: &mut Vec<Event>) -> Result<Outcome, Refusal> {
+        self.follow();
         let mut engine = self.engine(events);
         match input {
             Input::Credit { address, asset, wallet, amount } => {

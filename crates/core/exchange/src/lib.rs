@@ -11,6 +11,7 @@ pub mod decimal;
 mod engine;
 mod field;
 pub mod fixed;
+mod listed;
 mod math;
 mod products;
 pub mod query;
@@ -47,6 +48,7 @@ pub use margin::{Margin, isolated::IsolatedView};
 pub use objects::{MarketPrices, State};
 pub use query::{LevelView, PositionView};
 pub use rules::{MarketRules, PledgeRules, ProductRules, Rules};
+pub use spec::listing::{ListedOracle, Listing, ListingSpec, Permissionless};
 pub use spec::prices::{
     FundingSpec, MarkRule, OracleSpec, PriceSpec, SanitySpec, VolatilityModel, VolatilitySpec,
 };

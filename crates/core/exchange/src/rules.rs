@@ -1,5 +1,6 @@
 //! A validated spec with what the engine derives from it.
 
+mod listing;
 mod risk;
 mod value;
 
@@ -51,6 +52,8 @@ pub struct MarketRules {
     pub position_max: Size,
     /// Whether the mark follows [`crate::spec::prices::MarkRule::Robust`].
     pub robust_mark: bool,
+    /// Whether each position has a margin of its own.
+    pub isolated_only: bool,
 }
 
 /// A tier of a margin table.
@@ -125,22 +128,24 @@ impl MarketRules {
     }
 }
 
-/// A valid spec, and what follows from it. Encoded as its spec; decoding validates.
+/// A valid spec, and what follows from it; extended by the markets that were listed since. Encoded as
+/// its spec; decoding validates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     spec: ExchangeSpec,
     pub(crate) markets: Vec<MarketRules>,
     pub(crate) pledges: Vec<PledgeRules>,
+    pub(crate) listed: listing::ListedRules,
 }
 
 impl Rules {
     /// Validates a spec.
     pub fn new(spec: ExchangeSpec) -> Result<Self, SpecError> {
         let (markets, pledges) = validate(&spec)?;
-        Ok(Self { spec, markets, pledges })
+        Ok(Self { spec, markets, pledges, listed: listing::ListedRules::default() })
     }
 
-    /// The spec.
+    /// The spec, its markets followed by those that were listed.
     pub fn spec(&self) -> &ExchangeSpec {
         &self.spec
     }
@@ -178,7 +183,7 @@ impl Rules {
 
 impl Encode for Rules {
     fn encode(&self, out: &mut Vec<u8>) {
-        self.spec.encode(out);
+        listing::spec_of(self).encode(out);
     }
 }
 
@@ -213,15 +218,23 @@ fn name_ok(name: &str) -> bool {
     (1..=16).contains(&name.len()) && name.chars().all(good)
 }
 
+const NAME_EXPECTED: &str = "1 to 16 letters, digits, '-', '.', '_', '/' or '@', and unique";
+
+/// Whether a market's name is one, and no market before it has it.
+fn validate_name(all: &[MarketSpec], index: usize, market: &MarketSpec) -> Result<(), SpecError> {
+    let unique = all.iter().take(index).all(|other| other.name != market.name);
+    let key = format!("markets[{index}].name");
+    ensure(name_ok(&market.name) && unique, &key, &market.name, NAME_EXPECTED)
+}
+
 fn validate(spec: &ExchangeSpec) -> Result<(Vec<MarketRules>, Vec<PledgeRules>), SpecError> {
-    let expected_name = "1 to 16 letters, digits, '-', '.', '_', '/' or '@', and unique";
     let asset_count = spec.assets.len();
     ensure((1..=1024).contains(&asset_count), "assets", asset_count, "1 to 1024 assets")?;
     for (i, asset) in spec.assets.iter().enumerate() {
         let unique = spec.assets[..i].iter().all(|other| other.symbol != asset.symbol);
         let key = format!("assets[{i}]");
         let symbol = &asset.symbol;
-        ensure(name_ok(symbol) && unique, &format!("{key}.symbol"), symbol, expected_name)?;
+        ensure(name_ok(symbol) && unique, &format!("{key}.symbol"), symbol, NAME_EXPECTED)?;
         ensure(asset.decimals <= 18, &format!("{key}.decimals"), asset.decimals, "at most 18")?;
     }
     let collateral = usize::from(spec.collateral.0);
@@ -250,13 +263,12 @@ fn validate(spec: &ExchangeSpec) -> Result<(Vec<MarketRules>, Vec<PledgeRules>),
     ensure((PPM..=100 * PPM).contains(&found), key, found, "1000000 to 100000000")?;
     spec.oracle.check().map_err(|wrong| price_error("oracle", wrong))?;
     let count = spec.markets.len();
+    spec.listing.check(count).map_err(|wrong| price_error("listing", wrong))?;
     let expected = format!("1 to {MARKETS_BOUND} markets");
     ensure((1..=MARKETS_BOUND as usize).contains(&count), "markets", count, &expected)?;
     let mut markets = Vec::with_capacity(count);
     for (i, market) in spec.markets.iter().enumerate() {
-        let unique = spec.markets[..i].iter().all(|other| other.name != market.name);
-        let key = format!("markets[{i}].name");
-        ensure(name_ok(&market.name) && unique, &key, &market.name, expected_name)?;
+        validate_name(&spec.markets, i, market)?;
         markets.push(validate_market(spec, i, market)?);
     }
     let pledges = risk::pledges(spec)?;
@@ -339,6 +351,7 @@ fn validate_market(
         open_interest_max: m.risk.open_interest_max,
         position_max: risk::position_max(market, &key)?,
         robust_mark: matches!(m.prices.mark, MarkRule::Robust { .. }),
+        isolated_only: m.risk.isolated_only,
     })
 }
 

@@ -26,6 +26,8 @@
 //!   account has or owes of it, below 2⁹⁸, is worth below 2¹¹⁸; at most 8 such assets. Equity is
 //!   then summed by saturating additions;
 //! * a debt's interest over at most 2⁷⁵ parts per million × microseconds is divided in two limbs.
+//! * markets listed while it runs ([`listing`]) are held to the same bounds, with the spec's at most
+//!   4096 in all; a bond is below 2⁶² and part of what came in;
 //! * averages count at most 2³⁶ µs of time constant and of elapsed time each, so an average's weight
 //!   stays below 2³⁷, its sum (of prices in 1/256 ticks) below 2⁸⁶, and that times a weight in 2⁻³²
 //!   below 2¹¹⁸;
@@ -39,8 +41,10 @@ use alloc::vec::Vec;
 use atoll_types::Address;
 use atoll_types::codec::{CodecError, Reader};
 
+pub mod listing;
 pub mod prices;
 
+use listing::ListingSpec;
 use prices::{OracleSpec, PriceSpec};
 
 /// Bound of prices, in ticks.
@@ -165,6 +169,8 @@ pub struct MarketRisk {
     /// Most that one account's position and open orders may come to, parts per million of that
     /// cap; 0 for no such limit.
     pub concentration_ppm: u32,
+    /// Whether each position has a margin of its own (Hyperliquid's `onlyIsolated`).
+    pub isolated_only: bool,
 }
 
 impl Field for MarketRisk {
@@ -173,13 +179,19 @@ impl Field for MarketRisk {
         self.tiers.iter().for_each(|tier| tier.put(out));
         self.open_interest_max.put(out);
         self.concentration_ppm.put(out);
+        self.isolated_only.put(out);
     }
     fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
         let mut tiers = Vec::new();
         for _ in 0..r.length("margin tiers", TIERS_BOUND)? {
             tiers.push(Field::get(r)?);
         }
-        Ok(Self { tiers, open_interest_max: Field::get(r)?, concentration_ppm: Field::get(r)? })
+        Ok(Self {
+            tiers,
+            open_interest_max: Field::get(r)?,
+            concentration_ppm: Field::get(r)?,
+            isolated_only: Field::get(r)?,
+        })
     }
 }
 codec!(MarketRisk);
@@ -429,6 +441,8 @@ pub struct ExchangeSpec {
     pub liquidation: LiquidationSpec,
     /// Oracle sources.
     pub oracle: OracleSpec,
+    /// Who may list markets while it runs.
+    pub listing: ListingSpec,
 }
 
 impl Field for ExchangeSpec {
@@ -442,6 +456,7 @@ impl Field for ExchangeSpec {
         self.limits.put(out);
         self.liquidation.put(out);
         self.oracle.put(out);
+        self.listing.put(out);
     }
     fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
         let mut assets = Vec::new();
@@ -461,6 +476,7 @@ impl Field for ExchangeSpec {
             limits: Field::get(r)?,
             liquidation: Field::get(r)?,
             oracle: Field::get(r)?,
+            listing: Field::get(r)?,
         })
     }
 }

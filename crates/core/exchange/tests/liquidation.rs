@@ -309,7 +309,7 @@ fn an_isolated_position_takes_nothing_else_with_it() {
     h.place(2, sell(1000, 10_000));
     h.place(0, buy(970, 4_000));
     let isolated = Command::Liquidate { owner: address(1), market: Some(BTC) };
-    h.refused(3, isolated, RejectCode::NotLiquidatable);
+    h.refused(3, isolated.clone(), RejectCode::NotLiquidatable);
     // 500,000 of margin less 300,000 lost, below 242,500; the cross account is fine.
     h.mark(BTC, 970);
     h.refused(3, liquidate(1), RejectCode::NotLiquidatable);
@@ -318,7 +318,7 @@ fn an_isolated_position_takes_nothing_else_with_it() {
         Command::Liquidate { owner: address(1), market: Some(ETH) },
         RejectCode::NotLiquidatable,
     );
-    let (_, events) = h.one(3, isolated);
+    let (_, events) = h.one(3, isolated.clone());
     assert_eq!(steps(&events), [LiquidationStep::Book]);
     assert_eq!(size(&h, 1), 6_000);
     // Bankrupt: the rest goes to its estate, and the cross account keeps what it has.

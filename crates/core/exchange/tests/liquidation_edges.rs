@@ -86,7 +86,7 @@ fn an_empty_book_does_not_keep_other_positions_from_being_closed() {
     let liquidate = Command::Liquidate { owner: address(1), market: None };
     // Due: 400,000 less a fee of 500 is left, 362,500 must be; at 946 it is less.
     h.mark(BTC, 945);
-    h.refused(2, liquidate, atoll_types::RejectCode::NoLiquidity);
+    h.refused(2, liquidate.clone(), atoll_types::RejectCode::NoLiquidity);
     h.place(0, order(ETH, Side::Buy, 995, 5_000));
     h.one(2, liquidate).0.unwrap();
     let sizes: Vec<_> =
@@ -137,7 +137,7 @@ fn many_small_fills_leave_nobody_with_less_than_nothing() {
     for _ in 0..50 {
         h.place(0, buy(941, 2));
     }
-    h.refused(2, liquidate, atoll_types::RejectCode::NoLiquidity);
+    h.refused(2, liquidate.clone(), atoll_types::RejectCode::NoLiquidity);
     for _ in 0..50 {
         h.place(0, buy(942, 2));
     }

@@ -133,6 +133,22 @@ fn the_encodings_are_golden() {
         Command::ScheduleCancel { at_ms: Some(1_700_000_005_000) },
         Command::SetLeverage { market: ETH, leverage: 3, isolated: true },
         Command::AdjustMargin { market: ETH, amount: -5 },
+        Command::ListMarket(Box::new(Listing {
+            market: perpetual("DOGE"),
+            oracle: Some(ListedOracle {
+                keys: vec![address(7)],
+                rules: OracleSpec { stale_us: 9, ..OracleSpec::default() },
+            }),
+            bond: 1 << 40,
+        })),
+        Command::ListMarket(Box::new(Listing {
+            market: venue().markets[3].clone(),
+            oracle: None,
+            bond: 0,
+        })),
+        Command::SetStatus { market: BTC, status: MarketStatus::Settled },
+        Command::ClaimBond { market: ETH },
+        Command::ForfeitBond { market: BTC },
     ];
     let credit = (address(0), USDC, Wallet::Collateral, 300);
     let (address, asset, wallet, amount) = credit;

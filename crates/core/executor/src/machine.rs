@@ -83,6 +83,11 @@ impl<S: Source, V: Vm<S>> Machine<V, S> {
         object::load(&mut self.vm, key, value)
     }
 
+    /// Ends the loading of a state: what queries derive from it is derived.
+    pub fn loaded(&mut self) {
+        self.vm.loaded();
+    }
+
     /// The encoding of an object by its encoded key: for queries of a node.
     pub fn object(&mut self, key: &[u8]) -> Option<Vec<u8>> {
         object::peek(&mut self.vm, key)

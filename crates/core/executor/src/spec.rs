@@ -12,6 +12,7 @@ use atoll_vm::router::RouterSpec;
 pub const NAME_BYTES_MAX: u32 = 32;
 
 /// The VM of an environment and its parameters.
+#[allow(clippy::large_enum_variant, reason = "a network has few environments")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VmSpec {
     /// The native exchange.

@@ -185,6 +185,13 @@ impl<O: Object, S: Source> Table<O, S> {
         }
     }
 
+    /// Number of the current range: another one after each [`begin`]. For caches of what follows from
+    /// the objects; results never depend on it.
+    #[inline]
+    pub fn range(&self) -> u32 {
+        self.range
+    }
+
     /// Objects in memory (in a range: the ones recorded as absent included).
     pub fn len(&self) -> usize {
         self.slab.len() - self.free.len()

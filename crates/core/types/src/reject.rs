@@ -105,6 +105,8 @@ codes! {
     TriggerCrossed = 520, "trigger_crossed";
     /// The time or duration is outside of what the venue allows.
     TimeOutOfRange = 521, "time_out_of_range";
+    /// A parameter of a market that was to be listed is not valid.
+    InvalidMarket = 522, "invalid_market";
     /// The position has to be closed first.
     PositionOpen = 530, "position_open";
     /// A cap of the venue, on open interest, on an account's part of it or on an asset as

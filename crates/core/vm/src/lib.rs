@@ -175,6 +175,10 @@ pub trait Vm<S: Source>: Tables<S> + Sized {
     /// ([`Message::bounced`]), and what came back and still cannot be credited goes out to the hub.
     fn receive(&mut self, hash: B256, message: &Message) -> Receipt;
 
+    /// Objects were loaded from outside of a range: derives anew what queries want to know before
+    /// the next command. Records nothing, and results never depend on it.
+    fn loaded(&mut self) {}
+
     /// Checks that money is conserved; walks all accounts, so for audits and tests only.
     fn audit(&self) -> Vec<AssetAudit>;
 }

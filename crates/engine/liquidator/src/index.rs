@@ -85,6 +85,9 @@ impl Liquidator {
     /// Bounds are set anew by [`Liquidator::settle`], which need not run before what was found
     /// is used.
     pub fn advance<S: Source>(&mut self, exchange: &Exchange<S>) -> Found {
+        if !self.fits(exchange) {
+            *self = Self::new(exchange);
+        }
         let mut found = Found::default();
         let mut candidates = std::mem::take(&mut self.queue);
         found.touched = candidates.len();
@@ -160,6 +163,11 @@ impl Liquidator {
         size
     }
 
+    /// Whether the markets are those that the index was built for: listing adds to them.
+    fn fits<S: Source>(&self, exchange: &Exchange<S>) -> bool {
+        self.motions.len() == exchange.rules().spec().markets.len()
+    }
+
     fn splitter<'a, S: Source>(&'a self, exchange: &'a Exchange<S>) -> Splitter<'a, S> {
         Splitter { exchange, motions: &self.motions, oracles: &self.oracles }
     }
@@ -168,7 +176,9 @@ impl Liquidator {
     pub fn is_current<S: Source>(&self, exchange: &Exchange<S>) -> bool {
         let mut markets = (0u16..).map(MarketId).zip(&self.motions);
         let mut oracles = self.oracles.iter().zip(&self.lines[self.motions.len()..]);
-        markets.all(|(market, motion)| exchange.peek_prices(market).margin() == motion.prices)
+        self.fits(exchange)
+            && markets
+                .all(|(market, motion)| exchange.peek_prices(market).margin() == motion.prices)
             && oracles.all(|(asset, line)| {
                 let pledge = exchange.rules().pledge(*asset);
                 pledge.is_none_or(|pledge| {
@@ -372,6 +382,8 @@ pub fn touched(event: &Event) -> [Option<AccountId>; 2] {
         | Event::MarkChanged { .. }
         | Event::Ranked { .. }
         | Event::StatusChanged { .. }
+        | Event::MarketListed { .. }
+        | Event::BondReleased { .. }
         | Event::FundingAccrued { .. }
         | Event::MarginScaled { .. }
         | Event::SourceIgnored { .. }

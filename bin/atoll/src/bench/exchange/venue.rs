@@ -40,6 +40,7 @@ pub(super) fn rules(markets: u16, limits: Limits) -> Result<Rules> {
         limits,
         liquidation: LiquidationSpec::default(),
         oracle: OracleSpec::default(),
+        listing: Default::default(),
     };
     Rules::new(spec).context("the benchmark's spec")
 }

@@ -259,13 +259,13 @@ impl AtollPort for AtollAdapter {
             if environment.is_some_and(|asked| asked != id) {
                 continue;
             }
-            let rules = &live.vm_spec.exchange;
+            let rules = live.machine.read().vm().exchange().rules().clone();
             let view = |unit: &Liquidatable| LiquidatableView {
                 environment: id,
                 user: unit.owner,
                 market: unit.market.and_then(|market| {
                     let name = rules.market_spec(market)?.name.clone();
-                    Some((asset_of_market(rules, market), name))
+                    Some((asset_of_market(&rules, market), name))
                 }),
             };
             views.extend(found.iter().take(limit - views.len()).map(view));

@@ -14,7 +14,7 @@ pub(crate) use observer::ExchangeObserver;
 
 use super::{LiveExchange, blocking, internal};
 use crate::node::Shared;
-use atoll_exchange::{Amount, MarketId, MarketSpec, Product};
+use atoll_exchange::{Amount, MarketId, MarketSpec, Product, Rules};
 use atoll_rpc::hyperliquid::{ActionParts, Subscription, Topic, Venue, VenueEvent, VenueQuery};
 use atoll_rpc::port::{Pending, QueryError};
 use atoll_types::{Address, Decode, Encode, EnvironmentId, Reject, RejectCode};
@@ -71,11 +71,12 @@ impl ExchangeAdapter {
     /// The latest trades of a market, newest first.
     fn trades(&self, market: MarketId) -> Result<Value, QueryError> {
         let trades = self.records().trades(market, TRADES_MAX).map_err(internal)?;
-        Ok(trades.iter().map(|record| shape::trade(self.rules(), record)).collect())
+        Ok(trades.iter().map(|record| shape::trade(&self.rules(), record)).collect())
     }
 
-    fn rules(&self) -> &atoll_exchange::Rules {
-        &self.live.vm_spec.exchange
+    /// With the markets that are listed so far.
+    fn rules(&self) -> Arc<Rules> {
+        self.observer.rules()
     }
 
     /// A coin's market: by name, or by `@index` for spot as Hyperliquid writes it.
@@ -85,29 +86,31 @@ impl ExchangeAdapter {
         }
         let spot = coin.strip_prefix('@').and_then(|index| index.parse::<u64>().ok());
         let found =
-            spot.and_then(|i| atoll_vm::exchange::market_of_asset(self.rules(), 10_000 + i));
+            spot.and_then(|i| atoll_vm::exchange::market_of_asset(&self.rules(), 10_000 + i));
         found.ok_or_else(|| {
-            let markets = &self.rules().spec().markets;
+            let rules = self.rules();
+            let markets = &rules.spec().markets;
             let known: Vec<_> = markets.iter().map(|market| market.name.as_str()).collect();
             invalid(format!("no coin {coin}; there are {}", known.join(", ")))
         })
     }
 
     fn coin(&self, market: MarketId) -> String {
-        shape::coin(self.rules(), market)
+        shape::coin(&self.rules(), market)
     }
 
     fn px(&self, market: MarketId, ticks: u64) -> String {
-        price_text(self.rules(), market, ticks).unwrap_or_default()
+        price_text(&self.rules(), market, ticks).unwrap_or_default()
     }
 
     fn sz(&self, market: MarketId, lots: u64) -> String {
-        size_text(self.rules(), market, lots).unwrap_or_default()
+        size_text(&self.rules(), market, lots).unwrap_or_default()
     }
 
     /// An amount of the collateral asset.
     fn usd(&self, amount: Amount) -> String {
-        let spec = self.rules().spec();
+        let rules = self.rules();
+        let spec = rules.spec();
         shape::money(amount, spec.assets[usize::from(spec.collateral.0)].decimals)
     }
 
@@ -129,7 +132,8 @@ impl ExchangeAdapter {
 
     fn meta(&self) -> Value {
         let mut tables = Vec::new();
-        let perpetuals = self.rules().spec().markets.iter().filter_map(|market| {
+        let rules = self.rules();
+        let perpetuals = rules.spec().markets.iter().filter_map(|market| {
             let Product::Perpetual { initial_margin_ppm, .. } = market.product else { return None };
             let leverage = 1_000_000 / initial_margin_ppm.max(1);
             // A table of one tier is not listed: its id is the leverage, as on Hyperliquid.
@@ -138,19 +142,24 @@ impl ExchangeAdapter {
                 table = MARGIN_TABLES_FROM + tables.len();
                 tables.push(json!([table, self.margin_table(market, leverage)]));
             }
-            Some(json!({
+            let mut entry = json!({
                 "name": market.name,
                 "szDecimals": market.size_decimals,
                 "maxLeverage": leverage,
                 "marginTableId": table,
-            }))
+            });
+            if market.risk.isolated_only {
+                entry["onlyIsolated"] = true.into();
+            }
+            Some(entry)
         });
         let universe: Vec<Value> = perpetuals.collect();
         json!({ "universe": universe, "marginTables": tables, "collateralToken": 0 })
     }
 
     fn spot_meta(&self) -> Value {
-        let spec = self.rules().spec();
+        let rules = self.rules();
+        let spec = rules.spec();
         let token = |(index, asset): (usize, &atoll_exchange::AssetSpec)| {
             json!({
                 "name": asset.symbol,

@@ -11,6 +11,12 @@ use crate::spec::SUPPLY_MAX;
 use atoll_state::Source;
 use atoll_types::RejectCode;
 
+/// Why an order of a cross position is refused.
+pub(crate) const ISOLATED_ONLY: Refusal = Refusal::new(
+    RejectCode::Unsupported,
+    "positions of this market have a margin of their own; choose isolated margin first",
+);
+
 impl<S: Source> Engine<'_, S> {
     pub(crate) fn set_leverage(
         &mut self,
@@ -27,6 +33,9 @@ impl<S: Source> Engine<'_, S> {
         if leverage == 0 || leverage > leverage_max {
             let message = "the leverage is not between 1 and the market's maximum; see the spec";
             return Err(Refusal::new(RejectCode::InsufficientMargin, message));
+        }
+        if rules.isolated_only && !isolated {
+            return Err(ISOLATED_ONLY);
         }
         let (slot, fresh) = self.slot_for(account, market)?;
         let mut position = if fresh { Default::default() } else { self.position(account, slot) };

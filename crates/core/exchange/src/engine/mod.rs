@@ -13,6 +13,7 @@ mod conditional;
 mod directory;
 mod isolated;
 mod liquidation;
+mod listing;
 mod margin;
 mod matching;
 mod money;
@@ -25,6 +26,7 @@ pub use bare::{BareBook, BareOrder, Place, Trade};
 pub(crate) use book::Resting;
 pub(crate) use conditional::told_trigger;
 pub(crate) use directory::told;
+pub(crate) use isolated::ISOLATED_ONLY;
 pub(crate) use margin::margin_sum;
 pub(crate) use matching::reducible;
 pub(crate) use money::Border;
@@ -70,7 +72,7 @@ impl<'a, S: Source> Engine<'a, S> {
     pub(crate) fn market(&self, market: MarketId) -> Result<&'a MarketRules, Refusal> {
         let unknown = Refusal::new(
             RejectCode::UnknownMarket,
-            "there is no market with this number; the spec lists the markets",
+            "there is no market with this number; meta and spotMeta name them",
         );
         self.rules.market(market).ok_or(unknown)
     }

@@ -286,7 +286,7 @@ impl<S: Source> Engine<'_, S> {
         Err(Refusal::money(RejectCode::InsufficientMargin, message, have, need))
     }
 
-    fn add(&mut self, purse: Purse, change: Amount, cause: BalanceCause) {
+    pub(super) fn add(&mut self, purse: Purse, change: Amount, cause: BalanceCause) {
         let Purse { account, asset, wallet } = purse;
         let balance = match wallet {
             Wallet::Collateral => {

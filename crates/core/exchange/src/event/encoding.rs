@@ -115,6 +115,19 @@ impl Field for Event {
                 change.put(out);
                 margin.put(out);
             }
+            Self::MarketListed { market, account, bond } => {
+                out.push(60);
+                market.put(out);
+                account.put(out);
+                bond.put(out);
+            }
+            Self::BondReleased { market, account, amount, forfeited } => {
+                out.push(61);
+                market.put(out);
+                account.put(out);
+                amount.put(out);
+                forfeited.put(out);
+            }
             Self::StatusChanged { market, status } => {
                 out.push(9);
                 market.put(out);
@@ -270,6 +283,17 @@ impl Field for Event {
                 side: Field::get(r)?,
                 count: Field::get(r)?,
                 done: Field::get(r)?,
+            },
+            60 => Self::MarketListed {
+                market: Field::get(r)?,
+                account: Field::get(r)?,
+                bond: Field::get(r)?,
+            },
+            61 => Self::BondReleased {
+                market: Field::get(r)?,
+                account: Field::get(r)?,
+                amount: Field::get(r)?,
+                forfeited: Field::get(r)?,
             },
             40 => Self::FundingPaid {
                 account: Field::get(r)?,

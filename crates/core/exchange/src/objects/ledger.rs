@@ -27,7 +27,7 @@ impl Key for LedgerKey {
 }
 
 /// What came in, went out, was charged and rounded, of one asset:
-/// deposits + inbound − withdrawals − outbound = balances + fees + insurance + rounding + funding
+/// deposits + inbound − withdrawals − outbound = balances + bonds + fees + insurance + rounding + funding
 /// − shortfall.
 ///
 /// Funding is paid by each account when its position is next touched, payers and receivers at

@@ -19,6 +19,8 @@
 //! | 14 | [`OrderChunk`]: 8 resting orders | market, side, price, sequence ≫ 3 |
 //! | 15 | [`OrderExtra`]: expiry, iceberg | order |
 //! | 16 | [`Settlement`]: closed positions of a settled market | market |
+//! | 60 | [`ListingHead`]: how many markets were listed | – |
+//! | 61 | [`ListedMarket`] | market |
 //! | 50 | [`Cooldown`] after a liquidation in part | account |
 //! | 51 | [`LiquidationWindow`]: work of liquidations | – |
 //! | 52 | [`Estate`]: what bankrupt accounts left | market, side |
@@ -64,6 +66,7 @@ pub mod conditional;
 mod directory;
 mod ledger;
 mod liquidation;
+mod listing;
 mod market;
 mod prices;
 
@@ -84,6 +87,7 @@ pub use directory::{
 pub use ledger::{Ledger, LedgerKey};
 pub use liquidation::{Cooldown, Estate, EstateKey, LiquidationWindow, Phase};
 pub(crate) use liquidation::{holders, ranking};
+pub use listing::{Listed, ListedMarket, ListingHead};
 pub use market::{BookTop, MarketKey, MarketPrices, Settlement};
 pub use prices::{
     Auction, Average, Averages, FundingHour, Guard, Imposed, OracleSources, SourcePrice,
@@ -169,6 +173,10 @@ pub struct State<S: Source> {
     pub guards: Table<Guard, S>,
     /// Auctions.
     pub auctions: Table<Auction, S>,
+    /// What was listed.
+    pub listing_head: Table<ListingHead, S>,
+    /// Markets that were listed.
+    pub listings: Table<ListedMarket, S>,
 }
 
 impl<S: Source> State<S> {
@@ -212,6 +220,8 @@ impl<S: Source> State<S> {
             volatility: Table::new(seed),
             guards: Table::new(seed),
             auctions: Table::new(seed),
+            listing_head: Table::new(seed),
+            listings: Table::new(seed),
         }
     }
 }
@@ -255,5 +265,7 @@ impl<S: Source> Tables<S> for State<S> {
         visitor.visit(&mut self.volatility);
         visitor.visit(&mut self.guards);
         visitor.visit(&mut self.auctions);
+        visitor.visit(&mut self.listing_head);
+        visitor.visit(&mut self.listings);
     }
 }

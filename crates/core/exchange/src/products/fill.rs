@@ -92,6 +92,7 @@ mod tests {
             open_interest_max: 0,
             position_max: 0,
             robust_mark: false,
+            isolated_only: false,
         }
     }
 

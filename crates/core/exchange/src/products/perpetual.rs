@@ -145,6 +145,9 @@ impl<S: Source> Engine<'_, S> {
         if before.isolated {
             return self.check_isolated(incoming, before, trial, slot, reduces, prices);
         }
+        if incoming.rules.isolated_only && !reduces {
+            return Err(crate::engine::ISOLATED_ONLY);
+        }
         if reduces && trial.loss + trial.rest_loss + trial.fee <= trial.freed {
             return Ok(());
         }

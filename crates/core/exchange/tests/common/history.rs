@@ -89,7 +89,7 @@ pub(crate) fn concrete(plan: &Plan, twin: &Twin) -> Op {
                 time_us,
             }));
         }
-        Plan::Other(who, command) => (who, command),
+        Plan::Other(who, ref command) => (who, command.clone()),
         Plan::ModifyTrigger(who, n, order) => {
             (who, Command::ModifyTrigger { target: OrderSelector::Order(nth(who, n)), order })
         }
@@ -209,6 +209,11 @@ impl Both {
             let found = (found.mark, found.oracle, found.status, found.funding, scales);
             assert_eq!(found, twin.prices(market.0.into()), "{market:?}");
         }
+        let listed = full.rules().listed_markets();
+        let own = full.rules().spec_markets();
+        let bond = |n: usize| full.peek_listing(MarketId((own + n) as u16)).unwrap().listing.bond;
+        let bonds: Vec<_> = (0..listed).map(|n| i128::from(bond(n))).collect();
+        assert_eq!(bonds, twin.bonds());
         for asset in [USDC, COIN] {
             let (ledger, at) = (full.peek_ledger(asset), usize::from(asset.0));
             let fund = (twin.ladder.insurance[at], twin.ladder.shortfall[at]);

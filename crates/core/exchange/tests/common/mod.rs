@@ -81,6 +81,7 @@ pub(crate) fn spec() -> ExchangeSpec {
         limits: Limits::default(),
         liquidation: LiquidationSpec::default(),
         oracle: OracleSpec::default(),
+        listing: ListingSpec::default(),
     }
 }
 
@@ -107,6 +108,7 @@ pub(crate) fn venue() -> ExchangeSpec {
         ],
         open_interest_max: 9_000_000_000,
         concentration_ppm: 600_000,
+        isolated_only: false,
     };
     let inverse = Product::Perpetual {
         contract: Contract::Inverse { settle: COIN, face: 100 },
@@ -266,7 +268,7 @@ impl Harness {
     }
 
     fn witnessed(&self, reads: &ReadSet, leave_out: Option<usize>) -> Exchange<Witnessed> {
-        let mut alone = Exchange::new(self.full.rules().clone(), 3);
+        let mut alone = Exchange::new(self.full.rules().unlisted(), 3);
         for (index, (key, value)) in reads.iter().enumerate() {
             if Some(index) != leave_out {
                 object::load(&mut alone, key, value).unwrap();

@@ -5,6 +5,7 @@
 
 mod conditional;
 pub(crate) mod liquidation;
+mod listing;
 mod margin;
 mod matching;
 mod objects;
@@ -27,7 +28,7 @@ struct Owner {
     /// What had accrued on debts when they were last charged.
     base_index: u128,
     coin_index: u128,
-    positions: [Pos; 4],
+    positions: [Pos; 6],
     /// The market of each position slot.
     slots: Vec<MarketId>,
 }
@@ -63,6 +64,7 @@ pub(crate) struct Twin {
     pub ladder: liquidation::Ladder,
     /// Where in their levels they came.
     queues: Queues,
+    pub listed: listing::Listed,
     /// Of some: when they expire, how much of them the book shows at a time, and now.
     extras: BTreeMap<OrderId, (u64, u64, u64)>,
     events: Vec<Event>,
@@ -95,6 +97,7 @@ impl Twin {
             queues: Queues::default(),
             waits: conditional::Waits::default(),
             ladder: liquidation::Ladder::default(),
+            listed: listing::Listed::default(),
             extras: BTreeMap::new(),
             events: Vec::new(),
         }
@@ -173,6 +176,10 @@ impl Twin {
                 self.set_leverage(at, *market, *leverage, *isolated)
             }
             Command::AdjustMargin { market, amount } => self.adjust_margin(at, *market, *amount),
+            Command::ListMarket(listing) => self.list_market(at, listing),
+            Command::SetStatus { market, status } => self.ask_for_status(at, *market, *status),
+            Command::ClaimBond { market } => self.claim_bond(at, *market),
+            Command::ForfeitBond { market } => self.forfeit_bond(at, *market),
             other => self.conditional(account, other),
         }
     }
@@ -254,22 +261,7 @@ impl Twin {
                 self.depart(address, *asset, *wallet, *amount, Outside::Environment)
             }
             Input::Oracle(report) => self.report(report),
-            Input::SetStatus { market, status } => {
-                if usize::from(market.0) >= self.spec.markets.len() {
-                    return Err(RejectCode::UnknownMarket);
-                }
-                let venue = &mut self.venues[usize::from(market.0)];
-                if venue.status == MarketStatus::Settled {
-                    return Err(RejectCode::MarketPaused);
-                }
-                if *status == MarketStatus::Settled && market.0 != 2 && venue.mark == 0 {
-                    return Err(RejectCode::NoMark);
-                }
-                if venue.status != *status {
-                    self.ask_status(usize::from(market.0), *status);
-                }
-                Ok(Outcome::Done)
-            }
+            Input::SetStatus { market, status } => self.told_status(*market, *status),
             Input::Tick { time_us } => {
                 if self.time_us != 0 && *time_us > self.time_us {
                     for (asset, spec) in self.spec.assets.iter().enumerate() {
@@ -311,6 +303,23 @@ impl Twin {
                 Ok(Outcome::Done)
             }
         }
+    }
+
+    fn told_status(&mut self, market: MarketId, status: MarketStatus) -> Reply {
+        if usize::from(market.0) >= self.spec.markets.len() {
+            return Err(RejectCode::UnknownMarket);
+        }
+        let venue = &mut self.venues[usize::from(market.0)];
+        if venue.status == MarketStatus::Settled {
+            return Err(RejectCode::MarketPaused);
+        }
+        if status == MarketStatus::Settled && market.0 != 2 && venue.mark == 0 {
+            return Err(RejectCode::NoMark);
+        }
+        if venue.status != status {
+            self.ask_status(usize::from(market.0), status);
+        }
+        Ok(Outcome::Done)
     }
 
     /// Whether collateral wallets may hold so much more.

@@ -17,6 +17,7 @@ use atoll_exchange::{
     Refusal, Rules, Side, Tif, TriggerRequest,
 };
 use atoll_types::{Address, B256, Lane, Reject, RejectCode};
+use core::cell::Cell;
 
 /// Asset numbers of spot markets begin here.
 pub const SPOT_ASSETS_FROM: u64 = 10_000;
@@ -24,7 +25,7 @@ pub const SPOT_ASSETS_FROM: u64 = 10_000;
 const KEYS_MAX: u32 = 16;
 
 /// One command of an action, or why the spec refuses it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// The market that the order named by a cancel or modification must be in.
     pub target_market: Option<MarketId>,
@@ -63,6 +64,14 @@ pub enum Action {
     Oracle(super::OraclePrices),
     /// Money of the signer's account leaves the environment.
     Send(Sending),
+    /// Commands of which some name a market that the spec does not have: they are read when they
+    /// execute, with the markets that are listed by then.
+    Late {
+        /// The action, as it was signed.
+        body: Vec<u8>,
+        /// The most that it does to any book.
+        lane: Lane,
+    },
 }
 
 impl From<Result<Sending, Refusal>> for Action {
@@ -80,7 +89,11 @@ impl From<Result<Sending, Refusal>> for Action {
 impl Action {
     /// The most that the action does to any book. A refused step does nothing to one.
     pub fn lane(&self) -> Lane {
-        let Self::Commands(steps) = self else { return Lane::Aside };
+        let steps = match self {
+            Self::Commands(steps) => steps,
+            Self::Late { lane, .. } => return *lane,
+            _ => return Lane::Aside,
+        };
         let of = |step: &Step| match &step.command {
             Ok(Command::Cancel(_) | Command::CancelAll { .. }) => Lane::Cancel,
             Ok(Command::Place(order) | Command::Modify { order, .. }) => match order.tif {
@@ -115,29 +128,56 @@ pub(super) struct Decoded {
     pub(super) typed: Option<(B256, u64)>,
 }
 
-/// The market with this asset number: perpetuals from 0 in the order of the spec, spot markets
-/// from [`SPOT_ASSETS_FROM`].
+/// The market with this asset number: perpetuals from 0 in the order of the spec and then of their
+/// listing, spot markets likewise from [`SPOT_ASSETS_FROM`]. A number never changes.
 pub fn market_of_asset(rules: &Rules, asset: u64) -> Option<MarketId> {
-    let perpetuals = perpetuals(rules);
-    let place = match asset.checked_sub(SPOT_ASSETS_FROM) {
-        Some(spot) => perpetuals.checked_add(spot)?,
-        None if asset < perpetuals => asset,
-        None => return None,
+    let (perpetuals, spots) = kinds(rules);
+    let (listed_perpetuals, listed_spots) = rules.listed_by_kind();
+    let (place, own, from, listed) = match asset.checked_sub(SPOT_ASSETS_FROM) {
+        Some(spot) => (spot, spots, perpetuals, listed_spots),
+        None => (asset, perpetuals, 0, listed_perpetuals),
     };
-    let market = MarketId(u16::try_from(place).ok()?);
-    rules.market(market).map(|_| market)
+    match place.checked_sub(own) {
+        None => Some(MarketId(u16::try_from(from + place).ok()?)),
+        Some(place) => listed.get(usize::try_from(place).ok()?).copied(),
+    }
 }
 
 /// The asset number of a market.
 pub fn asset_of_market(rules: &Rules, market: MarketId) -> u64 {
-    let (place, perpetuals) = (u64::from(market.0), perpetuals(rules));
-    if place < perpetuals { place } else { SPOT_ASSETS_FROM + place - perpetuals }
+    let (place, (perpetuals, spots)) = (u64::from(market.0), kinds(rules));
+    let (listed_perpetuals, listed_spots) = rules.listed_by_kind();
+    if place < perpetuals {
+        place
+    } else if place < perpetuals + spots {
+        SPOT_ASSETS_FROM + place - perpetuals
+    } else if let Ok(at) = listed_perpetuals.binary_search(&market) {
+        perpetuals + at as u64
+    } else {
+        SPOT_ASSETS_FROM + spots + listed_spots.partition_point(|of| *of < market) as u64
+    }
 }
 
-/// The spec lists perpetuals first ([`super::ExchangeVmSpec::validate`]).
-fn perpetuals(rules: &Rules) -> u64 {
+/// How many perpetuals and spot markets the spec has; perpetuals come first
+/// ([`super::ExchangeVmSpec::validate`]).
+fn kinds(rules: &Rules) -> (u64, u64) {
     let perpetual = |m: &atoll_exchange::MarketSpec| matches!(m.product, Product::Perpetual { .. });
-    rules.spec().markets.partition_point(perpetual) as u64
+    let own = rules.spec().markets.get(..rules.spec_markets()).unwrap_or_default();
+    let perpetuals = own.partition_point(perpetual) as u64;
+    (perpetuals, own.len() as u64 - perpetuals)
+}
+
+/// Stands for a market that is listed by the time the action executes, or is not.
+const LATE: MarketId = MarketId(u16::MAX);
+
+/// Whether an asset number that the spec does not have may be a listed market's.
+fn may_be_listed(rules: &Rules, asset: u64) -> bool {
+    let (perpetuals, spots) = kinds(rules);
+    let most = u64::from(rules.spec().listing.markets_max);
+    match asset.checked_sub(SPOT_ASSETS_FROM) {
+        Some(spot) => spot < spots.saturating_add(most),
+        None => asset < perpetuals.saturating_add(most),
+    }
 }
 
 pub(super) fn malformed(error: MsgpackError) -> Reject {
@@ -153,7 +193,7 @@ pub(super) fn unsupported(message: impl Into<String>) -> Reject {
 pub(super) struct Fields<'a>(Vec<(&'a str, &'a [u8])>);
 
 impl<'a> Fields<'a> {
-    fn read(bytes: &'a [u8]) -> Result<Self, MsgpackError> {
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, MsgpackError> {
         let mut reader = MsgpackReader::new(bytes);
         let mut fields: Vec<(&str, &[u8])> = Vec::new();
         reader.entries(|key, reader| {
@@ -172,6 +212,19 @@ impl<'a> Fields<'a> {
     pub(super) fn take(&mut self, key: &'static str) -> Result<MsgpackReader<'a>, MsgpackError> {
         let place = self.0.iter().position(|(k, _)| *k == key).ok_or(MsgpackError::Missing(key))?;
         Ok(MsgpackReader::new(self.0.swap_remove(place).1))
+    }
+
+    /// Takes a map out, or nothing where there is nil.
+    pub(super) fn table(&mut self, key: &'static str) -> Result<Option<Self>, MsgpackError> {
+        let mut reader = self.take(key)?;
+        if reader.nil() { Ok(None) } else { Self::read(reader.skip()?).map(Some) }
+    }
+
+    /// Takes a number that is not negative out.
+    pub(super) fn number<T: TryFrom<u64>>(&mut self, key: &'static str) -> Result<T, MsgpackError> {
+        let expected = "a smaller number";
+        let wrong = MsgpackError::Value { key, expected };
+        T::try_from(self.take(key)?.unsigned()?).map_err(|_| wrong)
     }
 
     pub(super) fn has(&self, key: &str) -> bool {
@@ -193,9 +246,39 @@ pub(super) fn decode(
     spec: &ExchangeVmSpec,
     bytes: &[u8],
 ) -> Result<Decoded, Reject> {
+    let late = Cell::new(Some(false));
+    let decoded = read(identity, spec, &spec.exchange, &late, bytes)?;
+    if late.get() != Some(true) {
+        return Ok(decoded);
+    }
+    let action = Action::Late { body: bytes.to_vec(), lane: decoded.action.lane() };
+    Ok(Decoded { action, ..decoded })
+}
+
+/// Reads the commands of an [`Action::Late`], with the markets that are listed by now.
+pub(super) fn decode_late(
+    identity: &Identity,
+    spec: &ExchangeVmSpec,
+    rules: &Rules,
+    bytes: &[u8],
+) -> Result<Vec<Step>, Reject> {
+    match read(identity, spec, rules, &Cell::new(None), bytes)?.action {
+        Action::Commands(steps) => Ok(steps),
+        // Only commands name markets.
+        _ => Err(unsupported("the action names no market")),
+    }
+}
+
+fn read(
+    identity: &Identity,
+    spec: &ExchangeVmSpec,
+    rules: &Rules,
+    late: &Cell<Option<bool>>,
+    bytes: &[u8],
+) -> Result<Decoded, Reject> {
     let mut fields = Fields::read(bytes).map_err(malformed)?;
     let kind = fields.take("type").and_then(|mut r| r.string()).map_err(malformed)?;
-    let decoder = Decoder { rules: &spec.exchange, commands_max: spec.commands_per_action_max };
+    let decoder = Decoder { rules, late, commands_max: spec.commands_per_action_max };
     let action = match kind {
         "order" => decoder.orders(fields)?,
         "cancel" => decoder.list(fields, "cancels", |r| decoder.cancel(r))?,
@@ -211,6 +294,10 @@ pub(super) fn decode(
         "deleverage" => decoder.deleverage(fields)?,
         "settlePosition" => decoder.settle_position(fields)?,
         "fundInsurance" => decoder.fund_insurance(fields)?,
+        "listMarket" => decoder.list_market(fields)?,
+        "setMarketStatus" => decoder.set_market_status(fields)?,
+        "claimBond" => decoder.claim_bond(fields)?,
+        "forfeitBond" => decoder.forfeit_bond(fields)?,
         "noop" => {
             fields.finish().map_err(malformed)?;
             Action::Commands(Vec::new())
@@ -236,6 +323,8 @@ pub(super) fn once<T>(place: &mut Option<T>, value: T) -> bool {
 #[derive(Clone, Copy)]
 pub(super) struct Decoder<'s> {
     pub(super) rules: &'s Rules,
+    /// Where the markets of the spec alone are known: whether another one was named.
+    late: &'s Cell<Option<bool>>,
     commands_max: u32,
 }
 
@@ -311,6 +400,9 @@ impl Decoder<'_> {
         let client_id = client_id.flatten();
         let order = || {
             let market = self.market(asset)?;
+            if market == LATE {
+                return Ok(late(&kind, side));
+            }
             let unknown = refusal(RejectCode::UnknownMarket, UNKNOWN_MARKET);
             let spec = self.rules.market_spec(market).ok_or(unknown)?;
             let lots = |size: Decimal| self.lots(market, size);
@@ -361,6 +453,9 @@ impl Decoder<'_> {
     }
 
     pub(super) fn lots(&self, market: MarketId, size: Decimal) -> Result<u64, Refusal> {
+        if market == LATE {
+            return Ok(0);
+        }
         let unknown = refusal(RejectCode::UnknownMarket, UNKNOWN_MARKET);
         let spec = self.rules.market_spec(market).ok_or(unknown)?;
         let lots = size.steps(spec.size_decimals, spec.lot);
@@ -369,7 +464,12 @@ impl Decoder<'_> {
 
     pub(super) fn market(&self, asset: u64) -> Result<MarketId, Refusal> {
         let unknown = refusal(RejectCode::UnknownMarket, UNKNOWN_MARKET);
-        market_of_asset(self.rules, asset).ok_or(unknown)
+        let found = market_of_asset(self.rules, asset);
+        if found.is_none() && self.late.get().is_some() && may_be_listed(self.rules, asset) {
+            self.late.set(Some(true));
+            return Ok(LATE);
+        }
+        found.ok_or(unknown)
     }
 
     fn cancel_step(&self, asset: u64, target: OrderSelector) -> Step {
@@ -431,6 +531,34 @@ impl Decoder<'_> {
         })?;
         let target = target.ok_or(MsgpackError::Missing("oid"))?;
         Ok(order.ok_or(MsgpackError::Missing("order"))?.into_modification(target))
+    }
+}
+
+/// What an order is, as far as its lane goes, before its market is known.
+fn late(kind: &OrderType, side: Side) -> Order {
+    let (market, size, reduce_only, client_id) = (LATE, 0, false, None);
+    match kind {
+        OrderType::Limit { tif, .. } => {
+            Order::Limit(OrderRequest { market, side, tif: *tif, ..OrderRequest::default() })
+        }
+        OrderType::Market { .. } => Order::Market(MarketOrderRequest {
+            market,
+            side,
+            size,
+            slippage_ppm: 0,
+            reduce_only,
+            client_id,
+        }),
+        OrderType::Trigger(trigger) => Order::Trigger(TriggerRequest {
+            market,
+            side,
+            trigger_price: 0,
+            kind: trigger.kind,
+            limit: None,
+            size,
+            reduce_only,
+            client_id,
+        }),
     }
 }
 

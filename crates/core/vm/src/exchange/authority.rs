@@ -74,12 +74,10 @@ pub(super) fn check(
         }
     };
     let signer = recover(&transaction.signature, &digest)?;
-    if domain == Domain::Oracle && spec.oracle_source(&signer).is_none() {
-        let message = alloc::format!(
-            "{signer} is no oracle source of this environment: the prices are signed with another \
-             key, or for another network or environment",
-        );
-        return Err(Reject::new(RejectCode::NotAllowed, message));
+    // Listed markets may have sources of their own: then the state says who is one.
+    let listing = spec.exchange.spec().listing.markets_max > 0;
+    if domain == Domain::Oracle && spec.oracle_source(&signer).is_none() && !listing {
+        return Err(no_source(&signer));
     }
     Ok(Checked {
         hash: Transaction::hash_parts(identity.environment, bytes),
@@ -92,6 +90,14 @@ pub(super) fn check(
             action,
         },
     })
+}
+
+fn no_source(signer: &Address) -> Reject {
+    let message = alloc::format!(
+        "{signer} is no oracle source of this environment: the prices are signed with another \
+         key, or for another network or environment",
+    );
+    Reject::new(RejectCode::NotAllowed, message)
 }
 
 fn hyperliquid(
@@ -139,6 +145,8 @@ pub(super) trait Signers {
     fn has_account(&mut self, address: &Address) -> bool;
     /// The agent with this address; no master if there is none.
     fn agent(&mut self, address: &Address) -> Agent;
+    /// Whether the address is an oracle source of a listed market.
+    fn is_listed_source(&mut self, address: &Address) -> bool;
     /// Whether the signer may use this nonce.
     fn check_nonce(&mut self, signer: &Address, signed: &SignedAction) -> Result<(), Reject>;
 }
@@ -160,7 +168,12 @@ pub(super) fn authorize(
         return Err(Reject::new(RejectCode::Expired, message));
     }
     let account = match signed.domain {
-        Domain::Oracle => *signer,
+        Domain::Oracle => {
+            if spec.oracle_source(signer).is_none() && !signers.is_listed_source(signer) {
+                return Err(no_source(signer));
+            }
+            *signer
+        }
         Domain::Hyperliquid { .. } => trader(spec, now_ms, signer, signers)?,
         Domain::HyperliquidTyped | Domain::Atoll => {
             if !signers.has_account(signer) {

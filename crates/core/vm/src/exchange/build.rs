@@ -1,5 +1,7 @@
 //! Builds Hyperliquid's actions as the venue's SDKs pack them: the same keys in the same order.
 
+pub mod listing;
+
 use super::action::asset_of_market;
 use super::decimal::format_units;
 use super::msgpack::MsgpackWriter;

@@ -75,7 +75,7 @@ impl Grouping {
             Ok(command) => Vec::from([Step { target_market: None, command: Ok(command) }]),
             Err(refusal) => {
                 let refused = Step { target_market: None, command: Err(refusal) };
-                orders.iter().map(|_| refused).collect()
+                orders.iter().map(|_| refused.clone()).collect()
             }
         }
     }

@@ -14,6 +14,8 @@
 //! * **Money across the border.** Assets with a token on the hub come in by deposits and transfers
 //!   ([`crate::Vm::receive`]) and leave by [`AtollMessage::Send`], which only a master key signs.
 //!   What each account could take out is recorded for the hub ([`claims`]).
+//! * **Listed markets.** What an action says of a market that is not in the spec is read again when
+//!   it executes ([`Action::Late`]): which markets are listed, and with which ticks, is state.
 //! * **Inputs.** Only oracle prices are inputs of a slot's opening; they take effect at the next
 //!   tick, wherever they stand.
 //!
@@ -28,6 +30,7 @@ pub mod claims;
 mod conditional;
 pub mod decimal;
 pub mod domain;
+mod listing_action;
 mod margin_action;
 mod message;
 pub mod msgpack;

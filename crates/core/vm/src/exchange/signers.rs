@@ -31,6 +31,11 @@ impl<S: Source> Signers for Recorded<'_, S> {
         self.agents.get(&SignerKey(*address)).clone()
     }
 
+    fn is_listed_source(&mut self, address: &Address) -> bool {
+        self.exchange.follow();
+        self.exchange.rules().is_listed_source(address)
+    }
+
     fn check_nonce(&mut self, signer: &Address, signed: &SignedAction) -> Result<(), Reject> {
         check_nonce(self.nonces.get(&SignerKey(*signer)), signed, self.now_ms)
     }
@@ -46,6 +51,10 @@ impl<S: Source> Signers for Peeked<'_, S> {
 
     fn agent(&mut self, address: &Address) -> Agent {
         self.0.agent(address).cloned().unwrap_or_default()
+    }
+
+    fn is_listed_source(&mut self, address: &Address) -> bool {
+        self.0.exchange().rules().is_listed_source(address)
     }
 
     fn check_nonce(&mut self, signer: &Address, signed: &SignedAction) -> Result<(), Reject> {

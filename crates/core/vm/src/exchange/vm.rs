@@ -1,6 +1,6 @@
 //! The VM: accounts, agents and nonces around the exchange's state.
 
-use super::action::{Action, Step};
+use super::action::{self, Action, Step};
 use super::authority::{self, Domain, SignedAction};
 use super::claims::Claims;
 use super::objects::{Agent, AgentList, Nonces, SignerKey};
@@ -11,7 +11,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use atoll_exchange::objects::{AddressKey, ClientKey, OrderPage};
 use atoll_exchange::{
-    AccountId, Command, Event, Exchange, Input, MarketId, OracleReport, OrderRequest,
+    AccountId, Command, Event, Exchange, Input, Listing, MarketId, OracleReport, OrderRequest,
     OrderSelector, Outcome, Placed, Refusal, TriggerRequest,
 };
 use atoll_state::object::{self, Source, Table, TableVisitor, Tables};
@@ -118,16 +118,24 @@ impl<S: Source> ExchangeVm<S> {
         let (exchange, agents, nonces) = (&mut self.exchange, &mut self.agents, &mut self.nonces);
         let mut signers = Recorded { exchange, agents, nonces, now_ms };
         let account = authority::authorize(spec, now_ms, checked, &mut signers)?;
+        let late = match &checked.transaction.action {
+            Action::Late { body, .. } => {
+                self.exchange.follow();
+                Some(action::decode_late(&self.identity, &self.spec, self.exchange.rules(), body)?)
+            }
+            _ => None,
+        };
         let nonces = self.nonces.get_mut(&SignerKey(checked.signer));
         let nonce = checked.transaction.nonce;
         let mut receipt = ExchangeReceipt::default();
         match &checked.transaction.action {
             Action::Oracle(prices) => {
                 nonces.advance(nonce);
-                // Signed by a source: checked with the signature.
-                let source = self.spec.oracle_source(&checked.signer).unwrap_or(u8::MAX);
                 let time_us = nonce.saturating_mul(1000);
+                self.exchange.follow();
                 for (market, price, external) in prices.told() {
+                    // No source of this market has a number that no market has a source for.
+                    let source = self.source(market, &checked.signer).unwrap_or(u8::MAX);
                     let report = OracleReport { market, source, price, external, time_us };
                     let outcome = self.exchange.apply(&Input::Oracle(report), &mut receipt.events);
                     receipt.statuses.push(status(outcome, None));
@@ -145,8 +153,12 @@ impl<S: Source> ExchangeVm<S> {
                 let status = self.send(account, sending, &mut receipt.events, messages);
                 receipt.statuses.push(status);
             }
-            Action::Commands(steps) => {
+            Action::Commands(_) | Action::Late { .. } => {
                 nonces.insert(nonce);
+                let steps = match &checked.transaction.action {
+                    Action::Commands(steps) => steps,
+                    _ => late.as_ref().unwrap_or(const { &Vec::new() }),
+                };
                 let Some(caller) = self.exchange.account(&account) else {
                     // Only on a witness that leaves the account out: nobody believes the result.
                     return Ok(receipt);
@@ -168,6 +180,23 @@ impl<S: Source> ExchangeVm<S> {
             }
         }
         Ok(receipt)
+    }
+
+    /// The number of an oracle source of a market with this key.
+    fn source(&self, market: MarketId, signer: &Address) -> Option<u8> {
+        match self.exchange.rules().own_oracle(market) {
+            None => self.spec.oracle_source(signer),
+            Some(own) => own.keys.iter().position(|key| key == signer).map(|place| place as u8),
+        }
+    }
+
+    /// What a refused listing says in full.
+    fn invalid_market(&mut self, caller: AccountId, listing: &Listing) -> Option<Status> {
+        let owner = self.exchange.owner(caller);
+        let rules = self.exchange.rules();
+        let authority = rules.spec().is_authority(&owner);
+        let wrong = rules.check_listing(listing, authority).err()?;
+        Some(Status::Rejected { code: RejectCode::InvalidMarket, detail: wrong.to_string() })
     }
 
     /// Orders that belong together: a status for each.
@@ -228,9 +257,23 @@ impl<S: Source> ExchangeVm<S> {
             return status(Err(refusal), None);
         }
         let outcome = self.exchange.execute(caller, command, events);
-        if let (Ok(_), Command::Transfer { to, .. }) = (&outcome, command) {
-            self.renew_claims(caller);
-            self.renew_claims_of(to);
+        match (&outcome, command) {
+            (Ok(_), Command::Transfer { to, .. }) => {
+                self.renew_claims(caller);
+                self.renew_claims_of(to);
+            }
+            // A bond is no balance.
+            (Ok(_), Command::ListMarket(_) | Command::ClaimBond { .. }) => {
+                self.renew_claims(caller);
+            }
+            (Err(refusal), Command::ListMarket(listing))
+                if refusal.code == RejectCode::InvalidMarket =>
+            {
+                if let Some(status) = self.invalid_market(caller, listing) {
+                    return status;
+                }
+            }
+            _ => {}
         }
         status(outcome, client_id)
     }
@@ -328,7 +371,7 @@ const AHEAD: usize = 2;
 impl<S: Source> Vm<S> for ExchangeVm<S> {
     type Spec = ExchangeVmSpec;
     type Transaction = SignedAction;
-    const PROGRAM: &'static str = "exchange 4";
+    const PROGRAM: &'static str = "exchange 5";
 
     fn new(identity: Identity, spec: ExchangeVmSpec, seed: u64) -> Self {
         Self {
@@ -413,6 +456,10 @@ impl<S: Source> Vm<S> for ExchangeVm<S> {
 
     fn receive(&mut self, hash: B256, message: &Message) -> Receipt {
         self.receive_money(hash, message)
+    }
+
+    fn loaded(&mut self) {
+        self.exchange.loaded();
     }
 
     fn audit(&self) -> Vec<AssetAudit> {

@@ -1,8 +1,8 @@
 //! A small venue with three accounts, and shorthands to trade on it.
 
 use atoll_exchange::{
-    AssetId, AssetSpec, Contract, ExchangeSpec, Limits, MarketId, MarketRisk, MarketSpec,
-    OracleSpec, OrderRequest, PriceSpec, Product, Rules, SelfTrade, Side, Tif, Wallet,
+    AssetId, AssetSpec, Contract, ExchangeSpec, Limits, ListingSpec, MarketId, MarketRisk,
+    MarketSpec, OracleSpec, OrderRequest, PriceSpec, Product, Rules, SelfTrade, Side, Tif, Wallet,
 };
 use atoll_state::{Resident, Source, object};
 use atoll_types::crypto::SigningKey;
@@ -78,6 +78,7 @@ pub(crate) fn spec(dev: bool) -> ExchangeVmSpec {
         limits: Limits::default(),
         liquidation: atoll_exchange::LiquidationSpec::default(),
         oracle: OracleSpec::default(),
+        listing: ListingSpec::default(),
     };
     let balance = |name: &str| GenesisBalance {
         address: key(name).address(),

@@ -10,7 +10,7 @@ use atoll_vm::exchange::{Action, Status, asset_of_market, build};
 fn command(venue: &Venue, action: Vec<u8>) -> Command {
     let signed = sign_action(&key("carol"), action, START_MS + 1);
     match venue.check(&signed.to_bytes()).unwrap().transaction.action {
-        Action::Commands(steps) => steps[0].command.unwrap(),
+        Action::Commands(steps) => steps[0].command.clone().unwrap(),
         other => panic!("{other:?}"),
     }
 }

@@ -8,6 +8,7 @@ mod encoding;
 mod flow;
 mod idle;
 mod liquidation;
+mod listing;
 mod refusals;
 mod signers;
 mod vectors;

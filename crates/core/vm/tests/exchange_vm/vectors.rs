@@ -373,7 +373,8 @@ fn actions_of_the_sdk_are_decoded_to_the_units_of_the_venue() {
         let checked = common::check(&spec, &vector.transaction().to_bytes()).unwrap();
         assert_eq!(checked.signer, address(ADDRESS), "{name}");
         let Action::Commands(steps) = checked.transaction.action else { panic!("{name}") };
-        let all: Vec<_> = steps.iter().map(|step| (step.target_market, step.command)).collect();
+        let all: Vec<_> =
+            steps.iter().map(|step| (step.target_market, step.command.clone())).collect();
         (checked.lane, all)
     };
     let one = 1u128.to_be_bytes();

@@ -45,7 +45,8 @@ impl ExchangeAdapter {
         let top = exchange.peek_top(market);
         match (top.best(Side::Buy), top.best(Side::Sell)) {
             (Some(bid), Some(ask)) => {
-                let spec = self.rules().market_spec(market)?;
+                let rules = self.rules();
+                let spec = rules.market_spec(market)?;
                 // Twice the mid, in units of half a tick: one more decimal writes it exactly.
                 let tenths = u128::from(bid + ask) * 5 * u128::from(spec.tick);
                 Some(atoll_vm::exchange::decimal::format_units(tenths, spec.price_decimals + 1))
@@ -68,7 +69,8 @@ impl ExchangeAdapter {
 
     pub(super) fn contexts(&self, perpetuals: bool) -> Vec<Value> {
         let wanted = |market: &MarketId| {
-            let spec = self.rules().market_spec(*market);
+            let rules = self.rules();
+            let spec = rules.market_spec(*market);
             spec.is_some_and(|s| matches!(s.product, Product::Perpetual { .. }) == perpetuals)
         };
         self.markets().filter(wanted).map(|market| self.context(market)).collect()
@@ -96,7 +98,8 @@ impl ExchangeAdapter {
 
     /// An impact price, in 1/256 ticks, with one decimal more than prices have.
     fn impact(&self, market: MarketId, price: u64) -> String {
-        let Some(spec) = self.rules().market_spec(market) else { return String::new() };
+        let rules = self.rules();
+        let Some(spec) = rules.market_spec(market) else { return String::new() };
         let tenths = u128::from(price) * 10 * u128::from(spec.tick) / 256;
         atoll_vm::exchange::decimal::format_units(tenths, spec.price_decimals + 1)
     }

@@ -6,6 +6,7 @@ use super::user::side_text;
 use crate::node::Hosted;
 use crate::node::environment::{IndexEntry, Observer, SlotResult};
 use crate::node::liquidations::Liquidations;
+use crate::node::ports::LiveExchange;
 use crate::stats::Stats;
 use atoll_exchange::{
     AccountId, CancelReason, Event, MarketId, Order, OrderId, Party, Price, Product, Rules,
@@ -15,10 +16,10 @@ use atoll_types::{Address, B256, RejectCode};
 use atoll_vm::Receipt;
 use atoll_vm::exchange::build::{client_id_text, price_text, size_text};
 use atoll_vm::exchange::{ExchangeReceipt, ExchangeVmSpec};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::broadcast;
 
 /// Events that a subscriber may lag behind.
@@ -35,7 +36,9 @@ struct Known {
 /// Watches an exchange environment.
 pub(crate) struct ExchangeObserver {
     stats: Arc<Stats>,
-    rules: Rules,
+    /// With the markets that are listed so far.
+    rules: RwLock<Arc<Rules>>,
+    live: OnceLock<LiveExchange>,
     known: Mutex<Known>,
     pub(super) records: Records,
     pub(super) events: broadcast::Sender<Arc<VenueEvent>>,
@@ -53,12 +56,25 @@ impl ExchangeObserver {
         let (events, _) = broadcast::channel(EVENTS_BUFFER);
         Arc::new(Self {
             stats,
-            rules: spec.exchange.clone(),
+            rules: RwLock::new(Arc::new(spec.exchange.clone())),
+            live: OnceLock::new(),
             known: Mutex::default(),
             records: Records::default(),
             events,
             liquidations: Arc::default(),
         })
+    }
+
+    /// The venue's rules, with the markets that are listed so far.
+    pub(crate) fn rules(&self) -> Arc<Rules> {
+        self.rules.read().clone()
+    }
+
+    /// Takes the rules of the state over: a market was listed.
+    fn relist(&self) {
+        let Some(live) = self.live.get() else { return };
+        let rules = Arc::new(live.machine.read().vm().exchange().rules().clone());
+        *self.rules.write() = rules;
     }
 
     fn heard(&self) -> bool {
@@ -83,14 +99,15 @@ impl ExchangeObserver {
     fn tell_update(&self, known: &Known, order: &Order, status: &'static str, time_us: u64) {
         let user = known.addresses.get(&order.account).filter(|_| self.heard());
         let Some(user) = user.copied() else { return };
+        let rules = &*self.rules();
         let mut json = json!({
-            "coin": shape::coin(&self.rules, order.market),
+            "coin": shape::coin(rules, order.market),
             "side": side_text(order.side),
-            "limitPx": price_text(&self.rules, order.market, order.price),
-            "sz": size_text(&self.rules, order.market, order.remaining),
+            "limitPx": price_text(rules, order.market, order.price),
+            "sz": size_text(rules, order.market, order.remaining),
             "oid": order.order.0,
             "timestamp": order.time_us / 1000,
-            "origSz": size_text(&self.rules, order.market, order.size),
+            "origSz": size_text(rules, order.market, order.size),
         });
         if let Some(id) = order.client_id {
             json["cloid"] = client_id_text(&id).into();
@@ -103,8 +120,8 @@ impl ExchangeObserver {
     fn fill(&self, known: &mut Known, record: &FillRecord) {
         self.records.fill(record);
         if self.heard() {
-            let trade = shape::trade(&self.rules, record);
-            let coin = shape::coin(&self.rules, record.fill.market);
+            let trade = shape::trade(&self.rules(), record);
+            let coin = shape::coin(&self.rules(), record.fill.market);
             self.tell(Topic::Trades(coin), json!([trade]));
         }
         for party in [&record.fill.maker, &record.fill.taker] {
@@ -123,7 +140,7 @@ impl ExchangeObserver {
         }
         let user = known.addresses.get(&party.account).filter(|_| self.heard());
         if let Some(user) = user {
-            let entry = shape::fill(&self.rules, record, party.account);
+            let entry = shape::fill(&self.rules(), record, party.account);
             let data = json!({ "user": format!("{user:#x}"), "fills": [entry] });
             self.tell(Topic::UserFills(*user), data);
         }
@@ -154,7 +171,7 @@ impl ExchangeObserver {
                 }
                 Event::Filled(fill) => {
                     Stats::add(&self.stats.fills, 1);
-                    self.stats.trade(self.quote(fill.market), fill.notional.unsigned_abs());
+                    self.stats.trade(&self.quote(fill.market), fill.notional.unsigned_abs());
                     let user = known.addresses.get(&fill.taker.account).copied();
                     let user = user.filter(|_| liquidated == Some(fill.taker.account));
                     let mark = known.marks.get(&fill.market).copied().unwrap_or_default();
@@ -183,13 +200,14 @@ impl ExchangeObserver {
         }
     }
 
-    fn quote(&self, market: MarketId) -> &str {
-        let spec = self.rules.spec();
-        let quote = match self.rules.market_spec(market).map(|market| &market.product) {
+    fn quote(&self, market: MarketId) -> String {
+        let rules = self.rules();
+        let spec = rules.spec();
+        let quote = match rules.market_spec(market).map(|market| &market.product) {
             Some(Product::Spot { quote, .. }) => *quote,
             _ => spec.collateral,
         };
-        &spec.assets[usize::from(quote.0)].symbol
+        spec.assets[usize::from(quote.0)].symbol.clone()
     }
 }
 
@@ -207,11 +225,14 @@ fn refused_status(code: RejectCode) -> &'static str {
 impl Observer for ExchangeObserver {
     fn restored(&self, hosted: &Hosted) {
         let Hosted::Exchange(live) = hosted else { return };
+        // Set once: a node has one state.
+        let _ = self.live.set(live.clone());
+        self.relist();
         let machine = live.machine.read();
         let exchange = machine.vm().exchange();
         self.liquidations.start(live);
         let mut known = self.known.lock();
-        for market in 0..self.rules.spec().markets.len() as u16 {
+        for market in 0..self.rules().spec().markets.len() as u16 {
             let mark = exchange.peek_prices(MarketId(market)).mark;
             known.marks.insert(MarketId(market), mark);
         }
@@ -229,6 +250,9 @@ impl Observer for ExchangeObserver {
         for receipt in receipts {
             let Ok(done) = ExchangeReceipt::of(receipt) else { continue };
             Stats::add(&self.stats.orders, done.statuses.len() as u64);
+            if done.events.iter().any(|event| matches!(event, Event::MarketListed { .. })) {
+                self.relist();
+            }
             self.observe(known, time_us, receipt.hash, &done.events);
             touched.extend(done.events.iter().flat_map(atoll_liquidator::touched).flatten());
         }
@@ -241,6 +265,10 @@ impl Observer for ExchangeObserver {
         let mut touched = Vec::new();
         for receipt in &result.receipts[..opening] {
             let Ok(done) = ExchangeReceipt::of(receipt) else { continue };
+            if done.events.iter().any(|event| matches!(event, Event::MarketListed { .. })) {
+                // By a forced transaction.
+                self.relist();
+            }
             touched.extend(done.events.iter().flat_map(atoll_liquidator::touched).flatten());
         }
         self.liquidations.note(touched);

@@ -41,13 +41,14 @@ fn quotient(value: i128, size: i128, digits: u32) -> Option<i128> {
 impl ExchangeAdapter {
     /// The price at which `notional` buys `size` lots.
     pub(super) fn average(&self, market: MarketId, notional: i128, size: i128) -> String {
-        let Some(spec) = self.rules().market_spec(market) else { return String::new() };
-        let collateral = self.rules().spec().collateral;
+        let rules = self.rules();
+        let Some(spec) = rules.market_spec(market) else { return String::new() };
+        let collateral = rules.spec().collateral;
         let quote = match spec.product {
             atoll_exchange::Product::Spot { quote, .. } => quote,
             atoll_exchange::Product::Perpetual { .. } => collateral,
         };
-        let asset = u32::from(self.rules().spec().assets[usize::from(quote.0)].decimals);
+        let asset = u32::from(rules.spec().assets[usize::from(quote.0)].decimals);
         // notional / 10^asset ÷ (size × lot / 10^size_decimals), with two decimals more than
         // prices have.
         let decimals = u32::from(spec.price_decimals) + 2;
@@ -244,7 +245,7 @@ impl ExchangeAdapter {
         };
         let fills = self.records().fills(account, times_us, FILLS_MAX, newest_first);
         let fills = fills.map_err(internal)?;
-        Ok(fills.iter().map(|record| shape::fill(self.rules(), record, account)).collect())
+        Ok(fills.iter().map(|record| shape::fill(&self.rules(), record, account)).collect())
     }
 
     pub(super) fn clearinghouse(&self, user: &Address) -> Value {
@@ -303,7 +304,8 @@ impl ExchangeAdapter {
     /// The price at which a position was entered, for display only.
     pub(super) fn entry(&self, view: &PositionView) -> String {
         let (size, cost) = (i128::from(view.position.size), view.position.cost);
-        match self.rules().market(view.market).filter(|rules| rules.inverse) {
+        let rules = self.rules();
+        match rules.market(view.market).filter(|rules| rules.inverse) {
             None => self.average(view.market, cost, size),
             Some(inverse) => {
                 // A lot's worth at one tick over what a lot was entered for.
@@ -362,7 +364,8 @@ impl ExchangeAdapter {
         let machine = self.live.machine.read();
         let exchange = machine.vm().exchange();
         let Some(account) = exchange.peek_account(user) else { return json!({ "balances": [] }) };
-        let assets = &self.rules().spec().assets;
+        let rules = self.rules();
+        let assets = &rules.spec().assets;
         let balance = |(index, asset): (usize, &atoll_exchange::AssetSpec)| {
             let found = exchange.peek_balance(account, atoll_exchange::AssetId(index as u16));
             let text = |amount: i128| format_units(amount.unsigned_abs(), asset.decimals);

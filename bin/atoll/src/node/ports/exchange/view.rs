@@ -5,9 +5,10 @@ mod account;
 use super::{ExchangeAdapter, internal, shape};
 use crate::markets::parameters::{self, ppm, product};
 use atoll_exchange::objects::{BookId, EstateKey, Imposed, MarketKey};
-use atoll_exchange::{MarketId, MarketStatus, Side};
+use atoll_exchange::{AssetSpec, MarketId, MarketStatus, Side};
 use atoll_rpc::hyperliquid::VenueQuery;
 use atoll_rpc::port::QueryError;
+use atoll_vm::exchange::asset_of_market;
 use serde_json::{Value, json};
 
 /// Levels of a side.
@@ -34,7 +35,10 @@ impl ExchangeAdapter {
         let mut answer = match query {
             VenueQuery::Markets => {
                 let list: Vec<Value> = self.markets().map(|market| self.row(market)).collect();
-                json!({ "markets": list })
+                let rules = self.rules();
+                let asset = |asset: &AssetSpec| json!({ "symbol": asset.symbol, "decimals": asset.decimals });
+                let assets: Vec<Value> = rules.spec().assets.iter().map(asset).collect();
+                json!({ "markets": list, "assets": assets })
             }
             VenueQuery::Market(name) => {
                 let unknown = |error: QueryError| QueryError::NotFound(error.to_string());
@@ -67,11 +71,12 @@ impl ExchangeAdapter {
             })
         });
         drop(machine);
-        let rules = self.rules();
+        let rules = &*self.rules();
         let leverage = parameters::leverage_max(rules, market);
         let open = u64::try_from(top.open_interest).unwrap_or(u64::MAX);
         json!({
             "name": self.coin(market),
+            "asset": asset_of_market(rules, market),
             "product": rules.market_spec(market).map(product),
             "quote": parameters::quote(rules, market).1,
             "status": status,
@@ -84,7 +89,17 @@ impl ExchangeAdapter {
             "open_interest": leverage.map(|_| self.sz(market, open)),
             "leverage_max": leverage,
             "funding": funding,
+            "listing": self.listing_view(market),
         })
+    }
+
+    /// Who listed a market, and what is left of its bond; null for a market of the spec.
+    fn listing_view(&self, market: MarketId) -> Value {
+        let machine = self.live.machine.read();
+        let Some(listed) = machine.vm().exchange().peek_listing(market) else { return Value::Null };
+        let (lister, bond) = (format!("{:#x}", listed.lister), listed.listing.bond);
+        drop(machine);
+        json!({ "lister": lister, "bond": self.usd(bond.into()) })
     }
 
     /// What a market does, why, and since or until when, as far as the state knows.
@@ -96,7 +111,7 @@ impl ExchangeAdapter {
         let guard = state.guards.peek(&MarketKey(market)).copied().unwrap_or_default();
         let auction = state.auctions.peek(&MarketKey(market)).copied().unwrap_or_default();
         drop(machine);
-        let perpetual = parameters::leverage_max(self.rules(), market).is_some();
+        let perpetual = parameters::leverage_max(&self.rules(), market).is_some();
         let (mut since_us, mut until_us) = (0, 0);
         let reason = match (prices.status, guard.imposed) {
             (MarketStatus::Auction, _) => {
@@ -131,7 +146,7 @@ impl ExchangeAdapter {
     }
 
     fn market_view(&self, market: MarketId) -> Result<Value, QueryError> {
-        let rules = self.rules();
+        let rules = &*self.rules();
         let mut value = self.row(market);
         value["parameters"] = parameters::parameters(rules, market);
         let book = self.l2_book(market);
@@ -144,7 +159,7 @@ impl ExchangeAdapter {
         if parameters::leverage_max(rules, market).is_none() {
             return Ok(value);
         }
-        value["parameters"]["oracle"] = parameters::oracle(rules.spec());
+        value["parameters"]["oracle"] = parameters::oracle(rules.oracle(market));
         value["parameters"]["liquidation"] = parameters::liquidation(rules.spec());
         value["oracle_sources"] = self.sources(market);
         let machine = self.live.machine.read();
@@ -194,8 +209,10 @@ impl ExchangeAdapter {
         let found = exchange.state().sources.peek(&MarketKey(market)).cloned();
         drop(machine);
         let found = found.unwrap_or_default();
-        let weights = &self.rules().spec().oracle.weights;
-        let sources = self.live.vm_spec.oracles.iter().zip(weights).enumerate();
+        let rules = self.rules();
+        let own = rules.own_oracle(market);
+        let keys = own.map_or(&self.live.vm_spec.oracles, |own| &own.keys);
+        let sources = keys.iter().zip(&rules.oracle(market).weights).enumerate();
         let source = |(at, (key, weight)): (usize, (&atoll_types::Address, &u32))| {
             let told = found.told.get(at).copied().unwrap_or_default();
             json!({

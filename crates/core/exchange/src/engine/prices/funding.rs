@@ -186,6 +186,7 @@ mod tests {
             limits: Limits::default(),
             liquidation: crate::LiquidationSpec::default(),
             oracle: Default::default(),
+            listing: Default::default(),
         };
         Rules::new(spec).unwrap().market(crate::MarketId(0)).unwrap().clone()
     }

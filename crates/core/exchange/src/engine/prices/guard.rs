@@ -89,7 +89,7 @@ impl<S: Source> Engine<'_, S> {
         prices: &mut MarketPrices,
         due: &mut Due,
     ) {
-        let (now, after_us) = (self.time_us, self.rules.spec().oracle.reduce_only_after_us);
+        let (now, after_us) = (self.time_us, self.rules.oracle(market).reduce_only_after_us);
         if spec.is_none() && after_us == 0 {
             return;
         }

@@ -53,9 +53,9 @@ impl<S: Source> Engine<'_, S> {
             let message = "spot markets take no oracle price";
             return refuse(RejectCode::Unsupported, message);
         }
-        let sources = self.rules.spec().oracle.weights.len();
+        let sources = self.rules.oracle(report.market).weights.len();
         if usize::from(report.source) >= sources {
-            let message = "there is no oracle source with this number; the spec lists them";
+            let message = "the market has no oracle source with this number";
             return refuse(RejectCode::NotAllowed, message);
         }
         if report.price == 0 {
@@ -142,7 +142,7 @@ impl<S: Source> Engine<'_, S> {
 
     /// Asks the oracle's sources; gives also since when they were no quorum, 0 if they are.
     fn consult(&mut self, market: MarketId, oracle: Price, due: &mut Due) -> (Consensus, u64) {
-        let (spec, now) = (&self.rules.spec().oracle, self.time_us);
+        let (spec, now) = (self.rules.oracle(market), self.time_us);
         let before = self.state.sources.get(&MarketKey(market)).clone();
         let mut after = before.clone();
         // Nobody knows prices of the future, and a source that says so is heard now.

@@ -502,6 +502,9 @@ impl Twin {
         if !(1..=most).contains(&i128::from(leverage)) {
             return Err(RejectCode::InsufficientMargin);
         }
+        if self.spec.markets[n].risk.isolated_only && !isolated {
+            return Err(RejectCode::Unsupported);
+        }
         let old = self.owners[at].positions[n];
         let switches = old.isolated != isolated;
         if switches && old.size != 0 {

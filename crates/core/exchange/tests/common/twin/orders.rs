@@ -224,6 +224,9 @@ impl Twin {
         let rest = if ioc { 0 } else { left };
         let filled = order.remaining - left;
         if perpetual {
+            if self.lacks_isolation(&order) {
+                return Err(RejectCode::Unsupported);
+            }
             if !self.covered(&order, filled, pays, rest) {
                 return Err(RejectCode::InsufficientMargin);
             }

@@ -132,7 +132,7 @@ impl Twin {
         for (wrong, code) in [
             (n >= self.spec.markets.len(), RejectCode::UnknownMarket),
             (n == 2, RejectCode::Unsupported),
-            (usize::from(r.source) >= self.spec.oracle.weights.len(), RejectCode::NotAllowed),
+            (usize::from(r.source) >= self.judges(n).weights.len(), RejectCode::NotAllowed),
             (r.price == 0, RejectCode::OffTick),
         ] {
             if wrong {
@@ -231,7 +231,7 @@ impl Twin {
 
     /// What the sources say: price and external mark.
     fn consult(&mut self, n: usize) -> (Option<u64>, Option<u64>) {
-        let (spec, now) = (self.spec.oracle.clone(), self.time_us);
+        let (spec, now) = (self.judges(n), self.time_us);
         let market = MarketId(n as u16);
         let oracle = self.venues[n].oracle;
         let prices = &mut self.venues[n].prices;
@@ -450,7 +450,7 @@ impl Twin {
     fn statuses(&mut self, n: usize) {
         let (now, market) = (self.time_us, MarketId(n as u16));
         let (after, sanity) =
-            (self.spec.oracle.reduce_only_after_us, self.spec.markets[n].prices.sanity);
+            (self.judges(n).reduce_only_after_us, self.spec.markets[n].prices.sanity);
         let venue = &self.venues[n];
         let (stale_since, status) = (venue.prices.stale_since, venue.status);
         let doubtful = venue.prices.guarded.is_some();

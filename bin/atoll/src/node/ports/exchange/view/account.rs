@@ -48,7 +48,8 @@ impl ExchangeAdapter {
         let twaps = exchange.peek_twaps(account);
         let schedule = exchange.peek_schedule(account);
         let collateral = self.collateral(exchange, account, &margin);
-        let assets = self.rules().spec().assets.iter();
+        let rules = self.rules();
+        let assets = rules.spec().assets.iter();
         let spot = (0u16..).zip(assets).filter_map(|(id, asset)| {
             let found = exchange.peek_balance(account, AssetId(id));
             let money = |amount: i128| shape::money(amount, asset.decimals);
@@ -88,7 +89,8 @@ impl ExchangeAdapter {
 
     /// Of the cross account, in the collateral asset.
     fn margin_view(&self, margin: &Margin) -> Value {
-        let spec = self.rules().spec();
+        let rules = self.rules();
+        let spec = rules.spec();
         let (equity, maintenance) = (margin.equity(), margin.maintenance());
         json!({
             "asset": spec.assets[usize::from(spec.collateral.0)].symbol,
@@ -113,7 +115,8 @@ impl ExchangeAdapter {
         account: AccountId,
         margin: &Margin,
     ) -> Value {
-        let spec = self.rules().spec();
+        let rules = self.rules();
+        let spec = rules.spec();
         let base = &spec.assets[usize::from(spec.collateral.0)];
         let settled = exchange.peek_owner(account).map_or(0, |owner| owner.collateral);
         let mut list = vec![json!({
@@ -127,7 +130,7 @@ impl ExchangeAdapter {
         })];
         let holdings = exchange.peek_holdings(account);
         let entry = |holding: &Holding| {
-            let pledge = self.rules().pledge(holding.asset)?;
+            let pledge = rules.pledge(holding.asset)?;
             let asset = spec.assets.get(usize::from(holding.asset.0))?;
             let index = exchange.peek_interest(holding.asset);
             let due = interest(-holding.amount, index.saturating_sub(holding.index));
@@ -149,7 +152,7 @@ impl ExchangeAdapter {
     }
 
     fn position_view(&self, view: &PositionView) -> Value {
-        let rules = self.rules();
+        let rules = &*self.rules();
         let (decimals, symbol) = parameters::quote(rules, view.market);
         let money = |amount: i128| shape::money(amount, decimals);
         let long = view.position.size > 0;
