@@ -39,6 +39,13 @@ impl<S: Source> Exchange<S> {
         Self { rules, state: State::new(seed), followed: 0, listed: false }
     }
 
+    /// From how many positions on a bound of an account's margin is remembered (see
+    /// `headroom.rs`), if not from three. Results do not depend on it: for tests, which have small
+    /// accounts.
+    pub fn remember_from(&mut self, positions: usize) {
+        self.state.headroom.at_once = positions.saturating_sub(1);
+    }
+
     /// The rules.
     pub fn rules(&self) -> &Rules {
         &self.rules

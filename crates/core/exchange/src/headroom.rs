@@ -145,7 +145,7 @@ pub(crate) fn swing(rules: &MarketRules, position: &Position, prices: &MarginPri
 }
 
 /// What is known of all accounts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Headroom {
     /// By account.
     rooms: Vec<Room>,
@@ -161,6 +161,24 @@ pub(crate) struct Headroom {
     used: Vec<AccountId>,
     /// Number of the range, from 1.
     range: u32,
+    /// Accounts with no more positions are summed up each time.
+    pub(crate) at_once: usize,
+}
+
+impl Default for Headroom {
+    fn default() -> Self {
+        Self {
+            rooms: Vec::new(),
+            drift: 0,
+            seen: Vec::new(),
+            stale: true,
+            changed: Vec::new(),
+            used: Vec::new(),
+            range: 0,
+            // As quick as keeping a bound.
+            at_once: 2,
+        }
+    }
 }
 
 impl Headroom {

@@ -221,9 +221,6 @@ impl Position {
     }
 }
 
-/// An account with so few positions is summed up as quickly as a bound is kept.
-const SUMMED_AT_ONCE: usize = 2;
-
 /// Adds up an account's margin, group by group.
 ///
 /// `replace` puts a position in the place of a slot's own: what would be if.
@@ -298,11 +295,11 @@ impl<'a> MarginSum<'a> {
     }
 
     /// The account's headroom × 10⁶, its swing, and whether requirements may jump; none where other
-    /// things count than linear cross positions and the collateral asset, or where the sum of all
-    /// positions is as quick.
+    /// things count than linear cross positions and the collateral asset, or where there are no more
+    /// than so many positions.
     #[inline]
-    pub(crate) fn headroom(&self) -> Option<(Amount, Amount, bool)> {
-        let plain = self.others.is_empty() && !self.isolated && self.slots > SUMMED_AT_ONCE;
+    pub(crate) fn headroom(&self, at_once: usize) -> Option<(Amount, Amount, bool)> {
+        let plain = self.others.is_empty() && !self.isolated && self.slots > at_once;
         // One for each share that is taken out of it.
         let swing = self.swing + self.margin.initial_swing() + 1;
         plain.then(|| (self.margin.free_ppm(), swing, self.jumps))

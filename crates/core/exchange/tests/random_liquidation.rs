@@ -287,6 +287,7 @@ fn promises(
 fn check(history: &History, counts: &mut Counts) -> Result<(), TestCaseError> {
     let mut both = Both::new(&history.spec);
     both.harness.leave_out = history.leave_out;
+    both.each_step = true;
     let mut left = BTreeMap::new();
     let begin = begin(history.spec.markets.len(), &history.money, &history.isolated);
     let start = [begin.into_iter().map(Plan::Op).collect()];

@@ -6,8 +6,9 @@
 //! the smallest member, or the next one, reads at most two pages a level, and a witness that holds
 //! those pages proves that nothing comes before.
 //!
-//! The pages are a function of the members alone (no history, no balancing), neighbours share a
-//! page, and an insertion writes one page unless its neighbourhood was empty.
+//! A member of 56 bits is seven digits of eight; the page of its lowest digit is at level 0, and the
+//! key of each page is set, level and the digits above. The pages are a function of the members alone
+//! (no history, no balancing), neighbours share a page, and an insertion writes one page unless its neighbourhood was empty.
 
 use crate::object::{Key, Object, Source, Table};
 use alloc::vec::Vec;
@@ -47,7 +48,9 @@ impl Decode for PageKey {
 
 impl Key for PageKey {}
 
-/// 256 bits, of which at least one is set.
+/// 256 bits, of which at least one is set. Encoded as four words, least first and each least byte
+/// first, of which those without a bit are left out: a byte before them has a bit for each that is
+/// there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Page([u64; 4]);
 

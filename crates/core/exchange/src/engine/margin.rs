@@ -79,7 +79,7 @@ impl<S: Source> Engine<'_, S> {
         if !of.rules.inverse
             && !of.before.isolated
             && !of.after.isolated
-            && let Some((free_ppm, swing, jumps)) = sum.headroom()
+            && let Some((free_ppm, swing, jumps)) = sum.headroom(self.state.headroom.at_once)
         {
             let prices = self.margin_prices(of.rules.market);
             let share = |position| Share::new(of.rules, position, &prices);

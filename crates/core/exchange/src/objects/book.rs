@@ -46,7 +46,11 @@ record!(LevelKey { book, price });
 impl Key for LevelKey {}
 
 /// A price level. Its orders lie in chunks by their sequence in the level; the chunks that are
-/// not empty are linked, so an emptied stretch costs nothing to skip.
+/// not empty are linked in order, so an emptied stretch costs nothing to skip.
+///
+/// Orders are numbered from 0 as they come; one that leaves, by whatever way, leaves its number
+/// unused, and an iceberg that shows its next part leaves and comes again. When the last order leaves,
+/// the level is gone with its numbers: the next order begins another one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Level {
     /// Open size of all orders, in lots, as far as the book shows it.
@@ -57,9 +61,9 @@ pub struct Level {
     pub count: u32,
     /// Sequence of the next order.
     pub next: u64,
-    /// First chunk, plus one.
+    /// First chunk that holds an order, plus one.
     pub head: u64,
-    /// Last chunk, plus one.
+    /// Last chunk that holds an order, plus one.
     pub tail: u64,
 }
 record!(Level { size, hidden, count, next, head, tail });
@@ -104,13 +108,16 @@ pub struct RestingOrder {
 }
 
 /// Up to 8 resting orders of one price, oldest first.
+///
+/// Encoded as a byte with a bit for each place taken (an order's place is its sequence mod 8), the
+/// neighbours, and the orders by place: number, account × 2 + whether it only reduces, size shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OrderChunk {
     /// Which places are taken.
     taken: u8,
-    /// The chunk before, plus one.
+    /// The chunk before that holds an order, plus one; 0 for none.
     pub prev: u64,
-    /// The chunk after, plus one.
+    /// The chunk after that holds an order, plus one; 0 for none.
     pub next: u64,
     orders: [RestingOrder; 8],
 }

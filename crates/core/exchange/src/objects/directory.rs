@@ -29,7 +29,8 @@ impl Key for DirectoryKey {
 }
 
 /// Which of 64 neighbouring pages of an account's directory hold orders, and which have no free
-/// slot. Rewritten only when a page becomes empty or full or stops being so.
+/// slot. Rewritten only when a page becomes empty or full or stops being so. Encoded as two masks:
+/// bit n of the first is set if page n of the stretch holds an order, of the second if it holds four.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Directory {
     used: u64,
@@ -92,6 +93,13 @@ impl Key for OrderPageKey {
 }
 
 /// An open order, as its owner's directory keeps it. What is still open of it is in the book.
+///
+/// Encoded as its number; a byte of flags (bits 0 to 3), side (4), whether it only reduces (5) and
+/// time in force (6, 7); a byte of position slot and, in the highest bit, whether it has a client id;
+/// market, price, sequence, size, time; and the client id if it has one.
+///
+/// A trigger order, which is in no book, has sequence and position 0, and for a price its limit or
+/// else its trigger price.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OrderRef {
     /// Its number; 0 in an empty slot (command numbers begin at 1).
@@ -106,7 +114,9 @@ pub struct OrderRef {
     pub reduce_only: bool,
     /// What it is besides an order in a book.
     pub flags: OrderFlags,
-    /// Slot of the position in its market; 0 for spot.
+    /// Slot of the position in its market; 0 for spot. A market without one gets the lowest whose
+    /// market has no position, no order in a book, no chosen leverage and no isolated margin, or else
+    /// a new one; it keeps it until another market takes it over in the same way.
     pub position: u8,
     /// Limit price in ticks.
     pub price: Price,
@@ -198,7 +208,10 @@ impl Object for OrderExtra {
     type Key = OrderKey;
 }
 
-/// Neighbouring slots of an account's order directory.
+/// Neighbouring slots of an account's order directory. A new order gets the account's lowest free
+/// slot, which is part of its number, and keeps it while it is open.
+///
+/// Encoded as a byte with a bit for each slot taken, and the orders by slot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OrderPage {
     taken: u8,

@@ -43,6 +43,18 @@
 //! | 34 | [`Guard`]: sanity bounds at work | market |
 //! | 35 | [`Auction`] | market |
 //!
+//! # Bytes
+//! A key is its object's tag, a byte, and the fields of the key in the order given. A value is the
+//! object's fields in the order given, where the object does not say otherwise. Numbers are varints
+//! (groups of seven bits, lowest first, all but the last with the eighth bit set) in their shortest
+//! form, signed ones zigzag; 8-bit numbers, booleans and enums are a byte; addresses and client ids
+//! stand as they are. An object that equals its default has no leaf.
+//!
+//! The objects of books and directories are a function of the open orders, of the numbers that
+//! orders got in their levels ([`Level::next`]), of what was traded ([`BookTop`]) and of position
+//! slots ([`OrderRef::position`]). `tests/common/naive` writes them a second time from this page and
+//! compares the bytes.
+//!
 //! An order page holds 4 references, a position group 2 positions and an order chunk 8 orders: the
 //! largest objects that a place rewrites. Their size is what a first write copies, what a seal
 //! encodes and what the trie hashes, and most accounts and levels have few orders.

@@ -1,5 +1,6 @@
 //! Histories that engine and twin go through side by side, and what is compared on the way.
 
+use super::naive::{self, Objects};
 use super::twin::Twin;
 use super::*;
 
@@ -109,6 +110,7 @@ pub(crate) fn concrete(plan: &Plan, twin: &Twin) -> Op {
 /// Runs a history on engine and twin, range by range; panics where they differ.
 pub(crate) fn check(history: &History, accounts: u32) {
     let mut both = Both::new(&history.spec);
+    both.each_step = true;
     both.harness.leave_out = history.leave_out;
     both.range(&funding(accounts));
     for plans in &history.ranges {
@@ -127,14 +129,19 @@ pub(crate) type Reply = (Result<Outcome, RejectCode>, Vec<Event>);
 pub(crate) struct Both {
     pub harness: Harness,
     pub twin: Twin,
+    /// Whether the bytes of books are compared after each command, and not only after each range.
+    pub each_step: bool,
     ops: Vec<Op>,
     expected: Vec<Reply>,
+    /// The twin's books after each command.
+    books: Vec<Objects>,
 }
 
 impl Both {
     pub(crate) fn new(spec: &ExchangeSpec) -> Self {
         let (harness, twin) = (Harness::new(spec.clone()), Twin::new(spec.clone()));
-        Self { harness, twin, ops: Vec::new(), expected: Vec::new() }
+        let (ops, expected, books) = (Vec::new(), Vec::new(), Vec::new());
+        Self { harness, twin, each_step: false, ops, expected, books }
     }
 
     /// How much of the range waits for its seal.
@@ -145,6 +152,9 @@ impl Both {
     /// Runs a command on the twin, and keeps it for the engine.
     pub(crate) fn push(&mut self, op: Op) -> &Reply {
         self.expected.push(self.twin.run(&op));
+        if self.each_step {
+            self.books.push(self.twin.objects());
+        }
         self.ops.push(op);
         &self.expected[self.expected.len() - 1]
     }
@@ -159,14 +169,32 @@ impl Both {
 
     /// Runs the range on the engine, and again on its witness alone, and compares all there is.
     pub(crate) fn seal(&mut self) {
-        let answers = self.harness.range(&self.ops);
+        let (each_step, mut books) = (self.each_step, Vec::new());
+        let answers = self.harness.range_seen(&self.ops, |full| {
+            if each_step {
+                books.push(naive::exported(full));
+            }
+        });
         let expected = std::mem::take(&mut self.expected);
         for ((op, (answer, events)), (reply, told)) in self.ops.iter().zip(answers).zip(expected) {
             assert_eq!(answer.map_err(|refusal| refusal.code), reply, "{op:?}");
             assert_eq!(events, told, "{op:?}");
         }
+        for (op, (naive, fast)) in self.ops.iter().zip(self.books.iter().zip(&books)) {
+            naive::assert_same(naive, fast, op);
+        }
+        let last = self.ops.pop();
         self.ops.clear();
+        self.books.clear();
+        self.compare_states(last);
         self.compare();
+    }
+
+    /// The same bytes in the state for all that tells of open orders, and so the same root.
+    fn compare_states(&mut self, after: Option<Op>) {
+        let (naive, fast) = (self.twin.objects(), naive::exported(&mut self.harness.full));
+        naive::assert_same(&naive, &fast, &after);
+        assert_eq!(naive::root(&naive), naive::root(&fast));
     }
 
     fn compare(&self) {

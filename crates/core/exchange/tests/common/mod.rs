@@ -6,6 +6,7 @@ pub(crate) mod crash;
 pub(crate) mod decoded;
 pub(crate) mod fuzzed;
 pub(crate) mod history;
+pub(crate) mod naive;
 pub(crate) mod twin;
 
 use atoll_exchange::*;
@@ -159,7 +160,8 @@ pub(crate) struct Harness {
 
 impl Harness {
     pub(crate) fn new(spec: ExchangeSpec) -> Self {
-        let full = Exchange::new(Rules::new(spec).unwrap(), 7);
+        let mut full = Exchange::new(Rules::new(spec).unwrap(), 7);
+        full.remember_from(1);
         Self { full, leave_out: false, written: (0, 0), read: 0 }
     }
 
@@ -175,8 +177,21 @@ impl Harness {
 
     /// Runs a range of commands, twice, and checks everything that must hold.
     pub(crate) fn range(&mut self, ops: &[Op]) -> Vec<Answer> {
+        self.range_seen(ops, |_| {})
+    }
+
+    /// The same; shows the exchange after each command.
+    pub(crate) fn range_seen(
+        &mut self,
+        ops: &[Op],
+        mut see: impl FnMut(&mut Exchange<Resident>),
+    ) -> Vec<Answer> {
         object::begin(&mut self.full);
-        let answers = run(&mut self.full, ops);
+        let mut answers = Vec::new();
+        for op in ops {
+            answers.append(&mut run(&mut self.full, std::slice::from_ref(op)));
+            see(&mut self.full);
+        }
         let (mut writes, mut reads) = (WriteSet::default(), ReadSet::default());
         object::seal(&mut self.full, &mut writes, Some(&mut reads));
         let bytes = |set: &WriteSet| {

@@ -3,20 +3,18 @@
 //! numbers from 0, two perpetuals and a spot market of 10,000 base units a lot; and, where there is
 //! a fourth market, what [`super::venue`] says of that.
 
-mod margin;
-
-#[path = "twin/conditional.rs"]
 mod conditional;
-
-#[path = "twin/listing.rs"]
-mod listing;
-
-#[path = "twin/liquidation.rs"]
 pub(crate) mod liquidation;
+mod listing;
+mod margin;
+mod matching;
+mod objects;
+mod orders;
 mod prices;
 
 use super::*;
-use margin::{Pos, notional};
+use margin::Pos;
+use naive::queues::Queues;
 use std::collections::BTreeMap;
 
 const LOT_UNITS: i128 = 10_000;
@@ -31,6 +29,8 @@ struct Owner {
     base_index: u128,
     coin_index: u128,
     positions: [Pos; 6],
+    /// The market of each position slot.
+    slots: Vec<MarketId>,
 }
 
 #[derive(Clone, Default)]
@@ -62,6 +62,8 @@ pub(crate) struct Twin {
     pub orders: Vec<Order>,
     pub waits: conditional::Waits,
     pub ladder: liquidation::Ladder,
+    /// Where in their levels they came.
+    queues: Queues,
     pub listed: listing::Listed,
     /// Of some: when they expire, how much of them the book shows at a time, and now.
     extras: BTreeMap<OrderId, (u64, u64, u64)>,
@@ -92,6 +94,7 @@ impl Twin {
             borrow: [0; 2],
             pledged: 0,
             orders: Vec::new(),
+            queues: Queues::default(),
             waits: conditional::Waits::default(),
             ladder: liquidation::Ladder::default(),
             listed: listing::Listed::default(),
@@ -389,105 +392,6 @@ impl Twin {
         self.owners[at].spot[usize::from(asset.0)] - held.sum::<i128>()
     }
 
-    fn best(&self, market: MarketId, side: Side) -> Option<u64> {
-        let there = self.orders.iter().filter(|o| o.market == market && o.side == side);
-        let prices = there.map(|o| o.price);
-        if side == Side::Buy { prices.max() } else { prices.min() }
-    }
-
-    fn cancel(
-        &mut self,
-        account: AccountId,
-        target: &OrderSelector,
-        reason: CancelReason,
-    ) -> Result<Order, RejectCode> {
-        let order = self.find(account, target)?;
-        self.drop_any(&order, reason);
-        Ok(order)
-    }
-
-    fn find(&self, account: AccountId, target: &OrderSelector) -> Result<Order, RejectCode> {
-        let is = |o: &&Order| {
-            o.account == account
-                && match target {
-                    OrderSelector::Order(order) => o.order == *order,
-                    OrderSelector::Client(client) => o.client_id == Some(*client),
-                }
-        };
-        self.mine(account).iter().find(is).copied().ok_or(RejectCode::UnknownOrder)
-    }
-
-    /// What the book shows of an order.
-    fn shown(&self, order: &Order) -> u64 {
-        match self.extras.get(&order.order) {
-            Some((_, display, shown)) if *display > 0 => *shown,
-            _ => order.remaining,
-        }
-    }
-
-    /// Takes so much off a resting order without a trade.
-    fn lessen(&mut self, order: &Order, by: u64, reason: ResizeReason) {
-        let found = self.orders.iter_mut().find(|o| o.order == order.order).unwrap();
-        found.size -= by;
-        found.remaining -= by;
-        if let Some(extra) = self.extras.get_mut(&order.order) {
-            extra.2 = extra.2.saturating_sub(by);
-        }
-        self.events.push(Event::Resized { order: *found, reason });
-    }
-
-    fn modify_in_place(
-        &mut self,
-        account: AccountId,
-        target: &OrderSelector,
-        r: &OrderRequest,
-    ) -> Result<Option<Placed>, RejectCode> {
-        let o = self.find(account, target)?;
-        let same = o.market == r.market
-            && o.side == r.side
-            && o.price == r.price
-            && o.tif == r.tif
-            && o.reduce_only == r.reduce_only
-            && (r.client_id.is_none() || r.client_id == o.client_id)
-            && (r.expires_us, r.display) == (0, 0)
-            && o.trigger.is_none()
-            && !self.extras.contains_key(&o.order);
-        if !same || r.size == 0 || r.size >= o.remaining {
-            return Ok(None);
-        }
-        let least = self.spec.markets[usize::from(o.market.0)].notional_min;
-        if !o.reduce_only && notional(o.market, o.price, r.size) < least.into() {
-            return Err(RejectCode::Dust);
-        }
-        self.lessen(&o, o.remaining - r.size, ResizeReason::Modified);
-        self.events.push(Event::Modified { old: o.order, new: o.order });
-        Ok(Some(Placed { order: o.order, filled: 0, notional: 0, resting: r.size }))
-    }
-
-    fn place_market(&mut self, account: AccountId, r: &MarketOrderRequest) -> Reply {
-        let venue = self.venues.get(usize::from(r.market.0)).ok_or(RejectCode::UnknownMarket)?;
-        if venue.mark == 0 {
-            return Err(RejectCode::NoMark);
-        }
-        let slip = u128::from(venue.mark) * u128::from(r.slippage_ppm) / 1_000_000;
-        let most = self.spec.markets[usize::from(r.market.0)].price_max;
-        let price = match r.side {
-            Side::Buy => (u128::from(venue.mark) + slip).min(most.into()) as u64,
-            Side::Sell => u128::from(venue.mark).saturating_sub(slip).max(1) as u64,
-        };
-        let request = OrderRequest {
-            market: r.market,
-            side: r.side,
-            price,
-            size: r.size,
-            tif: Tif::Ioc,
-            reduce_only: r.reduce_only,
-            client_id: r.client_id,
-            ..OrderRequest::default()
-        };
-        self.place(account, &request, None).map(Outcome::Placed)
-    }
-
     fn settle_position(&mut self, owner: &Address, market: MarketId) -> Reply {
         let n = usize::from(market.0);
         let venue = self.venues.get(n).ok_or(RejectCode::UnknownMarket)?;
@@ -520,406 +424,6 @@ impl Twin {
         self.events.push(Event::PositionSettled { account, market, size, price, closed_pnl });
         self.position_ended(account, market);
         Ok(Outcome::Done)
-    }
-
-    fn drop_order(&mut self, order: &Order, reason: CancelReason) {
-        self.orders.retain(|o| o.order != order.order);
-        self.extras.remove(&order.order);
-        self.events.push(Event::Cancelled { order: *order, reason });
-        self.untie(order.order.0);
-    }
-
-    /// What a taker meets, best price first, then oldest.
-    fn queue(&self, order: &Order) -> Vec<Order> {
-        let meets = |o: &&Order| {
-            o.market == order.market
-                && o.side != order.side
-                && match order.side {
-                    Side::Buy => o.price <= order.price,
-                    Side::Sell => o.price >= order.price,
-                }
-        };
-        let mut queue: Vec<Order> = self.orders.iter().filter(meets).copied().collect();
-        queue.sort_by_key(|o| if order.side == Side::Buy { o.price } else { u64::MAX - o.price });
-        queue
-    }
-
-    fn place(
-        &mut self,
-        account: AccountId,
-        r: &OrderRequest,
-        known: Option<u64>,
-    ) -> Result<Placed, RejectCode> {
-        let n = usize::from(r.market.0);
-        let rules = self.spec.markets.get(n).ok_or(RejectCode::UnknownMarket)?.clone();
-        let perpetual = self.perpetual(r.market);
-        let mark = self.venues[n].mark;
-        let worth = notional(r.market, r.price, r.size);
-        let oracle = self.venues[n].oracle;
-        let near = if oracle == 0 { mark } else { oracle };
-        let off = u128::from(near.abs_diff(r.price)) * 1_000_000 > u128::from(near) * 200_000;
-        let mine = self.mine(account);
-        let slot = self.free_slot(account);
-        let limits = self.spec.limits;
-        let mut order = Order {
-            order: OrderId(self.commands << 12 | u64::from(slot)),
-            account,
-            market: r.market,
-            side: r.side,
-            price: r.price,
-            size: r.size,
-            remaining: r.size,
-            tif: r.tif,
-            reduce_only: r.reduce_only,
-            client_id: r.client_id,
-            time_us: self.time_us,
-            trigger: None,
-        };
-        let ioc = r.tif == Tif::Ioc || r.tif == Tif::Fok;
-        let refused = match self.venues[n].status {
-            MarketStatus::Open => false,
-            MarketStatus::Auction => r.tif != Tif::Gtc,
-            MarketStatus::PostOnly => r.tif != Tif::PostOnly,
-            MarketStatus::ReduceOnly => !r.reduce_only || !perpetual,
-            MarketStatus::CancelOnly | MarketStatus::Halted | MarketStatus::Settled => true,
-        };
-        let shows = notional(r.market, r.price, r.display.min(r.size));
-        if ioc {
-            order.order = OrderId(self.commands << 12);
-        }
-        order.order = known.map_or(order.order, OrderId);
-        let auction = self.venues[n].status == MarketStatus::Auction;
-        let queue = if auction { Vec::new() } else { self.queue(&order) };
-        let own_first = queue.first().is_some_and(|o| o.account == account);
-        for (wrong, code) in [
-            (r.price == 0, RejectCode::OffTick),
-            (r.size == 0, RejectCode::OffLot),
-            (r.price > rules.price_max, RejectCode::Overflow),
-            (r.size > rules.order_size_max, RejectCode::Overflow),
-            (ioc && (r.expires_us, r.display) != (0, 0), RejectCode::Unsupported),
-            (r.expires_us != 0 && r.expires_us <= self.time_us, RejectCode::Expired),
-            (r.reduce_only && !perpetual, RejectCode::Unsupported),
-            (refused, RejectCode::MarketPaused),
-            (perpetual && mark == 0, RejectCode::NoMark),
-            (near != 0 && off, RejectCode::PriceBand),
-            (worth < rules.notional_min.into() && !r.reduce_only, RejectCode::Dust),
-            (r.display != 0 && shows < rules.notional_min.into(), RejectCode::Dust),
-            (
-                r.client_id.is_some() && mine.iter().any(|o| o.client_id == r.client_id),
-                RejectCode::DuplicateClientId,
-            ),
-            (
-                !ioc && known.is_none() && slot >= limits.orders_per_account,
-                RejectCode::TooManyOrders,
-            ),
-            (ioc && queue.is_empty(), RejectCode::NoLiquidity),
-            (r.tif == Tif::PostOnly && !queue.is_empty(), RejectCode::WouldCross),
-            (own_first && self.spec.self_trade == SelfTrade::CancelTaker, RejectCode::SelfTrade),
-        ] {
-            if wrong {
-                return Err(code);
-            }
-        }
-        if r.reduce_only {
-            let most = self.reducible(&order);
-            if most == 0 {
-                return Err(RejectCode::NotReducing);
-            }
-            order.size = order.size.min(most);
-            order.remaining = order.size;
-        }
-        if perpetual && !r.reduce_only {
-            let (bids, asks, ..) = self.open(account, r.market);
-            let held = self.owners[account.0 as usize].positions[n].size;
-            if i128::from(held.abs()) + bids + asks + i128::from(r.size) >= 1 << 40 {
-                return Err(RejectCode::Overflow);
-            }
-        }
-        if perpetual && self.at_cap(&order) {
-            return Err(RejectCode::AtCap);
-        }
-        // What it would trade at once if every order it meets were real; as many levels are
-        // looked at as a command may have steps.
-        let (mut left, mut pays) = (order.remaining, 0);
-        let mut prices: Vec<u64> = queue.iter().map(|o| o.price).collect();
-        prices.dedup();
-        prices.truncate(limits.fills_per_command as usize);
-        for price in prices {
-            let there = queue.iter().filter(|o| o.price == price);
-            let take = left.min(there.map(|o| o.remaining).sum());
-            pays += notional(r.market, price, take);
-            left -= take;
-        }
-        let rest = if ioc { 0 } else { left };
-        let filled = order.remaining - left;
-        if perpetual {
-            if self.lacks_isolation(&order) {
-                return Err(RejectCode::Unsupported);
-            }
-            if !self.covered(&order, filled, pays, rest) {
-                return Err(RejectCode::InsufficientMargin);
-            }
-        } else if !self.affords(&order, pays, rest) {
-            return Err(RejectCode::InsufficientBalance);
-        }
-        if r.tif == Tif::Fok && left > 0 {
-            return Err(RejectCode::NoLiquidity);
-        }
-        self.events.push(Event::Accepted(order));
-        let (traded, spent, stopped) = self.meet(&mut order, false);
-        if r.tif == Tif::Fok && order.remaining > 0 {
-            return Err(RejectCode::NoLiquidity);
-        }
-        let stopped = stopped.or(ioc.then_some(CancelReason::Immediate));
-        let mut resting = 0;
-        match stopped {
-            _ if order.remaining == 0 => {}
-            Some(reason) => self.events.push(Event::Cancelled { order, reason }),
-            None => {
-                let display = if r.display < order.remaining { r.display } else { 0 };
-                if display != 0 || r.expires_us != 0 {
-                    self.extras.insert(order.order, (r.expires_us, display, display));
-                }
-                self.orders.push(order);
-                self.events.push(Event::Rested(order));
-                resting = order.remaining;
-            }
-        }
-        Ok(Placed { order: order.order, filled: traded, notional: spent, resting })
-    }
-
-    /// Trades an order with what it meets: lots, their value, and what stopped it before its end.
-    /// Nobody asks for the margin of an order that is forced.
-    fn meet(&mut self, order: &mut Order, forced: bool) -> (u64, i128, Option<CancelReason>) {
-        let (account, limits) = (order.account, self.spec.limits);
-        let perpetual = self.perpetual(order.market);
-        let (mut traded, mut spent, mut stopped) = (0, 0, None);
-        let mut steps = 0;
-        while let Some(maker) = self.queue(order).first().copied() {
-            let status = self.venues[usize::from(order.market.0)].status;
-            if order.remaining == 0 || status == MarketStatus::Auction {
-                break;
-            }
-            if steps == limits.fills_per_command {
-                stopped = Some(CancelReason::TooManyFills);
-                break;
-            }
-            steps += 1;
-            let shown = self.shown(&maker);
-            let cap = if maker.reduce_only { self.reducible(&maker) } else { u64::MAX };
-            let size = order.remaining.min(shown).min(cap);
-            let expires = self.extras.get(&maker.order).map_or(0, |extra| extra.0);
-            let mut decremented = false;
-            let skip = if expires != 0 && expires <= self.time_us {
-                Some(CancelReason::Expired)
-            } else if maker.account == account {
-                match self.spec.self_trade {
-                    SelfTrade::CancelTaker => {
-                        stopped = Some(CancelReason::SelfTrade);
-                        break;
-                    }
-                    SelfTrade::CancelMaker => {}
-                    SelfTrade::Decrement => {
-                        let by = order.remaining.min(shown);
-                        order.remaining -= by;
-                        let reason = CancelReason::SelfTrade;
-                        if order.remaining == 0 {
-                            let order = Order { remaining: by, ..*order };
-                            self.events.push(Event::Cancelled { order, reason });
-                        } else {
-                            let (order, reason) = (*order, ResizeReason::SelfTrade);
-                            self.events.push(Event::Resized { order, reason });
-                        }
-                        if by < shown {
-                            self.lessen(&maker, by, ResizeReason::SelfTrade);
-                            decremented = true;
-                        }
-                    }
-                }
-                Some(CancelReason::SelfTrade)
-            } else if size == 0 {
-                Some(CancelReason::ReduceOnly)
-            } else if perpetual && !self.maker_covered(&maker, size) {
-                Some(CancelReason::Margin)
-            } else {
-                None
-            };
-            if let Some(reason) = skip {
-                if !decremented {
-                    self.drop_order(&maker, reason);
-                }
-                if order.remaining == 0 {
-                    break;
-                }
-                if forced {
-                    continue;
-                }
-                let worst = notional(order.market, order.price, order.remaining);
-                let goes_on = if perpetual {
-                    self.covered(order, order.remaining, worst, 0)
-                } else {
-                    self.affords(order, worst, 0)
-                };
-                if !goes_on {
-                    stopped = Some(CancelReason::Margin);
-                    break;
-                }
-                continue;
-            }
-            traded += size;
-            spent += self.trade(order, &maker, size);
-        }
-        if steps == limits.fills_per_command && order.remaining > 0 {
-            stopped = stopped.or(Some(CancelReason::TooManyFills));
-        }
-        (traded, spent, stopped)
-    }
-
-    fn reducible(&self, order: &Order) -> u64 {
-        let at = order.account.0 as usize;
-        let size = self.owners[at].positions[usize::from(order.market.0)].size;
-        let against = if order.side == Side::Buy { -size } else { size };
-        against.max(0) as u64
-    }
-
-    fn affords(&self, order: &Order, pays: i128, rest: u64) -> bool {
-        let at = order.account.0 as usize;
-        match order.side {
-            Side::Buy => self.free(at, USDC) >= pays + value(order.price, rest.into()),
-            Side::Sell => self.free(at, COIN) >= LOT_UNITS * i128::from(order.remaining),
-        }
-    }
-
-    /// Whether the maker's account has the initial margin for what this fill leads to.
-    fn maker_covered(&self, maker: &Order, size: u64) -> bool {
-        if self.reducible(maker) >= size || maker.market == SPOT {
-            return true;
-        }
-        let (at, market) = (maker.account.0 as usize, maker.market);
-        let n = usize::from(market.0);
-        let mut after = self.clone();
-        let found = after.orders.iter_mut().find(|o| o.order == maker.order).unwrap();
-        found.remaining -= size;
-        let worth = notional(market, maker.price, size);
-        let fee = ceil(worth * i128::from(self.spec.markets[n].maker_fee_ppm.max(0)));
-        after.fill_and_pay(at, market, maker.side, size, worth, 0);
-        let (coin, base) = if n == 3 { (-fee, 0) } else { (0, -fee) };
-        let pos = after.owners[at].positions[n];
-        let (own, _, needs) = after.isolated(market, &pos);
-        let (equity, initial, _) =
-            after.margin(at, margin::Change { base, coin, ..Default::default() });
-        equity >= initial && (!pos.isolated || own >= needs)
-    }
-
-    /// Takes what trades of a resting order off it; gives what is left.
-    fn take_resting(&mut self, maker: &Order, size: u64) -> u64 {
-        let found = self.orders.iter_mut().find(|o| o.order == maker.order).unwrap();
-        found.remaining -= size;
-        let maker_left = found.remaining;
-        let again = *found;
-        if let Some((_, display, shown)) = self.extras.get_mut(&maker.order)
-            && *display > 0
-        {
-            *shown -= size;
-            if *shown == 0 && maker_left > 0 {
-                // The next part comes to the end of the queue.
-                *shown = maker_left.min(*display);
-                self.orders.retain(|o| o.order != maker.order);
-                self.orders.push(again);
-            }
-        }
-        if maker_left == 0 {
-            self.extras.remove(&maker.order);
-        }
-        self.orders.retain(|o| o.remaining > 0);
-        maker_left
-    }
-
-    fn trade(&mut self, taker: &mut Order, maker: &Order, size: u64) -> i128 {
-        let n = usize::from(maker.market.0);
-        let notional = notional(maker.market, maker.price, size);
-        taker.remaining -= size;
-        let maker_left = self.take_resting(maker, size);
-        let rules = &self.spec.markets[n];
-        let (maker_ppm, taker_ppm) =
-            (i128::from(rules.maker_fee_ppm), i128::from(rules.taker_fee_ppm));
-        // Floored towards the fund when it pays, up when it is paid.
-        let fee = |ppm: i128, base: i128| {
-            if ppm < 0 { -(base * -ppm / 1_000_000) } else { ceil(base * ppm) }
-        };
-        let mut party = |order: &Order, remaining: u64, ppm: i128| {
-            let at = order.account.0 as usize;
-            let mut party = Party {
-                account: order.account,
-                order: order.order,
-                client_id: order.client_id,
-                size: order.size,
-                remaining,
-                fee: 0,
-                fee_asset: USDC,
-                closed_pnl: 0,
-                start_position: 0,
-            };
-            let buys = order.side == Side::Buy;
-            if n == 2 {
-                let owner = &mut self.owners[at];
-                let units = LOT_UNITS * i128::from(size);
-                let got = if buys { units } else { notional };
-                party.fee_asset = if buys { COIN } else { USDC };
-                party.fee = fee(ppm, got);
-                owner.spot[0] += if buys { -notional } else { notional - party.fee };
-                owner.spot[1] += if buys { units - party.fee } else { -units };
-                return party;
-            }
-            let market = maker.market;
-            party.start_position = self.owners[at].positions[n].size;
-            party.fee_asset = if n == 3 { COIN } else { USDC };
-            party.fee = fee(ppm, notional);
-            party.closed_pnl = self.fill_and_pay(at, market, order.side, size, notional, party.fee);
-            party
-        };
-        let maker_party = party(maker, maker_left, maker_ppm);
-        let got =
-            if n == 2 && taker.side == Side::Buy { LOT_UNITS * i128::from(size) } else { notional };
-        let taker_party = party(taker, taker.remaining, taker_ppm);
-        self.insure_fee(usize::from(taker_party.fee_asset.0), got * taker_ppm / 1_000_000);
-        let venue = &mut self.venues[n];
-        venue.last = maker.price;
-        venue.trades += 1;
-        self.events.push(Event::Filled(Fill {
-            market: maker.market,
-            trade: venue.trades,
-            taker_side: taker.side,
-            price: maker.price,
-            size,
-            notional,
-            maker: maker_party,
-            taker: taker_party,
-        }));
-        let held = [maker_party.start_position, taker_party.start_position];
-        self.traded(maker, taker, size, held);
-        notional
-    }
-
-    /// Open size by price, best first.
-    pub(crate) fn levels(&self, market: MarketId, side: Side) -> Vec<LevelView> {
-        let mut views: Vec<LevelView> = Vec::new();
-        let mut orders = self.orders.clone();
-        orders.retain(|o| o.market == market && o.side == side);
-        orders.sort_by_key(|o| if side == Side::Sell { o.price } else { u64::MAX - o.price });
-        for o in orders {
-            match views.last_mut().filter(|view| view.price == o.price) {
-                Some(view) => {
-                    view.size += u128::from(self.shown(&o));
-                    view.count += 1;
-                }
-                None => {
-                    let size = self.shown(&o).into();
-                    views.push(LevelView { price: o.price, size, count: 1 });
-                }
-            }
-        }
-        views
     }
 
     /// Mark, oracle, status, funding index and margin scales of a market.

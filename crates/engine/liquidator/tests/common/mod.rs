@@ -2,14 +2,13 @@
 //! haircut, interest on both.
 #![allow(dead_code, missing_docs)]
 
+#[path = "../../../../core/exchange/tests/common/mod.rs"]
+mod exchange;
+
 use atoll_exchange::*;
 use atoll_state::{Resident, WriteSet, object};
-use atoll_types::Address;
+pub(crate) use exchange::{BTC, COIN, ETH, USDC, address};
 
-pub(crate) const USDC: AssetId = AssetId(0);
-pub(crate) const COIN: AssetId = AssetId(1);
-pub(crate) const BTC: MarketId = MarketId(0);
-pub(crate) const ETH: MarketId = MarketId(1);
 pub(crate) const INV: MarketId = MarketId(2);
 pub(crate) const SOL: MarketId = MarketId(3);
 /// Marks to begin with, in ticks.
@@ -17,25 +16,15 @@ const BEGIN: Price = 100_000;
 
 fn perpetual(name: &str, contract: Contract) -> MarketSpec {
     MarketSpec {
-        name: name.into(),
         product: Product::Perpetual {
             contract,
             initial_margin_ppm: 50_000,
             maintenance_margin_ppm: 25_000,
             mark_band_ppm: 0,
         },
-        price_decimals: 1,
-        size_decimals: 5,
-        tick: 1,
-        lot: 1,
-        price_max: 10_000_000,
-        order_size_max: 100_000_000_000,
         notional_min: 0,
         price_band_ppm: 2_000_000,
-        maker_fee_ppm: -50,
-        taker_fee_ppm: 350,
-        prices: atoll_exchange::PriceSpec::default(),
-        risk: MarketRisk::default(),
+        ..exchange::perpetual(name)
     }
 }
 
@@ -49,32 +38,16 @@ fn spec() -> ExchangeSpec {
     btc.risk.tiers = vec![tier(400_000_000_000, 100_000), tier(5_000_000_000_000, 333_334)];
     let mut inverse = perpetual("COIN-INV", Contract::Inverse { settle: COIN, face: 100 });
     inverse.size_decimals = 0;
-    let pledge = Pledge { market: BTC, haircut_ppm: 100_000, cap: 0 };
-    let asset = |symbol: &str, decimals, pledge, borrow_ppm| AssetSpec {
-        symbol: symbol.into(),
-        decimals,
-        pledge,
-        borrow_ppm,
-    };
-    ExchangeSpec {
-        assets: vec![asset("USDC", 6, None, 9_000_000), asset("COIN", 8, Some(pledge), 2_000_000)],
-        collateral: USDC,
-        markets: vec![
-            btc,
-            MarketSpec { maker_fee_ppm: 100, ..perpetual("ETH", Contract::Linear) },
-            inverse,
-            perpetual("SOL", Contract::Linear),
-        ],
-        self_trade: SelfTrade::CancelTaker,
-        limits: Limits::default(),
-        oracle: atoll_exchange::OracleSpec::default(),
-        listing: Default::default(),
-        liquidation: LiquidationSpec::default(),
-    }
-}
-
-pub(crate) fn address(n: u32) -> Address {
-    Address::left_padding_from(&(n + 1).to_be_bytes())
+    let mut spec = exchange::spec();
+    (spec.assets[0].borrow_ppm, spec.assets[1].borrow_ppm) = (9_000_000, 2_000_000);
+    spec.assets[1].pledge = Some(Pledge { market: BTC, haircut_ppm: 100_000, cap: 0 });
+    spec.markets = vec![
+        btc,
+        MarketSpec { maker_fee_ppm: 100, ..perpetual("ETH", Contract::Linear) },
+        inverse,
+        perpetual("SOL", Contract::Linear),
+    ];
+    spec
 }
 
 pub(crate) struct Venue {
@@ -123,7 +96,7 @@ impl Venue {
         let oracle = &mut self.oracles[usize::from(market.0)];
         *oracle = (*oracle as i64 * (1000 + by) / 1000).clamp(1_000, 1_000_000) as u64;
         let price = *oracle;
-        self.input(Input::Oracle(atoll_exchange::OracleReport::sole(market, price)), events);
+        self.input(Input::Oracle(OracleReport::sole(market, price)), events);
     }
 
     pub(crate) fn tick(&mut self, later: u64, events: &mut Vec<Event>) {

@@ -371,6 +371,12 @@ impl Twin {
         self.untie(number);
     }
 
+    /// Whether an order has a parent, children or a sibling.
+    pub(super) fn is_tied(&self, order: OrderId) -> bool {
+        let is = |pair: &(u64, u64)| pair.0 == order.0 || pair.1 == order.0;
+        self.waits.parents.iter().any(is) || self.waits.siblings.iter().any(is)
+    }
+
     /// An order is gone.
     pub(super) fn untie(&mut self, number: u64) {
         self.waits.siblings.retain(|s| s.0 != number && s.1 != number);

@@ -520,6 +520,7 @@ impl Twin {
                 return Err(RejectCode::InsufficientMargin);
             }
         }
+        self.enter_slot(at, market);
         let account = AccountId(at as u32);
         let (bids, asks, ..) = self.open(account, market);
         let carries = pos.size != 0 || bids != 0 || asks != 0;
