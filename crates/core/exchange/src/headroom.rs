@@ -427,8 +427,11 @@ impl<S: Source> State<S> {
     /// Records what the whole sum would have read, if the account's bound decided in this range: for
     /// before what it reads changes.
     pub(crate) fn record_if_used(&mut self, account: AccountId) {
-        let room = self.headroom.rooms.get(account.0 as usize);
-        if room.is_some_and(|room| room.used == self.headroom.range) {
+        let Headroom { rooms, used, range, .. } = &mut self.headroom;
+        let room = rooms.get_mut(account.0 as usize);
+        if let Some(room) = room.filter(|room| room.used == *range) {
+            room.used = range.wrapping_sub(1);
+            used.retain(|other| *other != account);
             self.record(account);
         }
     }
