@@ -5,7 +5,7 @@ use super::Leaving;
 use crate::hub::assemble::Assembled;
 use crate::hub::calls;
 use crate::hub::certificate::Certificate;
-use crate::hub::derivation::Refusal;
+use crate::hub::derivation::{Refusal, Unfit};
 use anyhow::{Result, ensure};
 use atoll_ethereum::BlockId;
 use atoll_ethereum::abi::IAnchor;
@@ -66,12 +66,24 @@ impl Leaving<'_> {
             let previous = self.chain.follower.hash();
             let published = self.chain.sources.commitment(last + 1, previous)?;
             let Some(published) = published else { return Ok(carried) };
-            let right = self.chain.follow(&published.spans)?;
-            ensure!(
-                right.commitment == published.commitment,
-                "the commitment {} that was kept is not what its data gives",
-                last + 1
-            );
+            let right = match self.chain.follow(&published.spans) {
+                Ok(right) if right.commitment == published.commitment => right,
+                Err(Unfit::Hub(error)) => return Err(error),
+                unfit => {
+                    // Its slots are derived instead, as far as that can be.
+                    let (executed, why) = match unfit {
+                        Ok(_) => (true, "it is not what its data gives".into()),
+                        Err(Unfit::Missing(_, error)) => (false, format!("{error:#}")),
+                        Err(unfit) => (true, format!("{:#}", anyhow::Error::from(unfit))),
+                    };
+                    self.say(&format!("signed commitment {} is not anchored: {why}", last + 1));
+                    if executed {
+                        self.last = None;
+                        self.chain.start_over(last)?;
+                    }
+                    return Ok(carried);
+                }
+            };
             let data = calls::anchor(&published);
             let sent = self.send(&format!("anchor {}", last + 1), anchor, U256::ZERO, data);
             if let Err(error) = sent {
