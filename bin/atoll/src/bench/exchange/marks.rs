@@ -15,6 +15,7 @@ use super::venue::{self, order};
 use crate::bench::median;
 use crate::cli::ExchangeArgs;
 use anyhow::{Context, Result, ensure};
+use atoll_exchange::objects::{GroupKey, PositionGroup};
 use atoll_exchange::{AccountId, Event, Exchange, Input, Limits, Side, Tif};
 use atoll_liquidator::{Found, Liquidator};
 use atoll_state::{Resident, WriteSet, object};
@@ -194,10 +195,10 @@ impl Bench {
             let Some(owner) = self.exchange.peek_owner(account) else { continue };
             let (mut lost, mut equity, mut maintenance) = (0.0, owner.collateral as f64, 0.0);
             for (slot, market) in (0u32..).zip(owner.markets()) {
-                let group = (slot / 4) as u8;
-                let key = atoll_exchange::objects::GroupKey { account, group };
+                let group = (slot / PositionGroup::SLOTS) as u8;
+                let key = GroupKey { account, group };
                 let Some(found) = self.exchange.state().positions.peek(&key) else { continue };
-                let position = &found.0[slot as usize % 4];
+                let position = &found.0[(slot % PositionGroup::SLOTS) as usize];
                 let mark = self.exchange.peek_prices(*market).mark as f64;
                 let value = position.size as f64 * mark;
                 let moved = direction[usize::from(market.0)];
