@@ -9,9 +9,9 @@
 //!
 //! * The bound is node-local, in no state root and no witness, and decides nothing by itself: where
 //!   it says yes, the whole sum says yes too. A re-execution on a witness never has one.
-//! * Whatever changes a cross position or a balance changes the bound by exactly as much, rounded
-//!   down ([`State::change_position`], `Engine::pay`); what is rare (other collateral, isolated
-//!   positions, inverse contracts) ends it.
+//! * Whatever changes a cross position or a balance changes the bound by exactly as much
+//!   (`Engine::change_position`, `Engine::pay`); what is rare (other collateral, isolated positions,
+//!   inverse contracts) ends it, and so does a rollback.
 //! * Prices change between commands, not in them. `drift` is the sum, over all changes so far, of
 //!   the largest relative change of any market (of the mark, of the cumulative funding against the
 //!   mark, of the margin scale). After a drift of `s` since a bound was set, nothing in it has
@@ -109,7 +109,7 @@ impl Share {
         Self { free_ppm: margin.free_ppm() + orders.free_ppm, ..orders }
     }
 
-    /// Less what only the position itself adds, which its orders do not change.
+    /// What of it depends on the open orders.
     #[inline]
     fn of_orders(rules: &MarketRules, position: &Position, prices: &MarginPrices) -> Self {
         let mut margin = Margin::default();

@@ -11,7 +11,7 @@
 //!   what filling them costs, maker fee × (bid notional + ask notional);
 //! * maintenance requirement = Σ value(|size|) × maintenance fraction − deduction of the tier;
 //! * a market's part of both is multiplied by what volatility asks for
-//!   ([`crate::objects::MarketPrices::initial_scale_ppm`]).
+//!   ([`crate::objects::MarketPrices::margin_scale_ppm`]).
 //!
 //! An order that can enlarge exposure is accepted only if equity covers the initial requirement as
 //! it will be after the order has traded what it can and rests with the remainder; an order that
