@@ -47,7 +47,7 @@ struct Room {
     drift: u64,
     /// Whether requirements may jump as prices move (tiers).
     jumps: bool,
-    /// The range in which it decided last.
+    /// The range in which it decided last ([`Table::range`]).
     used: u32,
 }
 
@@ -159,8 +159,6 @@ pub(crate) struct Headroom {
     changed: Vec<AccountId>,
     /// Accounts whose bounds decided in this range: what a read set has to tell.
     used: Vec<AccountId>,
-    /// Number of the range, from 1.
-    range: u32,
     /// Accounts with no more positions are summed up each time.
     pub(crate) at_once: usize,
 }
@@ -174,7 +172,6 @@ impl Default for Headroom {
             stale: true,
             changed: Vec::new(),
             used: Vec::new(),
-            range: 0,
             // As quick as keeping a bound.
             at_once: 2,
         }
@@ -303,6 +300,14 @@ pub(crate) struct Change<'a> {
     pub(crate) paid: Amount,
 }
 
+impl Change<'_> {
+    /// Whether it is about a linear cross position: nothing else is in a bound.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        !self.rules.inverse && !self.before.isolated && !self.after.isolated
+    }
+}
+
 /// What an account's bound says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -331,9 +336,10 @@ impl<S: Source> State<S> {
         of: &Change<'_>,
         sure: bool,
     ) -> Verdict {
-        if !S::COMPLETE || of.rules.inverse || of.before.isolated || of.after.isolated {
+        if !S::COMPLETE || !of.is_plain() {
             return Verdict::Unknown;
         }
+        let range = self.accounts.range();
         let headroom = &mut self.headroom;
         headroom.follow(rules, &self.prices);
         let room = headroom.room(account);
@@ -345,8 +351,8 @@ impl<S: Source> State<S> {
         if room.free_ppm + by.free_ppm + of.paid * Amount::from(PPM) < 0 {
             return Verdict::Unknown;
         }
-        if room.used != headroom.range {
-            headroom.rooms[account.0 as usize].used = headroom.range;
+        if room.used != range {
+            headroom.rooms[account.0 as usize].used = range;
             headroom.used.push(account);
         }
         if !sure {
@@ -375,29 +381,19 @@ impl<S: Source> State<S> {
 
     /// Takes note of a position that has changed.
     #[inline]
-    pub(crate) fn position_changed(
-        &mut self,
-        rules: &Rules,
-        market: &MarketRules,
-        account: AccountId,
-        before: &Position,
-        after: &Position,
-    ) {
-        if !S::COMPLETE {
-            return;
-        }
+    pub(crate) fn position_changed(&mut self, rules: &Rules, account: AccountId, of: &Change<'_>) {
         let headroom = &mut self.headroom;
-        if !headroom.knows(account) {
+        if !S::COMPLETE || !headroom.knows(account) {
             return;
         }
-        if market.inverse || before.isolated || after.isolated {
+        if !of.is_plain() {
             headroom.forget(account);
             return;
         }
         headroom.follow(rules, &self.prices);
-        let prices = &headroom.seen[usize::from(market.market.0)];
-        let by = Share::change(market, before, after, prices);
-        headroom.change(account, by, !market.tiers.is_empty());
+        let prices = &headroom.seen[usize::from(of.rules.market.0)];
+        let by = Share::change(of.rules, of.before, of.after, prices);
+        headroom.change(account, by, !of.rules.tiers.is_empty());
     }
 
     /// What headroom has to do with a visit of all tables.
@@ -410,7 +406,6 @@ impl<S: Source> State<S> {
             Purpose::Begin => {
                 self.headroom.changed.clear();
                 self.headroom.used.clear();
-                self.headroom.range = self.headroom.range.wrapping_add(1);
             }
             Purpose::Seal { reads: true } => self.record_used(),
             Purpose::Rollback => {
@@ -427,9 +422,10 @@ impl<S: Source> State<S> {
     /// Records what the whole sum would have read, if the account's bound decided in this range: for
     /// before what it reads changes.
     pub(crate) fn record_if_used(&mut self, account: AccountId) {
-        let Headroom { rooms, used, range, .. } = &mut self.headroom;
+        let range = self.accounts.range();
+        let Headroom { rooms, used, .. } = &mut self.headroom;
         let room = rooms.get_mut(account.0 as usize);
-        if let Some(room) = room.filter(|room| room.used == *range) {
+        if let Some(room) = room.filter(|room| room.used == range) {
             room.used = range.wrapping_sub(1);
             used.retain(|other| *other != account);
             self.record(account);

@@ -342,12 +342,6 @@ fn plan(shape: Shape) -> impl Strategy<Value = Plan> {
     ]
 }
 
-/// How many cases to run: more by `PROPTEST_CASES`.
-#[allow(clippy::disallowed_methods, reason = "a test may be asked for more")]
-fn cases(usual: u32) -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(usual)
-}
-
 fn history(shape: Shape) -> impl Strategy<Value = History> {
     let plans = prop::collection::vec(plan(shape), 1..60);
     let fills = prop_oneof![Just(3u32), Just(1000)];

@@ -316,12 +316,6 @@ fn check(history: &History, counts: &mut Counts) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// How many cases to run: more by `PROPTEST_CASES`.
-#[allow(clippy::disallowed_methods, reason = "a test may be asked for more")]
-fn cases(usual: u32) -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(usual)
-}
-
 #[test]
 fn liquidations_do_what_the_rules_say_and_every_step_is_reached() {
     let cases = cases(250);

@@ -155,12 +155,6 @@ fn history() -> impl Strategy<Value = History> {
     })
 }
 
-/// How many cases to run: more by `PROPTEST_CASES`.
-#[allow(clippy::disallowed_methods, reason = "a test may be asked for more")]
-fn cases(usual: u32) -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(usual)
-}
-
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: cases(120),

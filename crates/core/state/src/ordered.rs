@@ -8,7 +8,8 @@
 //!
 //! A member of 56 bits is seven digits of eight; the page of its lowest digit is at level 0, and the
 //! key of each page is set, level and the digits above. The pages are a function of the members alone
-//! (no history, no balancing), neighbours share a page, and an insertion writes one page unless its neighbourhood was empty.
+//! (no history, no balancing), neighbours share a page, and an insertion writes one page unless its
+//! neighbourhood was empty.
 
 use crate::object::{Key, Object, Source, Table};
 use alloc::vec::Vec;

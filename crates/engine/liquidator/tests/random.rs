@@ -4,6 +4,7 @@ mod common;
 
 use atoll_exchange::*;
 use atoll_liquidator::Liquidator;
+use common::exchange::cases;
 use common::*;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -150,11 +151,6 @@ fn check(steps: &[Step]) -> Result<Tally, TestCaseError> {
         events.iter().for_each(|event| index.observe(event));
     }
     Ok(tally)
-}
-
-/// How many cases to run: more by `PROPTEST_CASES`.
-fn cases(usual: u32) -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(usual)
 }
 
 proptest! {

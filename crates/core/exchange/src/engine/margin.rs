@@ -76,9 +76,7 @@ impl<S: Source> Engine<'_, S> {
     ) -> Margin {
         let replace = Some((slot, of.rules, of.after));
         let mut sum = margin_sum(self.rules, self.state, account, replace);
-        if !of.rules.inverse
-            && !of.before.isolated
-            && !of.after.isolated
+        if of.is_plain()
             && let Some((free_ppm, swing, jumps)) = sum.headroom(self.state.headroom.at_once)
         {
             let prices = self.margin_prices(of.rules.market);

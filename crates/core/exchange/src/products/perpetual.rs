@@ -44,7 +44,8 @@ impl<S: Source> Engine<'_, S> {
         let before = *position;
         let done = change(position);
         let after = *position;
-        self.state.position_changed(self.rules, rules, account, &before, &after);
+        let of = Change { rules, before: &before, after: &after, paid: 0 };
+        self.state.position_changed(self.rules, account, &of);
         done
     }
 

@@ -314,6 +314,12 @@ impl Harness {
     }
 }
 
+/// How many cases to run: more by `PROPTEST_CASES`.
+#[allow(clippy::disallowed_methods, reason = "a test may be asked for more")]
+pub(crate) fn cases(usual: u32) -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(usual)
+}
+
 /// What was read; in which order says nothing.
 fn by_key(reads: &ReadSet) -> std::collections::BTreeMap<Vec<u8>, Option<Vec<u8>>> {
     let all: std::collections::BTreeMap<_, _> =

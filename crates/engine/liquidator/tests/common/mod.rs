@@ -3,7 +3,7 @@
 #![allow(dead_code, missing_docs)]
 
 #[path = "../../../../core/exchange/tests/common/mod.rs"]
-mod exchange;
+pub(crate) mod exchange;
 
 use atoll_exchange::*;
 use atoll_state::{Resident, WriteSet, object};

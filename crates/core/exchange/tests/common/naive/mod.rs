@@ -71,21 +71,28 @@ pub(crate) fn assert_same(naive: &Objects, fast: &Objects, after: &dyn Debug) {
     );
 }
 
+/// A function for each object of books and directories.
+macro_rules! of_books {
+    ($of:ident) => {
+        [
+            $of::<Page>,
+            $of::<Directory>,
+            $of::<OrderPage>,
+            $of::<ClientOrder>,
+            $of::<BookTop>,
+            $of::<Level>,
+            $of::<OrderChunk>,
+            $of::<OrderExtra>,
+        ]
+    };
+}
+
 fn name(key: &[u8]) -> String {
     fn of<O: Object>(key: &[u8]) -> Option<String> {
         let found = (key[0] == O::TAG).then(|| O::Key::from_bytes(&key[1..]))?;
         Some(format!("{} {:?}", O::NAME, found.ok()?))
     }
-    let known = [
-        of::<Page>,
-        of::<Directory>,
-        of::<OrderPage>,
-        of::<ClientOrder>,
-        of::<BookTop>,
-        of::<Level>,
-        of::<OrderChunk>,
-        of::<OrderExtra>,
-    ];
+    let known = of_books!(of);
     known.iter().find_map(|of| of(key)).unwrap_or_else(|| format!("{key:02x?}"))
 }
 
@@ -94,16 +101,7 @@ fn read(key: &[u8], value: Option<&Vec<u8>>) -> String {
         let found = (key[0] == O::TAG).then(|| O::from_bytes(value))?;
         Some(format!("{:#?}, as bytes {value:02x?}", found.ok()?))
     }
-    let known = [
-        of::<Page>,
-        of::<Directory>,
-        of::<OrderPage>,
-        of::<ClientOrder>,
-        of::<BookTop>,
-        of::<Level>,
-        of::<OrderChunk>,
-        of::<OrderExtra>,
-    ];
+    let known = of_books!(of);
     let Some(value) = value else { return "absent".into() };
     known.iter().find_map(|of| of(key, value)).unwrap_or_else(|| format!("{value:02x?}"))
 }
