@@ -198,6 +198,25 @@ fn what_a_mark_reached_fires_in_order_of_time_and_number_some_at_a_tick() {
 }
 
 #[test]
+fn a_front_with_nothing_armed_is_over() {
+    let mut limited = spec();
+    limited.limits.triggers_per_tick = 1;
+    let mut h = Harness::funded(limited, 4);
+    h.place(1, sell(1000, 1000));
+    h.place(0, buy(1000, 1000));
+    let stops = [988, 986]
+        .map(|price| waiting(&h.one(0, Command::PlaceTrigger(stop(Side::Sell, price, 100)))));
+    // One is looked at, for the other the front waits; then that one is cancelled.
+    h.place(2, buy(900, 1000));
+    assert_eq!(fills(&marked(&mut h, 985)).len(), 1);
+    h.one(0, Command::Cancel(OrderSelector::Order(stops[1]))).0.unwrap();
+    // What is armed now, behind where the front was, waits for its mark and not for a second one.
+    marked(&mut h, 1000);
+    let order = waiting(&h.one(0, Command::PlaceTrigger(stop(Side::Sell, 987, 100))));
+    assert_eq!(fills(&marked(&mut h, 996)), [(AccountId(0), order, 900, 100)]);
+}
+
+#[test]
 fn a_halted_market_keeps_its_stops() {
     let mut h = long();
     h.place(2, buy(900, 1000));

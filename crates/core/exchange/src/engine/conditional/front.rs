@@ -5,7 +5,7 @@
 //! time, nearest first, as many a tick as the spec allows; the front stays until they all are, and
 //! remembers where it is. A mark that comes back does not undo it; a mark that goes on farther
 //! moves it there and begins anew, with a new time for what is left. What is armed behind a front
-//! waits for a mark of its own. Only markets that are open or reduce-only have their fronts moved: a
+//! waits for a mark of its own; a front with nothing armed in its direction is over. Only markets that are open or reduce-only have their fronts moved: a
 //! stop does not go lost because its market is halted.
 
 use crate::conditional::{Direction, TriggerState};

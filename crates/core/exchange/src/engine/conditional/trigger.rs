@@ -10,7 +10,7 @@ use crate::event::{CancelReason, Event, Order, Refusal};
 use crate::ids::{AccountId, ClientId, MarketId, OrderId, Price, Size, Tif};
 use crate::objects::conditional::{trigger_prices, triggers_at};
 use crate::objects::{
-    AttachedKey, ClientKey, GlobalKey, MarketKey, OrderFlags, OrderKey, OrderPage, OrderRef,
+    AttachedKey, ClientKey, Front, GlobalKey, MarketKey, OrderFlags, OrderKey, OrderPage, OrderRef,
     TriggerOrder,
 };
 use crate::rules::MarketRules;
@@ -193,6 +193,10 @@ impl<S: Source> Engine<'_, S> {
             };
             let top = self.state.trigger_tops.get_mut(&MarketKey(market));
             top.nearest[at] = nearest.unwrap_or(0);
+            if nearest.is_none() {
+                // It has nothing to go on to, and is not to hold up what is armed later.
+                top.fronts[at] = Front::default();
+            }
         }
     }
 

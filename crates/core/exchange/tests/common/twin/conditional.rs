@@ -355,6 +355,7 @@ impl Twin {
             swap(b);
         });
         self.waits.triggers.retain(|w| w.order.order != old.order);
+        self.end_fronts();
         self.events.push(Event::Cancelled { order: old, reason: CancelReason::Modified });
         self.set(account, r, new, &kind);
         self.events.push(Event::Modified { old: old.order, new: OrderId(new) });
@@ -366,6 +367,7 @@ impl Twin {
         let at = self.waits.triggers.iter().position(|w| w.order.order.0 == number);
         let Some(at) = at else { return };
         let order = self.waits.triggers.remove(at).order;
+        self.end_fronts();
         self.waits.attached.retain(|a| a.2 != number);
         self.events.push(Event::Cancelled { order, reason });
         self.untie(number);
@@ -590,6 +592,17 @@ impl Twin {
                 found.due_ms = Some(reached.at_ms);
             }
         }
+    }
+
+    /// A front with nothing armed in its direction ends.
+    fn end_fronts(&mut self) {
+        let triggers = &self.waits.triggers;
+        self.waits.reached.retain(|(market, towards), _| {
+            triggers.iter().any(|w| {
+                let armed = trigger(&w.order).state == TriggerState::Armed;
+                armed && w.order.market.0 == *market && direction(&w.order) == *towards
+            })
+        });
     }
 
     fn slipped(&self, n: usize, side: Side, ppm: u64) -> u64 {
