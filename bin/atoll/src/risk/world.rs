@@ -99,7 +99,7 @@ pub(super) fn run<'a>(
         writes: WriteSet::default(),
         events: Vec::new(),
     };
-    object::begin(&mut world.exchange);
+    object::begin_unwitnessed(&mut world.exchange);
     progress("opening accounts and positions");
     world.gather()?;
     world.index = Liquidator::new(&world.exchange);
@@ -298,7 +298,7 @@ impl World<'_> {
         took.trade = traded - ticked;
         let before = thread_us();
         object::seal(&mut self.exchange, &mut self.writes, None);
-        object::begin(&mut self.exchange);
+        object::begin_unwitnessed(&mut self.exchange);
         took.seal = thread_us() - before;
         let before = thread_us();
         self.db.commit(&self.writes);
@@ -345,7 +345,7 @@ impl World<'_> {
     /// Ends a stretch of commands of the setting up.
     pub(super) fn seal(&mut self) {
         object::seal(&mut self.exchange, &mut self.writes, None);
-        object::begin(&mut self.exchange);
+        object::begin_unwitnessed(&mut self.exchange);
         self.db.commit(&self.writes);
         self.writes.clear();
     }

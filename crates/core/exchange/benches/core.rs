@@ -85,7 +85,7 @@ impl Bench {
         };
         let rules = Rules::new(spec).expect("a valid spec");
         let mut bench = Self { exchange: Exchange::new(rules, 1), events: Vec::new() };
-        object::begin(&mut bench.exchange);
+        object::begin_unwitnessed(&mut bench.exchange);
         for n in 0..3u8 {
             bench.input(Input::Credit {
                 address: Address::repeat_byte(n + 1),
@@ -123,7 +123,7 @@ impl Bench {
         let mut writes = WriteSet::default();
         object::seal(&mut self.exchange, &mut writes, None);
         black_box(&writes);
-        object::begin(&mut self.exchange);
+        object::begin_unwitnessed(&mut self.exchange);
     }
 
     fn place_and_cancel(&mut self, account: u32) {

@@ -63,9 +63,24 @@ pub struct Machine<V, S> {
 impl<S: Source, V: Vm<S>> Machine<V, S> {
     /// An environment with an empty state.
     pub fn new(identity: Identity, spec: V::Spec, seed: u64) -> Self {
-        let mut vm = V::new(identity, spec, seed);
-        object::begin(&mut vm);
-        Self { identity, vm, source: core::marker::PhantomData }
+        let vm = V::new(identity, spec, seed);
+        let mut machine = Self { identity, vm, source: core::marker::PhantomData };
+        machine.begin();
+        machine
+    }
+
+    /// Begins a range of which no witness will be asked: nearly all of them.
+    fn begin(&mut self) {
+        if V::PEEKS_BEFORE {
+            object::begin(&mut self.vm);
+        } else {
+            object::begin_unwitnessed(&mut self.vm);
+        }
+    }
+
+    /// Between two ranges: of the next one a witness will be asked.
+    pub fn begin_witnessed(&mut self) {
+        object::begin(&mut self.vm);
     }
 
     /// Writes the genesis state and returns it.
@@ -173,11 +188,12 @@ impl<S: Source, V: Vm<S>> Machine<V, S> {
         }
     }
 
-    /// Ends a range: what changed, and on request what was touched; the next range begins.
+    /// Ends a range: what was written, and on request what was touched, if it began with
+    /// [`Self::begin_witnessed`]; the next range begins.
     pub fn seal(&mut self, reads: Option<&mut ReadSet>) -> WriteSet {
         let mut writes = WriteSet::default();
         object::seal(&mut self.vm, &mut writes, reads);
-        object::begin(&mut self.vm);
+        self.begin();
         writes
     }
 

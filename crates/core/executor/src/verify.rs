@@ -192,6 +192,7 @@ pub fn make_claim<S: Source, V: Vm<S>>(
 ) -> (Claim, Outcome) {
     let mut statement = statement_of(network, spec, &range);
     statement.pre_root = state.root();
+    machine.begin_witnessed();
     let outcome = machine.run(vm_spec, &range);
     let mut objects = ReadSet::default();
     let writes: WriteSet = machine.seal(Some(&mut objects));

@@ -4,14 +4,15 @@
 //! Code of a VM reads and writes objects through a [`Table`] per type. The first touch of an
 //! object in a *range* of commands records it, and the first write keeps its pre-image; that one
 //! mechanism yields the read set, the witness, the list of what changed, and undo. A later touch
-//! costs one predicted compare.
+//! costs one predicted compare. A range that nobody asks for its witness keeps pre-images only
+//! behind a savepoint ([`begin_unwitnessed`]).
 //!
 //! * An object that equals its default is absent: it has no leaf in the trie. Reading an absent
 //!   object records that it was absent, so a witness proves it.
 //! * A range begins with [`begin`] and ends with [`seal`]. Nothing that a table remembers across
 //!   ranges influences results: any range can be executed again from its witness.
-//! * [`savepoint`] and [`rollback`] nest inside a range; a savepoint costs nothing until an object
-//!   is written after it.
+//! * Savepoints nest inside a range, and end by [`rollback`] or [`release`]; one costs nothing until
+//!   an object is written after it.
 //! * In the witness source, touching an object that was not proven sets a *fault* and reads as
 //!   absent; the caller must check [`fault`] before it believes any result.
 //!
@@ -142,6 +143,10 @@ pub struct Table<O: Object, S: Source> {
     touched: Vec<u32>,
     /// What was looked for in this range and was not there.
     fresh: Vec<u32>,
+    /// What was written in this range.
+    written: Vec<u32>,
+    /// What somebody may ask pre-images for: open savepoints, and the range if it is witnessed.
+    keepers: u32,
     undo: Vec<Undo<O>>,
     fault: Option<O::Key>,
     source: PhantomData<S>,
@@ -167,6 +172,8 @@ impl<O: Object, S: Source> Table<O, S> {
             save: 1,
             touched: Vec::new(),
             fresh: Vec::new(),
+            written: Vec::new(),
+            keepers: 0,
             undo: Vec::new(),
             fault: None,
             source: PhantomData,
@@ -248,7 +255,12 @@ impl<O: Object, S: Source> Table<O, S> {
         let entry = &mut self.slab[handle.0 as usize];
         if entry.written < self.save {
             let written = core::mem::replace(&mut entry.written, self.save);
-            self.undo.push(Undo { at: handle.0, written, value: entry.value.clone() });
+            if written < self.range {
+                self.written.push(handle.0);
+            }
+            if self.keepers > 0 {
+                self.undo.push(Undo { at: handle.0, written, value: entry.value.clone() });
+            }
         }
         &mut entry.value
     }
@@ -292,8 +304,8 @@ impl<O: Object, S: Source> Table<O, S> {
         self.find(key).map(|at| &self.slab[at as usize].value)
     }
 
-    /// An object as it was when the range began: what was written since is passed over. Takes time
-    /// in proportion to what was written.
+    /// An object as it was when a witnessed range began: what was written since is passed over.
+    /// Takes time in proportion to what was written. In an unwitnessed range it is as it is.
     pub fn peek_before(&self, key: &O::Key) -> Option<&O> {
         let at = self.find(key)?;
         let entry = &self.slab[at as usize];
@@ -301,7 +313,7 @@ impl<O: Object, S: Source> Table<O, S> {
             return Some(&entry.value);
         }
         let first = |undo: &&Undo<O>| undo.at == at && undo.written < self.range;
-        self.undo.iter().find(first).map(|undo| &undo.value)
+        Some(self.undo.iter().find(first).map_or(&entry.value, |undo| &undo.value))
     }
 
     /// All objects present, in no meaningful order: for queries and audits of a node, never for a
@@ -363,6 +375,7 @@ impl<O: Object, S: Source> Table<O, S> {
             self.index.remove(self.hash(&key), at);
         }
         self.free.push(at);
+        self.slab[at as usize].written = 0;
         if core::mem::needs_drop::<O>() {
             self.slab[at as usize].value = O::default();
         }
@@ -411,28 +424,42 @@ pub trait Tables<S: Source> {
 
 /// Begins a range: forgets what the previous one touched.
 pub fn begin<S: Source>(tables: &mut impl Tables<S>) {
-    struct Begin;
-    impl<S: Source> TableVisitor<S> for Begin {
-        fn purpose(&self) -> Purpose {
-            Purpose::Begin
-        }
+    tables.visit(&mut Begin { witnessed: true });
+}
 
-        fn visit<O: Object>(&mut self, table: &mut Table<O, S>) {
-            debug_assert!(table.touched.is_empty(), "the previous range was not sealed");
-            if table.save > u32::MAX / 2 {
-                for entry in &mut table.slab {
-                    (entry.touched, entry.written) = (0, 0);
-                }
-                table.save = 0;
-            }
-            table.save += 1;
-            table.range = table.save;
-            table.touched.clear();
-            table.fresh.clear();
-            table.undo.clear();
-        }
+/// Begins a range of which no read set will be asked: [`seal`] then gives all that was written, and
+/// what has the value that it had before may be among it.
+///
+/// On proven objects alone it is the same as [`begin`].
+pub fn begin_unwitnessed<S: Source>(tables: &mut impl Tables<S>) {
+    tables.visit(&mut Begin { witnessed: !S::COMPLETE });
+}
+
+struct Begin {
+    witnessed: bool,
+}
+
+impl<S: Source> TableVisitor<S> for Begin {
+    fn purpose(&self) -> Purpose {
+        Purpose::Begin
     }
-    tables.visit(&mut Begin);
+
+    fn visit<O: Object>(&mut self, table: &mut Table<O, S>) {
+        debug_assert!(table.touched.is_empty(), "the previous range was not sealed");
+        if table.save > u32::MAX / 2 {
+            for entry in &mut table.slab {
+                (entry.touched, entry.written) = (0, 0);
+            }
+            table.save = 0;
+        }
+        table.save += 1;
+        table.range = table.save;
+        table.keepers = u32::from(self.witnessed);
+        table.touched.clear();
+        table.fresh.clear();
+        table.written.clear();
+        table.undo.clear();
+    }
 }
 
 /// The encoding of one object, found by its encoded key, tag included: for queries of a node, never
@@ -459,39 +486,66 @@ pub fn peek<S: Source>(tables: &mut impl Tables<S>, key: &[u8]) -> Option<Vec<u8
 
 /// A point inside a range to which [`rollback`] returns.
 #[derive(Clone, Debug, Default)]
-pub struct Savepoint(Vec<u32>);
+#[must_use = "it is rolled back or released"]
+pub struct Savepoint(Vec<Mark>);
 
-/// Marks a point to return to. Savepoints nest; an inner one ends when an outer one is rolled back.
+/// How far a table was.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    keepers: u32,
+    written: u32,
+    undo: u32,
+}
+
+/// Marks a point to return to. Savepoints nest; an inner one ends with an outer one.
 pub fn savepoint<S: Source>(tables: &mut impl Tables<S>) -> Savepoint {
-    struct Mark(Vec<u32>);
-    impl<S: Source> TableVisitor<S> for Mark {
+    struct Marks(Vec<Mark>);
+    impl<S: Source> TableVisitor<S> for Marks {
         fn visit<O: Object>(&mut self, table: &mut Table<O, S>) {
+            let (written, undo) = (table.written.len() as u32, table.undo.len() as u32);
+            self.0.push(Mark { keepers: table.keepers, written, undo });
             table.save += 1;
-            self.0.push(table.undo.len() as u32);
+            table.keepers += 1;
         }
     }
-    let mut mark = Mark(Vec::new());
-    tables.visit(&mut mark);
-    Savepoint(mark.0)
+    let mut marks = Marks(Vec::new());
+    tables.visit(&mut marks);
+    Savepoint(marks.0)
+}
+
+/// Ends a savepoint and keeps what was written since.
+pub fn release<S: Source>(tables: &mut impl Tables<S>, point: Savepoint) {
+    struct Release(alloc::vec::IntoIter<Mark>);
+    impl<S: Source> TableVisitor<S> for Release {
+        fn visit<O: Object>(&mut self, table: &mut Table<O, S>) {
+            table.keepers = self.0.next().unwrap_or_default().keepers;
+            if table.keepers == 0 {
+                table.undo.clear();
+            }
+        }
+    }
+    tables.visit(&mut Release(point.0.into_iter()));
 }
 
 /// Undoes every write since `point`. What was read stays recorded: the decision to undo may rest
 /// on it.
 pub fn rollback<S: Source>(tables: &mut impl Tables<S>, point: Savepoint) {
-    struct Rollback(alloc::vec::IntoIter<u32>);
+    struct Rollback(alloc::vec::IntoIter<Mark>);
     impl<S: Source> TableVisitor<S> for Rollback {
         fn purpose(&self) -> Purpose {
             Purpose::Rollback
         }
 
         fn visit<O: Object>(&mut self, table: &mut Table<O, S>) {
-            let keep = self.0.next().unwrap_or(0) as usize;
-            while table.undo.len() > keep {
+            let mark = self.0.next().unwrap_or_default();
+            while table.undo.len() > mark.undo as usize {
                 if let Some(Undo { at, written, value }) = table.undo.pop() {
                     let entry = &mut table.slab[at as usize];
                     (entry.value, entry.written) = (value, written);
                 }
             }
+            table.written.truncate(mark.written as usize);
+            table.keepers = mark.keepers;
             // The next write must keep a pre-image for the outer savepoint again.
             table.save += 1;
         }
@@ -499,7 +553,8 @@ pub fn rollback<S: Source>(tables: &mut impl Tables<S>, point: Savepoint) {
     tables.visit(&mut Rollback(point.0.into_iter()));
 }
 
-/// Ends a range: appends what changed to `writes` and, if asked, what was touched to `reads`.
+/// Ends a range: appends what changed to `writes` and, if asked, what was touched to `reads`, which
+/// a range that began with [`begin_unwitnessed`] cannot tell.
 pub fn seal<S: Source>(
     tables: &mut impl Tables<S>,
     writes: &mut WriteSet,
@@ -516,49 +571,75 @@ pub fn seal<S: Source>(
 
         fn visit<O: Object>(&mut self, table: &mut Table<O, S>) {
             let absent = O::default();
-            let (range, mut undo) = (table.range, core::mem::take(&mut table.undo));
-            let mut fresh = core::mem::take(&mut table.fresh);
-            // Only the first pre-image of the range counts; later ones belong to savepoints.
-            for (n, Undo { at, written, value: before }) in undo.iter().enumerate() {
-                if let Some(ahead) = undo.get(n + SEAL_AHEAD) {
-                    table.slab[ahead.at as usize].prefetch();
-                }
-                if *written >= range {
-                    continue;
-                }
-                let entry = &table.slab[*at as usize];
-                if let Some(reads) = &mut self.reads {
-                    reads.push_object(&entry.key, before, &absent);
-                }
-                if entry.value != *before {
-                    let gone = entry.value == absent;
-                    self.writes.push_typed::<O>(&entry.key, (!gone).then_some(&entry.value));
-                    if gone {
-                        fresh.push(*at);
-                    }
-                }
-            }
             if let Some(reads) = &mut self.reads {
-                for at in &table.touched {
-                    let entry = &table.slab[*at as usize];
-                    if entry.written < range {
-                        reads.push_object(&entry.key, &entry.value, &absent);
-                    }
-                }
+                assert!(table.keepers > 0, "a range that began without a witness is asked for one");
+                table.record(reads, &absent);
             }
-            // What was not there before or is not there any more; one after another, so that their
-            // lookups wait together.
-            for at in fresh.drain(..) {
-                if S::COMPLETE && table.slab[at as usize].value == absent {
-                    table.discard(at);
-                }
-            }
-            undo.clear();
+            table.forget_absent(&absent);
+            table.push_written(self.writes, &absent);
             table.touched.clear();
-            (table.undo, table.fresh) = (undo, fresh);
         }
     }
     tables.visit(&mut Seal { writes, reads });
+}
+
+impl<O: Object, S: Source> Table<O, S> {
+    /// What the range touched, as it was before.
+    fn record(&self, reads: &mut ReadSet, absent: &O) {
+        for (at, before) in self.first_pre_images() {
+            reads.push_object(&self.slab[at as usize].key, before, absent);
+        }
+        let touched = self.touched.iter().map(|at| &self.slab[*at as usize]);
+        for entry in touched.filter(|entry| entry.written < self.range) {
+            reads.push_object(&entry.key, &entry.value, absent);
+        }
+    }
+
+    /// Pre-images of the range, in the order of first writes; later ones belong to savepoints.
+    fn first_pre_images(&self) -> impl Iterator<Item = (u32, &O)> {
+        let first = self.undo.iter().filter(|undo| undo.written < self.range);
+        first.map(|undo| (undo.at, &undo.value))
+    }
+
+    /// Forgets what was not there and still is not.
+    fn forget_absent(&mut self, absent: &O) {
+        let mut fresh = core::mem::take(&mut self.fresh);
+        fresh.retain(|at| self.slab[*at as usize].value == *absent);
+        self.discard_all(&mut fresh);
+        self.fresh = fresh;
+    }
+
+    fn push_written(&mut self, writes: &mut WriteSet, absent: &O) {
+        let mut gone = core::mem::take(&mut self.fresh);
+        let mut before = self.first_pre_images().peekable();
+        for (n, at) in self.written.iter().enumerate() {
+            if let Some(ahead) = self.written.get(n + SEAL_AHEAD) {
+                self.slab[*ahead as usize].prefetch();
+            }
+            let entry = &self.slab[*at as usize];
+            let before = before.next_if(|before| before.0 == *at);
+            if entry.written < self.range || before.is_some_and(|b| *b.1 == entry.value) {
+                continue;
+            }
+            let left = entry.value != *absent;
+            writes.push_typed::<O>(&entry.key, left.then_some(&entry.value));
+            if !left {
+                gone.push(*at);
+            }
+        }
+        drop(before);
+        self.discard_all(&mut gone);
+        self.fresh = gone;
+    }
+
+    /// Forgets absent objects; one after another, so that their lookups wait together.
+    fn discard_all(&mut self, gone: &mut Vec<u32>) {
+        for at in gone.drain(..) {
+            if S::COMPLETE {
+                self.discard(at);
+            }
+        }
+    }
 }
 
 /// The first object that was touched but not proven, if any.

@@ -149,6 +149,78 @@ proptest! {
         object::seal(&mut without, &mut right, None);
         prop_assert_eq!(sorted(&left), sorted(&right));
     }
+
+    /// A range without a witness gives the same answers and the same state. It tells all that a
+    /// witnessed one tells, each object once, and what else it tells has the value of before.
+    #[test]
+    fn an_unwitnessed_range_does_the_same(
+        ranges in prop::collection::vec(prop::collection::vec(part(), 0..8), 1..6),
+    ) {
+        let (mut full, mut plain) = (Pages::<Resident>::default(), Pages::<Resident>::default());
+        for parts in &ranges {
+            object::begin(&mut full);
+            object::begin_unwitnessed(&mut plain);
+            for part in parts {
+                prop_assert_eq!(part.run(&mut full), part.run(&mut plain));
+            }
+            let (mut writes, mut reads) = (WriteSet::default(), ReadSet::default());
+            object::seal(&mut full, &mut writes, Some(&mut reads));
+            let mut told = WriteSet::default();
+            object::seal(&mut plain, &mut told, None);
+            let (changed, told, before) = (sorted(&writes), sorted(&told), sorted(&reads));
+            for both in told.windows(2) {
+                prop_assert!(both[0].0 != both[1].0, "an object is told twice");
+            }
+            prop_assert!(changed.iter().all(|object| told.contains(object)));
+            for object in told.iter().filter(|object| !changed.contains(object)) {
+                prop_assert!(before.contains(object) && object.1.is_some());
+            }
+            prop_assert_eq!(full.0.len(), plain.0.len());
+            prop_assert_eq!(sorted(&object::export(&mut plain)), sorted(&object::export(&mut full)));
+        }
+    }
+}
+
+/// Operations, and what becomes of them.
+#[derive(Clone, Debug)]
+enum Part {
+    Kept(Vec<Op>),
+    /// Behind a savepoint that is released, or rolled back.
+    Behind(Vec<Part>, bool),
+}
+
+fn part() -> impl Strategy<Value = Part> {
+    let leaf = prop::collection::vec(op(), 0..8).prop_map(Part::Kept);
+    leaf.prop_recursive(3, 12, 4, |inner| {
+        (prop::collection::vec(inner, 0..4), any::<bool>())
+            .prop_map(|(parts, released)| Part::Behind(parts, released))
+    })
+}
+
+impl Part {
+    fn run(&self, pages: &mut Pages<Resident>) -> Vec<Option<u64>> {
+        match self {
+            Self::Kept(ops) => run(&mut pages.0, ops),
+            Self::Behind(parts, released) => {
+                let point = object::savepoint(pages);
+                let answers = parts.iter().flat_map(|part| part.run(pages)).collect();
+                if *released {
+                    object::release(pages, point);
+                } else {
+                    object::rollback(pages, point);
+                }
+                answers
+            }
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "began without a witness")]
+fn an_unwitnessed_range_has_no_witness() {
+    let mut full = Pages::<Resident>::default();
+    object::begin_unwitnessed(&mut full);
+    object::seal(&mut full, &mut WriteSet::default(), Some(&mut ReadSet::default()));
 }
 
 /// What was only looked for, and what was written and undone, is gone when the range ends; what

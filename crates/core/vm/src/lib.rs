@@ -130,6 +130,9 @@ pub trait Vm<S: Source>: Tables<S> + Sized {
     type Transaction: Clone;
     /// Names the VM and the version of its rules; part of the program id.
     const PROGRAM: &'static str;
+    /// Whether queries ask for objects as they were when the range began
+    /// ([`atoll_state::Table::peek_before`]).
+    const PEEKS_BEFORE: bool = false;
 
     /// A VM with an empty state. `seed` keys in-memory indexes and never changes results.
     fn new(identity: Identity, spec: Self::Spec, seed: u64) -> Self;

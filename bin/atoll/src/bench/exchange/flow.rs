@@ -102,7 +102,7 @@ impl Flow {
     pub(super) fn make(size: &Size) -> Result<Self> {
         let rules = venue::rules(size.markets, Limits::default())?;
         let mut exchange = Exchange::new(rules.clone(), 1);
-        object::begin(&mut exchange);
+        object::begin_unwitnessed(&mut exchange);
         let mut maker = Maker {
             exchange,
             rng: SmallRng::seed_from_u64(1),
@@ -193,7 +193,7 @@ impl Maker {
 
     fn tick(&mut self) {
         object::seal(&mut self.exchange, &mut WriteSet::default(), None);
-        object::begin(&mut self.exchange);
+        object::begin_unwitnessed(&mut self.exchange);
         for market in 0..self.size.markets {
             let price = MID + self.rng.random_range(0..200) - 100;
             self.input(venue::oracle(market, price));

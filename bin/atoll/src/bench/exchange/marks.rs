@@ -87,7 +87,7 @@ impl Bench {
             positions: 0,
             rebuild_s: 0.0,
         };
-        object::begin(&mut bench.exchange);
+        object::begin_unwitnessed(&mut bench.exchange);
         bench.marks(|_, base| base)?;
         let mut all: Vec<u16> = (0..markets).collect();
         for pair in 0..accounts / 2 {
@@ -123,7 +123,7 @@ impl Bench {
 
     fn seal(&mut self) {
         object::seal(&mut self.exchange, &mut WriteSet::default(), None);
-        object::begin(&mut self.exchange);
+        object::begin_unwitnessed(&mut self.exchange);
     }
 
     fn rebuild(&mut self) -> Result<()> {

@@ -52,7 +52,7 @@ impl Venue {
     /// Ends a range; the trie takes what changed.
     fn seal(&mut self) -> Sealed {
         object::seal(&mut self.exchange, &mut self.writes, None);
-        object::begin(&mut self.exchange);
+        object::begin_unwitnessed(&mut self.exchange);
         let start = Instant::now();
         StateDb::commit(&mut self.db, &self.writes);
         let (objects, bytes) = (self.writes.len() as u64, self.writes.byte_count() as u64);
@@ -175,7 +175,7 @@ pub(super) fn run(args: &ExchangeArgs) -> Result<Value> {
         time_us: 1_700_000_000_000_000,
         open: Vec::new(),
     };
-    object::begin(&mut venue.exchange);
+    object::begin_unwitnessed(&mut venue.exchange);
     venue.build(orders)?;
     let (objects, trie) = (venue.db.len(), venue.db.memory_bytes());
     let built = resident_peak_bytes();

@@ -65,7 +65,7 @@ fn execute(exchange: &mut Exchange<Resident>, steps: &[Step]) -> Run {
     let mut events = Vec::with_capacity(1024);
     let mut writes = WriteSet::default();
     let mut run = Run::default();
-    object::begin(exchange);
+    object::begin_unwitnessed(exchange);
     let time = ThreadTime::start();
     // The command at hand and those after it, as a node knows them inside a tick.
     let mut commands: [_; AHEAD + 1] = from_fn(|n| steps.get(n).and_then(Step::command));
@@ -85,7 +85,7 @@ fn execute(exchange: &mut Exchange<Resident>, steps: &[Step]) -> Run {
             let _ = exchange.apply(input, &mut events);
             if matches!(input, Input::Tick { .. }) {
                 run.seal(exchange, &mut writes);
-                object::begin(exchange);
+                object::begin_unwitnessed(exchange);
             }
         }
         commands[n % (AHEAD + 1)] = steps.get(n + AHEAD + 1).and_then(Step::command);

@@ -45,7 +45,7 @@ impl Orders {
     /// Translates what the engine accepts.
     pub(super) fn of(flow: &Flow) -> Self {
         let mut exchange: Exchange<Resident> = Exchange::new(flow.rules.clone(), 1);
-        object::begin(&mut exchange);
+        object::begin_unwitnessed(&mut exchange);
         let (mut events, mut books) = (Vec::new(), HashMap::new());
         let mut translate = |steps: &[Step]| {
             let mut orders = Vec::with_capacity(steps.len());

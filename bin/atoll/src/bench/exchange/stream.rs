@@ -76,7 +76,7 @@ pub(super) fn uniform(orders: u64) -> Stream {
 /// in the mean, more where the book has grown and less where it has shrunk.
 pub(super) fn exchange_core(rules: atoll_exchange::Rules, commands: u64) -> Stream {
     let mut exchange = Exchange::new(rules, 1);
-    object::begin(&mut exchange);
+    object::begin_unwitnessed(&mut exchange);
     let mut events = Vec::new();
     let mut maker = Maker {
         book: exchange.bare_book(MarketId(0), &mut events),

@@ -123,7 +123,7 @@ impl Engine for Alone {
         let (untimed, timed) = stream.steps.split_at(stream.untimed);
         let mut apply = |exchange: &mut Exchange<Resident>, steps: &[Step]| {
             for steps in steps.chunks(COMMANDS_PER_TICK) {
-                object::begin(exchange);
+                object::begin_unwitnessed(exchange);
                 let mut book = exchange.bare_book(MarketId(0), &mut events);
                 steps.iter().for_each(|step| caller.step(&mut book, step));
                 object::seal(exchange, &mut writes, None);
@@ -155,7 +155,7 @@ impl Whole {
         let by_side = stream.untimed == 0;
         let mut orders: Vec<(AccountId, OrderId, Side)> = Vec::new();
         let (mut set_up, mut timed) = (Vec::new(), Vec::new());
-        object::begin(&mut exchange);
+        object::begin_unwitnessed(&mut exchange);
         for n in 0..ACCOUNTS {
             let input = venue::deposit(n, COLLATERAL);
             let _ = exchange.apply(&input, &mut events);
@@ -165,7 +165,7 @@ impl Whole {
             let steps = if n < stream.untimed { &mut set_up } else { &mut timed };
             if n.is_multiple_of(COMMANDS_PER_TICK) || n == stream.untimed {
                 object::seal(&mut exchange, &mut WriteSet::default(), None);
-                object::begin(&mut exchange);
+                object::begin_unwitnessed(&mut exchange);
                 let price = stream.middle + (n / COMMANDS_PER_TICK % 2) as u64;
                 let time_us = 1_700_000_000_000_000 + 100 * n as u64;
                 let oracle = venue::oracle(0, price);

@@ -65,6 +65,8 @@ impl<'a, S: Source> Engine<'a, S> {
         if done.is_err() {
             object::rollback(&mut *self.state, point);
             self.events.truncate(events);
+        } else {
+            object::release(&mut *self.state, point);
         }
         done
     }

@@ -110,10 +110,13 @@ impl<S: Source> Engine<'_, S> {
         let accepted = told(account, &incoming.order, incoming.remaining);
         self.events.push(Event::Accepted(accepted));
         let stopped = if crosses { self.take(&mut incoming) } else { None };
-        if let Some((point, events)) = all_or_none.filter(|_| incoming.remaining > 0) {
-            object::rollback(&mut *self.state, point);
-            self.events.truncate(events);
-            return Err(NOT_IN_FULL);
+        if let Some((point, events)) = all_or_none {
+            if incoming.remaining > 0 {
+                object::rollback(&mut *self.state, point);
+                self.events.truncate(events);
+                return Err(NOT_IN_FULL);
+            }
+            object::release(&mut *self.state, point);
         }
         let stopped = stopped.or(immediate.then_some(CancelReason::Immediate));
         let mut resting = 0;

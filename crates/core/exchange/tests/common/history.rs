@@ -139,7 +139,7 @@ pub(crate) struct Both {
 
 impl Both {
     pub(crate) fn new(spec: &ExchangeSpec) -> Self {
-        let (harness, twin) = (Harness::new(spec.clone()), Twin::new(spec.clone()));
+        let (harness, twin) = (Harness::with_unwitnessed(spec.clone()), Twin::new(spec.clone()));
         let (ops, expected, books) = (Vec::new(), Vec::new(), Vec::new());
         Self { harness, twin, each_step: false, ops, expected, books }
     }

@@ -153,6 +153,8 @@ pub(crate) struct Harness {
     pub full: Exchange<Resident>,
     /// Leave each object out of each witness and see it noticed: quadratic, for small ranges.
     pub leave_out: bool,
+    /// Goes through the same ranges without a witness, as nodes do.
+    pub unwitnessed: Option<Exchange<Resident>>,
     /// Bytes and objects that the latest range wrote.
     pub written: (usize, usize),
     pub read: usize,
@@ -162,7 +164,13 @@ impl Harness {
     pub(crate) fn new(spec: ExchangeSpec) -> Self {
         let mut full = Exchange::new(Rules::new(spec).unwrap(), 7);
         full.remember_from(1);
-        Self { full, leave_out: false, written: (0, 0), read: 0 }
+        Self { full, leave_out: false, unwitnessed: None, written: (0, 0), read: 0 }
+    }
+
+    /// The same, and beside it an exchange that runs without witnesses.
+    pub(crate) fn with_unwitnessed(spec: ExchangeSpec) -> Self {
+        let unwitnessed = Some(Exchange::new(Rules::new(spec.clone()).unwrap(), 8));
+        Self { unwitnessed, ..Self::new(spec) }
     }
 
     /// `accounts` with a million dollars and ten thousand coins each, marks at 1000 ticks.
@@ -214,6 +222,7 @@ impl Harness {
                 assert!(object::fault(&mut alone).is_some(), "a missing object goes unnoticed");
             }
         }
+        self.run_unwitnessed(ops, &answers, &writes, &reads);
         self.check_recorded_queries();
         let audit = self.full.audit();
         assert!(audit.holds(), "{audit:?}");
@@ -227,6 +236,29 @@ impl Harness {
             }
         }
         answers
+    }
+
+    /// A range without a witness has the same answers, tells all that a witnessed one writes, each
+    /// object once, and what else it tells has the value of before.
+    fn run_unwitnessed(
+        &mut self,
+        ops: &[Op],
+        answers: &[Answer],
+        writes: &WriteSet,
+        reads: &ReadSet,
+    ) {
+        let Some(exchange) = &mut self.unwitnessed else { return };
+        object::begin_unwitnessed(exchange);
+        assert_eq!(run(exchange, ops), answers, "without a witness there are other answers");
+        let mut told = WriteSet::default();
+        object::seal(exchange, &mut told, None);
+        let (told, writes, reads) = (by_key(&told), by_key(writes), by_key(reads));
+        for (key, value) in &writes {
+            assert_eq!(told.get(key), Some(value), "{key:02x?}");
+        }
+        for (key, value) in told.iter().filter(|(key, _)| !writes.contains_key(*key)) {
+            assert_eq!(reads.get(key), Some(value), "{key:02x?}");
+        }
     }
 
     /// What a state transition reads of an account is what a query sees.

@@ -76,6 +76,7 @@ impl<S: Source> Vm<S> for EvmVm<S> {
     type Spec = EvmSpec;
     type Transaction = EvmTransaction;
     const PROGRAM: &'static str = "evm 2 (revm 43.0.3)";
+    const PEEKS_BEFORE: bool = true;
 
     fn new(identity: Identity, spec: EvmSpec, seed: u64) -> Self {
         let (environment, config) = (identity.environment, execute::config(&spec));

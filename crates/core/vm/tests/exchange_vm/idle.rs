@@ -41,7 +41,7 @@ fn slot(vm: &mut ExchangeVm<atoll_state::Resident>, at_us: u64) -> (usize, Vec<E
     let events = vm.tick_events().to_vec();
     let mut writes = WriteSet::default();
     object::seal(vm, &mut writes, None);
-    object::begin(vm);
+    object::begin_unwitnessed(vm);
     (writes.iter().count(), events)
 }
 
@@ -108,7 +108,7 @@ fn an_auction_ends_while_nobody_trades() {
 fn a_mark_by_the_book_follows_it_once_and_a_slot_without_news_writes_nothing() {
     let mut venue = Venue::of(quiet());
     object::seal(&mut venue.vm, &mut WriteSet::default(), None);
-    object::begin(&mut venue.vm);
+    object::begin_unwitnessed(&mut venue.vm);
     let at = |n: u64| START_MS * 1000 + n * 100_000;
     // What genesis left to do is done.
     for n in 1..10 {
