@@ -339,6 +339,40 @@ fn what_is_attached_follows_the_position_and_ends_with_it() {
     assert_eq!(cancelled(&events), [(orders[0], CancelReason::PositionClosed)]);
 }
 
+/// The harness holds flags and ties to one another in both directions after each command.
+#[test]
+fn a_tied_order_rests_with_its_sibling_or_without_a_tie() {
+    let sold = |profit_size, stop_size, bid| {
+        let mut h = long();
+        let first = TriggerRequest { limit: Some(1005), ..profit(Side::Sell, 1004, profit_size) };
+        let both = [Some(first), Some(stop(Side::Sell, 980, stop_size))];
+        let (_, orders) = grouped(&h.one(0, Command::AttachTriggers(both)));
+        h.place(2, buy(1005, bid));
+        let events = marked(&mut h, 1005);
+        let filled = bid.min(1_000);
+        assert_eq!(fills(&events), [(AccountId(0), orders[0], 1005, filled)]);
+        let open: Vec<_> = orders
+            .iter()
+            .map(|order| h.full.peek_order(AccountId(0), *order).map(|order| order.remaining))
+            .collect();
+        (h, open, cancelled(&events).into_iter().map(|(_, reason)| reason).collect::<Vec<_>>())
+    };
+    // It fires, trades a part and rests; what it sells later shrinks its sibling as well.
+    let (mut h, open, gone) = sold(600, 500, 200);
+    assert_eq!((open, gone), (vec![Some(400), Some(300)], vec![]));
+    h.place(2, buy(1005, 100));
+    let left = h.full.peek_orders(AccountId(0), 9);
+    assert_eq!(left.iter().map(|order| order.remaining).collect::<Vec<_>>(), [300, 200]);
+    // What traded at once was all of its sibling: it rests, tied to nothing.
+    let (_, open, gone) = sold(600, 200, 200);
+    assert_eq!((open, gone), (vec![Some(400), None], vec![CancelReason::Sibling]));
+    // Its sibling goes while it still trades only with the whole position, and then nothing of it
+    // rests: it only reduces, so it was cut to the position.
+    let (h, open, gone) = sold(5_000, 5_000, 3_000);
+    assert_eq!((open, gone), (vec![None, None], vec![CancelReason::PositionClosed]));
+    assert_eq!(size(&h, 0), 0);
+}
+
 fn twap(size: Size, minutes: u16) -> TwapRequest {
     TwapRequest { market: BTC, side: Side::Buy, size, reduce_only: false, minutes }
 }

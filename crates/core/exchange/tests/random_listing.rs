@@ -26,15 +26,7 @@ fn prices(jump_ppm: u32, robust: bool, funded: bool) -> PriceSpec {
         mark: if robust { MarkRule::Robust { interval_us: SECOND } } else { MarkRule::Book },
         funding: funded.then(|| FundingSpec::hyperliquid(20_000)),
         volatility: None,
-        sanity: (jump_ppm != 0).then_some(SanitySpec {
-            jump_ppm,
-            confirm_us: SECOND,
-            rate_ppm: 20_000,
-            hold_us: 5 * SECOND,
-            limit_us: 60 * SECOND,
-            auction_us: 5 * SECOND,
-            wide_us: 30 * SECOND,
-        }),
+        sanity: (jump_ppm != 0).then(|| listed::sanity(jump_ppm)),
     }
 }
 
@@ -56,22 +48,14 @@ fn listing() -> impl Strategy<Value = Listing> {
     let bond = prop_oneof![6 => 1_000..2_000u64, 1 => 0..1_000u64, 1 => Just(1 << 61)];
     (name, initial, jump, cap, weights, bond, flaw, any::<bool>()).prop_map(
         |(name, initial, jump_ppm, cap, weights, bond, (cross, venue, fee), funded)| {
-            let mut market = perpetual(&name);
-            market.product = Product::Perpetual {
-                contract: Contract::Linear,
-                initial_margin_ppm: initial,
-                maintenance_margin_ppm: initial / 2,
-                mark_band_ppm: 30_000,
-            };
-            market.prices = prices(jump_ppm, fee != 1, funded);
+            let prices = prices(jump_ppm, fee != 1, funded);
+            let mut market = listed::market(&name, initial, prices);
             market.taker_fee_ppm = if fee == 0 { 100_001 } else { 350 };
             market.risk.open_interest_max = cap;
             market.risk.isolated_only = cross != 0;
-            let keys: Vec<_> = (0..weights.len() as u32).map(|n| address(100 + n)).collect();
             let quorum = weights.iter().sum::<u32>() / 2 + u32::from(venue != 1);
             let rules = OracleSpec { weights, quorum, ..OracleSpec::default() };
-            let oracle = (venue != 0).then_some(ListedOracle { keys, rules });
-            Listing { market, oracle, bond }
+            listed::listing(market, (venue != 0).then_some(rules), bond)
         },
     )
 }
@@ -140,17 +124,7 @@ fn history() -> impl Strategy<Value = History> {
     let limits = (prop_oneof![4 => Just(2u32), 1 => Just(1), 1 => Just(0)], 0..8u8);
     (ranges, prop::bool::weighted(0.1), limits).prop_map(|(ranges, leave_out, (most, who))| {
         let mut spec = venue();
-        let open = Permissionless {
-            bond: 1_000,
-            leverage_max: 10,
-            jump_ppm_max: 100_000,
-            open_interest_max: 1_000_000_000_000,
-        };
-        spec.listing = ListingSpec {
-            authorities: if who == 0 { vec![] } else { vec![address(0)] },
-            markets_max: most,
-            permissionless: (who != 1).then_some(open),
-        };
+        spec.listing = listed::rules(who != 0, who != 1, most);
         History { ranges, spec, leave_out }
     })
 }

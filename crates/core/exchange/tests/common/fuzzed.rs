@@ -2,20 +2,29 @@
 //! change of the history. What plans are made of is what `random.rs` and `random_liquidation.rs`
 //! draw at random.
 
+mod listing;
+
 use super::history::{Both, LOTS, Plan, TOP, concrete, tight};
+use super::twin::Twin;
 use super::*;
 
 /// Commands and inputs of one history at most.
 const OPS: usize = 512;
 const SECOND: u64 = 1_000_000;
+/// The markets after those of the spec, and one that never is: the first more often.
+const LISTED: [MarketId; 5] = [MarketId(4), MarketId(5), MarketId(4), MarketId(4), MarketId(6)];
 
 /// Bytes, then zeros for ever.
-struct Bytes<'a>(&'a [u8]);
+struct Bytes<'a> {
+    rest: &'a [u8],
+    /// Whether every other market is one after those of the spec.
+    lists: bool,
+}
 
 impl Bytes<'_> {
     fn byte(&mut self) -> u8 {
-        let (first, rest) = self.0.split_first().unwrap_or((&0, &[]));
-        self.0 = rest;
+        let (first, rest) = self.rest.split_first().unwrap_or((&0, &[]));
+        self.rest = rest;
         *first
     }
 
@@ -54,7 +63,16 @@ impl Bytes<'_> {
     }
 
     fn market(&mut self) -> MarketId {
-        self.pick(&[BTC, BTC, ETH, SPOT, INV, BTC, ETH, INV])
+        self.market_of(&[BTC, BTC, ETH, SPOT, INV, BTC, ETH, INV])
+    }
+
+    /// One of these, or one that is or may be listed.
+    fn market_of(&mut self, usual: &[MarketId]) -> MarketId {
+        let byte = self.byte();
+        if self.lists && byte >= 128 {
+            return LISTED[usize::from(byte) % LISTED.len()];
+        }
+        usual[usize::from(byte) % usual.len()]
     }
 
     fn side(&mut self) -> Side {
@@ -98,7 +116,10 @@ impl Shape {
             _ => u64::from(size) * 10,
         };
         let mut order = OrderRequest {
-            market: [BTC, BTC, ETH, SPOT, INV, BTC, ETH, INV][usize::from(first & 7)],
+            market: match first & 7 {
+                n if b.lists && first & 128 != 0 => LISTED[usize::from(n & 3)],
+                n => [BTC, BTC, ETH, SPOT, INV, BTC, ETH, INV][usize::from(n)],
+            },
             side: if first & 8 == 0 { Side::Buy } else { Side::Sell },
             price,
             size,
@@ -184,7 +205,7 @@ impl Shape {
                 Command::PlaceGroup { parent, children }
             }
             8 | 9 => {
-                let suit = (b.pick(&[BTC, BTC, BTC, ETH, INV, SPOT]), b.side());
+                let suit = (b.market_of(&[BTC, BTC, BTC, ETH, INV, SPOT]), b.side());
                 Command::AttachTriggers(self.members(b, suit))
             }
             10 | 11 => return Plan::ModifyTrigger(who, b.byte().into(), self.trigger(b)),
@@ -333,6 +354,32 @@ impl Shape {
         Plan::Report(market, source & 3, told, external, ago)
     }
 
+    /// One command or input; `kind` is below 201.
+    fn plan(&self, kind: u8, b: &mut Bytes<'_>) -> Plan {
+        match kind {
+            0..=69 => {
+                let who = self.who(b);
+                Plan::Place(who, self.order(b))
+            }
+            70..=83 => Plan::Cancel(self.who(b), b.byte().into()),
+            84..=87 => Plan::CancelClient(self.who(b), b.byte() % 9),
+            88 | 89 => Plan::CancelAll(self.who(b), b.maybe(128, Bytes::market)),
+            90..=105 => {
+                let who = self.who(b);
+                Plan::Modify(who, b.byte().into(), self.order(b))
+            }
+            106..=114 => {
+                let who = self.who(b);
+                Plan::Shrink(who, b.byte().into(), b.byte())
+            }
+            115..=129 => Plan::Input(self.input(b)),
+            130..=146 => self.other(b),
+            147..=178 => self.conditional(b),
+            179..=190 => Plan::Later(later(b)),
+            _ => self.report(b),
+        }
+    }
+
     fn crash(&self, kind: u8, b: &mut Bytes<'_>) -> crash::Plan {
         use crash::Plan;
         let size = |b: &mut Bytes<'_>| match b.byte() {
@@ -340,7 +387,7 @@ impl Shape {
             128..=223 => b.between(1_000, 20_000),
             _ => b.between(1, 200_000),
         };
-        let market = |b: &mut Bytes<'_>| b.pick(&[BTC, BTC, ETH, INV]);
+        let market = |b: &mut Bytes<'_>| b.market_of(&[BTC, BTC, ETH, INV]);
         match kind {
             0..=10 => {
                 let (one, two) = (self.who(b), self.who(b));
@@ -424,6 +471,7 @@ fn spec_of(b: &mut Bytes<'_>, extreme: bool) -> ExchangeSpec {
     let (flags, limits) = (b.byte(), b.byte());
     let policy = [SelfTrade::CancelMaker, SelfTrade::CancelTaker, SelfTrade::Decrement];
     let policy = policy[usize::from(flags & 3) % 3];
+    b.lists = flags & 3 == 3;
     let fills = if limits & 1 == 0 { 1000 } else { 3 };
     let orders = if limits & 2 == 0 { 1024 } else { 9 };
     let mut spec = tight(policy, fills, orders);
@@ -433,7 +481,8 @@ fn spec_of(b: &mut Bytes<'_>, extreme: bool) -> ExchangeSpec {
     if limits & 128 != 0 {
         spec.limits.liquidation_per_slot = b.between(1, 50) as u32;
     }
-    if flags & 4 == 0 {
+    // The twin takes the fourth market for an inverse one, so listed ones come after four.
+    if flags & 4 == 0 || b.lists {
         let full = venue();
         (spec.assets, spec.markets) = (full.assets, full.markets);
     }
@@ -469,12 +518,15 @@ fn spec_of(b: &mut Bytes<'_>, extreme: bool) -> ExchangeSpec {
             market.order_size_max = LOTS - 1;
         }
     }
+    if b.lists {
+        spec.listing = listing::rules(b);
+    }
     spec
 }
 
 /// Runs the history that these bytes are, on engine and twin.
 pub(crate) fn check(bytes: &[u8]) {
-    let mut b = Bytes(bytes);
+    let mut b = Bytes { rest: bytes, lists: false };
     let first = b.byte();
     let (accounts, extreme) = (4 + u32::from(first & 3) * 4 / 3, first & 12 == 12);
     let shape = Shape { accounts, extreme };
@@ -499,45 +551,21 @@ pub(crate) fn check(bytes: &[u8]) {
         both.range(&crash::begin(markets, &money, &isolated));
     }
     let mut left = OPS;
-    while left > 0 && !b.0.is_empty() {
+    while left > 0 && !b.rest.is_empty() {
         let kind = b.byte();
-        let plan = match kind {
-            0..=69 => {
-                let who = shape.who(&mut b);
-                Plan::Place(who, shape.order(&mut b))
-            }
-            70..=83 => Plan::Cancel(shape.who(&mut b), b.byte().into()),
-            84..=87 => Plan::CancelClient(shape.who(&mut b), b.byte() % 9),
-            88 | 89 => Plan::CancelAll(shape.who(&mut b), b.maybe(128, Bytes::market)),
-            90..=105 => {
-                let who = shape.who(&mut b);
-                Plan::Modify(who, b.byte().into(), shape.order(&mut b))
-            }
-            106..=114 => {
-                let who = shape.who(&mut b);
-                Plan::Shrink(who, b.byte().into(), b.byte())
-            }
-            115..=129 => Plan::Input(shape.input(&mut b)),
-            130..=146 => shape.other(&mut b),
-            147..=178 => shape.conditional(&mut b),
-            179..=190 => Plan::Later(later(&mut b)),
-            191..=200 => shape.report(&mut b),
-            201..=245 => {
-                let plan = shape.crash(kind - 201, &mut b);
-                for op in crash::concrete(&plan, &both.twin).into_iter().take(left) {
-                    both.push(op);
-                    left -= 1;
-                }
-                continue;
-            }
-            _ => {
+        let ops = match kind {
+            56..=69 | 246..=252 if b.lists => shape.listing(&mut b, &both.twin),
+            201..=245 => crash::concrete(&shape.crash(kind - 201, &mut b), &both.twin),
+            246.. => {
                 both.seal();
                 continue;
             }
+            _ => vec![concrete(&shape.plan(kind, &mut b), &both.twin)],
         };
-        let op = concrete(&plan, &both.twin);
-        both.push(op);
-        left -= 1;
+        for op in ops.into_iter().take(left) {
+            both.push(op);
+            left -= 1;
+        }
     }
     both.seal();
 }

@@ -6,6 +6,7 @@ pub(crate) mod crash;
 pub(crate) mod decoded;
 pub(crate) mod fuzzed;
 pub(crate) mod history;
+pub(crate) mod listed;
 pub(crate) mod naive;
 pub(crate) mod twin;
 

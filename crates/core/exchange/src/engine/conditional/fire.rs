@@ -75,10 +75,11 @@ impl<S: Source> Engine<'_, S> {
         if sibling.0 != 0 && filled > 0 {
             self.shrink_sibling(account, sibling, filled);
         }
+        // What rests is tied still, or lost its flag when its sibling went just now: earlier it can
+        // only go with the whole position, of which a tied order leaves nothing to rest, for all
+        // of them only reduce.
         if resting == 0 {
             self.loosen(account, order);
-        } else if self.state.links.get(&OrderKey(order)).is_loose() {
-            self.set_flag(account, order, OrderFlags::LINKED, false);
         }
     }
 }

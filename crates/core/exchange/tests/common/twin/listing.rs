@@ -54,6 +54,8 @@ impl Twin {
             && maintenance_margin_ppm > 0
             && maintenance_margin_ppm < initial_margin_ppm
             && m.taker_fee_ppm <= 100_000
+            && m.maker_fee_ppm + m.taker_fee_ppm as i32 >= 0
+            && (m.risk.concentration_ppm == 0 || m.risk.open_interest_max > 0)
             && m.price_max > 0
             && m.price_max < 1 << 40
             && m.prices.sanity.is_none_or(|sanity| (1..=500_000).contains(&sanity.jump_ppm))
