@@ -12,24 +12,30 @@ import sys
 
 def main():
     control, folder, count, room = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    # A bit for every edge: the file has millions of numbers, and sets of them fill the memory.
+    edges, places = {}, {}
     with open(control) as file:
-        lines = file.read().splitlines()
-    paths = lines[2 : 2 + int(lines[0])]
-    edges = {}
-    for line in lines[2 + len(paths) :]:
-        kind, number, *rest = line.split()
-        if kind == "FT":
-            edges[int(number)] = set(map(int, rest))
-    total = len(set().union(*edges.values()))
+        count_of_paths = int(next(file))
+        next(file)
+        paths = [next(file).rstrip("\n") for _ in range(count_of_paths)]
+        for line in file:
+            if line.startswith("FT "):
+                _, number, *rest = line.split()
+                bits = bytearray(len(places) // 8 + len(rest) // 8 + 2)
+                for edge in rest:
+                    place = places.setdefault(edge, len(places))
+                    bits[place >> 3] |= 1 << (place & 7)
+                edges[int(number)] = int.from_bytes(bits, "little")
+    total = len(places)
     contents = {n: open(paths[n], "rb").read() for n in edges}
-    chosen, seen = [], set()
+    chosen, seen = [], 0
     # What an input adds only falls as others are chosen, so most are never counted again: the next
     # is counted anew, and is the best if it still leads. The smaller of two that add as much.
-    queue = [(-len(edges[n]), len(contents[n]), paths[n], n) for n in edges]
+    queue = [(-edges[n].bit_count(), len(contents[n]), paths[n], n) for n in edges]
     heapq.heapify(queue)
     while queue and len(chosen) < count:
         n = heapq.heappop(queue)[3]
-        entry = (-len(edges[n] - seen), len(contents[n]), paths[n], n)
+        entry = (-(edges[n] & ~seen).bit_count(), len(contents[n]), paths[n], n)
         if entry[0] == 0 or len(contents[n]) > room:
             continue
         if queue and queue[0] < entry:
@@ -47,7 +53,7 @@ def main():
         with open(os.path.join(folder, hashlib.sha1(contents[n]).hexdigest()), "wb") as file:
             file.write(contents[n])
     size = sum(len(contents[n]) for n in chosen)
-    print(f"{len(chosen)} of {len(paths)} inputs, {size} bytes, {len(seen)} of {total} edges")
+    print(f"{len(chosen)} of {len(paths)} inputs, {size} bytes, {seen.bit_count()} of {total} edges")
 
 
 main()
