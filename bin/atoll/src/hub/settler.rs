@@ -333,6 +333,17 @@ impl Settler {
 
     /// All of one look is at two blocks, which are named by their hashes: a node that has moved on
     /// in between answers with an error, and is asked again.
+    /// The Anchor as of a block. A node that is just taking in the next block may tell of either for
+    /// the same hash: a last commitment without a record is no state of any block.
+    fn anchor_at(&self, block: B256) -> Result<hub::AnchorState, Failure> {
+        let read = hub::anchor_at(&self.hub.client, &self.hub.contracts, block);
+        let anchor = read.map_err(|error| failure(&error))?;
+        if anchor.last_record.as_ref().is_some_and(|record| record.hash.is_zero()) {
+            return Err(temporary("the hub's node mixed the states of two blocks; asking again"));
+        }
+        Ok(anchor)
+    }
+
     fn observe(&self, blocks: &[u64], transactions: &[B256]) -> Result<Observation, Failure> {
         let client = &self.hub.client;
         let ask = |error: ClientError| failure(&error);
@@ -349,7 +360,7 @@ impl Settler {
             Ok(None) => Ok(None),
             Err(error) => Err(ask(error)),
         };
-        let anchor = hub::anchor_at(client, &self.hub.contracts, head.hash).map_err(ask)?;
+        let anchor = self.anchor_at(head.hash)?;
         let next = match anchor.settle_from_s() {
             _ if anchor.is_challenged() => Some(Next::Challenged),
             settle_from_s => settle_from_s.map(|settle_from_s| Next::Window { settle_from_s }),
@@ -357,9 +368,7 @@ impl Settler {
         let same = head.hash == finalized.hash;
         let anchor_finalized = match same {
             true => view(&anchor),
-            false => {
-                view(&hub::anchor_at(client, &self.hub.contracts, finalized.hash).map_err(ask)?)
-            }
+            false => view(&self.anchor_at(finalized.hash)?),
         };
         let queue = hub::queue_at(client, self.hub.contracts.queue, finalized.hash);
         let (count, queue_hash) = queue.map_err(ask)?;
