@@ -655,6 +655,15 @@ pub(crate) struct ExchangeArgs {
     /// Markets of mix, memory and marks; several times for mix [default: 1 and 100; 100; 100]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub(crate) markets: Vec<u16>,
+    /// Threads of mix, which then executes market by market; several times to compare. For more than
+    /// the machine has, or with --in-turn, the parts of a batch run in turn, and what is told is the
+    /// work and the span: the rate of a machine that has as many
+    #[arg(long, value_name = "N", default_values_t = [1],
+        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=64))]
+    pub(crate) threads: Vec<usize>,
+    /// Run the parts of batches in turn, whatever the machine has
+    #[arg(long)]
+    pub(crate) in_turn: bool,
     /// Orders that rest when the commands begin, in mix and memory [default: 30,000; 1,000,000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=100_000_000))]
     pub(crate) orders: Option<u64>,

@@ -24,22 +24,27 @@ impl<S: Source> Exchange<S> {
     /// from [`AHEAD`] down to 1.
     #[inline]
     pub fn prefetch(&self, caller: AccountId, command: &Command, ahead: usize) {
-        let state = &self.state;
-        match command {
-            Command::Place(order) => state.prefetch_place(caller, order, ahead),
-            Command::Cancel(OrderSelector::Order(order)) => {
-                state.prefetch_cancel(caller, *order, ahead);
-            }
-            Command::Modify { target: OrderSelector::Order(target), order } => {
-                state.prefetch_cancel(caller, *target, ahead);
-                state.prefetch_place(caller, order, ahead);
-            }
-            _ => {}
-        }
+        self.state.prefetch(caller, command, ahead);
     }
 }
 
 impl<S: Source> State<S> {
+    /// [`Exchange::prefetch`].
+    #[inline]
+    pub(crate) fn prefetch(&self, caller: AccountId, command: &Command, ahead: usize) {
+        match command {
+            Command::Place(order) => self.prefetch_place(caller, order, ahead),
+            Command::Cancel(OrderSelector::Order(order)) => {
+                self.prefetch_cancel(caller, *order, ahead);
+            }
+            Command::Modify { target: OrderSelector::Order(target), order } => {
+                self.prefetch_cancel(caller, *target, ahead);
+                self.prefetch_place(caller, order, ahead);
+            }
+            _ => {}
+        }
+    }
+
     fn prefetch_cancel(&self, account: AccountId, order: OrderId, ahead: usize) {
         let (key, place) = OrderPage::of(account, order.slot());
         let directory = DirectoryKey { account, stretch: 0 };

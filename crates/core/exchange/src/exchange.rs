@@ -2,7 +2,7 @@
 
 use crate::command::{Command, Input, Outside};
 use crate::engine::{BareBook, Border, Engine, book_mark};
-use crate::event::{CancelReason, Event, Outcome, Refusal};
+use crate::event::{Event, Outcome, Refusal};
 use crate::ids::{AccountId, MarketId, MarketStatus};
 use crate::objects::{AccountKey, AddressKey, GlobalKey, MarketKey, State};
 use crate::rules::Rules;
@@ -12,6 +12,12 @@ use atoll_types::{Address, RejectCode};
 
 /// For how long at most debts cost nothing while nobody sends a command.
 const INTEREST_US: u64 = 60_000_000;
+
+/// Why nobody's command is refused.
+pub(crate) const NO_ACCOUNT: Refusal = Refusal::new(
+    RejectCode::UnknownAccount,
+    "there is no account with this number; the first deposit opens one",
+);
 
 /// An exchange over a source of objects.
 ///
@@ -112,81 +118,14 @@ impl<S: Source> Exchange<S> {
         let known = caller.0 < self.accounts();
         let mut engine = self.engine(events);
         if !known {
-            return Err(Refusal::new(
-                RejectCode::UnknownAccount,
-                "there is no account with this number; the first deposit opens one",
-            ));
+            return Err(NO_ACCOUNT);
         }
-        match command {
-            Command::Place(order) => engine.place(caller, order).map(Outcome::Placed),
-            Command::Cancel(target) => {
-                let cancelled = engine.cancel(caller, target, CancelReason::Requested);
-                cancelled.map(|_| Outcome::Cancelled(1))
-            }
-            Command::CancelAll { market } => {
-                engine.cancel_all(caller, *market).map(Outcome::Cancelled)
-            }
-            Command::Modify { target, order } => {
-                engine.modify(caller, target, order).map(Outcome::Placed)
-            }
-            Command::Transfer { to, asset, wallet, amount } => {
-                engine.transfer(caller, to, *asset, *wallet, *amount).map(|()| Outcome::Done)
-            }
-            Command::Move { asset, to, amount } => {
-                engine.move_collateral(caller, *asset, *to, *amount).map(|()| Outcome::Done)
-            }
-            Command::SetLeverage { market, leverage, isolated } => {
-                let set = engine.set_leverage(caller, *market, *leverage, *isolated);
-                set.map(|()| Outcome::Done)
-            }
-            Command::AdjustMargin { market, amount } => {
-                engine.adjust_margin(caller, *market, *amount).map(|()| Outcome::Done)
-            }
-            Command::PlaceTrigger(order) => {
-                engine.place_trigger(caller, order).map(Outcome::Waiting)
-            }
-            Command::ModifyTrigger { target, order } => {
-                engine.modify_trigger(caller, target, order).map(Outcome::Waiting)
-            }
-            Command::PlaceGroup { parent, children } => {
-                engine.place_group(caller, parent, children).map(Outcome::Grouped)
-            }
-            Command::AttachTriggers(orders) => {
-                engine.attach_triggers(caller, orders).map(Outcome::Grouped)
-            }
-            Command::PlaceTwap(twap) => engine.place_twap(caller, twap).map(Outcome::Waiting),
-            Command::CancelTwap(twap) => engine.cancel_twap(caller, *twap).map(|()| Outcome::Done),
-            Command::ScheduleCancel { at_ms } => {
-                engine.schedule_cancel(caller, *at_ms).map(|()| Outcome::Done)
-            }
-            Command::PlaceMarket(order) => engine.place_market(caller, order).map(Outcome::Placed),
-            Command::Liquidate { owner, market } => {
-                engine.liquidate(owner, *market).map(|()| Outcome::Done)
-            }
-            Command::Deleverage { market, side } => {
-                engine.deleverage(*market, *side).map(|()| Outcome::Done)
-            }
-            Command::FundInsurance { asset, amount } => {
-                engine.fund_insurance(caller, *asset, *amount).map(|()| Outcome::Done)
-            }
-            Command::SettlePosition { owner, market } => {
-                engine.settle_position(owner, *market).map(|()| Outcome::Done)
-            }
-            Command::SetStatus { market, status } => {
-                engine.ask_status(caller, *market, *status).map(|()| Outcome::Done)
-            }
-            Command::ClaimBond { market } => {
-                engine.claim_bond(caller, *market).map(|()| Outcome::Done)
-            }
-            Command::ForfeitBond { market } => {
-                engine.forfeit_bond(caller, *market).map(|()| Outcome::Done)
-            }
-            Command::ListMarket(listing) => {
-                let lister = engine.list_market(caller, listing)?;
-                self.listed_now(listing, &lister);
-                Ok(Outcome::Done)
-            }
+        if let Command::ListMarket(listing) = command {
+            let lister = engine.list_market(caller, listing)?;
+            self.listed_now(listing, &lister);
+            return Ok(Outcome::Done);
         }
+        engine.execute(caller, command)
     }
 
     /// Executes an input of the environment. A refusal changes nothing but the count of commands.

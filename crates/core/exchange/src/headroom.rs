@@ -20,6 +20,8 @@
 //! * Where a read set is wanted, what the whole sum would have read is recorded before the range is
 //!   sealed: read sets do not depend on what a node remembers.
 
+mod rooms;
+
 use crate::ids::{AccountId, Amount, PPM};
 use crate::margin::funding::FUNDING_SCALE;
 use crate::margin::{Margin, MarginPrices};
@@ -28,7 +30,8 @@ use crate::objects::{
 };
 use crate::rules::{MarketRules, Rules};
 use alloc::vec::Vec;
-use atoll_state::{Purpose, Source, Table, prefetch};
+use atoll_state::{Purpose, Source, Table};
+use rooms::Rooms;
 
 /// One in units of drift.
 const ONE: u64 = 1 << 32;
@@ -49,6 +52,12 @@ struct Room {
     jumps: bool,
     /// The range in which it decided last ([`Table::range`]).
     used: u32,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self::NONE
+    }
 }
 
 impl Room {
@@ -147,12 +156,13 @@ pub(crate) fn swing(rules: &MarketRules, position: &Position, prices: &MarginPri
 /// What is known of all accounts.
 #[derive(Debug)]
 pub(crate) struct Headroom {
-    /// By account.
-    rooms: Vec<Room>,
+    rooms: Rooms,
     /// The sum of all changes of prices so far.
     drift: u64,
     /// Prices that this sum is up to.
     seen: Vec<MarginPrices>,
+    /// How often they have changed.
+    version: u64,
     /// Whether they may have changed since.
     stale: bool,
     /// Accounts whose bounds changed in this range: what a rollback ends.
@@ -166,9 +176,10 @@ pub(crate) struct Headroom {
 impl Default for Headroom {
     fn default() -> Self {
         Self {
-            rooms: Vec::new(),
+            rooms: Rooms::default(),
             drift: 0,
             seen: Vec::new(),
+            version: 0,
             stale: true,
             changed: Vec::new(),
             used: Vec::new(),
@@ -181,7 +192,7 @@ impl Default for Headroom {
 impl Headroom {
     /// Nothing is known of an account any more.
     pub(crate) fn forget(&mut self, account: AccountId) {
-        if let Some(room) = self.rooms.get_mut(account.0 as usize) {
+        if let Some(room) = self.rooms.get_mut(account) {
             *room = room.forgotten();
         }
     }
@@ -189,27 +200,21 @@ impl Headroom {
     /// Asks the memory for an account's bound.
     #[inline]
     pub(crate) fn prefetch(&self, account: AccountId) {
-        if let Some(room) = self.rooms.get(account.0 as usize) {
-            prefetch::line(room);
-        }
+        self.rooms.prefetch(account);
     }
 
     /// Whether something is known of an account; for what to ask the memory for.
     #[inline]
     pub(crate) fn knows(&self, account: AccountId) -> bool {
-        self.rooms.get(account.0 as usize).is_some_and(Room::is_known)
+        self.rooms.get(account).is_some_and(Room::is_known)
     }
 
     fn room(&self, account: AccountId) -> Room {
-        self.rooms.get(account.0 as usize).map_or(Room::NONE, |room| room.at(self.drift))
+        self.rooms.get(account).map_or(Room::NONE, |room| room.at(self.drift))
     }
 
     fn set(&mut self, account: AccountId, room: Room) {
-        let at = account.0 as usize;
-        if self.rooms.len() <= at {
-            self.rooms.resize(at + 1, Room::NONE);
-        }
-        self.rooms[at] = room;
+        self.rooms.set(account, room);
         self.changed.push(account);
     }
 
@@ -243,6 +248,7 @@ impl Headroom {
     fn follow_all<S: Source>(&mut self, rules: &Rules, prices: &Table<MarketPrices, S>) {
         self.drift += self.moved(rules, prices);
         self.stale = false;
+        self.version += 1;
         self.seen.clear();
         self.seen.extend(rules.markets.iter().map(|rules| now(rules, prices)));
         if self.drift > u64::MAX / 2 {
@@ -339,6 +345,7 @@ impl<S: Source> State<S> {
         if !S::COMPLETE || !of.is_plain() {
             return Verdict::Unknown;
         }
+        self.claim_room(account);
         let range = self.accounts.range();
         let headroom = &mut self.headroom;
         headroom.follow(rules, &self.prices);
@@ -352,7 +359,7 @@ impl<S: Source> State<S> {
             return Verdict::Unknown;
         }
         if room.used != range {
-            headroom.rooms[account.0 as usize].used = range;
+            headroom.rooms.set(account, Room { used: range, ..room });
             headroom.used.push(account);
         }
         if !sure {
@@ -382,6 +389,7 @@ impl<S: Source> State<S> {
     /// Takes note of a position that has changed.
     #[inline]
     pub(crate) fn position_changed(&mut self, rules: &Rules, account: AccountId, of: &Change<'_>) {
+        self.claim_room(account);
         let headroom = &mut self.headroom;
         if !S::COMPLETE || !headroom.knows(account) {
             return;
@@ -394,6 +402,14 @@ impl<S: Source> State<S> {
         let prices = &headroom.seen[usize::from(of.rules.market.0)];
         let by = Share::change(of.rules, of.before, of.after, prices);
         headroom.change(account, by, !of.rules.tiers.is_empty());
+    }
+
+    /// A bound is the shard's whose account it is.
+    #[inline]
+    fn claim_room(&mut self, account: AccountId) {
+        if S::SHARD {
+            self.accounts.get(&AccountKey(account));
+        }
     }
 
     /// What headroom has to do with a visit of all tables.
@@ -413,7 +429,8 @@ impl<S: Source> State<S> {
                 while let Some(account) = headroom.changed.pop() {
                     headroom.forget(account);
                 }
-                headroom.stale = true;
+                // In shards prices stand still.
+                headroom.stale = !S::SHARD;
             }
             _ => {}
         }
@@ -424,7 +441,7 @@ impl<S: Source> State<S> {
     pub(crate) fn record_if_used(&mut self, account: AccountId) {
         let range = self.accounts.range();
         let Headroom { rooms, used, .. } = &mut self.headroom;
-        let room = rooms.get_mut(account.0 as usize);
+        let room = rooms.get_mut(account);
         if let Some(room) = room.filter(|room| room.used == range) {
             room.used = range.wrapping_sub(1);
             used.retain(|other| *other != account);
@@ -454,7 +471,7 @@ impl<S: Source> State<S> {
     pub(crate) fn peek_room(&self, rules: &Rules, account: AccountId) -> Option<Amount> {
         let headroom = &self.headroom;
         let now = headroom.drift + headroom.moved(rules, &self.prices);
-        let room = headroom.rooms.get(account.0 as usize)?.at(now);
+        let room = headroom.rooms.get(account)?.at(now);
         room.is_known().then_some(room.free_ppm)
     }
 }

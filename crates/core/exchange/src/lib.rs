@@ -4,9 +4,12 @@
 #![deny(clippy::float_arithmetic, clippy::disallowed_types, clippy::disallowed_methods)]
 
 extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
 
 mod ahead;
 pub mod audit;
+mod by_account;
 pub mod decimal;
 mod engine;
 mod field;
@@ -14,6 +17,8 @@ pub mod fixed;
 mod headroom;
 mod listed;
 mod math;
+#[cfg(feature = "std")]
+pub mod parallel;
 mod products;
 pub mod query;
 mod worth;

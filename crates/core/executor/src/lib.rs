@@ -7,12 +7,16 @@
 #![deny(clippy::float_arithmetic, clippy::disallowed_types, clippy::disallowed_methods)]
 
 extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
 
 pub mod batch;
 pub mod machine;
 pub mod spec;
 pub mod verify;
 pub mod witness;
+#[cfg(feature = "std")]
+pub mod workers;
 
 pub use batch::{Batch, Range, Step};
 pub use machine::{Machine, Outcome};

@@ -4,6 +4,8 @@
 #![deny(clippy::float_arithmetic, clippy::disallowed_types, clippy::disallowed_methods)]
 
 extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
 
 pub mod db;
 pub mod object;
@@ -13,6 +15,7 @@ pub mod prefetch;
 pub mod proof;
 pub mod trie;
 
+pub use object::shard::{Shard, Sharing, Workers};
 pub use object::{
     Handle, Key, MissingObject, Object, Purpose, ReadSet, Resident, Savepoint, Source, Table,
     TableVisitor, Tables, Witnessed, WriteSet,

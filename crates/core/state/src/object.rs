@@ -19,6 +19,8 @@
 //! Known limitation: handles are valid only inside the range in which they were taken.
 
 mod index;
+mod place;
+pub mod shard;
 mod writes;
 
 pub use writes::{ReadSet, WriteSet};
@@ -30,6 +32,8 @@ use core::fmt::Debug;
 use core::hash::{BuildHasher, Hash};
 use core::marker::PhantomData;
 use index::Index;
+use place::Base;
+use shard::Sharing;
 
 /// Largest encoded key, in bytes, type tag included.
 pub const KEY_BYTES_MAX: u32 = 128;
@@ -41,7 +45,7 @@ const DENSE_MAX: u32 = 1 << 24;
 const SEAL_AHEAD: usize = 6;
 
 /// The key of an object inside its table.
-pub trait Key: Copy + Eq + Hash + Debug + Encode + Decode {
+pub trait Key: Copy + Eq + Hash + Debug + Encode + Decode + Send + Sync + 'static {
     /// Small consecutive keys (account numbers, market numbers) give their number here and are
     /// found without hashing.
     fn dense(&self) -> Option<u32> {
@@ -50,13 +54,17 @@ pub trait Key: Copy + Eq + Hash + Debug + Encode + Decode {
 }
 
 /// A typed object of the state. Equal to its default means absent.
-pub trait Object: Clone + Default + PartialEq + Debug + Encode + Decode {
+pub trait Object:
+    Clone + Default + PartialEq + Debug + Encode + Decode + Send + Sync + 'static
+{
     /// First byte of every key of this type; unique inside an environment.
     const TAG: u8;
     /// For errors: what an auditor calls it.
     const NAME: &'static str;
     /// What finds it.
     type Key: Key;
+    /// What [shards](shard) have of it.
+    const SHARING: Sharing = Sharing::Claimed;
 
     /// Asks the memory for all of it; see [`crate::prefetch`]. Objects of more than a cache line
     /// name their parts.
@@ -70,6 +78,11 @@ pub trait Object: Clone + Default + PartialEq + Debug + Encode + Decode {
 pub trait Source: Debug + Default + 'static {
     /// Whether an object that is not in memory is known to be absent.
     const COMPLETE: bool;
+    /// Whether the tables stand on those of another state.
+    const SHARD: bool = false;
+
+    /// An invariant of the state does not hold.
+    fn broken(what: &str);
 }
 
 /// All of the state is in memory.
@@ -82,10 +95,18 @@ pub struct Witnessed;
 
 impl Source for Resident {
     const COMPLETE: bool = true;
+
+    #[track_caller]
+    fn broken(what: &str) {
+        panic!("{what}");
+    }
 }
 
 impl Source for Witnessed {
     const COMPLETE: bool = false;
+
+    /// An object was left out: the fault is set and nobody believes the result.
+    fn broken(_: &str) {}
 }
 
 /// An object that the witness does not prove but the execution touched.
@@ -149,6 +170,8 @@ pub struct Table<O: Object, S: Source> {
     keepers: u32,
     undo: Vec<Undo<O>>,
     fault: Option<O::Key>,
+    /// The table that a shard's table stands on.
+    base: Base<O>,
     source: PhantomData<S>,
 }
 
@@ -176,6 +199,7 @@ impl<O: Object, S: Source> Table<O, S> {
             keepers: 0,
             undo: Vec::new(),
             fault: None,
+            base: Base::default(),
             source: PhantomData,
         }
     }
@@ -244,30 +268,33 @@ impl<O: Object, S: Source> Table<O, S> {
     /// Reads by handle.
     #[inline]
     pub fn at(&mut self, handle: Handle) -> &O {
-        self.touch(handle.0);
-        &self.slab[handle.0 as usize].value
+        let at = self.touch(handle.0, false);
+        self.value(at)
     }
 
     /// Writes by handle.
     #[inline]
     pub fn at_mut(&mut self, handle: Handle) -> &mut O {
-        self.touch(handle.0);
-        let entry = &mut self.slab[handle.0 as usize];
-        if entry.written < self.save {
-            let written = core::mem::replace(&mut entry.written, self.save);
+        let at = self.touch(handle.0, true);
+        let (value, written) = place::parts_mut::<O, S>(&mut self.slab, &mut self.base, at);
+        if *written < self.save {
+            let written = core::mem::replace(written, self.save);
             if written < self.range {
-                self.written.push(handle.0);
+                self.written.push(at);
             }
             if self.keepers > 0 {
-                self.undo.push(Undo { at: handle.0, written, value: entry.value.clone() });
+                self.undo.push(Undo { at, written, value: value.clone() });
             }
         }
-        &mut entry.value
+        value
     }
 
     /// Asks the memory for what finds an object: for before [`Self::prefetch`].
     #[inline]
     pub fn foresee(&self, key: &O::Key) {
+        if S::SHARD {
+            return self.foresee_below(key);
+        }
         if let Some(number) = key.dense().filter(|number| *number < DENSE_MAX) {
             if let Some(at) = self.dense.get(number as usize) {
                 prefetch::line(at);
@@ -287,6 +314,9 @@ impl<O: Object, S: Source> Table<O, S> {
     /// see [`crate::prefetch`]. Records nothing and changes nothing.
     #[inline]
     pub fn prefetch(&self, key: &O::Key) -> bool {
+        if S::SHARD {
+            return self.prefetch_below(key);
+        }
         let at = if let Some(number) = key.dense().filter(|number| *number < DENSE_MAX) {
             self.dense.get(number as usize).and_then(|at| at.checked_sub(1))
         } else {
@@ -301,7 +331,11 @@ impl<O: Object, S: Source> Table<O, S> {
 
     /// Reads without recording: for queries of a node, never for a state transition.
     pub fn peek(&self, key: &O::Key) -> Option<&O> {
-        self.find(key).map(|at| &self.slab[at as usize].value)
+        let at = self.find(key)?;
+        if S::SHARD {
+            return self.peek_below(at);
+        }
+        Some(&self.slab[at as usize].value)
     }
 
     /// An object as it was when a witnessed range began: what was written since is passed over.
@@ -323,17 +357,25 @@ impl<O: Object, S: Source> Table<O, S> {
         self.slab.iter().filter(move |e| e.value != absent).map(|e| (&e.key, &e.value))
     }
 
+    /// Records a touch, or in a shard claims the object; gives the place where it is.
     #[inline]
-    fn touch(&mut self, at: u32) {
+    fn touch(&mut self, at: u32, write: bool) -> u32 {
+        if S::SHARD {
+            return self.claim(at, write);
+        }
         let entry = &mut self.slab[at as usize];
         if entry.touched < self.range {
             entry.touched = self.range;
             self.touched.push(at);
         }
+        at
     }
 
     #[inline]
     fn find(&self, key: &O::Key) -> Option<u32> {
+        if S::SHARD {
+            return self.find_below(key);
+        }
         if let Some(number) = key.dense().filter(|number| *number < DENSE_MAX) {
             let at = *self.dense.get(number as usize)?;
             return at.checked_sub(1);
@@ -343,6 +385,9 @@ impl<O: Object, S: Source> Table<O, S> {
 
     /// Adds an absent object.
     fn insert(&mut self, key: O::Key) -> u32 {
+        if S::SHARD {
+            return self.insert_own(key);
+        }
         let at = match self.free.pop() {
             Some(at) => {
                 // What was discarded is equal to its default.
@@ -539,10 +584,7 @@ pub fn rollback<S: Source>(tables: &mut impl Tables<S>, point: Savepoint) {
         fn visit<O: Object>(&mut self, table: &mut Table<O, S>) {
             let mark = self.0.next().unwrap_or_default();
             while table.undo.len() > mark.undo as usize {
-                if let Some(Undo { at, written, value }) = table.undo.pop() {
-                    let entry = &mut table.slab[at as usize];
-                    (entry.value, entry.written) = (value, written);
-                }
+                table.undo_last();
             }
             table.written.truncate(mark.written as usize);
             table.keepers = mark.keepers;
@@ -584,6 +626,14 @@ pub fn seal<S: Source>(
 }
 
 impl<O: Object, S: Source> Table<O, S> {
+    /// Undoes the last first write.
+    fn undo_last(&mut self) {
+        if let Some(Undo { at, written, value }) = self.undo.pop() {
+            let entry = place::parts_mut::<O, S>(&mut self.slab, &mut self.base, at);
+            (*entry.0, *entry.1) = (value, written);
+        }
+    }
+
     /// What the range touched, as it was before.
     fn record(&self, reads: &mut ReadSet, absent: &O) {
         for (at, before) in self.first_pre_images() {

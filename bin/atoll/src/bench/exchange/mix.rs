@@ -4,6 +4,7 @@ use super::execute;
 use super::flow::{Flow, Size};
 #[cfg(feature = "bench-peers")]
 use super::peer;
+use super::threads;
 use crate::bench::median;
 use crate::cli::ExchangeArgs;
 use anyhow::{Context, Result};
@@ -89,6 +90,9 @@ fn measure(args: &ExchangeArgs, size: &Size) -> Result<Value> {
         "positions_per_account": flow.positions_mean,
         "markets_per_account": flow.markets_mean,
     });
+    if args.threads != [1] {
+        result["threads"] = threads::compare(args, &flow)?.into();
+    }
     if !peer_rates.is_empty() {
         let peer = median(peer_rates.clone());
         println!(

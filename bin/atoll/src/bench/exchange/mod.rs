@@ -21,6 +21,7 @@ mod peer;
 mod program;
 mod stream;
 mod streams;
+mod threads;
 mod venue;
 
 use crate::cli::{ExchangeArgs, Workload};

@@ -11,6 +11,7 @@ mod book;
 mod cancel;
 mod conditional;
 mod directory;
+mod execute;
 mod isolated;
 mod liquidation;
 mod listing;
@@ -83,8 +84,8 @@ impl<'a, S: Source> Engine<'a, S> {
 /// An invariant of the state: holds wherever the state is complete.
 #[inline]
 pub(crate) fn invariant<S: Source>(holds: bool, what: &str) {
-    if S::COMPLETE {
-        assert!(holds, "{what}");
+    if !holds {
+        S::broken(what);
     }
 }
 

@@ -4,7 +4,7 @@ use crate::field::{Field, record};
 use crate::ids::{AccountId, Amount, AssetId, MarketId, Size};
 use crate::spec::POSITIONS_BOUND;
 use alloc::vec::Vec;
-use atoll_state::{Key, Object, prefetch};
+use atoll_state::{Key, Object, Sharing, prefetch};
 use atoll_types::Address;
 use atoll_types::codec::{CodecError, Decode, Encode, Reader};
 
@@ -41,6 +41,7 @@ impl Object for Global {
     const TAG: u8 = 2;
     const NAME: &'static str = "counters";
     type Key = GlobalKey;
+    const SHARING: Sharing = Sharing::Outside;
 }
 
 /// The key of what is found by address.

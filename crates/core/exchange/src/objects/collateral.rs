@@ -6,7 +6,7 @@ use crate::field::{Field, record};
 use crate::ids::{AccountId, Amount, AssetId, MarketId};
 use crate::spec::COLLATERALS_BOUND;
 use alloc::vec::Vec;
-use atoll_state::{Key, Object};
+use atoll_state::{Key, Object, Sharing};
 use atoll_types::codec::{CodecError, Decode, Encode, Reader};
 
 /// What an account has in its collateral wallet of one asset besides the collateral asset.
@@ -141,4 +141,5 @@ impl Object for BorrowIndex {
     const TAG: u8 = 42;
     const NAME: &'static str = "interest index";
     type Key = BorrowKey;
+    const SHARING: Sharing = Sharing::Frozen;
 }

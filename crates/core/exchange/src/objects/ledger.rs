@@ -3,7 +3,7 @@
 use crate::field::{Field, record};
 use crate::ids::{Amount, AssetId};
 use alloc::vec::Vec;
-use atoll_state::{Key, Object};
+use atoll_state::{Key, Object, Sharing};
 use atoll_types::codec::{CodecError, Decode, Encode, Reader};
 
 /// Finds the ledger of an asset.
@@ -80,10 +80,39 @@ impl Ledger {
     pub fn balance(&self) -> Amount {
         self.deposits + self.inbound - self.withdrawals - self.outbound
     }
+
+    /// Adds what was booked apart, on a ledger that began with nothing. The order of bookings makes
+    /// no difference as long as there is no shortfall, which insurance would repay first.
+    pub(crate) fn absorb(&mut self, apart: &Self) {
+        let Self {
+            deposits,
+            withdrawals,
+            inbound,
+            outbound,
+            fees,
+            rounding,
+            insurance,
+            shortfall,
+            funding,
+            funding_dust,
+            pledged,
+        } = *apart;
+        self.deposits += deposits;
+        self.withdrawals += withdrawals;
+        self.inbound += inbound;
+        self.outbound += outbound;
+        self.fees += fees;
+        self.rounding += rounding;
+        self.insurance += insurance;
+        self.shortfall += shortfall;
+        self.pledged += pledged;
+        self.book_funding(funding, funding_dust);
+    }
 }
 
 impl Object for Ledger {
     const TAG: u8 = 7;
     const NAME: &'static str = "ledger";
     type Key = LedgerKey;
+    const SHARING: Sharing = Sharing::Apart;
 }

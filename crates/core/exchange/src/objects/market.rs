@@ -3,7 +3,7 @@
 use crate::field::{Field, record};
 use crate::ids::{Amount, MarketId, MarketStatus, PPM, Price, Side};
 use alloc::vec::Vec;
-use atoll_state::{Key, Object};
+use atoll_state::{Key, Object, Sharing};
 use atoll_types::codec::{CodecError, Decode, Encode, Reader};
 
 /// The key of what a market has one of.
@@ -116,6 +116,7 @@ impl Object for MarketPrices {
     const TAG: u8 = 12;
     const NAME: &'static str = "market prices";
     type Key = MarketKey;
+    const SHARING: Sharing = Sharing::Frozen;
 }
 
 /// The positions of a settled market that were closed, taken together: what those that are still

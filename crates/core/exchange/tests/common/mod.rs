@@ -8,12 +8,14 @@ pub(crate) mod fuzzed;
 pub(crate) mod history;
 pub(crate) mod listed;
 pub(crate) mod naive;
+pub(crate) mod sharded;
 pub(crate) mod twin;
 
 use atoll_exchange::*;
 use atoll_state::object::{self, ReadSet};
 use atoll_state::{Resident, Witnessed, WriteSet};
 use atoll_types::{Address, RejectCode};
+use sharded::{Crew, LastFirst, Sharded, Threads};
 
 pub(crate) const USDC: AssetId = AssetId(0);
 pub(crate) const COIN: AssetId = AssetId(1);
@@ -156,6 +158,8 @@ pub(crate) struct Harness {
     pub leave_out: bool,
     /// Goes through the same ranges without a witness, as nodes do.
     pub unwitnessed: Option<Exchange<Resident>>,
+    /// Go through the same ranges in shards.
+    pub sharded: Vec<Sharded>,
     /// Bytes and objects that the latest range wrote.
     pub written: (usize, usize),
     pub read: usize,
@@ -165,13 +169,19 @@ impl Harness {
     pub(crate) fn new(spec: ExchangeSpec) -> Self {
         let mut full = Exchange::new(Rules::new(spec).unwrap(), 7);
         full.remember_from(1);
-        Self { full, leave_out: false, unwitnessed: None, written: (0, 0), read: 0 }
+        let (unwitnessed, sharded) = (None, Vec::new());
+        Self { full, leave_out: false, unwitnessed, sharded, written: (0, 0), read: 0 }
     }
 
-    /// The same, and beside it an exchange that runs without witnesses.
+    /// The same, and beside it exchanges that run without witnesses: one by one, and in shards.
     pub(crate) fn with_unwitnessed(spec: ExchangeSpec) -> Self {
-        let unwitnessed = Some(Exchange::new(Rules::new(spec.clone()).unwrap(), 8));
-        Self { unwitnessed, ..Self::new(spec) }
+        let rules = Rules::new(spec.clone()).unwrap();
+        let unwitnessed = Some(Exchange::new(rules.clone(), 8));
+        let sharded = vec![
+            Sharded::new(rules.clone(), 2, 2, Crew::Threads(Threads)),
+            Sharded::new(rules, 3, 1, Crew::LastFirst(LastFirst)),
+        ];
+        Self { unwitnessed, sharded, ..Self::new(spec) }
     }
 
     /// `accounts` with a million dollars and ten thousand coins each, marks at 1000 ticks.
@@ -224,6 +234,9 @@ impl Harness {
             }
         }
         self.run_unwitnessed(ops, &answers, &writes, &reads);
+        for sharded in &mut self.sharded {
+            sharded.range(ops, &answers, &writes, &reads);
+        }
         self.check_recorded_queries();
         let audit = self.full.audit();
         assert!(audit.holds(), "{audit:?}");

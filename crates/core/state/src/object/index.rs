@@ -65,6 +65,14 @@ impl Index {
         self.len += 1;
     }
 
+    /// Forgets all, keeps the memory.
+    pub(super) fn clear(&mut self) {
+        if self.len > 0 {
+            self.slots.fill(Slot::default());
+            self.len = 0;
+        }
+    }
+
     fn put(&mut self, slot: Slot) {
         let mut place = self.home(slot.hash);
         while self.slots[place].at != 0 {

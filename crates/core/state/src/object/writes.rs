@@ -47,6 +47,14 @@ impl WriteSet {
         self.spans.clear();
     }
 
+    /// Adds all of another set.
+    pub fn append(&mut self, other: &Self) {
+        let start = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(&other.bytes);
+        let moved = |span: &(u32, u32, u32)| (span.0 + start, span.1 + start, span.2 + start);
+        self.spans.extend(other.spans.iter().map(moved));
+    }
+
     /// Adds one changed object.
     pub fn push(&mut self, key: &[u8], value: Option<&[u8]>) {
         let start = self.bytes.len() as u32;

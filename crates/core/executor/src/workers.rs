@@ -1,0 +1,236 @@
+//! Threads for the parallel paths of executors.
+//!
+//! A batch of commands takes some hundred microseconds, which is as long as an operating system may
+//! need to wake a thread. So a thread that has nothing to do looks for work for a while before it
+//! sleeps.
+#![allow(
+    unsafe_code,
+    clippy::disallowed_methods,
+    reason = "threads decide nothing: what they are given to do gives the same in any order"
+)]
+
+use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use atoll_state::Workers;
+use core::hint::spin_loop;
+use core::ptr;
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+/// How often a thread looks for work before it sleeps: some 100 µs.
+const LOOKS: u32 = 20_000;
+/// How often it looks before it lets others run.
+const LOOKS_BEFORE_YIELD: u32 = 2_000;
+const ITEMS_MAX: usize = u16::MAX as usize;
+
+/// A few threads, the caller's being one of them.
+#[derive(Debug)]
+pub struct Pool {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What to do with the item of a number.
+struct Job<'a>(&'a (dyn Fn(usize) + Sync));
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Round (32 bits), its number of items (16), and how many of them are taken (16). Whoever takes
+    /// one may use `job`, which stays until all that were taken are done.
+    tickets: AtomicU64,
+    /// The round's [`Job`], on the caller's stack.
+    job: AtomicPtr<()>,
+    done: AtomicUsize,
+    panicked: AtomicBool,
+    stop: AtomicBool,
+    /// How many threads sleep.
+    asleep: Mutex<usize>,
+    wake: Condvar,
+}
+
+impl Shared {
+    /// Takes items and does them, until there are none.
+    fn work(&self) -> bool {
+        let mut worked = false;
+        let mut tickets = self.tickets.load(Ordering::Acquire);
+        loop {
+            let (items, taken) = ((tickets >> 16) as u16, tickets as u16);
+            if taken >= items {
+                return worked;
+            }
+            let (acquired, acquire) = (Ordering::AcqRel, Ordering::Acquire);
+            match self.tickets.compare_exchange(tickets, tickets + 1, acquired, acquire) {
+                Err(now) => tickets = now,
+                Ok(_) => {
+                    worked = true;
+                    let job = self.job.load(Ordering::Relaxed).cast::<Job<'_>>();
+                    // SAFETY: the caller waits until the item that we have taken is done.
+                    let job = unsafe { &*job };
+                    if catch_unwind(AssertUnwindSafe(|| (job.0)(taken.into()))).is_err() {
+                        self.panicked.store(true, Ordering::Relaxed);
+                    }
+                    self.done.fetch_add(1, Ordering::Release);
+                    tickets = self.tickets.load(Ordering::Acquire);
+                }
+            }
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        let tickets = self.tickets.load(Ordering::Acquire);
+        (tickets as u16) < (tickets >> 16) as u16
+    }
+
+    fn live(&self) {
+        let mut looks = 0;
+        while !self.stop.load(Ordering::Relaxed) {
+            if self.work() {
+                looks = 0;
+            } else if looks < LOOKS {
+                looks += 1;
+                spin_loop();
+            } else {
+                self.sleep();
+                looks = 0;
+            }
+        }
+    }
+
+    fn sleep(&self) {
+        let mut asleep = self.asleep.lock().unwrap_or_else(PoisonError::into_inner);
+        *asleep += 1;
+        while !self.has_work() && !self.stop.load(Ordering::Relaxed) {
+            asleep = self.wake.wait(asleep).unwrap_or_else(PoisonError::into_inner);
+        }
+        *asleep -= 1;
+    }
+
+    fn wake_all(&self) {
+        let asleep = self.asleep.lock().unwrap_or_else(PoisonError::into_inner);
+        if *asleep > 0 {
+            self.wake.notify_all();
+        }
+    }
+
+    /// Does `job` for so many items, and waits for all.
+    fn run(&self, items: usize, job: &Job<'_>) {
+        assert!(items <= ITEMS_MAX, "too many items at once");
+        self.done.store(0, Ordering::Relaxed);
+        self.job.store(ptr::from_ref(job).cast_mut().cast(), Ordering::Relaxed);
+        let round = (self.tickets.load(Ordering::Relaxed) >> 32) + 1;
+        self.tickets.store(round << 32 | (items as u64) << 16, Ordering::Release);
+        self.wake_all();
+        self.work();
+        let mut looks = 0;
+        while self.done.load(Ordering::Acquire) < items {
+            looks += 1;
+            if looks % LOOKS_BEFORE_YIELD == 0 {
+                std::thread::yield_now();
+            } else {
+                spin_loop();
+            }
+        }
+        assert!(!self.panicked.swap(false, Ordering::Relaxed), "a worker panicked; see above");
+    }
+}
+
+impl Pool {
+    /// So many threads, the caller's included.
+    pub fn new(threads: usize) -> std::io::Result<Self> {
+        let mut pool = Self { shared: Arc::default(), threads: Vec::new() };
+        for n in 1..threads.max(1) {
+            let shared = Arc::clone(&pool.shared);
+            let builder = std::thread::Builder::new().name(format!("worker-{n}"));
+            pool.threads.push(builder.spawn(move || shared.live())?);
+        }
+        Ok(pool)
+    }
+}
+
+impl Workers for Pool {
+    fn count(&self) -> usize {
+        self.threads.len() + 1
+    }
+
+    fn each<T: Send>(&mut self, items: &mut [T], work: &(impl Fn(usize, &mut T) + Sync)) {
+        struct Items<T>(*mut T);
+        // SAFETY: each item is used by the one thread that has taken its number.
+        unsafe impl<T: Send> Sync for Items<T> {}
+        impl<T> Items<T> {
+            /// # Safety
+            /// The number is that of an item which nobody else uses.
+            #[allow(clippy::mut_from_ref)]
+            unsafe fn get(&self, n: usize) -> &mut T {
+                // SAFETY: inside of the slice, and as the caller says.
+                unsafe { &mut *self.0.add(n) }
+            }
+        }
+        for items in items.chunks_mut(ITEMS_MAX) {
+            let count = items.len();
+            let items = Items(items.as_mut_ptr());
+            // SAFETY: each number below the count is taken once.
+            self.shared.run(count, &Job(&|n| work(n, unsafe { items.get(n) })));
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        self.shared.wake_all();
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    #[test]
+    fn every_item_is_done_once_by_any_number_of_threads() {
+        for threads in [1, 2, 3, 8] {
+            let mut pool = Pool::new(threads).unwrap();
+            assert_eq!(pool.count(), threads);
+            for round in 0..2_000_usize {
+                let mut items = vec![0_usize; round % 17];
+                pool.each(&mut items, &|n, item| *item += n + round);
+                let expected: Vec<_> = (0..round % 17).map(|n| n + round).collect();
+                assert_eq!(items, expected);
+                if round % 500 == 0 {
+                    std::thread::sleep(core::time::Duration::from_millis(5));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn items_are_done_at_once() {
+        let barrier = std::sync::Barrier::new(3);
+        let mut pool = Pool::new(3).unwrap();
+        // Nobody passes alone.
+        pool.each(&mut [(); 3], &|_, ()| {
+            barrier.wait();
+        });
+    }
+
+    #[test]
+    fn a_panic_is_the_callers_once_all_are_done() {
+        let mut pool = Pool::new(2).unwrap();
+        let done = AtomicUsize::new(0);
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            pool.each(&mut [(); 8], &|n, ()| {
+                assert!(n != 3, "planted");
+                done.fetch_add(1, Ordering::Relaxed);
+            });
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(done.load(Ordering::Relaxed), 7);
+        pool.each(&mut [(); 8], &|_, ()| {});
+    }
+}
