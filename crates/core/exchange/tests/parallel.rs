@@ -246,16 +246,40 @@ fn callers_tie_their_markets_together() {
 }
 
 #[test]
-fn makers_of_two_markets_undo_a_batch() {
-    // Account 30 rests in both markets and is met in both.
+fn expected_makers_tie_their_markets_together() {
+    // Account 30 is the first to be met in both markets.
     let rests = |market| does(30, limit(market, Side::Sell, 1001, 5_000));
     let takes = |who, market| does(who, limit(market, Side::Buy, 1001, 5_000));
     let counts = meets(&[rests(0), rests(1)], &[takes(0, 0), takes(1, 1)]);
-    assert_eq!((counts.parallel, counts.serial, counts.undone), (0, 2, 1));
+    assert_eq!((counts.parallel, counts.serial, counts.undone), (0, 2, 0));
     // And in one of them.
-    let counts =
-        meets(&[rests(0), rests(1)], &[takes(0, 0), does(1, limit(1, Side::Buy, 990, 5_000))]);
+    let calm = does(1, limit(1, Side::Buy, 990, 5_000));
+    let counts = meets(&[rests(0), rests(1)], &[takes(0, 0), calm]);
     assert_eq!((counts.parallel, counts.serial, counts.undone), (2, 0, 0));
+}
+
+#[test]
+fn makers_whom_nobody_expected_undo_a_batch() {
+    // Account 30 waits behind somebody else in both markets.
+    let rests = |who, market| does(who, limit(market, Side::Sell, 1001, 5_000));
+    let takes = |who, market| does(who, limit(market, Side::Buy, 1001, 10_000));
+    let first = [rests(31, 0), rests(30, 0), rests(32, 1), rests(30, 1)];
+    let counts = meets(&first, &[takes(0, 0), takes(1, 1)]);
+    assert_eq!((counts.parallel, counts.serial, counts.undone), (0, 2, 1));
+}
+
+#[test]
+fn who_is_refused_in_one_shard_and_placed_in_another_is_noticed() {
+    // Account 1 names an order that it will have: the cancel must find it, wherever it runs.
+    let mut sides = Sides::new(many_markets(), 40, crews);
+    let next = sides.harness.full.peek_global().commands + 1;
+    let ops = [
+        does(1, limit(0, Side::Buy, 990, 5_000)),
+        does(2, limit(1, Side::Buy, 990, 5_000)),
+        does(3, limit(2, Side::Buy, 990, 5_000)),
+        does(1, Command::Cancel(OrderSelector::Order(OrderId::new(next, 0)))),
+    ];
+    assert!(sides.range(&ops).iter().all(|answer| answer.0.is_ok()));
 }
 
 #[test]

@@ -261,7 +261,9 @@ impl<O: Object, S: Source> Table<O, S> {
             self.fault = Some(*key);
         }
         let at = self.insert(*key);
-        self.fresh.push(at);
+        if !S::SHARD {
+            self.fresh.push(at);
+        }
         Handle(at)
     }
 
@@ -400,15 +402,20 @@ impl<O: Object, S: Source> Table<O, S> {
                 (self.slab.len() - 1) as u32
             }
         };
+        self.enter(&key, at);
+        at
+    }
+
+    /// Lets a key be found.
+    fn enter(&mut self, key: &O::Key, at: u32) {
         if let Some(number) = key.dense().filter(|number| *number < DENSE_MAX) {
             if self.dense.len() <= number as usize {
                 self.dense.resize(number as usize + 1, 0);
             }
             self.dense[number as usize] = at + 1;
         } else {
-            self.index.insert(self.hash(&key), at);
+            self.index.insert(self.hash(key), at);
         }
-        at
     }
 
     /// Forgets an absent object, so that reading nonsense does not fill memory.
@@ -660,6 +667,7 @@ impl<O: Object, S: Source> Table<O, S> {
     }
 
     fn push_written(&mut self, writes: &mut WriteSet, absent: &O) {
+        assert!(self.base.owed == 0, "a range with batches of shards ends by shard::seal");
         let mut gone = core::mem::take(&mut self.fresh);
         let mut before = self.first_pre_images().peekable();
         for (n, at) in self.written.iter().enumerate() {

@@ -4,9 +4,9 @@
 //! Between two ticks prices stand still, and most commands are about one account and one market. So
 //! a list of commands is cut into *batches*, and a batch into parts that share no market and no
 //! caller ([`plan`]). Each part is a shard's ([`atoll_state::object::shard`]), which executes it in
-//! the order of the list. What the plan cannot see is whose orders will be met: where two shards touch
-//! the same account, the batch is undone and planned anew at half its length; one that is short is
-//! executed one by one. The length follows from how often that happens, and decides nothing else.
+//! the order of the list. Whose orders will be met the plan can only expect; where two shards touch
+//! the same account after all, the batch is undone and planned anew at half its length; one that is
+//! short is executed one by one. The length follows from how often that happens, and decides nothing else.
 //!
 //! * A command's number is its place in the list, so order numbers are known to every shard.
 //! * Margin is checked against what the account has in all its markets: an account is one shard's as
@@ -71,7 +71,7 @@ impl Shards {
             workers: (0..shards).map(|_| Worker::new(seed)).collect(),
             plan: Plan::default(),
             writes: (0..shards).map(|_| WriteSet::default()).collect(),
-            length: 256,
+            length: 1024,
             shortest: SHORTEST,
             counts: Counts::default(),
         }
@@ -88,7 +88,7 @@ impl Shards {
     }
 
     fn grow(&mut self) {
-        self.length = (self.length + self.length / 8 + 8).min(LENGTH_MAX);
+        self.length = (self.length + self.length / 16 + 4).min(LENGTH_MAX);
     }
 }
 
@@ -116,7 +116,7 @@ impl Exchange<Resident> {
             };
             if planned >= shards.shortest && shards.plan.is_split() {
                 if self.batch(shards, workers, &commands[from..from + planned]) {
-                    shards.tell(from, planned, &mut answer);
+                    shards.tell(from, &mut answer);
                     from += planned;
                     shards.grow();
                     continue;
@@ -171,7 +171,10 @@ impl Exchange<Resident> {
         let global = *self.state.global.get(&GlobalKey);
         let Self { rules, state, .. } = self;
         let Shards { workers: parts, plan, counts, .. } = shards;
-        plan.hand_out(parts.iter_mut().map(|worker| &mut worker.part));
+        parts.iter_mut().for_each(|worker| worker.part.clear());
+        for (n, shard) in (0..).zip(plan.shards()) {
+            parts[shard].part.push(n);
+        }
         let rooms = parts.iter_mut().map(|worker| &mut worker.state.headroom);
         state.headroom.split(rules, &state.prices, rooms);
         let rules: &Rules = rules;
@@ -222,13 +225,11 @@ impl Shards {
     fn tell(
         &mut self,
         from: usize,
-        count: usize,
         answer: &mut impl FnMut(usize, Result<Outcome, Refusal>, &[Event]),
     ) {
-        for n in 0..count {
-            let worker = &mut self.workers[self.plan.shard(n)];
-            if let Some((done, events)) = worker.next_answer() {
-                answer(from + n, done, events);
+        for (n, shard) in (from..).zip(self.plan.shards()) {
+            if let Some((done, events)) = self.workers[shard].next_answer() {
+                answer(n, done, events);
             }
         }
     }

@@ -4,7 +4,9 @@ use crate::by_account::ByAccount;
 use crate::command::{Command, OrderRequest, OrderSelector};
 use crate::exchange::Exchange;
 use crate::ids::{AccountId, MarketId};
-use crate::objects::{ClientKey, OrderFlags, OrderPage, OrderRef, State};
+use crate::objects::{
+    BookId, ChunkKey, ClientKey, LevelKey, MarketKey, OrderFlags, OrderPage, OrderRef, State,
+};
 use alloc::vec::Vec;
 use atoll_state::Resident;
 
@@ -30,13 +32,15 @@ pub(super) struct Plan {
     group: Vec<u16>,
     /// Of who stands for a group: how many commands, then which shard.
     weight: Vec<u32>,
-    /// One market of each caller.
+    /// One market of each caller, and of each maker who is expected.
     callers: ByAccount<u16>,
     /// One market of each command, then its shard.
     of: Vec<u16>,
     /// Commands by shard.
     loads: Vec<u32>,
     order: Vec<u16>,
+    /// The shard that each market was at last: its book is in that core's cache.
+    homes: Vec<u16>,
 }
 
 impl Plan {
@@ -73,6 +77,10 @@ impl Plan {
             if timed {
                 self.join(market, markets);
             }
+            if let Some(maker) = maker(&exchange.state, command) {
+                let first = *self.callers.get_or_insert(maker, market);
+                self.join(first, market);
+            }
             self.weight[usize::from(market)] += 1;
             self.of.push(market);
         }
@@ -99,7 +107,8 @@ impl Plan {
         }
     }
 
-    /// Gives the largest group to the shard that has the least, and so on.
+    /// Gives the largest group to its shard of before, or, if that has its part, to the one that has
+    /// the least; and so on.
     fn spread(&mut self, shards: usize) {
         for market in (0..self.group.len() as u16).rev() {
             let root = self.root(market);
@@ -108,26 +117,33 @@ impl Plan {
                 self.weight[usize::from(root)] += weight;
             }
         }
+        self.homes.resize(self.group.len(), 0);
         self.order.clear();
         self.order.extend(0..self.group.len() as u16);
-        let Self { order, weight, loads, .. } = self;
+        let Self { order, weight, loads, homes, .. } = self;
         order.retain(|market| weight[usize::from(*market)] > 0);
         order.sort_unstable_by_key(|market| core::cmp::Reverse(weight[usize::from(*market)]));
         loads.clear();
         loads.resize(shards, 0);
+        let part = self.of.len().div_ceil(shards) as u32;
         for market in order {
             let weight = &mut weight[usize::from(*market)];
-            let (shard, load) = loads
-                .iter_mut()
-                .enumerate()
-                .min_by_key(|(_, load)| **load)
-                .expect("there is a shard");
-            *load += *weight;
+            let home = usize::from(homes[usize::from(*market)]);
+            let shard = if home < shards && loads[home] + *weight <= part + part / 16 {
+                home
+            } else {
+                let least = loads.iter().enumerate().min_by_key(|(_, load)| **load);
+                least.map_or(0, |(shard, _)| shard)
+            };
+            loads[shard] += *weight;
             *weight = shard as u32;
         }
         for n in 0..self.of.len() {
-            let root = self.root(self.of[n]);
-            self.of[n] = self.weight[usize::from(root)] as u16;
+            let market = self.of[n];
+            let root = self.root(market);
+            let shard = self.weight[usize::from(root)] as u16;
+            self.homes[usize::from(market)] = shard;
+            self.of[n] = shard;
         }
     }
 
@@ -136,18 +152,9 @@ impl Plan {
         self.loads.iter().filter(|load| **load > 0).count() > 1
     }
 
-    /// The shard of a command.
-    #[inline]
-    pub(super) fn shard(&self, command: usize) -> usize {
-        usize::from(self.of[command])
-    }
-
-    /// Gives each shard its commands.
-    pub(super) fn hand_out<'a>(&self, parts: impl Iterator<Item = &'a mut Vec<u32>>) {
-        for (shard, part) in (0..).zip(parts) {
-            part.clear();
-            part.extend((0..).zip(&self.of).filter(|(_, of)| **of == shard).map(|(n, _)| n));
-        }
+    /// The shard of each command.
+    pub(super) fn shards(&self) -> impl Iterator<Item = usize> {
+        self.of.iter().map(|shard| usize::from(*shard))
     }
 }
 
@@ -179,6 +186,25 @@ fn about(exchange: &Exchange<Resident>, caller: AccountId, command: &Command) ->
 fn held(order: &OrderRef) -> About {
     let timed = !order.flags.is_plain() || order.flags.has(OrderFlags::EXPIRES);
     if timed { About::Timed(order.market) } else { About::Market(order.market) }
+}
+
+/// Whose order a taker will meet first, as the book is before the batch.
+fn maker(state: &State<Resident>, command: &Command) -> Option<AccountId> {
+    let (market, side, limit) = match command {
+        Command::Place(order) | Command::Modify { order, .. } => {
+            (order.market, order.side, Some(order.price))
+        }
+        Command::PlaceMarket(order) => (order.market, order.side, None),
+        _ => return None,
+    };
+    let price = state.tops.peek(&MarketKey(market))?.best(side.opposite())?;
+    if limit.is_some_and(|limit| !side.crosses(limit, price)) {
+        return None;
+    }
+    let book = BookId::new(market, side.opposite());
+    let chunk = state.levels.peek(&LevelKey { book, price })?.head.checked_sub(1)?;
+    let chunk = state.chunks.peek(&ChunkKey { book, price, chunk })?;
+    Some(chunk.get(chunk.first()?)?.account)
 }
 
 /// The open order that is meant, if there is one.

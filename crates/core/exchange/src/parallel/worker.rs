@@ -23,7 +23,9 @@ pub(super) struct Job<'a> {
     pub(super) conflict: &'a AtomicBool,
 }
 
+/// Aligned so that no two write to the same cache lines.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(super) struct Worker {
     pub(super) state: State<Shard>,
     /// Which commands, ascending.

@@ -16,6 +16,7 @@
 use super::shard::{Shard, Sharing};
 use super::{DENSE_MAX, Entry, Index, Key, Object, Resident, Source, Table};
 use crate::prefetch;
+use alloc::vec::Vec;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -28,6 +29,20 @@ pub(super) struct Base<O: Object> {
     on: Option<On<O>>,
     /// Where the shard goes on after it met what is another's, until the batch is undone.
     lost: Option<u32>,
+    /// In the table below: the hashes of what the shards of a batch looked for and did not find.
+    pub(super) fresh: Index,
+    /// Free places below, which are this shard's: for what it looks for and does not find.
+    pub(super) spare: Vec<u32>,
+    /// How many of them were needed of late.
+    pub(super) need: usize,
+    /// What the shard was the first to write in this range: it encodes that, as it has it at hand.
+    pub(super) first: Vec<u32>,
+    /// What of it has become absent.
+    pub(super) gone: Vec<u32>,
+    /// In the table below: how many writes the shards know of and it does not.
+    pub(super) owed: usize,
+    /// The shard's epoch before any savepoint.
+    start: u32,
 }
 
 #[derive(Debug)]
@@ -51,7 +66,9 @@ unsafe impl<O: Object> Sync for Base<O> {}
 
 impl<O: Object> Default for Base<O> {
     fn default() -> Self {
-        Self { on: None, lost: None }
+        let (fresh, spare) = (Index::default(), Vec::new());
+        let (need, first, gone, owed) = (0, Vec::new(), Vec::new(), 0);
+        Self { on: None, lost: None, fresh, spare, need, first, gone, owed, start: 0 }
     }
 }
 
@@ -120,15 +137,22 @@ impl<O: Object> Table<O, Shard> {
         number: u32,
         shards: u32,
     ) {
-        // SAFETY: shards change fields of entries alone, through pointers that are made of this one.
+        // SAFETY: valid, and no shard is at work yet.
         let table = unsafe { &mut *below.as_ptr() };
         assert!(table.keepers == 0, "in a witnessed range, or behind a savepoint");
         assert!(table.slab.len() < OWN as usize && number < shards, "too many objects or shards");
+        while self.base.spare.len() < self.base.need * 2 {
+            let Some(at) = table.free.pop() else { break };
+            self.base.spare.push(at);
+        }
         let first = table.save + 1;
-        let (slab, len) = (NonNull::from(table.slab.as_mut_slice()).cast(), table.slab.len());
+        let len = table.slab.len();
+        // SAFETY: the pointer of a vector is not null.
+        let slab = unsafe { NonNull::new_unchecked(table.slab.as_mut_ptr()) };
         self.base.on = Some(On { table: below, slab, len, first, own: first + number, conflict });
         self.base.lost = None;
         (self.range, self.save, self.keepers) = (table.range, first + shards, 1);
+        self.base.start = self.save;
         self.forget_own();
     }
 
@@ -136,6 +160,7 @@ impl<O: Object> Table<O, Shard> {
     pub(super) fn forget_own(&mut self) {
         self.slab.clear();
         self.index.clear();
+        self.fresh.clear();
         self.written.clear();
         self.undo.clear();
     }
@@ -175,15 +200,37 @@ impl<O: Object, S: Source> Table<O, S> {
         {
             return Some(at);
         }
-        let own = self.index.find(self.hash(key), |at| self.slab[at as usize].key == *key);
-        own.map(|at| at | OWN)
+        if self.slab.is_empty() && self.fresh.is_empty() {
+            return None;
+        }
+        self.index.find(self.hash(key), |at| self.own_key(at) == *key)
     }
 
+    /// The key of what the shard has added.
+    fn own_key(&self, at: u32) -> O::Key {
+        if at & OWN != 0 {
+            return self.slab[(at & !OWN) as usize].key;
+        }
+        // SAFETY: the shard has put it there.
+        unsafe { (*on(&self.base).entry(at)).key }
+    }
+
+    /// Adds an absent object, in a spare place if there is one.
     pub(super) fn insert_own(&mut self, key: O::Key) -> u32 {
-        let at = self.slab.len() as u32;
-        self.slab.push(Entry { key, touched: 0, written: 0, value: O::default() });
+        let place = self.base.on.as_ref().zip(self.base.spare.pop());
+        let at = if let Some((on, at)) = place {
+            let entry = on.entry(at);
+            // SAFETY: nobody else finds a free place.
+            unsafe { ((*entry).key, (*entry).written) = (key, self.base.start) };
+            on.stamp(at).store(on.own, Ordering::Relaxed);
+            self.fresh.push(at);
+            at
+        } else {
+            self.slab.push(Entry { key, touched: 0, written: 0, value: O::default() });
+            (self.slab.len() - 1) as u32 | OWN
+        };
         self.index.insert(self.hash(&key), at);
-        at | OWN
+        at
     }
 
     /// Makes an object the shard's; where it cannot be, the shard goes on with another one, which is

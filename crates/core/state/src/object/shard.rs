@@ -15,7 +15,7 @@
 //! one.
 #![allow(unsafe_code)]
 
-use super::place::OWN;
+use super::place::{Base, OWN};
 use super::{Object, Resident, SEAL_AHEAD, Source, Table, TableVisitor, Tables, Undo, WriteSet};
 use alloc::vec::Vec;
 use core::any::TypeId;
@@ -51,13 +51,6 @@ pub enum Sharing {
     Apart,
     /// It is no shard's.
     Outside,
-}
-
-impl Sharing {
-    /// Whether the state has what a shard has of it.
-    fn is_merged(self) -> bool {
-        self != Self::Apart
-    }
 }
 
 /// Who does several things at once.
@@ -155,25 +148,28 @@ pub unsafe fn batch<W: Tables<Shard>>(
     kept
 }
 
-/// Gives what the shards looked for and did not find its place below: where two looked for the same,
-/// they have met.
+/// Finds out whether two shards looked for the same and did not find it: then they have met. By the
+/// hash alone: to meet once in four thousand million times without need costs nothing.
 struct Fresh {
     met: bool,
 }
 
 impl TableVisitor<Shard> for Fresh {
     fn visit<O: Object>(&mut self, table: &mut Table<O, Shard>) {
-        // SAFETY: the shards have ended, and one after another comes here.
-        let Some(below) = unsafe { table.base.below_mut() }.filter(|_| O::SHARING.is_merged())
-        else {
+        if table.slab.is_empty() && table.fresh.is_empty() || O::SHARING == Sharing::Apart {
             return;
-        };
-        for entry in &mut table.slab {
-            if below.find(&entry.key).is_some() {
+        }
+        // SAFETY: the shards have ended, and one after another comes here.
+        let Some(below) = (unsafe { table.base.below_mut() }) else { return };
+        let (own, spare) = (table.slab.iter(), table.fresh.iter());
+        for key in own.map(|entry| entry.key).chain(spare.map(|at| below.slab[*at as usize].key)) {
+            let hash = below.hash(&key);
+            if below.base.fresh.find(hash, |_| true).is_some() {
                 self.met = true;
                 return;
             }
-            entry.touched = below.insert(entry.key) + 1;
+            below.base.fresh.insert(hash, 0);
+            below.foresee(&key);
         }
     }
 }
@@ -195,31 +191,56 @@ impl TableVisitor<Shard> for End {
                 }
             }
         }
-        if !self.kept || O::SHARING.is_merged() {
-            table.merge(below, self.kept);
+        below.base.fresh.clear();
+        match O::SHARING {
+            _ if !self.kept => table.give_up(below),
+            Sharing::Apart => {}
+            _ => table.merge(below),
         }
         table.detach();
     }
 }
 
 impl<O: Object> Table<O, Shard> {
-    /// Hands over what the shard has written, or forgets it.
-    fn merge(&mut self, below: &mut Table<O, Resident>, kept: bool) {
-        if kept {
-            below.written.extend(self.written.iter().filter(|at| **at & OWN == 0));
-        }
+    /// Hands over what the shard has written.
+    fn merge(&mut self, below: &mut Table<O, Resident>) {
+        self.count_need();
+        let Self { base: Base { first, spare, .. }, .. } = self;
+        let before = first.len();
+        first.extend(self.written.iter().filter(|at| **at & OWN == 0));
         let absent = O::default();
-        for entry in self.slab.drain(..) {
-            let Some(at) = entry.touched.checked_sub(1) else { continue };
-            if kept && entry.value != absent {
-                let place = &mut below.slab[at as usize];
-                (place.value, place.written) = (entry.value, below.save);
-                below.written.push(at);
+        for at in self.fresh.drain(..) {
+            let entry = &below.slab[at as usize];
+            if entry.value != absent {
+                let key = entry.key;
+                below.enter(&key, at);
+                first.push(at);
             } else {
-                below.discard(at);
+                spare.push(at);
             }
         }
+        for entry in self.slab.drain(..).filter(|entry| entry.value != absent) {
+            let at = below.insert(entry.key);
+            let place = &mut below.slab[at as usize];
+            (place.value, place.written) = (entry.value, below.save);
+            first.push(at);
+        }
+        below.base.owed += first.len() - before;
         self.forget_own();
+    }
+
+    fn give_up(&mut self, below: &mut Table<O, Resident>) {
+        self.count_need();
+        for at in self.fresh.drain(..) {
+            below.slab[at as usize].value = O::default();
+            self.base.spare.push(at);
+        }
+        self.forget_own();
+    }
+
+    fn count_need(&mut self) {
+        let need = self.fresh.len() + self.slab.len();
+        self.base.need = need.max(self.base.need - self.base.need / 8);
     }
 }
 
@@ -244,7 +265,10 @@ pub unsafe fn seal<W: Tables<Shard> + Send>(
     let parts = attached.0.len();
     let mut items: Vec<_> = attached.0.iter_mut().zip(writes).collect();
     workers.each(&mut items, &|part, (shard, writes)| {
-        shard.visit(&mut EncodePart { part, parts, writes });
+        // The sets lie side by side, and each push changes one: not in the line that others write to.
+        let mut own = core::mem::take(&mut **writes);
+        shard.visit(&mut EncodePart { part, parts, writes: &mut own });
+        **writes = own;
     });
     drop(items);
     for shard in attached.0.iter_mut() {
@@ -271,14 +295,14 @@ struct EncodePart<'a> {
 
 impl TableVisitor<Shard> for EncodePart<'_> {
     fn visit<O: Object>(&mut self, table: &mut Table<O, Shard>) {
-        let mut gone = core::mem::take(&mut table.touched);
+        let gone = &mut core::mem::take(&mut table.base.gone);
         // SAFETY: all of them read.
-        if let Some(below) = unsafe { table.base.below() } {
-            let all = below.written.len();
-            let [from, to] = [self.part, self.part + 1].map(|part| all * part / self.parts);
-            below.encode_written(from..to, self.writes, &mut gone);
-        }
-        table.touched = gone;
+        let Some(below) = (unsafe { table.base.below() }) else { return };
+        below.encode_written(&table.base.first, self.writes, gone);
+        let all = below.written.len();
+        let [from, to] = [self.part, self.part + 1].map(|part| all * part / self.parts);
+        below.encode_written(&below.written[from..to], self.writes, gone);
+        table.base.gone = core::mem::take(gone);
     }
 }
 
@@ -288,34 +312,31 @@ impl TableVisitor<Shard> for DiscardGone {
     fn visit<O: Object>(&mut self, table: &mut Table<O, Shard>) {
         // SAFETY: the workers have ended, and one after another comes here.
         if let Some(below) = unsafe { table.base.below_mut() } {
-            below.discard_all(&mut table.touched);
+            below.discard_all(&mut table.base.gone);
+            below.free.append(&mut table.base.spare);
+            below.base.owed -= table.base.first.len();
+            table.base.first.clear();
         }
     }
 }
 
 impl<O: Object> Table<O, Resident> {
-    /// Encodes a part of what an unwitnessed range has written, and adds to `gone` what became
+    /// Encodes what an unwitnessed range has written at these places, and adds to `gone` what became
     /// absent.
-    fn encode_written(
-        &self,
-        part: core::ops::Range<usize>,
-        writes: &mut WriteSet,
-        gone: &mut Vec<u32>,
-    ) {
+    fn encode_written(&self, written: &[u32], writes: &mut WriteSet, gone: &mut Vec<u32>) {
         let absent = O::default();
-        for n in part {
-            if let Some(ahead) = self.written.get(n + SEAL_AHEAD) {
+        for (n, at) in written.iter().enumerate() {
+            if let Some(ahead) = written.get(n + SEAL_AHEAD) {
                 self.slab[*ahead as usize].prefetch();
             }
-            let at = self.written[n];
-            let entry = &self.slab[at as usize];
+            let entry = &self.slab[*at as usize];
             if entry.written < self.range {
                 continue;
             }
             let left = entry.value != absent;
             writes.push_typed::<O>(&entry.key, left.then_some(&entry.value));
             if !left {
-                gone.push(at);
+                gone.push(*at);
             }
         }
     }
