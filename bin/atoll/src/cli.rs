@@ -640,6 +640,7 @@ pub(crate) struct SettleArgs {
   atoll bench exchange --workload uniform --workload exchange-core
   atoll bench exchange --workload uniform --peer $(.ci/liquibook)
   atoll bench exchange --workload memory --json
+  atoll bench exchange --markets 100 --threads 2 --threads 16
   cargo run --release --features bench-peers -- bench exchange --workload uniform")]
 pub(crate) struct ExchangeArgs {
     /// What to run; may be given several times
@@ -655,9 +656,8 @@ pub(crate) struct ExchangeArgs {
     /// Markets of mix, memory and marks; several times for mix [default: 1 and 100; 100; 100]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub(crate) markets: Vec<u16>,
-    /// Threads of mix, which then executes market by market; several times to compare. For more than
-    /// the machine has, or with --in-turn, the parts of a batch run in turn, and what is told is the
-    /// work and the span: the rate of a machine that has as many
+    /// Threads of mix, market by market, beside one by one on one thread; may be given several times.
+    /// For more than the machine has the parts of a batch run in turn, and the longest counts
     #[arg(long, value_name = "N", default_values_t = [1],
         value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=64))]
     pub(crate) threads: Vec<usize>,

@@ -277,7 +277,7 @@ fn who_is_refused_in_one_shard_and_placed_in_another_is_noticed() {
         does(1, limit(0, Side::Buy, 990, 5_000)),
         does(2, limit(1, Side::Buy, 990, 5_000)),
         does(3, limit(2, Side::Buy, 990, 5_000)),
-        does(1, Command::Cancel(OrderSelector::Order(OrderId::new(next, 0)))),
+        does(1, Command::Cancel(OrderSelector::Order(OrderId(next << 12)))),
     ];
     assert!(sides.range(&ops).iter().all(|answer| answer.0.is_ok()));
 }

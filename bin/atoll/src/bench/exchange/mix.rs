@@ -90,7 +90,7 @@ fn measure(args: &ExchangeArgs, size: &Size) -> Result<Value> {
         "positions_per_account": flow.positions_mean,
         "markets_per_account": flow.markets_mean,
     });
-    if args.threads != [1] {
+    if args.threads.iter().any(|threads| *threads > 1) {
         result["threads"] = threads::compare(args, &flow)?.into();
     }
     if !peer_rates.is_empty() {

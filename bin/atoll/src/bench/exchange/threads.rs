@@ -1,10 +1,10 @@
-//! The mix market by market, on several threads or in turn.
+//! The mix market by market, on several threads or in turn, beside one by one.
 
 use super::flow::{Flow, Step};
 use super::{Run, ThreadTime, execute};
 use crate::bench::median;
 use crate::cli::ExchangeArgs;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use atoll_exchange::parallel::{Counts, Shards};
 use atoll_exchange::{AccountId, Command, Exchange, Input};
 use atoll_executor::workers::Pool;
@@ -37,111 +37,125 @@ impl Workers for InTurn {
     }
 }
 
-/// What is measured of a number of threads.
-struct Row {
-    threads: usize,
-    in_turn: bool,
-    /// By the clock on the wall; in turn: by the work and the span.
-    rates: Vec<f64>,
-    /// Seconds of the last run: parts of batches together, the longest part of each, the rest.
-    work_span_rest: Option<(f64, f64, f64)>,
-    counts: Counts,
+/// Seconds of a run.
+#[derive(Clone, Copy, Default)]
+struct Times {
+    /// One by one.
+    serial: f64,
+    /// In shards.
+    sharded: f64,
+    /// In turn: all parts, the longest of each batch, and what is no part.
+    work: f64,
+    span: f64,
+    rest: f64,
 }
 
-/// Runs the flow with each number of threads in turns.
+/// Measures each number of threads above one, against one by one in turns, tick by tick: so what
+/// disturbs the machine disturbs both.
 pub(super) fn compare(args: &ExchangeArgs, flow: &Flow) -> Result<Vec<Value>> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut rows: Vec<_> = args
-        .threads
-        .iter()
-        .map(|threads| Row {
-            threads: *threads,
-            in_turn: *threads > 1 && (args.in_turn || *threads > cores),
-            rates: Vec::new(),
-            work_span_rest: None,
-            counts: Counts::default(),
-        })
-        .collect();
-    for n in 0..args.runs {
-        let mut told = String::new();
-        for row in &mut rows {
-            let mut exchange = Exchange::new(flow.rules.clone(), 1);
-            execute(&mut exchange, &flow.set_up);
-            row.run(&mut exchange, flow)?;
-            told += &format!(", {} thread(s) {:.0}", row.threads, row.rates[n]);
+    let mut rows = Vec::new();
+    for threads in args.threads.iter().copied().filter(|threads| *threads > 1) {
+        let in_turn = args.in_turn || threads > cores;
+        let (mut runs, mut counts) = (Vec::new(), Counts::default());
+        for n in 0..args.runs {
+            let mut shards = Shards::new(threads, 1);
+            let times = if in_turn {
+                in_turn_run(flow, threads, &mut shards)
+            } else {
+                threads_run(flow, &mut Pool::new(threads)?, &mut shards)
+            };
+            counts = shards.counts();
+            let ratio = times.serial / times.sharded;
+            eprintln!("  {threads} threads, run {}: {ratio:.2} × one by one", n + 1);
+            runs.push(times);
         }
-        eprintln!("  run {}{told} commands/s", n + 1);
+        rows.push(tell(threads, in_turn, &runs, counts));
     }
-    let first = median(rows.first().context("a number of threads")?.rates.clone());
-    Ok(rows.iter().map(|row| row.tell(first)).collect())
+    Ok(rows)
 }
 
-impl Row {
-    fn run(&mut self, exchange: &mut Exchange<Resident>, flow: &Flow) -> Result<()> {
-        let run = if self.threads == 1 {
-            let start = Instant::now();
-            let mut run = execute(exchange, &flow.timed);
-            run.seconds = start.elapsed().as_secs_f64();
-            self.counts.serial = run.commands;
-            run
-        } else {
-            let mut shards = Shards::new(self.threads, 1);
-            let run = if self.in_turn {
-                let mut workers = InTurn { count: self.threads, work: 0.0, span: 0.0 };
-                let time = ThreadTime::start();
-                let mut run = execute_all(exchange, &flow.timed, &mut shards, &mut workers);
-                let rest = time.seconds() - workers.work;
-                run.seconds = rest + workers.span;
-                self.work_span_rest = Some((workers.work, workers.span, rest));
-                run
-            } else {
-                let mut pool = Pool::new(self.threads)?;
-                let start = Instant::now();
-                let mut run = execute_all(exchange, &flow.timed, &mut shards, &mut pool);
-                run.seconds = start.elapsed().as_secs_f64();
-                run
-            };
-            self.counts = shards.counts();
-            run
-        };
-        self.rates.push(run.commands as f64 / run.seconds);
-        Ok(())
-    }
+fn threads_run(flow: &Flow, pool: &mut Pool, shards: &mut Shards) -> Times {
+    let mut times = Times::default();
+    side_by_side(flow, |exchange, beside, steps| {
+        let start = Instant::now();
+        execute(exchange, steps);
+        times.serial += start.elapsed().as_secs_f64();
+        let start = Instant::now();
+        execute_all(beside, steps, shards, pool);
+        times.sharded += start.elapsed().as_secs_f64();
+    });
+    times
+}
 
-    fn tell(&self, first: f64) -> Value {
-        let Counts { parallel, serial, batches, undone } = self.counts;
-        let rate = median(self.rates.clone());
-        let how = if self.in_turn { " by work and span" } else { "" };
-        let share = parallel as f64 / (parallel + serial).max(1) as f64;
-        println!(
-            "    {} thread(s){how}: {rate:.0} commands/s, {:.2} × the first; {:.1} % in batches of \
-             {:.0}, {:.1} % of batches undone",
-            self.threads,
-            rate / first,
-            share * 100.0,
-            parallel as f64 / batches.max(1) as f64,
-            undone as f64 * 100.0 / (batches + undone).max(1) as f64,
-        );
-        let mut row = json!({
-            "threads": self.threads,
-            "in_turn": self.in_turn,
-            "commands_per_s": rate,
-            "runs_per_s": self.rates,
-            "ratio": rate / first,
-            "in_batches": share,
-            "batches": batches,
-            "undone": undone,
-        });
-        if let Some((work, span, rest)) = self.work_span_rest {
-            println!(
-                "        parts {work:.3} s, the longest of each batch {span:.3} s, the rest {rest:.3} s"
-            );
-            row["work_s"] = json!(work);
-            row["span_s"] = json!(span);
-            row["rest_s"] = json!(rest);
-        }
-        row
+fn in_turn_run(flow: &Flow, threads: usize, shards: &mut Shards) -> Times {
+    let mut times = Times::default();
+    let mut workers = InTurn { count: threads, work: 0.0, span: 0.0 };
+    let mut all = 0.0;
+    side_by_side(flow, |exchange, beside, steps| {
+        times.serial += execute(exchange, steps).seconds;
+        let time = ThreadTime::start();
+        execute_all(beside, steps, shards, &mut workers);
+        all += time.seconds();
+    });
+    let rest = all - workers.work;
+    Times { work: workers.work, span: workers.span, rest, sharded: rest + workers.span, ..times }
+}
+
+/// Gives what is timed, tick by tick, to two exchanges.
+fn side_by_side(
+    flow: &Flow,
+    mut step: impl FnMut(&mut Exchange<Resident>, &mut Exchange<Resident>, &[Step]),
+) {
+    let [mut exchange, mut beside] = [(); 2].map(|()| {
+        let mut exchange = Exchange::new(flow.rules.clone(), 1);
+        execute(&mut exchange, &flow.set_up);
+        exchange
+    });
+    for steps in flow.timed.split_inclusive(|step| matches!(step, Step::Input(Input::Tick { .. })))
+    {
+        step(&mut exchange, &mut beside, steps);
     }
+    let commands = |exchange: &Exchange<Resident>| exchange.peek_global().commands;
+    assert_eq!(commands(&exchange), commands(&beside));
+}
+
+fn tell(threads: usize, in_turn: bool, runs: &[Times], counts: Counts) -> Value {
+    let of = |value: fn(&Times) -> f64| median(runs.iter().map(value).collect());
+    let ratio = of(|times| times.serial / times.sharded);
+    let Counts { parallel, serial, batches, undone } = counts;
+    let share = parallel as f64 / (parallel + serial).max(1) as f64;
+    let how = if in_turn { ", by work and span" } else { "" };
+    println!(
+        "    {threads} threads{how}: {ratio:.2} × one by one (median of {}); {:.1} % in batches of \
+         {:.0}, {:.1} % of batches undone",
+        runs.len(),
+        share * 100.0,
+        parallel as f64 / batches.max(1) as f64,
+        undone as f64 * 100.0 / (batches + undone).max(1) as f64,
+    );
+    let mut row = json!({
+        "threads": threads,
+        "in_turn": in_turn,
+        "ratio": ratio,
+        "ratio_of_runs": runs.iter().map(|times| times.serial / times.sharded).collect::<Vec<_>>(),
+        "in_batches": share,
+        "batches": batches,
+        "undone": undone,
+    });
+    if in_turn {
+        let work = of(|times| times.work / times.serial);
+        let span = of(|times| times.span / times.serial);
+        let rest = of(|times| times.rest / times.serial);
+        println!(
+            "        of the time of one by one: all parts {work:.2}, the longest of each batch \
+             {span:.2}, what is no part {rest:.2}"
+        );
+        row["work"] = json!(work);
+        row["span"] = json!(span);
+        row["rest"] = json!(rest);
+    }
+    row
 }
 
 /// As [`execute`], market by market.
@@ -185,6 +199,9 @@ impl Run {
         workers: &mut impl Workers,
         waiting: &mut Vec<(AccountId, Command)>,
     ) {
+        if waiting.is_empty() {
+            return;
+        }
         self.commands += waiting.len() as u64;
         exchange.execute_all(shards, workers, waiting, |_, done, events| {
             self.events += events.len() as u64;
