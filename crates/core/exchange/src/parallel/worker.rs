@@ -97,6 +97,6 @@ impl Worker {
         let (done, end) = self.answers.get(answer)?;
         let end = *end as usize;
         self.told = (answer + 1, end);
-        Some((done.clone(), &self.events[events..end]))
+        Some((*done, &self.events[events..end]))
     }
 }
