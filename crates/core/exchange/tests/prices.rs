@@ -154,6 +154,11 @@ fn a_price_of_nothing_or_of_a_thousand_times_liquidates_nobody() {
         // For five minutes the bounds are 10 %; then 5 % again.
         assert_eq!(tell(&mut h, START + 70 * SECOND, 650_000).len(), 1);
         assert_eq!(status(&h), MarketStatus::Open);
+        tell(&mut h, START + 345 * SECOND, 650_000);
+        let events = tell(&mut h, START + 346 * SECOND, 700_000);
+        let guarded = Event::Guarded { market: BTC, reason, from: 650_000, to: 700_000 };
+        assert!(events.contains(&guarded), "{events:?}");
+        assert_eq!(status(&h), MarketStatus::ReduceOnly);
     }
 }
 
@@ -173,6 +178,19 @@ fn in_a_crash_whoever_is_insolvent_can_be_liquidated() {
             let margin = h.full.peek_margin(AccountId(0));
             assert!(margin.equity() > 0, "{margin:?}");
             first = Some(second);
+            // It is liquidated: the market takes what reduces, which a winner's bid does.
+            assert_eq!(status(&h), MarketStatus::ReduceOnly);
+            let bid = buy(now, 32_500_000);
+            h.place(1, OrderRequest { reduce_only: true, ..bid });
+            let liquidate = Command::Liquidate { owner: address(0), market: None };
+            let (answer, events) = h.one(2, liquidate);
+            assert_eq!(answer, Ok(Outcome::Done));
+            let step = LiquidationStep::Book;
+            let begins = |e: &Event| matches!(e, Event::Liquidated { step: s, .. } if *s == step);
+            assert!(events.iter().any(begins), "{events:?}");
+            let held = h.full.peek_positions(AccountId(0));
+            assert!(held.iter().all(|p| p.position.size == 0), "{held:?}");
+            assert!(h.full.peek_margin(AccountId(0)).equity() > 0);
         }
         if now == 420_000 && arrived.is_none() {
             arrived = Some(second);

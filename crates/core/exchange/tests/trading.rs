@@ -184,6 +184,10 @@ fn each_refusal_has_its_code() {
     h.refused(0, place(buy(1000, 100_000_000_001)), Overflow);
     h.refused(0, place(buy(1201, 10)), PriceBand);
     h.refused(0, place(sell(799, 10)), PriceBand);
+    for at_the_edge in [buy(1200, 10), sell(800, 10)] {
+        h.place(0, at_the_edge);
+        h.one(0, Command::CancelAll { market: None }).0.unwrap();
+    }
     h.refused(0, place(order(MarketId(9), Side::Buy, 1000, 10)), UnknownMarket);
     h.refused(0, Command::CancelAll { market: Some(MarketId(9)) }, UnknownMarket);
     // A million dollars carry twenty million.
