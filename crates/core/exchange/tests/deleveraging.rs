@@ -28,6 +28,8 @@ struct Gave {
     lots: Size,
     profit: Amount,
     money: Amount,
+    /// In how many parts.
+    times: usize,
     /// What rankings are made of: wallet balance, account value, value and cost of the position, and
     /// its maintenance margin.
     wallet: Amount,
@@ -83,6 +85,7 @@ fn run(case: &Case, deleveraging: Deleveraging) -> (Amount, Vec<Gave>) {
             lots: p.position.size.unsigned_abs(),
             profit: p.unrealised,
             money: 0,
+            times: 0,
             wallet: margin.collateral,
             equity,
             value: p.value,
@@ -93,11 +96,16 @@ fn run(case: &Case, deleveraging: Deleveraging) -> (Amount, Vec<Gave>) {
     let all = 2..2 + case.winners.len() as u32;
     let before: Vec<Gave> = all.clone().map(|n| view(&h, n)).collect();
     let deleverage = Command::Deleverage { market: BTC, side: Side::Sell };
+    let mut takers = Vec::new();
     for n in 0.. {
         assert!(n < 1000, "deleveraging does not end");
         let (answer, events) = h.one(0, deleverage.clone());
-        let taken = events.iter().filter(|e| matches!(e, Event::PositionTaken { .. })).count();
-        assert!(taken <= case.steps as usize);
+        let before = takers.len();
+        takers.extend(events.iter().filter_map(|event| match event {
+            Event::PositionTaken { to, .. } => *to,
+            _ => None,
+        }));
+        assert!(takers.len() - before <= case.steps as usize);
         if answer.is_err() {
             break;
         }
@@ -105,7 +113,9 @@ fn run(case: &Case, deleveraging: Deleveraging) -> (Amount, Vec<Gave>) {
     assert_eq!(h.full.peek_estate(BTC, Side::Sell), Estate::default());
     let gave = all.zip(before).map(|(n, before)| {
         let now = view(&h, n);
-        Gave { lots: before.lots - now.lots, money: before.equity - now.equity, ..before }
+        let times = takers.iter().filter(|to| to.0 == n).count();
+        let (lots, money) = (before.lots - now.lots, before.equity - now.equity);
+        Gave { lots, money, times, ..before }
     });
     (-margin.equity(), gave.collect())
 }
@@ -212,6 +222,15 @@ fn what_rounding_leaves_may_all_be_the_same_winners() {
     let (_, aware) = compare(&case).unwrap();
     assert_eq!((aware[0].profit, aware[0].lots), (1000, 9));
     assert!(aware[1..].iter().all(|g| g.profit == 55 && g.lots == 0));
+}
+
+/// A lot is nothing among so many: nobody is disturbed twice for it.
+#[test]
+fn large_shares_are_given_at_once() {
+    let winners = vec![(1000, 300_000, 3), (1010, 300_007, 2), (1003, 250_000, 9)];
+    let case = Case { winners, short: 400_001, each: 100, mark: 1170, ranked: 4, steps: 3 };
+    let (_, aware) = compare(&case).unwrap();
+    assert!(aware.iter().all(|g| g.times == 1 && g.lots > 100_000), "{aware:?}");
 }
 
 /// Hyperliquid's score, for a long: mark / entry × value / account value, in millionths.

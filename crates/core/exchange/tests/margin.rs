@@ -437,9 +437,9 @@ proptest! {
     #[test]
     fn requirements_rise_with_size_scale_tier_and_a_worse_mark(
         inverse in any::<bool>(), long in any::<bool>(), lots in 1..10_000_000_000i64,
-        more in prop_oneof![0..10i64, 0..10_000_000_000], cost in 0..1i128 << 60,
+        more in prop_oneof![0..10i64, 0..10_000_000_000i64], cost in 0..1i128 << 60,
         mark in prop_oneof![900..1100u64, 1..1_000_000u64],
-        worse in prop_oneof![1..20u64, 1..1_000_000],
+        worse in prop_oneof![1..20u64, 1..1_000_000u64],
         scale in (1_000_000..3_000_000u32, 1_000_000..3_000_000u32), up in 0..2_000_000u32,
     ) {
         let all = Rules::new(venue()).unwrap();

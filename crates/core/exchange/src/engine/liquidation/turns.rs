@@ -45,6 +45,9 @@ fn second(profit: Amount, lots: Size) -> u64 {
     1 << 22 | ratio.quantised(20, 7, 15)
 }
 
+/// From so many lots on a share is rounded up: a lot is a part in 2¹⁵.
+const MANY: Size = 1 << 15;
+
 impl<S: Source> Engine<'_, S> {
     /// What a winner gave so far, taken out of the state with it.
     pub(super) fn share_of(&mut self, key: &EstateKey, account: AccountId, turn: Turn) -> Share {
@@ -67,9 +70,11 @@ impl<S: Source> Engine<'_, S> {
         let estate = self.state.estates.get_mut(key);
         let own = winner.position.size.unsigned_abs();
         let whole = estate.profit.max(winner.profit);
-        let (part, _) = mul_div(estate.open.into(), winner.profit, whole);
-        // At most what is open.
+        let (part, exact) = mul_div(estate.open.into(), winner.profit, whole);
+        // At most what is open. Of so many lots one more is within what scores can tell apart, and
+        // saves a second turn for it.
         let part = part as u64;
+        let part = if exact || part < MANY { part } else { part + 1 };
         if part >= own {
             estate.open -= own;
             estate.profit = (estate.profit - winner.profit).max(0);

@@ -390,7 +390,10 @@ impl Twin {
             }
             let left = self.ladder.left.get_mut(&key).unwrap();
             let lots = match (once, again(&score)) {
-                (true, _) if !free => mul_div(left.open, profit, left.profit.max(profit)).0,
+                (true, _) if !free => {
+                    let (part, rest) = mul_div(left.open, profit, left.profit.max(profit));
+                    part + i128::from(rest && part >= 32_768)
+                }
                 (_, true) if !free => 1,
                 _ => own,
             };
