@@ -387,6 +387,7 @@ fn a_level_of_100_000_orders_is_not_rewritten() {
         let answer = h.full.execute(account, &Command::Place(buy(990, 10)), &mut events);
         let Ok(Outcome::Placed(placed)) = answer else { panic!("{answer:?}") };
         orders.push((account, placed.order));
+        h.observer.see(h.full.rules(), &events);
         events.clear();
     }
     let mut writes = atoll_state::WriteSet::default();
@@ -408,6 +409,7 @@ fn a_level_of_100_000_orders_is_not_rewritten() {
         if *order != orders[50_000].1 {
             let target = OrderSelector::Order(*order);
             h.full.execute(*account, &Command::Cancel(target), &mut events).unwrap();
+            h.observer.see(h.full.rules(), &events);
             events.clear();
         }
     }
