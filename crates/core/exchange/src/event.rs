@@ -1,7 +1,9 @@
 //! What comes out: events, outcomes and refusals.
 //!
 //! Events carry all that a gateway needs to serve fills, order updates, trades and ledger updates
-//! without reading the state: an observer of the events alone can keep every book and account.
+//! without reading the state: an observer of the events alone can keep every open order, position and
+//! balance, and the insurance fund (`docs/exchange/events.md` says what not). The harness of the tests
+//! has such an observer, `tests/common/observer.rs`.
 
 mod encoding;
 
@@ -279,8 +281,8 @@ pub enum Event {
         /// How much.
         amount: Amount,
     },
-    /// The margin of an isolated position changed, by a fill, by funding or by command. What does
-    /// not come from funding came from the account's collateral.
+    /// The margin of an isolated position changed, by a fill, by funding, by command or by what the
+    /// fund paid: from or to the account's collateral.
     IsolatedMargin {
         /// The account.
         account: AccountId,
@@ -359,6 +361,14 @@ pub enum Event {
         /// The asset.
         asset: AssetId,
         /// How much.
+        amount: Amount,
+    },
+    /// The insurance fund got what a bankrupt account had left, or the gain of an estate; or it
+    /// bore an estate's loss, as far as it had, and the rest was booked as missing.
+    InsuranceChanged {
+        /// The asset.
+        asset: AssetId,
+        /// What it got, negative for what it bore.
         amount: Amount,
     },
     /// Counterparties of an estate were ranked.

@@ -278,7 +278,8 @@ pub struct MarketSpec {
     pub order_size_max: Size,
     /// Smallest value of an order, in quote units; orders that only reduce are exempt.
     pub notional_min: u64,
-    /// How far from the mark an order's price may be, parts per million of the mark.
+    /// How far from the oracle price (of a spot market, from the mark) an order's price may be, parts
+    /// per million of it.
     pub price_band_ppm: u32,
     /// Fee of resting orders, parts per million; negative for a rebate (perpetuals only).
     pub maker_fee_ppm: i32,

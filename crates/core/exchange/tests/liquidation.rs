@@ -338,12 +338,16 @@ fn a_debt_that_nobody_covers_is_booked_and_repaid_by_the_fund() {
     h.input(Input::SetStatus { market: BTC, status: MarketStatus::Settled }).0.unwrap();
     // Nothing trades in a settled market.
     h.refused(3, liquidate(1), RejectCode::NoLiquidity);
-    h.one(3, Command::SettlePosition { owner: address(1), market: BTC }).0.unwrap();
-    assert_eq!(collateral(&h, 1), -100_000);
     h.one(0, Command::FundInsurance { asset: USDC, amount: 30_000 }).0.unwrap();
-    let (_, events) = h.one(3, liquidate(1));
+    // In the same command: nobody has to liquidate an account that has nothing but a debt.
+    let settle = Command::SettlePosition { owner: address(1), market: BTC };
+    let (_, events) = h.one(3, settle);
     assert_eq!(steps(&events), [LiquidationStep::Insurance]);
+    let (account, asset) = (AccountId(1), USDC);
+    assert!(events.contains(&Event::InsurancePaid { account, asset, amount: 30_000 }));
+    assert!(events.contains(&Event::ShortfallBooked { account, asset, amount: 70_000 }));
     assert_eq!(collateral(&h, 1), 0);
+    h.refused(3, liquidate(1), RejectCode::NotLiquidatable);
     let ledger = |h: &Harness| {
         let ledger = h.full.peek_ledger(USDC);
         (ledger.insurance, ledger.shortfall)

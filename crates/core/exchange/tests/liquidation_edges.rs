@@ -48,15 +48,18 @@ fn what_nobody_took_over_is_settled_with_its_market() {
     assert_eq!(answer, Ok(Outcome::Done));
     assert_eq!(
         events,
-        [Event::PositionTaken {
-            market: BTC,
-            from: None,
-            to: None,
-            size: 10_000,
-            value: 9_400_000,
-            closed_pnl: 0,
-            taker_pnl: 0,
-        }]
+        [
+            Event::PositionTaken {
+                market: BTC,
+                from: None,
+                to: None,
+                size: 10_000,
+                value: 9_400_000,
+                closed_pnl: 0,
+                taker_pnl: 0,
+            },
+            Event::InsuranceChanged { asset: USDC, amount: -100_000 },
+        ]
     );
     assert_eq!(fund(&h), (0, 100_000));
     assert_eq!(h.full.peek_top(BTC).open_interest, 0);

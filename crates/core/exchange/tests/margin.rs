@@ -10,6 +10,7 @@ use atoll_exchange::objects::{LedgerKey, Position};
 use atoll_exchange::*;
 use atoll_types::RejectCode;
 use common::*;
+use proptest::prelude::*;
 
 const DOLLAR: i128 = 1_000_000;
 
@@ -140,7 +141,8 @@ fn hyperliquids_tiers_with_their_maintenance_deductions() {
     ] {
         assert_eq!(market.initial_ppm(value * DOLLAR, leverage), ppm, "{value} at {leverage}");
     }
-    // Of three tiers: the deduction of the third builds on that of the second.
+    // Of three tiers, with numbers of our own (Hyperliquid publishes tables of two): the deduction of
+    // the third builds on that of the second, as the formula has it.
     let rules = Rules::new(tiered(&[(0, 10), (3_000_000, 5), (20_000_000, 4)])).unwrap();
     let third = rules.market(BTC).unwrap().tiers[2].deduction / 1_000_000;
     assert_eq!(third, (3_000_000 * 5 + 20_000_000 * 5 / 2) * DOLLAR / 100);
@@ -411,5 +413,64 @@ fn what_margin_adds_to_a_spec_is_refused_by_key() {
         change(&mut broken);
         let error = broken.validate().expect_err(key);
         assert_eq!(error.key, *key, "{error}");
+    }
+}
+
+/// A position alone: equity, initial and maintenance requirement.
+fn alone(rules: &MarketRules, size: i64, cost: i128, prices: &MarginPrices) -> [i128; 3] {
+    let position = Position { size, cost, funding: prices.funding, ..Position::default() };
+    let mut own = Margin::default();
+    own.add(rules, &position, prices);
+    [own.equity(), own.initial(), own.maintenance()]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: cases(4000),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+    /// Of a position without open orders, in a market with tiers and in an inverse one, everything
+    /// else the same: a larger one never requires less, a higher scale never requires less, a mark
+    /// that moves against it never raises its equity nor what is left above maintenance (to a unit
+    /// of rounding), and a tier further up never requires a smaller part.
+    #[test]
+    fn requirements_rise_with_size_scale_tier_and_a_worse_mark(
+        inverse in any::<bool>(), long in any::<bool>(), lots in 1..10_000_000_000i64,
+        more in prop_oneof![0..10i64, 0..10_000_000_000i64], cost in 0..1i128 << 60,
+        mark in prop_oneof![900..1100u64, 1..1_000_000u64],
+        worse in prop_oneof![1..20u64, 1..1_000_000u64],
+        scale in (1_000_000..3_000_000u32, 1_000_000..3_000_000u32), up in 0..2_000_000u32,
+    ) {
+        let all = Rules::new(venue()).unwrap();
+        let rules = all.market(if inverse { INV } else { BTC }).unwrap();
+        let sign = if long { 1 } else { -1 };
+        let scale = (scale.0.max(scale.1), scale.0.min(scale.1));
+        let at = |mark, scale_ppm| MarginPrices { mark, funding: 0, scale_ppm };
+        let paid = rules.paid(if long { Side::Buy } else { Side::Sell }, cost);
+        let [equity, initial, maintenance] = alone(rules, sign * lots, paid, &at(mark, scale));
+        prop_assert!(initial >= maintenance && maintenance >= 0);
+        let larger = alone(rules, sign * (lots + more), paid, &at(mark, scale));
+        prop_assert!(larger[1] >= initial && larger[2] >= maintenance, "a larger one: {:?}", larger);
+        let dearer = (scale.0 + up, scale.1 + up);
+        let scaled = alone(rules, sign * lots, paid, &at(mark, dearer));
+        prop_assert!(scaled[1] >= initial && scaled[2] >= maintenance, "scaled: {:?}", scaled);
+        prop_assert_eq!(scaled[0], equity);
+        let moved = if long { mark.saturating_sub(worse).max(1) } else { mark + worse };
+        let against = alone(rules, sign * lots, paid, &at(moved, scale));
+        prop_assert!(against[0] <= equity, "against it: {:?}", against);
+        let above = (equity - maintenance, against[0] - against[2]);
+        prop_assert!(above.1 <= above.0 + i128::from(inverse), "above maintenance: {:?}", above);
+        // Where the move makes the position worth more, it requires more as well.
+        let value = |mark| rules.exposure(mark, lots as u64);
+        if value(moved) >= value(mark) {
+            prop_assert!(against[1] >= initial && against[2] >= maintenance, "{:?}", against);
+        }
+        // Parts of the value, from tier to tier.
+        let parts = |value: i128| (rules.initial_ppm(value, 20), rules.maintenance_weighted(value));
+        let (here, there) = (value(mark), rules.exposure(mark, (lots + more) as u64));
+        prop_assert!(parts(there).0 >= parts(here).0);
+        // Below 2⁵⁰ × 2²⁰ × 2⁵⁴.
+        prop_assert!(parts(there).1 / 1_000 * here >= (parts(here).1 / 1_000 - 1) * there);
     }
 }

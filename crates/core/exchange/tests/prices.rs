@@ -154,6 +154,11 @@ fn a_price_of_nothing_or_of_a_thousand_times_liquidates_nobody() {
         // For five minutes the bounds are 10 %; then 5 % again.
         assert_eq!(tell(&mut h, START + 70 * SECOND, 650_000).len(), 1);
         assert_eq!(status(&h), MarketStatus::Open);
+        tell(&mut h, START + 345 * SECOND, 650_000);
+        let events = tell(&mut h, START + 346 * SECOND, 700_000);
+        let guarded = Event::Guarded { market: BTC, reason, from: 650_000, to: 700_000 };
+        assert!(events.contains(&guarded), "{events:?}");
+        assert_eq!(status(&h), MarketStatus::ReduceOnly);
     }
 }
 
@@ -164,15 +169,24 @@ fn in_a_crash_whoever_is_insolvent_can_be_liquidated() {
     let mut h = leveraged();
     let mut mark = 600_000;
     let (mut first, mut arrived) = (None, None);
+    let mut left = Vec::new();
     for second in 1..=300u64 {
         tell(&mut h, START + second * SECOND, 420_000);
         let now = h.full.peek_prices(BTC).mark;
         assert!(now <= mark && now >= mark - mark / 500 - 1, "{second}: {mark} to {now}");
         mark = now;
-        if liquidatable(&h, 0) && first.is_none() {
+        if liquidatable(&h, 0) {
+            first = first.or(Some(second));
             let margin = h.full.peek_margin(AccountId(0));
             assert!(margin.equity() > 0, "{margin:?}");
-            first = Some(second);
+            // The market takes what reduces: the winner bids for what it is short.
+            assert_eq!(status(&h), MarketStatus::ReduceOnly);
+            h.place(1, OrderRequest { reduce_only: true, ..buy(now, 32_500_000) });
+            let liquidate = Command::Liquidate { owner: address(0), market: None };
+            h.one(2, liquidate).0.unwrap();
+            h.one(1, Command::CancelAll { market: None }).0.unwrap();
+            let held = h.full.peek_positions(AccountId(0));
+            left.push(held.first().map_or(0, |view| view.position.size));
         }
         if now == 420_000 && arrived.is_none() {
             arrived = Some(second);
@@ -181,6 +195,9 @@ fn in_a_crash_whoever_is_insolvent_can_be_liquidated() {
     }
     // The fall was at second 1: 10 s of doubt, then ln(1/0.973) and ln(1/0.7) / 0.002 seconds.
     assert_eq!(first.zip(arrived), Some((25, 190)));
+    // A fifth, and seconds later the rest; something is left of its money.
+    assert_eq!(left, [26_000_000, 0]);
+    assert!(h.full.peek_margin(AccountId(0)).equity() > 0);
     assert_eq!(status(&h), MarketStatus::Open, "reopened by auction once the mark arrived");
 }
 

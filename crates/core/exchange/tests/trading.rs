@@ -184,6 +184,10 @@ fn each_refusal_has_its_code() {
     h.refused(0, place(buy(1000, 100_000_000_001)), Overflow);
     h.refused(0, place(buy(1201, 10)), PriceBand);
     h.refused(0, place(sell(799, 10)), PriceBand);
+    for at_the_edge in [buy(1200, 10), sell(800, 10)] {
+        h.place(0, at_the_edge);
+        h.one(0, Command::CancelAll { market: None }).0.unwrap();
+    }
     h.refused(0, place(order(MarketId(9), Side::Buy, 1000, 10)), UnknownMarket);
     h.refused(0, Command::CancelAll { market: Some(MarketId(9)) }, UnknownMarket);
     // A million dollars carry twenty million.
@@ -383,6 +387,7 @@ fn a_level_of_100_000_orders_is_not_rewritten() {
         let answer = h.full.execute(account, &Command::Place(buy(990, 10)), &mut events);
         let Ok(Outcome::Placed(placed)) = answer else { panic!("{answer:?}") };
         orders.push((account, placed.order));
+        h.observer.see(h.full.rules(), &events);
         events.clear();
     }
     let mut writes = atoll_state::WriteSet::default();
@@ -404,6 +409,7 @@ fn a_level_of_100_000_orders_is_not_rewritten() {
         if *order != orders[50_000].1 {
             let target = OrderSelector::Order(*order);
             h.full.execute(*account, &Command::Cancel(target), &mut events).unwrap();
+            h.observer.see(h.full.rules(), &events);
             events.clear();
         }
     }

@@ -89,7 +89,7 @@ codes! {
     DuplicateClientId = 508, "duplicate_client_id";
     /// The account has as many open orders as it may.
     TooManyOrders = 509, "too_many_orders";
-    /// The price is too far from the mark.
+    /// The price is too far from the oracle price.
     PriceBand = 510, "price_band";
     /// The order would have traded with the same account.
     SelfTrade = 511, "self_trade";

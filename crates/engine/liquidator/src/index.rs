@@ -381,6 +381,7 @@ pub fn touched(event: &Event) -> [Option<AccountId>; 2] {
         | Event::BalanceChanged { .. }
         | Event::MarkChanged { .. }
         | Event::Ranked { .. }
+        | Event::InsuranceChanged { .. }
         | Event::StatusChanged { .. }
         | Event::MarketListed { .. }
         | Event::BondReleased { .. }

@@ -70,22 +70,22 @@ impl<S: Source> Engine<'_, S> {
             let margin = self.isolated_margin(account, slot);
             self.set_isolated_margin(rules, account, slot, -margin);
             paid += margin;
-            if paid < 0 {
-                // An isolated position takes nothing else with it.
-                let insured = self.insure(account, rules.quote, -paid);
-                self.book_shortfall(account, rules.quote, -paid - insured);
-                paid = 0;
-            }
         }
         self.pay(account, rules.quote, paid);
         self.holds(market, account, position.size, 0);
         self.settled(rules, position.size, value);
         let size = position.size;
         self.events.push(Event::PositionSettled { account, market, size, price, closed_pnl });
+        if position.isolated && paid < 0 {
+            // An isolated position takes nothing else with it.
+            let insured = self.insure(account, rules.quote, -paid);
+            self.book_shortfall(account, rules.quote, -paid - insured);
+            self.liquidation_pay(account, rules.quote, -paid);
+        }
         if position.attached {
             self.position_closed(account, market);
         }
-        Ok(())
+        self.end_bankrupt(account)
     }
 }
 

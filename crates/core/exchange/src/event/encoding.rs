@@ -94,6 +94,11 @@ impl Field for Event {
                 count.put(out);
                 done.put(out);
             }
+            Self::InsuranceChanged { asset, amount } => {
+                out.push(55);
+                asset.put(out);
+                amount.put(out);
+            }
             Self::FundingPaid { account, market, size, amount, change } => {
                 out.push(40);
                 account.put(out);
@@ -284,6 +289,7 @@ impl Field for Event {
                 count: Field::get(r)?,
                 done: Field::get(r)?,
             },
+            55 => Self::InsuranceChanged { asset: Field::get(r)?, amount: Field::get(r)? },
             60 => Self::MarketListed {
                 market: Field::get(r)?,
                 account: Field::get(r)?,

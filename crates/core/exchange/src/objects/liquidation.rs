@@ -2,7 +2,7 @@
 
 use super::{AccountKey, BookId, GlobalKey, Position};
 use crate::field::{Field, enumeration, record};
-use crate::ids::{Amount, MarketId, Side};
+use crate::ids::{AccountId, Amount, MarketId, Side, Size};
 use alloc::vec::Vec;
 use atoll_state::{Key, Object, OrderedSet};
 use atoll_types::codec::{CodecError, Decode, Encode, Reader};
@@ -12,7 +12,7 @@ pub(crate) fn holders(market: MarketId, side: Side) -> OrderedSet {
     OrderedSet(5 << 60 | u64::from(BookId::new(market, side).0))
 }
 
-/// The ranking of those accounts: score × 2³² + (2³² − 1 − account) (sets of kind 6).
+/// The ranking of those accounts: score (24 bits) × 2³² + (2³² − 1 − account) (sets of kind 6).
 pub(crate) fn ranking(market: MarketId, side: Side) -> OrderedSet {
     OrderedSet(6 << 60 | u64::from(BookId::new(market, side).0))
 }
@@ -95,14 +95,44 @@ pub struct Estate {
     pub cursor: u64,
     /// When the ranking began, chain time in microseconds.
     pub begun_us: u64,
-    /// Risk-aware: unrealised profit of those in the list that were not taken from yet.
+    /// Risk-aware: lots that are split by profit; those of whoever gives its whole position are out.
+    pub open: Size,
+    /// Unrealised profit that they are split by.
     pub profit: Amount,
+    /// How many in the list had their first turn, and may give one lot more.
+    pub waiting: u64,
 }
-record!(Estate { size, cost, funding, phase, cursor, begun_us, profit });
+record!(Estate { size, cost, funding, phase, cursor, begun_us, open, profit, waiting });
 impl Object for Estate {
     const TAG: u8 = 52;
     const NAME: &'static str = "estate";
     type Key = EstateKey;
+}
+
+/// Finds what a winner gave to an estate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ShareKey {
+    /// The estate.
+    pub estate: BookId,
+    /// The winner.
+    pub account: AccountId,
+}
+record!(ShareKey { estate, account });
+impl Key for ShareKey {}
+
+/// What a winner in the risk-aware list of an estate gave so far, while it may have to give more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Share {
+    /// Lots.
+    pub lots: Size,
+    /// Its unrealised profit before the first of them.
+    pub profit: Amount,
+}
+record!(Share { lots, profit });
+impl Object for Share {
+    const TAG: u8 = 53;
+    const NAME: &'static str = "share of an estate";
+    type Key = ShareKey;
 }
 
 impl Estate {

@@ -24,6 +24,7 @@
 //! | 50 | [`Cooldown`] after a liquidation in part | account |
 //! | 51 | [`LiquidationWindow`]: work of liquidations | – |
 //! | 52 | [`Estate`]: what bankrupt accounts left | market, side |
+//! | 53 | [`Share`]: what a winner gave to an estate | market, side, account |
 //! | 20 | [`TriggerOrder`] | order |
 //! | 21 | [`Link`]: parent, children and sibling of an order | order |
 //! | 22 | [`TriggerTop`]: nearest triggers and fronts | market |
@@ -85,7 +86,7 @@ pub use directory::{
     OrderRef,
 };
 pub use ledger::{Ledger, LedgerKey};
-pub use liquidation::{Cooldown, Estate, EstateKey, LiquidationWindow, Phase};
+pub use liquidation::{Cooldown, Estate, EstateKey, LiquidationWindow, Phase, Share, ShareKey};
 pub(crate) use liquidation::{holders, ranking};
 pub use listing::{Listed, ListedMarket, ListingHead};
 pub use market::{BookTop, MarketKey, MarketPrices, Settlement};
@@ -138,6 +139,8 @@ pub struct State<S: Source> {
     pub liquidations: Table<LiquidationWindow, S>,
     /// What bankrupt accounts left.
     pub estates: Table<Estate, S>,
+    /// What winners gave to them.
+    pub shares: Table<Share, S>,
     /// Trigger orders.
     pub triggers: Table<TriggerOrder, S>,
     /// What ties orders to others.
@@ -205,6 +208,7 @@ impl<S: Source> State<S> {
             cooldowns: Table::new(seed),
             liquidations: Table::new(seed),
             estates: Table::new(seed),
+            shares: Table::new(seed),
             triggers: Table::new(seed),
             links: Table::new(seed),
             trigger_tops: Table::new(seed),
@@ -252,6 +256,7 @@ impl<S: Source> Tables<S> for State<S> {
         visitor.visit(&mut self.cooldowns);
         visitor.visit(&mut self.liquidations);
         visitor.visit(&mut self.estates);
+        visitor.visit(&mut self.shares);
         visitor.visit(&mut self.triggers);
         visitor.visit(&mut self.links);
         visitor.visit(&mut self.trigger_tops);

@@ -1,5 +1,6 @@
 //! One harness for every test of the exchange: each range of commands runs on full state, and
-//! again on nothing but its witness, and money is counted after each.
+//! again on nothing but its witness. Money is counted after each command, and somebody who sees nothing
+//! but the events knows after each range what the state holds.
 #![allow(dead_code, missing_docs)]
 
 pub(crate) mod crash;
@@ -8,6 +9,7 @@ pub(crate) mod fuzzed;
 pub(crate) mod history;
 pub(crate) mod listed;
 pub(crate) mod naive;
+pub(crate) mod observer;
 pub(crate) mod sharded;
 pub(crate) mod twin;
 
@@ -163,14 +165,23 @@ pub(crate) struct Harness {
     /// Bytes and objects that the latest range wrote.
     pub written: (usize, usize),
     pub read: usize,
+    /// Sees nothing but events.
+    pub observer: observer::Observer,
 }
 
 impl Harness {
     pub(crate) fn new(spec: ExchangeSpec) -> Self {
         let mut full = Exchange::new(Rules::new(spec).unwrap(), 7);
         full.remember_from(1);
-        let (unwitnessed, sharded) = (None, Vec::new());
-        Self { full, leave_out: false, unwitnessed, sharded, written: (0, 0), read: 0 }
+        Self {
+            full,
+            leave_out: false,
+            unwitnessed: None,
+            sharded: Vec::new(),
+            written: (0, 0),
+            read: 0,
+            observer: Default::default(),
+        }
     }
 
     /// The same, and beside it exchanges that run without witnesses: one by one, and in shards.
@@ -209,6 +220,11 @@ impl Harness {
         let mut answers = Vec::new();
         for op in ops {
             answers.append(&mut run(&mut self.full, std::slice::from_ref(op)));
+            if let Some((_, events)) = answers.last() {
+                self.observer.see(self.full.rules(), events);
+            }
+            let audit = self.full.audit();
+            assert!(audit.holds(), "{op:?}: {audit:?}");
             see(&mut self.full);
         }
         let (mut writes, mut reads) = (WriteSet::default(), ReadSet::default());
@@ -238,8 +254,7 @@ impl Harness {
             sharded.range(ops, &answers, &writes, &reads);
         }
         self.check_recorded_queries();
-        let audit = self.full.audit();
-        assert!(audit.holds(), "{audit:?}");
+        self.observer.compare(&self.full);
         let wrong = self.full.inconsistencies();
         assert!(wrong.is_empty(), "{wrong:#?}");
         for (answer, events) in &answers {

@@ -414,15 +414,15 @@ impl Twin {
             self.events.push(Event::IsolatedMargin { account, market, change, margin: 0 });
         }
         let asset = if n == 3 { COIN } else { USDC };
-        let mut result = closed_pnl - due + if isolated { margin } else { 0 };
-        if isolated && result < 0 {
-            self.fund_or_nobody(at, asset, -result);
-            result = 0;
-        }
+        let result = closed_pnl - due + if isolated { margin } else { 0 };
         self.purse(at, asset, result);
         let account = AccountId(at as u32);
         self.events.push(Event::PositionSettled { account, market, size, price, closed_pnl });
+        if isolated && result < 0 {
+            self.fund_or_nobody(at, asset, -result);
+        }
         self.position_ended(account, market);
+        self.end_if_bankrupt(at);
         Ok(Outcome::Done)
     }
 

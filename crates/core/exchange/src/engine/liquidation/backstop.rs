@@ -54,7 +54,7 @@ impl<'a, S: Source> Engine<'a, S> {
         }
         match subject.isolated {
             Some((slot, rules)) => {
-                self.set_isolated_margin(rules, subject.account, slot, missing);
+                self.pay_into_margin(subject.account, slot, rules, missing);
             }
             None => self.liquidation_pay(subject.account, asset, missing),
         }
@@ -91,11 +91,8 @@ impl<'a, S: Source> Engine<'a, S> {
         self.pay(from, rules.quote, 0);
         let before = self.state_balance(from, rules.quote);
         let closed = self.fill_position(rules, from, slot as u8, (closes, lots, value), 0, &prices);
-        if position.isolated {
-            // What was the position's own came back to the account, and goes on with it.
-            let own = self.state_balance(from, rules.quote) - before;
-            self.move_collateral_to(from, vault, rules.quote, own);
-        }
+        // What was the position's own came back to the account, and goes on with it.
+        let came = self.state_balance(from, rules.quote) - before;
         let opened =
             self.fill_position(rules, vault, place as u8, (opens, lots, value), 0, &prices);
         let top = self.state.tops.get_mut(&MarketKey(rules.market));
@@ -109,6 +106,9 @@ impl<'a, S: Source> Engine<'a, S> {
             closed_pnl: closed.pnl,
             taker_pnl: opened.pnl,
         });
+        if position.isolated {
+            self.move_collateral_to(from, vault, rules.quote, came);
+        }
         let after = own.size + position.size;
         if opened.attached && after.signum() != own.size.signum() {
             self.position_closed(vault, rules.market);

@@ -3,15 +3,13 @@
 
 use super::estate::side_of;
 use super::score::Ratio;
+use super::turns::{self, Turn};
 use crate::engine::{Engine, reducible};
 use crate::event::{Event, Refusal};
 use crate::ids::{AccountId, Amount, MarketId, MarketStatus, Side, Size};
 use crate::margin::MarginPrices;
 use crate::margin::isolated::IsolatedView;
-use crate::math::mul_div;
-use crate::objects::{
-    AccountKey, BookId, Estate, EstateKey, MarketKey, Phase, Position, holders, ranking,
-};
+use crate::objects::{AccountKey, BookId, EstateKey, MarketKey, Phase, Position, holders, ranking};
 use crate::rules::MarketRules;
 use crate::spec::Deleveraging;
 use atoll_state::Source;
@@ -51,7 +49,8 @@ impl<'a, S: Source> Engine<'a, S> {
             Phase::Ranking | Phase::Ready if idle || expired => estate.phase = Phase::Clearing,
             Phase::None => {
                 estate.phase = Phase::Ranking;
-                (estate.cursor, estate.begun_us, estate.profit) = (0, self.time_us, 0);
+                (estate.cursor, estate.begun_us) = (0, self.time_us);
+                (estate.open, estate.profit, estate.waiting) = (0, 0, 0);
             }
             Phase::Ranking | Phase::Ready | Phase::Clearing => {}
         }
@@ -67,13 +66,14 @@ impl<'a, S: Source> Engine<'a, S> {
 
     fn rank(&mut self, rules: &'a MarketRules, held: Side, key: &EstateKey) {
         let market = rules.market;
-        let (from, to) = (holders(market, held.opposite()), ranking(market, held.opposite()));
+        let from = holders(market, held.opposite());
         let prices = self.margin_prices(market);
         let mut estate = *self.state.estates.get(key);
         let mut ranked = 0;
         while ranked < self.rules.spec().limits.ranked_per_command {
             let Some(next) = from.first_from(&mut self.state.pages, estate.cursor) else {
                 estate.phase = Phase::Ready;
+                estate.open = estate.size.unsigned_abs();
                 break;
             };
             estate.cursor = next + 1;
@@ -82,8 +82,7 @@ impl<'a, S: Source> Engine<'a, S> {
             let Some(winner) = self.winner(rules, account, held, &prices) else { continue };
             estate.profit += winner.profit.max(0);
             let score = self.score(rules, account, &winner);
-            let member = score * ACCOUNTS + (ACCOUNTS - 1 - next);
-            to.insert(&mut self.state.pages, member);
+            self.enlist(rules, held, account, score);
         }
         self.state.estates.set(key, estate);
         self.spend_work(ranked.max(1));
@@ -96,51 +95,63 @@ impl<'a, S: Source> Engine<'a, S> {
         let list = ranking(market, held.opposite());
         let prices = self.margin_prices(market);
         self.settle_estate(rules, key, &prices);
+        let mode = self.liquidation_spec().deleveraging;
         let mut steps = 0;
         while steps < self.rules.spec().limits.fills_per_command {
-            let mut estate = *self.state.estates.get(key);
+            let estate = *self.state.estates.get(key);
             if estate.size == 0 {
                 break;
             }
             let Some(member) = list.last(&mut self.state.pages) else {
                 // Used up: those who are left are ranked anew.
-                estate.phase = Phase::None;
-                self.state.estates.set(key, estate);
+                self.state.estates.get_mut(key).phase = Phase::None;
                 break;
             };
+            let turn = Turn::of(member / ACCOUNTS, mode);
+            // At the mark or better nobody gives anything up: then as few as can are disturbed.
+            let free = rules.value(prices.mark, estate.size) >= estate.cost;
+            if turn == Turn::Second && !free && estate.size.unsigned_abs() >= estate.waiting {
+                // More than rounding leaves: profits have changed, or the estate has grown.
+                self.state.estates.get_mut(key).phase = Phase::Clearing;
+                break;
+            }
             steps += 1;
             list.remove(&mut self.state.pages, member);
             let account = AccountId((ACCOUNTS - 1 - member % ACCOUNTS) as u32);
+            let share = self.share_of(key, account, turn);
             let Some(winner) = self.winner(rules, account, held, &prices) else { continue };
-            let lots = self.lots_of(rules, &estate, &winner, &prices);
-            estate.profit = (estate.profit - winner.profit.max(0)).max(0);
-            self.state.estates.set(key, estate);
-            self.take_over(rules, held, key, account, &winner, lots, &prices);
+            if turn != Turn::Last && winner.profit <= 0 {
+                let score = self.queue_score(rules, account, &winner, 16);
+                self.enlist(rules, held, account, score);
+                continue;
+            }
+            let (left, own) = (estate.size.unsigned_abs(), winner.position.size.unsigned_abs());
+            let lots = match turn {
+                _ if free => own,
+                Turn::Last => own,
+                Turn::Second => 1,
+                Turn::First => self.split(key, &winner),
+            };
+            let lots = lots.min(own).min(left);
+            if lots > 0 {
+                self.take_over(rules, held, key, account, &winner, lots, &prices);
+            }
+            if turn != Turn::Last && lots < own && lots < left {
+                self.await_second(rules, held, key, account, share, &winner, lots);
+            }
         }
         self.spend_work(steps.max(1));
     }
 
-    /// How many lots a winner takes over.
-    fn lots_of(
-        &self,
+    pub(super) fn enlist(
+        &mut self,
         rules: &MarketRules,
-        estate: &Estate,
-        winner: &Winner,
-        prices: &MarginPrices,
-    ) -> Size {
-        let (left, own) = (estate.size.unsigned_abs(), winner.position.size.unsigned_abs());
-        let most = left.min(own);
-        let profit = winner.profit;
-        // At the mark or better nobody gives anything up: then as few as can are disturbed.
-        let free = rules.value(prices.mark, estate.size) >= estate.cost;
-        let queue = self.liquidation_spec().deleveraging == Deleveraging::Queue;
-        if queue || free || profit <= 0 {
-            return most;
-        }
-        let whole = estate.profit.max(profit);
-        // Rounded up, so that the last one is never left with what nobody takes.
-        let (part, exact) = mul_div(left.into(), profit, whole);
-        (part as u64 + u64::from(!exact)).clamp(1, most)
+        held: Side,
+        account: AccountId,
+        score: u64,
+    ) {
+        let member = score * ACCOUNTS + (ACCOUNTS - 1 - u64::from(account.0));
+        ranking(rules.market, held.opposite()).insert(&mut self.state.pages, member);
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -177,15 +188,19 @@ impl<'a, S: Source> Engine<'a, S> {
 
     fn clear_ranking(&mut self, market: MarketId, held: Side, key: &EstateKey) {
         let list = ranking(market, held.opposite());
+        let mode = self.liquidation_spec().deleveraging;
         let mut cleared = 0;
         while cleared < self.rules.spec().limits.ranked_per_command {
             let Some(member) = list.last(&mut self.state.pages) else {
                 let estate = self.state.estates.get_mut(key);
                 (estate.phase, estate.cursor) = (Phase::None, 0);
                 (estate.begun_us, estate.profit) = (0, 0);
+                (estate.open, estate.waiting) = (0, 0);
                 break;
             };
             list.remove(&mut self.state.pages, member);
+            let account = AccountId((ACCOUNTS - 1 - member % ACCOUNTS) as u32);
+            self.share_of(key, account, Turn::of(member / ACCOUNTS, mode));
             cleared += 1;
         }
         self.spend_work(cleared.max(1));
@@ -214,16 +229,14 @@ impl<'a, S: Source> Engine<'a, S> {
         match self.liquidation_spec().deleveraging {
             Deleveraging::Queue => self.queue_score(rules, account, winner, 18),
             Deleveraging::RiskAware if profit > 0 => {
-                let lots = Amount::from(position.size.unsigned_abs());
-                let score = Ratio::of(profit).over(Ratio::of(lots)).quantised(20, 17);
-                1 << 23 | score
+                turns::first(profit, position.size.unsigned_abs())
             }
-            Deleveraging::RiskAware => self.queue_score(rules, account, winner, 17),
+            Deleveraging::RiskAware => self.queue_score(rules, account, winner, 16),
         }
     }
 
     /// Profit ratio × leverage.
-    fn queue_score(
+    pub(super) fn queue_score(
         &mut self,
         rules: &MarketRules,
         account: AccountId,
@@ -239,7 +252,7 @@ impl<'a, S: Source> Engine<'a, S> {
             (self.in_base(rules, value), self.margin(account, None).equity())
         };
         if equity <= 0 {
-            return (64 << bits) - 1;
+            return (1 << (6 + bits)) - 1;
         }
         let leverage = Ratio::of(worth).over(Ratio::of(equity));
         let cost = Ratio::of(position.cost.abs());
@@ -247,7 +260,7 @@ impl<'a, S: Source> Engine<'a, S> {
         // Mark over entry for a long, entry over mark for a short; a coin's cost is its inverse.
         let rises = (side_of(position.size) == Side::Buy) != rules.inverse;
         let gain = if rises { value.over(cost) } else { cost.over(value) };
-        gain.times(leverage).quantised(32, bits)
+        gain.times(leverage).quantised(32, 6, bits)
     }
 
     /// Keeps the sets of who holds what: called with each position's size before and after.
@@ -270,9 +283,9 @@ impl<'a, S: Source> Engine<'a, S> {
 }
 
 /// A position that can take over lots.
-struct Winner {
-    slot: u32,
-    position: Position,
+pub(super) struct Winner {
+    pub(super) slot: u32,
+    pub(super) position: Position,
     /// Unrealised, funding included.
-    profit: Amount,
+    pub(super) profit: Amount,
 }

@@ -45,6 +45,16 @@ impl<'a, S: Source> Engine<'a, S> {
         Ok(())
     }
 
+    /// An account whose last position was settled and that is worth less than nothing: the fund pays
+    /// what it owes, or that is booked, and nobody has to ask for it.
+    pub(crate) fn end_bankrupt(&mut self, account: AccountId) -> Result<(), Refusal> {
+        let subject = self.subject(account, None)?;
+        if subject.equity < 0 && self.subject_positions(&subject).is_empty() {
+            self.leave_to_estates(&subject)?;
+        }
+        Ok(())
+    }
+
     /// The fund buys what there is of other collateral, less its haircut, as far as it has the
     /// collateral asset; the sweep brings it what it bought.
     fn buy_collateral(&mut self, subject: &Subject<'a>) {
@@ -78,12 +88,25 @@ impl<'a, S: Source> Engine<'a, S> {
             return;
         }
         match subject.isolated {
-            Some((slot, rules)) => self.set_isolated_margin(rules, subject.account, slot, amount),
+            Some((slot, rules)) => self.pay_into_margin(subject.account, slot, rules, amount),
             None => self.liquidation_pay(subject.account, asset, amount),
         }
     }
 
-    pub(super) fn liquidation_pay(&mut self, account: AccountId, asset: AssetId, change: Amount) {
+    /// By way of the account: what an isolated margin gets comes from its account's collateral.
+    pub(super) fn pay_into_margin(
+        &mut self,
+        account: AccountId,
+        slot: u32,
+        rules: &MarketRules,
+        amount: Amount,
+    ) {
+        self.liquidation_pay(account, rules.quote, amount);
+        self.pay(account, rules.quote, -amount);
+        self.set_isolated_margin(rules, account, slot, amount);
+    }
+
+    pub(crate) fn liquidation_pay(&mut self, account: AccountId, asset: AssetId, change: Amount) {
         if change == 0 {
             return;
         }
@@ -199,7 +222,7 @@ impl<'a, S: Source> Engine<'a, S> {
                 self.state.ledgers.get_mut(&LedgerKey(asset)).pledged -= amount;
             }
             if amount > 0 {
-                self.insured(asset, amount);
+                self.insured_or_booked(asset, amount);
             } else if amount < 0 {
                 let paid = self.insure(account, asset, -amount);
                 self.book_shortfall(account, asset, -amount - paid);

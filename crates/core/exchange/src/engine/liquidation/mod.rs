@@ -6,6 +6,7 @@ mod book;
 mod deleverage;
 mod estate;
 mod score;
+mod turns;
 
 use super::Engine;
 use crate::event::{CancelReason, Event, LiquidationStep, Refusal};
@@ -236,6 +237,9 @@ impl<'a, S: Source> Engine<'a, S> {
 
     /// The fund receives so much, or pays it, as far as it has; the rest is booked.
     pub(crate) fn insured_or_booked(&mut self, asset: AssetId, amount: Amount) {
+        if amount != 0 {
+            self.events.push(Event::InsuranceChanged { asset, amount });
+        }
         if amount >= 0 {
             return self.insured(asset, amount);
         }

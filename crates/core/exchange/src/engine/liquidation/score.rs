@@ -36,16 +36,16 @@ impl Ratio {
         Self { exponent: self.exponent + by, ..self }
     }
 
-    /// As a member: 6 bits of exponent, of which 2^-`bias` is the lowest, and `bits` of mantissa.
-    /// What is below or above that range is the lowest or the highest number.
-    pub(super) fn quantised(self, bias: i32, bits: u32) -> u64 {
+    /// As a member: `powers` bits of exponent, of which 2^-`bias` is the lowest, and `bits` of
+    /// mantissa. What is below or above that range is the lowest or the highest number.
+    pub(super) fn quantised(self, bias: i32, powers: u32, bits: u32) -> u64 {
         // The number is mantissa × 2^exponent = 1.… × 2^(exponent + 62).
         let exponent = self.exponent + 62 + bias;
         if exponent < 0 {
             return 0;
         }
-        if exponent > 63 {
-            return (64 << bits) - 1;
+        if exponent >= 1 << powers {
+            return (1 << (powers + bits)) - 1;
         }
         let fraction = self.mantissa & ((1 << 62) - 1);
         (exponent as u64) << bits | fraction >> (62 - bits)
@@ -60,12 +60,12 @@ mod tests {
     fn scores_are_monotone() {
         let mut last = 0;
         for n in 1..5000i128 {
-            let score = Ratio::of(n * n).over(Ratio::of(1000)).quantised(32, 18);
+            let score = Ratio::of(n * n).over(Ratio::of(1000)).quantised(32, 6, 18);
             assert!(score >= last, "{n}");
             last = score;
         }
         let score = |a: i128, b: i128, c: i128| {
-            Ratio::of(a).times(Ratio::of(b)).over(Ratio::of(c)).quantised(32, 18)
+            Ratio::of(a).times(Ratio::of(b)).over(Ratio::of(c)).quantised(32, 6, 18)
         };
         // 3 × 5 / 15 is one: exponent 32, no fraction.
         assert_eq!(score(3, 5, 15), 32 << 18);

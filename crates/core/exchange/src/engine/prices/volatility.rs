@@ -170,6 +170,21 @@ mod tests {
         assert_eq!(state.behind_since_us, 0);
     }
 
+    /// The same return under GARCH(1,1) with α = 0.1 and β = 0.85: v = 0.05 × 10⁻⁶ + 0.1 × 0.99998 ×
+    /// 10⁻⁴ + 0.85 × 10⁻⁶ = 10.9 × 10⁻⁶, and after a minute without a move 0.05 × 10⁻⁶ + 0.85 v.
+    #[test]
+    fn the_worked_example_of_garch() {
+        let model = VolatilityModel::Garch { alpha_ppm: 100_000, beta_ppm: 850_000 };
+        let (mut state, mut prices) = (Volatility::default(), at(1_000_000));
+        let mut scales = Vec::new();
+        for (minute, mark) in [(1, 1_000_000), (2, 1_010_050), (3, 1_010_050)] {
+            prices.mark = mark;
+            sample(&spec(model), &mut state, &mut prices, minute * 60 * SECOND);
+            scales.push(prices.margin_scale_ppm.0 / 1000);
+        }
+        assert_eq!(scales, [1000, 3301, 3052]);
+    }
+
     #[test]
     fn a_pause_is_one_sample_spread_over_it() {
         let spec = spec(VolatilityModel::default());

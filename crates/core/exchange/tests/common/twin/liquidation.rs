@@ -24,9 +24,13 @@ struct Left {
     stage: Stage,
     next: usize,
     begun_us: u64,
+    /// Lots that are split by profit, and the profit that they are split by.
+    open: i128,
     profit: i128,
     /// Score and account.
     list: Vec<(u64, usize)>,
+    /// Lots that accounts gave, and the profit they had before.
+    gave: BTreeMap<usize, (i128, i128)>,
 }
 
 #[derive(Clone, Default)]
@@ -95,6 +99,10 @@ impl Twin {
 
     /// Gain or loss that is nobody's but the fund's.
     fn fund_bears(&mut self, asset: usize, gain: i128) {
+        if gain != 0 {
+            let asset = AssetId(asset as u16);
+            self.events.push(Event::InsuranceChanged { asset, amount: gain });
+        }
         if gain >= 0 {
             return self.fund_gets(asset, gain);
         }
@@ -408,10 +416,9 @@ impl Twin {
 
     /// Money for what is being liquidated.
     fn favour(&mut self, case: &Case, asset: AssetId, change: i128) {
-        let Some(market) = case.isolated else { return self.moved(case.at, asset, change) };
-        if change == 0 {
-            return;
-        }
+        self.moved(case.at, asset, change);
+        let Some(market) = case.isolated.filter(|_| change != 0) else { return };
+        self.purse(case.at, asset, -change);
         let pos = &mut self.owners[case.at].positions[usize::from(market.0)];
         pos.margin += change;
         let (account, margin) = (AccountId(case.at as u32), pos.margin);
@@ -455,11 +462,7 @@ impl Twin {
             let before = self.balance(at, asset);
             let side = side_of(pos.size);
             let closed = self.fill_and_pay(at, *market, side.opposite(), lots, value, 0);
-            if pos.isolated {
-                let own = self.balance(at, asset) - before;
-                self.moved(at, asset, -own);
-                self.moved(vault, asset, own);
-            }
+            let came = self.balance(at, asset) - before;
             let taken = self.fill_and_pay(vault, *market, side, lots, value, 0);
             let (from, to) = (Some(AccountId(at as u32)), Some(AccountId(vault as u32)));
             self.events.push(Event::PositionTaken {
@@ -471,6 +474,10 @@ impl Twin {
                 closed_pnl: closed,
                 taker_pnl: taken,
             });
+            if pos.isolated {
+                self.moved(at, asset, -came);
+                self.moved(vault, asset, came);
+            }
             if own.size != 0 && (own.size + pos.size).signum() != own.size.signum() {
                 self.ladder.count("vault closed");
                 self.position_ended(AccountId(vault as u32), *market);

@@ -39,17 +39,27 @@ fn product(a: (u128, i32), b: (u128, i32)) -> (u128, i32) {
     float(a.0 * b.0, a.1 + b.1)
 }
 
-/// Exponent in 6 bits, the lowest standing for 2^-`lowest`, and mantissa in so many.
-fn small(number: (u128, i32), lowest: i32, bits: u32) -> u64 {
+/// Exponent in so many bits, the lowest standing for 2^-`lowest`, and mantissa in so many.
+fn small(number: (u128, i32), lowest: i32, powers: u32, bits: u32) -> u64 {
     let power = number.1 + 62;
     if power < -lowest {
         return 0;
     }
-    if power > 63 - lowest {
-        return (1 << (6 + bits)) - 1;
+    if power >= (1 << powers) - lowest {
+        return (1 << (powers + bits)) - 1;
     }
     let fraction = (number.0 - (1 << 62)) >> (62 - bits);
     ((power + lowest) as u64) * (1 << bits) + fraction as u64
+}
+
+/// Who has a profit comes by what it is per lot; then, by what it would be per lot given; then the
+/// others.
+fn first(profit: i128, lots: i128) -> u64 {
+    (1 << 23) + small(over(whole(profit), whole(lots)), 20, 6, 17)
+}
+
+fn second(profit: i128, given: i128) -> u64 {
+    (1 << 22) + small(over(whole(profit), whole(given + 1)), 20, 7, 15)
 }
 
 impl Twin {
@@ -103,7 +113,7 @@ impl Twin {
                 self.pledged -= all;
             }
             if all >= 0 {
-                self.fund_gets(usize::from(asset.0), all);
+                self.fund_bears(usize::from(asset.0), all);
             } else {
                 let paid = self.fund_pays(case.at, asset, -all);
                 self.booked(case.at, asset, -all - paid);
@@ -112,11 +122,21 @@ impl Twin {
         Ok(Outcome::Done)
     }
 
+    /// Whoever has no position left and owes more than it has is done.
+    pub(crate) fn end_if_bankrupt(&mut self, at: usize) {
+        let case = self.case(at, None).unwrap();
+        if self.positions(&case).is_empty() && case.equity < 0 {
+            self.ladder.count("settled below nothing");
+            self.bankrupt(&case).unwrap();
+        }
+    }
+
     /// The fund pays, and what it cannot is booked.
     pub(crate) fn fund_or_nobody(&mut self, at: usize, asset: AssetId, amount: i128) {
         self.ladder.count("isolated and settled below nothing");
         let paid = self.fund_pays(at, asset, amount);
         self.booked(at, asset, amount - paid);
+        self.moved(at, asset, amount);
     }
 
     fn booked(&mut self, at: usize, asset: AssetId, amount: i128) {
@@ -245,6 +265,7 @@ impl Twin {
             Stage::Idle if left.size != 0 => {
                 left.stage = Stage::Ranking;
                 (left.next, left.begun_us, left.profit) = (0, now, 0);
+                left.gave.clear();
             }
             Stage::Ranking | Stage::Ready if useless => left.stage = Stage::Clearing,
             _ => {}
@@ -292,7 +313,8 @@ impl Twin {
             left.list.push((score, at));
         }
         if done {
-            self.ladder.left.get_mut(&key).unwrap().stage = Stage::Ready;
+            let left = self.ladder.left.get_mut(&key).unwrap();
+            (left.stage, left.open) = (Stage::Ready, left.size.abs().into());
         }
         self.worked(count.max(1));
         self.events.push(Event::Ranked { market, side, count: count as u32, done });
@@ -302,10 +324,9 @@ impl Twin {
         let pos = self.owners[at].positions[usize::from(market.0)];
         let aware = self.spec.liquidation.deleveraging == Deleveraging::RiskAware;
         if aware && profit > 0 {
-            let per_lot = over(whole(profit), whole(pos.size.abs().into()));
-            return (1 << 23) + small(per_lot, 20, 17);
+            return first(profit, pos.size.abs().into());
         }
-        let bits = if aware { 17 } else { 18 };
+        let bits = if aware { 16 } else { 18 };
         let value = self.magnitude(market, pos.size.abs().into());
         let (carried, equity) = if pos.isolated {
             (value, self.isolated(market, &pos).0)
@@ -322,7 +343,7 @@ impl Twin {
         let mark_over_entry = if market == INV { over(then, now) } else { over(now, then) };
         let entry_over_mark = if market == INV { over(now, then) } else { over(then, now) };
         let gain = if pos.size > 0 { mark_over_entry } else { entry_over_mark };
-        small(product(gain, leverage), 32, bits)
+        small(product(gain, leverage), 32, 6, bits)
     }
 
     fn take_more(&mut self, market: MarketId, side: Side) {
@@ -340,31 +361,64 @@ impl Twin {
                 self.ladder.count("list used up");
                 break;
             }
+            let (score, at) = left.list[0];
+            let aware = self.spec.liquidation.deleveraging == Deleveraging::RiskAware;
+            let (again, waits) = (|score: &u64| aware && score >> 22 == 1, left.list.iter());
+            let waits = waits.filter(|(score, _)| again(score)).count() as i128;
+            let mark = self.venues[usize::from(market.0)].mark;
+            let free = worth(market, mark, left.size.into()) >= left.cost;
+            let open = i128::from(left.size.abs());
+            if again(&score) && !free && open >= waits {
+                left.stage = Stage::Clearing;
+                self.ladder.count("more than rounding left");
+                break;
+            }
             steps += 1;
-            let (_, at) = left.list.remove(0);
-            let (open, total) = (left.size.unsigned_abs(), left.profit);
-            let (left_size, left_cost) = (left.size, left.cost);
+            left.list.remove(0);
+            let gave = if again(&score) { left.gave.remove(&at) } else { None };
             let Some(profit) = self.profit(at, market, side) else {
                 self.ladder.count("winner was gone");
                 continue;
             };
-            let own = self.owners[at].positions[usize::from(market.0)].size.unsigned_abs();
-            let all = own.min(open);
-            let aware = self.spec.liquidation.deleveraging == Deleveraging::RiskAware;
-            let mark = self.venues[usize::from(market.0)].mark;
-            let worth = worth(market, mark, left_size.into());
-            let lots = if aware && profit > 0 && worth < left_cost {
-                let (part, more) = mul_div(open.into(), profit, total.max(profit));
-                ((part + i128::from(more)) as u64).clamp(1, all)
-            } else {
-                all
-            };
+            let own = i128::from(self.owners[at].positions[usize::from(market.0)].size.abs());
+            let once = aware && score >> 23 == 1;
+            if (once || again(&score)) && profit <= 0 {
+                let score = self.rank_of(at, market, profit);
+                self.ladder.left.get_mut(&key).unwrap().list.push((score, at));
+                self.ladder.count("profit was gone");
+                continue;
+            }
             let left = self.ladder.left.get_mut(&key).unwrap();
-            left.profit = (total - profit.max(0)).max(0);
+            let lots = match (once, again(&score)) {
+                (true, _) if !free => {
+                    let (part, rest) = mul_div(left.open, profit, left.profit.max(profit));
+                    part + i128::from(rest && part >= 32_768)
+                }
+                (_, true) if !free => 1,
+                _ => own,
+            };
+            if once && !free && lots >= own {
+                left.open -= own;
+                left.profit = (left.profit - profit).max(0);
+            }
+            let lots = lots.min(own).min(open) as u64;
+            let (mine, rest) = (own - i128::from(lots), open - i128::from(lots));
+            if (once || again(&score)) && mine > 0 && rest > 0 {
+                let (given, profit) = gave.unwrap_or((0, profit));
+                let given = given + i128::from(lots);
+                left.list.push((second(profit, given), at));
+                if given > 0 {
+                    left.gave.insert(at, (given, profit));
+                }
+                self.ladder.count(if again(&score) { "and again" } else { "may give more" });
+            }
+            if lots == 0 {
+                continue;
+            }
             let cost = self.take_left(market, side, lots);
             let pnl = self.fill_and_pay(at, market, side, lots, cost.abs(), 0);
             self.taken(market, None, Some(at), side.signed(lots), cost, 0, pnl);
-            if lots == own {
+            if mine == 0 {
                 self.position_ended(AccountId(at as u32), market);
             }
         }
