@@ -7,6 +7,7 @@
 use super::history;
 use super::objects::{Account, AccountKey, Code, CodeKey, EvmTables, SlotKey, StorageSlot};
 use super::query::{At, read};
+use super::transition::{BlockHashes, MissingBlockHash, SpecId};
 use alloc::vec::Vec;
 use atoll_state::Source;
 use atoll_types::{Address, B256, U256};
@@ -20,11 +21,11 @@ fn info(account: &Account) -> Option<AccountInfo> {
     if *account == Account::default() {
         return None;
     }
-    let code = (account.code_hash == KECCAK_EMPTY).then(Bytecode::default);
+    let code = (!account.has_code()).then(Bytecode::default);
     Some(AccountInfo {
         balance: account.balance,
         nonce: account.nonce,
-        code_hash: account.code_hash,
+        code_hash: if account.has_code() { account.code_hash } else { KECCAK_EMPTY },
         account_id: None,
         code,
     })
@@ -32,25 +33,33 @@ fn info(account: &Account) -> Option<AccountInfo> {
 
 /// The tables, every read recorded.
 #[derive(Debug)]
-pub(super) struct Recorded<'a, S: Source>(pub(super) &'a mut EvmTables<S>);
+pub(super) struct Recorded<'a, S: Source>(
+    pub(super) &'a mut EvmTables<S>,
+    pub(super) BlockHashes<'a>,
+);
 
 impl<S: Source> Database for Recorded<'_, S> {
-    type Error = Infallible;
+    type Error = MissingBlockHash;
 
-    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, Infallible> {
+    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, MissingBlockHash> {
         Ok(info(self.0.accounts.get(&AccountKey(address))))
     }
 
-    fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, Infallible> {
+    fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, MissingBlockHash> {
         Ok(self.0.code.get(&CodeKey(code_hash)).0.clone())
     }
 
-    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, Infallible> {
+    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, MissingBlockHash> {
         Ok(self.0.storage.get(&SlotKey { address, slot }).0)
     }
 
-    fn block_hash(&mut self, number: u64) -> Result<B256, Infallible> {
-        Ok(B256::from(self.0.storage.get(&history::slot_of(number)).0))
+    fn block_hash(&mut self, number: u64) -> Result<B256, MissingBlockHash> {
+        match self.1 {
+            BlockHashes::History => {
+                Ok(B256::from(self.0.storage.get(&history::slot_of(number)).0))
+            }
+            BlockHashes::Known(known) => known(number).ok_or(MissingBlockHash(number)),
+        }
     }
 }
 
@@ -80,9 +89,32 @@ impl<S: Source> DatabaseRef for Peek<'_, S> {
     }
 }
 
+/// An account as a transaction that touched it leaves it: what is empty is gone since EIP-161, and
+/// exists before.
+pub(super) fn after_touch(spec: SpecId, account: Account) -> Account {
+    let bare = Account { code_hash: account.code_hash_or_empty(), ..account };
+    if spec.is_enabled_in(SpecId::SPURIOUS_DRAGON) { bare } else { bare.existing() }
+}
+
+/// Makes the storage of an account zero.
+fn clear_storage<S: Source>(tables: &mut EvmTables<S>, address: Address) {
+    let slots = tables.storage.local_iter().map(|(key, _)| *key);
+    let mut slots: Vec<_> = slots.filter(|key| key.address == address).collect();
+    // The order of writes must not depend on where slots lie.
+    slots.sort_unstable_by_key(|key| key.slot);
+    for key in slots {
+        tables.storage.remove(&key);
+    }
+}
+
 /// Writes what a transaction changed. Returns by how much the sum of all balances fell if a
 /// contract destroyed itself: base fees and what was destroyed with it.
-pub(super) fn commit<S: Source>(tables: &mut EvmTables<S>, state: EvmState) -> Option<U256> {
+pub(super) fn commit<S: Source>(
+    tables: &mut EvmTables<S>,
+    spec: SpecId,
+    state: EvmState,
+) -> Option<U256> {
+    let destroys_old = !spec.is_enabled_in(SpecId::CANCUN);
     // The map's order depends on a hasher; the order of writes must not.
     let mut accounts: Vec<_> = state.into_iter().filter(|(_, a)| a.is_touched()).collect();
     accounts.sort_unstable_by_key(|(address, _)| *address);
@@ -97,13 +129,16 @@ pub(super) fn commit<S: Source>(tables: &mut EvmTables<S>, state: EvmState) -> O
             // Since EIP-6780 it was created in this very transaction, so nothing of its storage
             // and code was ever written here.
             any_destroyed = true;
+            if destroys_old {
+                clear_storage(tables, address);
+            }
             tables.accounts.remove(&key);
             continue;
         }
         let (nonce, balance, code_hash) =
             (account.info.nonce, account.info.balance, account.info.code_hash);
         lost = lost.wrapping_sub(balance);
-        let after = Account { nonce, balance, code_hash };
+        let after = after_touch(spec, Account { nonce, balance, code_hash });
         if after != before {
             tables.accounts.set(&key, after);
         }
