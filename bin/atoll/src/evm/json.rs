@@ -78,9 +78,7 @@ pub(crate) fn callee<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Addres
     match Option::<String>::deserialize(from)? {
         None => Ok(None),
         Some(text) if text.is_empty() || text == "0x" => Ok(None),
-        Some(text) => {
-            text.parse().map(Some).map_err(|e| D::Error::custom(format!("{text}: {e}")))
-        }
+        Some(text) => text.parse().map(Some).map_err(|e| D::Error::custom(format!("{text}: {e}"))),
     }
 }
 

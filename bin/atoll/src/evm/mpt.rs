@@ -98,7 +98,9 @@ pub(super) fn first_difference(
         (Some(_), None) => Some(format!("account {address} exists and should not")),
         (None, Some(_)) => Some(format!("account {address} is missing")),
         (None, None) => None,
-        (Some(found), Some(expected)) => Some(format!("account {address}: {}", found.against(expected))),
+        (Some(found), Some(expected)) => {
+            Some(format!("account {address}: {}", found.against(expected)))
+        }
     })
 }
 
@@ -130,11 +132,14 @@ impl Expected {
             return format!("code hash {}, expected {}", self.code_hash, expected.code_hash);
         }
         let slots = self.storage.keys().chain(expected.storage.keys());
-        let at = |storage: &BTreeMap<U256, U256>, slot| storage.get(slot).copied().unwrap_or_default();
+        let at =
+            |storage: &BTreeMap<U256, U256>, slot| storage.get(slot).copied().unwrap_or_default();
         slots
             .map(|slot| (slot, at(&self.storage, slot), at(&expected.storage, slot)))
             .find(|(_, found, expected)| found != expected)
-            .map(|(slot, found, expected)| format!("slot {slot:#x} is {found:#x}, expected {expected:#x}"))
+            .map(|(slot, found, expected)| {
+                format!("slot {slot:#x} is {found:#x}, expected {expected:#x}")
+            })
             .unwrap_or_default()
     }
 }

@@ -252,3 +252,16 @@ fn compare(block: &Block, spec: SpecId, executed: &[Executed]) -> (u64, Option<b
     });
     (gas_used, receipts_root_equal, differences)
 }
+
+/// What is in the storage after the system calls.
+#[cfg(test)]
+pub(super) fn opened(recorded: &Recorded) -> anyhow::Result<Vec<U256>> {
+    let block = &recorded.block;
+    let config = forks::mainnet(block.number.0, block.timestamp.0);
+    let environment = environment(block, &config)?;
+    let context =
+        TransitionContext { config: &config, block: &environment, hashes: BlockHashes::History };
+    let mut tables = load(recorded, config.spec);
+    open(&mut tables, &context, block)?;
+    Ok(tables.storage().map(|(_, value)| value).collect())
+}

@@ -50,7 +50,9 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<()> {
         println!("{}", report::json(&blocks, &broken));
     }
     if blocks.is_empty() && broken.is_empty() {
-        bail!("no recorded block was found; a PATH is a .json, .json.gz or .json.xz file, a folder of them, or an archive");
+        bail!(
+            "no recorded block was found; a PATH is a .json, .json.gz or .json.xz file, a folder of them, or an archive"
+        );
     }
     let differ = blocks.iter().filter(|block| !block.differences.is_empty()).count();
     ensure!(

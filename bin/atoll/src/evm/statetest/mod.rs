@@ -128,3 +128,18 @@ fn run_all(args: &StatetestArgs) -> anyhow::Result<Tally> {
         }
     }
 }
+
+#[cfg(test)]
+fn args_for(only: Option<&str>) -> StatetestArgs {
+    StatetestArgs {
+        paths: Vec::new(),
+        fork: Vec::new(),
+        only: only.map(str::to_string),
+        jobs: None,
+        failures: 20,
+        json: false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

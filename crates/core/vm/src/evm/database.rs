@@ -55,9 +55,7 @@ impl<S: Source> Database for Recorded<'_, S> {
 
     fn block_hash(&mut self, number: u64) -> Result<B256, MissingBlockHash> {
         match self.1 {
-            BlockHashes::History => {
-                Ok(B256::from(self.0.storage.get(&history::slot_of(number)).0))
-            }
+            BlockHashes::History => Ok(B256::from(self.0.storage.get(&history::slot_of(number)).0)),
             BlockHashes::Known(known) => known(number).ok_or(MissingBlockHash(number)),
         }
     }

@@ -207,12 +207,7 @@ pub fn put_account<S: Source>(
 
 /// Adds to a balance outside of any transaction (a withdrawal, a reward) and touches the account:
 /// left empty, it exists afterwards before EIP-161 and does not since.
-pub fn credit<S: Source>(
-    tables: &mut EvmTables<S>,
-    spec: SpecId,
-    address: Address,
-    amount: U256,
-) {
+pub fn credit<S: Source>(tables: &mut EvmTables<S>, spec: SpecId, address: Address, amount: U256) {
     let before = *tables.accounts.get(&AccountKey(address));
     let balance = before.balance.saturating_add(amount);
     let after = database::after_touch(spec, Account { balance, ..before });
