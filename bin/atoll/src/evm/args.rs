@@ -23,7 +23,7 @@ pub(crate) enum EvmCommand {
     /// A record is {\"block\": …, \"pre_state\": …}: the block as eth_getBlockByHash gives it with full
     /// transactions, and what of the state it touches (balance, nonce, code, storage). With
     /// \"block_hashes\": {NUMBER: HASH} it names hashes that the opcode BLOCKHASH asks for beyond the
-    /// parent's. A PATH is a record (.json, .json.gz, .json.xz), a folder of them, or an archive. Each
+    /// parent's; for one that is missing something else stands, and the block says so. A PATH is a record (.json, .json.gz, .json.xz), a folder of them, or an archive. Each
     /// block runs under the hardfork of its height; gas, logs bloom, and, since Byzantium, the
     /// receipts root must be the header's. The exit code is 1 if anything differs.
     #[command(after_help = "Examples:

@@ -160,3 +160,27 @@ fn a_delegation_is_code_like_any_other_before_prague() {
         assert_eq!(executed[0].result.is_success(), succeeds, "{spec:?}");
     }
 }
+
+#[test]
+fn nothing_is_created_over_storage() {
+    for (slots, created) in [(vec![], true), (vec![(U256::from(1), U256::from(2))], false)] {
+        let mut chain = Chain::new(SpecId::CANCUN, &[]);
+        // Where the sender's first contract comes to be.
+        let address = SENDER.create(0);
+        let balance = (0, U256::from(5));
+        let code = Bytes::new();
+        transition::put_account(&mut chain.tables, SpecId::CANCUN, address, balance, code, slots);
+        let create = TxEnv { kind: TxKind::Create, ..call(address, 0) };
+        let executed = chain.run(&[create]).expect("executed");
+        assert_eq!(executed[0].result.is_success(), created);
+        // It keeps what it has, takes money, and is as closed as before.
+        transition::credit(&mut chain.tables, SpecId::CANCUN, address, U256::from(1));
+        let mut pay = call(address, 1);
+        pay.value = U256::from(1);
+        chain.run(&[pay]).expect("executed");
+        let account = chain.tables.accounts().find(|(at, _)| *at == address);
+        let (_, account) = account.expect("it exists");
+        assert_eq!((account.balance, account.has_code()), (U256::from(7), false));
+        assert_eq!(chain.slots().len(), if created { 1 } else { 2 });
+    }
+}

@@ -2,8 +2,9 @@
 
 use super::format::{Block, Recorded, Transaction};
 use crate::evm::forks;
+use crate::evm::json::Small;
 use crate::evm::mpt::{self, TrieReceipt};
-use alloy_primitives::{B256, Bloom, Bytes, U256, address};
+use alloy_primitives::{B256, Bloom, Bytes, U256, address, keccak256};
 use anyhow::{Context, anyhow};
 use atoll_state::Resident;
 use atoll_types::Address;
@@ -13,6 +14,8 @@ use atoll_vm::evm::transition::{
     CfgEnv, Either, Executed, Log, RecoveredAuthority, RecoveredAuthorization, SpecId,
     TransitionContext, TxEnv, TxKind,
 };
+use parking_lot::Mutex;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// The contract that keeps the beacon chain's roots (EIP-4788).
@@ -35,6 +38,8 @@ pub(super) struct Replayed {
     pub(super) receipts_root_equal: Option<bool>,
     /// What differs from the header.
     pub(super) differences: Vec<String>,
+    /// Blocks whose hashes were asked for and are not in the record: something else stood for them.
+    pub(super) hashes_left_out: Vec<u64>,
     /// Time of the transactions, of each run.
     pub(super) times: Vec<Duration>,
 }
@@ -55,9 +60,14 @@ pub(super) fn replay(recorded: &Recorded, runs: usize) -> anyhow::Result<Replaye
     let config = forks::mainnet(number, timestamp);
     let environment = environment(block, &config)?;
     let parent = number.checked_sub(1);
-    let known = |asked: u64| match recorded.block_hashes.get(&super::Small(asked)) {
+    let stood_in = Mutex::new(BTreeSet::new());
+    let known = |asked: u64| match recorded.block_hashes.get(&Small(asked)) {
         Some(hash) => Some(hash.0),
-        None => (Some(asked) == parent).then_some(block.parent_hash.0),
+        None if Some(asked) == parent => Some(block.parent_hash.0),
+        None => {
+            stood_in.lock().insert(asked);
+            Some(stand_in(asked))
+        }
     };
     let hashes = BlockHashes::Known(&known);
     let context = TransitionContext { config: &config, block: &environment, hashes };
@@ -71,14 +81,21 @@ pub(super) fn replay(recorded: &Recorded, runs: usize) -> anyhow::Result<Replaye
         open(&mut tables, &context, block)?;
         let started = Instant::now();
         executed = transition::execute_block(&mut tables, &context, &transactions)
-            .map_err(|error| explained(error.to_string()))?;
+            .map_err(|error| anyhow!("{error}; is the record's \"pre_state\" complete?"))?;
         times.push(started.elapsed());
         for withdrawal in &block.withdrawals {
             let amount = U256::from(withdrawal.amount.0) * U256::from(WEI_PER_GWEI);
             transition::credit(&mut tables, config.spec, withdrawal.address.0, amount);
         }
     }
-    let (gas_used, receipts_root_equal, differences) = compare(block, config.spec, &executed);
+    let (gas_used, receipts_root_equal, mut differences) = compare(block, config.spec, &executed);
+    let hashes_left_out: Vec<u64> = stood_in.into_inner().into_iter().collect();
+    if !differences.is_empty() && !hashes_left_out.is_empty() {
+        differences.push(format!(
+            "which may be because the record leaves out the hashes of blocks {hashes_left_out:?}, which \
+             a contract asks for: add them to its \"block_hashes\""
+        ));
+    }
     Ok(Replayed {
         number,
         spec: config.spec,
@@ -87,15 +104,15 @@ pub(super) fn replay(recorded: &Recorded, runs: usize) -> anyhow::Result<Replaye
         gas_used_header: block.gas_used.0,
         receipts_root_equal,
         differences,
+        hashes_left_out,
         times,
     })
 }
 
-fn explained(error: String) -> anyhow::Error {
-    match error.contains("the hash of block") {
-        true => anyhow!("{error}; add it to the record's \"block_hashes\""),
-        false => anyhow!("{error}; is the record's \"pre_state\" complete?"),
-    }
+/// Stands for a hash that the record leaves out. Where the receipts come out as the header says, what it
+/// was did not matter to them.
+fn stand_in(number: u64) -> B256 {
+    keccak256(number.to_be_bytes())
 }
 
 fn load(recorded: &Recorded, spec: SpecId) -> EvmTables<Resident> {

@@ -11,7 +11,6 @@ mod report;
 
 use super::args::ReplayArgs;
 use super::input::{self, Document};
-use super::json::Small;
 use anyhow::{Context, bail, ensure};
 use execute::Replayed;
 use format::Recorded;
@@ -35,7 +34,7 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<()> {
         match replay(&document, args.runs.get()) {
             Ok(block) => {
                 println!("{}", report::line(&block));
-                block.differences.iter().for_each(|what| println!("  differs: {what}"));
+                report::remarks(&block).iter().for_each(|remark| println!("  {remark}"));
                 blocks.push(block);
             }
             Err(error) => {

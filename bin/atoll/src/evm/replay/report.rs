@@ -34,6 +34,20 @@ pub(super) fn line(block: &Replayed) -> String {
     )
 }
 
+/// What is to be said about a block beyond its line.
+pub(super) fn remarks(block: &Replayed) -> Vec<String> {
+    let mut remarks: Vec<_> =
+        block.differences.iter().map(|what| format!("differs: {what}")).collect();
+    if block.differences.is_empty() && !block.hashes_left_out.is_empty() {
+        remarks.push(format!(
+            "the hashes of blocks {:?} are not in the record; something else stood for them, and gas \
+             and receipts are as they must be",
+            block.hashes_left_out
+        ));
+    }
+    remarks
+}
+
 fn totals(blocks: &[Replayed]) -> (usize, u64, f64) {
     let transactions = blocks.iter().map(|block| block.transactions).sum();
     let gas = blocks.iter().map(|block| block.gas_used).sum();
@@ -64,6 +78,7 @@ pub(super) fn json(blocks: &[Replayed], broken: &[String]) -> Value {
             "gas_used_header": block.gas_used_header,
             "receipts_root_equal": block.receipts_root_equal,
             "differences": block.differences,
+            "hashes_left_out": block.hashes_left_out,
             "execute_s": block.median().as_secs_f64(),
             "runs_s": block.times.iter().map(|time| time.as_secs_f64()).collect::<Vec<_>>(),
         })

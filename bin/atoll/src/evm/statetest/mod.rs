@@ -22,7 +22,7 @@ use std::time::Instant;
 fn run_document(document: &Document, args: &StatetestArgs) -> anyhow::Result<Tally> {
     let tests: BTreeMap<String, StateTest> = serde_json::from_slice(&document.bytes)
         .with_context(|| format!("{}: is not a file of state tests", document.name))?;
-    let mut tally = Tally { files: 1, ..Tally::default() };
+    let mut tally = Tally::of_one_file();
     for (name, test) in &tests {
         let full = format!("{}/{name}", document.name);
         if args.only.as_ref().is_some_and(|text| !full.contains(text.as_str())) {

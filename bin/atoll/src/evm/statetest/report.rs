@@ -38,6 +38,10 @@ fn folder(file: &str) -> String {
 }
 
 impl Tally {
+    pub(super) fn of_one_file() -> Self {
+        Self { files: 1, ..Self::default() }
+    }
+
     pub(super) fn count(&mut self, file: &str, fork: &str, outcome: &Outcome) {
         let count = |count: &mut Count| match outcome {
             Outcome::Passed => count.passed += 1,

@@ -5,7 +5,9 @@
 //! believing the result.
 
 use super::history;
-use super::objects::{Account, AccountKey, Code, CodeKey, EvmTables, SlotKey, StorageSlot};
+use super::objects::{
+    Account, AccountKey, Code, CodeKey, EvmTables, STORAGE_ONLY, SlotKey, StorageSlot,
+};
 use super::query::{At, read};
 use super::transition::{BlockHashes, MissingBlockHash, SpecId};
 use alloc::vec::Vec;
@@ -13,7 +15,6 @@ use atoll_state::Source;
 use atoll_types::{Address, B256, U256};
 use core::convert::Infallible;
 use revm::bytecode::Bytecode;
-use revm::primitives::KECCAK_EMPTY;
 use revm::state::{AccountInfo, EvmState};
 use revm::{Database, DatabaseRef};
 
@@ -25,7 +26,11 @@ fn info(account: &Account) -> Option<AccountInfo> {
     Some(AccountInfo {
         balance: account.balance,
         nonce: account.nonce,
-        code_hash: if account.has_code() { account.code_hash } else { KECCAK_EMPTY },
+        code_hash: match account.code_hash {
+            // To revm this is no code, and yet nothing can be created over it.
+            STORAGE_ONLY => B256::ZERO,
+            _ => account.code_hash_or_empty(),
+        },
         account_id: None,
         code,
     })
@@ -91,7 +96,11 @@ impl<S: Source> DatabaseRef for Peek<'_, S> {
 /// exists before.
 pub(super) fn after_touch(spec: SpecId, account: Account) -> Account {
     let bare = Account { code_hash: account.code_hash_or_empty(), ..account };
-    if spec.is_enabled_in(SpecId::SPURIOUS_DRAGON) { bare } else { bare.existing() }
+    let bare = if spec.is_enabled_in(SpecId::SPURIOUS_DRAGON) { bare } else { bare.existing() };
+    match account.code_hash {
+        STORAGE_ONLY if bare != Account::default() => account,
+        _ => bare,
+    }
 }
 
 /// Makes the storage of an account zero.
@@ -133,15 +142,18 @@ pub(super) fn commit<S: Source>(
             tables.accounts.remove(&key);
             continue;
         }
-        let (nonce, balance, code_hash) =
-            (account.info.nonce, account.info.balance, account.info.code_hash);
+        let (nonce, balance) = (account.info.nonce, account.info.balance);
+        let code_hash = match account.info.code_hash {
+            B256::ZERO => STORAGE_ONLY,
+            code_hash => code_hash,
+        };
         lost = lost.wrapping_sub(balance);
         let after = after_touch(spec, Account { nonce, balance, code_hash });
         if after != before {
             tables.accounts.set(&key, after);
         }
         if code_hash != before.code_hash
-            && code_hash != KECCAK_EMPTY
+            && after.has_code()
             && let Some(code) = account.info.code
         {
             tables.code.set(&CodeKey(code_hash), Code(code));

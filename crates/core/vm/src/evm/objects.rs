@@ -35,15 +35,20 @@ pub struct Account {
     pub nonce: u64,
     /// Balance in wei.
     pub balance: U256,
-    /// Keccak-256 of the code; zero for an empty account that exists, as those of Ethereum's first
-    /// years did. An environment has none: it runs rules that remove them.
+    /// Keccak-256 of the code. Recorded states hold two kinds of account that an environment never
+    /// has, and which are marked here: zero for an empty account that exists, as those of Ethereum's
+    /// first years did, and [`STORAGE_ONLY`].
     pub code_hash: B256,
 }
+
+/// In place of a code's hash: no code, nonce 0, and storage all the same. No transaction leaves such
+/// an account, and no contract may be created over one (EIP-7610).
+pub const STORAGE_ONLY: B256 = B256::with_last_byte(1);
 
 impl Account {
     /// Whether it has code.
     pub fn has_code(&self) -> bool {
-        self.code_hash != KECCAK_EMPTY && self.code_hash != B256::ZERO
+        ![KECCAK_EMPTY, B256::ZERO, STORAGE_ONLY].contains(&self.code_hash)
     }
 
     /// Keccak-256 of the code, as Ethereum's state has it.

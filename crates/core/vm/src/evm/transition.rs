@@ -7,7 +7,9 @@
 //! without recording it: ranges under those rules have no witness.
 
 use super::database::{self, Recorded};
-use super::objects::{Account, AccountKey, Code, CodeKey, EvmTables, SlotKey, StorageSlot};
+use super::objects::{
+    Account, AccountKey, Code, CodeKey, EvmTables, STORAGE_ONLY, SlotKey, StorageSlot,
+};
 use alloc::vec::Vec;
 use atoll_state::Source;
 use atoll_types::{Address, B256, U256, keccak256};
@@ -199,10 +201,16 @@ pub fn put_account<S: Source>(
         };
         tables.code.set(&CodeKey(account.code_hash), Code(bytecode));
     }
-    tables.accounts.set(&AccountKey(address), account.existing());
+    let mut stored = false;
     for (slot, value) in storage {
+        stored |= !value.is_zero();
         tables.storage.set(&SlotKey { address, slot }, StorageSlot(value));
     }
+    let account = match stored && nonce == 0 && !account.has_code() {
+        true => Account { code_hash: STORAGE_ONLY, ..account },
+        false => account.existing(),
+    };
+    tables.accounts.set(&AccountKey(address), account);
 }
 
 /// Adds to a balance outside of any transaction (a withdrawal, a reward) and touches the account:
