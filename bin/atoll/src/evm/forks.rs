@@ -61,6 +61,9 @@ const fn at_time(seconds: u64, spec: SpecId, name: &'static str) -> Scheduled {
     Scheduled { spec, name, begins: Begins::Time(seconds) }
 }
 
+/// The first block after the merge; later forks begin at a time.
+const MERGE: u64 = 15_537_394;
+
 /// Mainnet's hardforks in their order. Forks that change no rule of execution (difficulty bombs) are
 /// not among them.
 const SCHEDULE: [Scheduled; 14] = [
@@ -73,7 +76,7 @@ const SCHEDULE: [Scheduled; 14] = [
     at_block(9_069_000, SpecId::ISTANBUL, "Istanbul"),
     at_block(12_244_000, SpecId::BERLIN, "Berlin"),
     at_block(12_965_000, SpecId::LONDON, "London"),
-    at_block(15_537_394, SpecId::MERGE, "Paris"),
+    at_block(MERGE, SpecId::MERGE, "Paris"),
     at_time(1_681_338_455, SpecId::SHANGHAI, "Shanghai"),
     at_time(1_710_338_135, SpecId::CANCUN, "Cancun"),
     at_time(1_746_612_311, SpecId::PRAGUE, "Prague"),
@@ -87,7 +90,7 @@ const BLOB_FEE_UPDATES: [(u64, u64); 2] = [(1_765_290_071, 8_346_193), (1_767_74
 pub(crate) fn at_mainnet(number: u64, timestamp: u64) -> SpecId {
     let begun = |fork: &&Scheduled| match fork.begins {
         Begins::Block(block) => number >= block,
-        Begins::Time(seconds) => timestamp >= seconds,
+        Begins::Time(seconds) => number >= MERGE && timestamp >= seconds,
     };
     SCHEDULE.iter().rev().find(begun).map_or(SpecId::FRONTIER, |fork| fork.spec)
 }

@@ -12,6 +12,7 @@ pub(crate) fn number(text: &str) -> Result<U256, String> {
     let parsed = match text.strip_prefix("0x") {
         Some("") => return Ok(U256::ZERO),
         Some(digits) => U256::from_str_radix(digits, 16),
+        None if text.is_empty() => return Err("an empty string is not a number".into()),
         None => U256::from_str_radix(text, 10),
     };
     parsed.map_err(|error| format!("{text:?} is not a number below 2^256: {error}"))

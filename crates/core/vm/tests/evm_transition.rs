@@ -184,3 +184,19 @@ fn nothing_is_created_over_storage() {
         assert_eq!(chain.slots().len(), if created { 1 } else { 2 });
     }
 }
+
+#[test]
+fn who_holds_storage_and_no_code_may_send_and_looks_like_anybody_without_code() {
+    // Stores the code hash of the address in the call data into slot 0.
+    let mut chain = Chain::new(SpecId::CANCUN, &[0x60, 0, 0x35, 0x3f, 0x60, 0, 0x55]);
+    let (spec, slots) = (SpecId::CANCUN, [(U256::from(1), U256::from(2))]);
+    let money = (0, U256::from(5));
+    transition::put_account(&mut chain.tables, spec, NOBODY, money, Bytes::new(), slots);
+    let data = Bytes::copy_from_slice(NOBODY.into_word().as_slice());
+    chain.run(&[TxEnv { data, ..call(CONTRACT, 0) }]).expect("executed");
+    let empty = U256::from_be_bytes(atoll_types::keccak256([]).0);
+    assert!(chain.slots().contains(&(0, empty)), "{:?}", chain.slots());
+    chain.run(&[TxEnv { caller: NOBODY, ..call(SENDER, 0) }]).expect("its nonce is 0");
+    let account = chain.tables.accounts().find(|(at, _)| *at == NOBODY).expect("it exists").1;
+    assert_eq!((account.nonce, account.balance), (1, U256::from(5)));
+}

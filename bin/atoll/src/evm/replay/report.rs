@@ -51,7 +51,8 @@ pub(super) fn remarks(block: &Replayed) -> Vec<String> {
 fn totals(blocks: &[Replayed]) -> (usize, u64, f64) {
     let transactions = blocks.iter().map(|block| block.transactions).sum();
     let gas = blocks.iter().map(|block| block.gas_used).sum();
-    (transactions, gas, blocks.iter().map(|block| block.median().as_secs_f64()).sum())
+    let time: std::time::Duration = blocks.iter().map(Replayed::median).sum();
+    (transactions, gas, time.as_secs_f64())
 }
 
 pub(super) fn total(blocks: &[Replayed], broken: usize) -> String {

@@ -15,52 +15,73 @@ use atoll_state::Source;
 use atoll_types::{Address, B256, U256};
 use core::convert::Infallible;
 use revm::bytecode::Bytecode;
+use revm::primitives::KECCAK_EMPTY;
 use revm::state::{AccountInfo, EvmState};
 use revm::{Database, DatabaseRef};
 
-fn info(account: &Account) -> Option<AccountInfo> {
+/// The nonce under which revm sees an account that has money, storage and neither nonce nor code.
+/// Nothing that executes can read the nonce of another account.
+const NONCE_ABOVE_STORAGE: u64 = 1 << 63;
+
+fn info(account: &Account, sends: bool) -> Option<AccountInfo> {
     if *account == Account::default() {
         return None;
     }
+    let (nonce, code_hash) = match account.code_hash {
+        // revm asks nonce and code hash alone before it creates a contract, so one of them must say
+        // that there is something: the one that leaves an account as empty as it is.
+        // Who sends has a nonce before long, and its own is asked for.
+        STORAGE_ONLY if account.nonce > 0 || sends => (account.nonce, KECCAK_EMPTY),
+        STORAGE_ONLY if account.balance.is_zero() => (0, B256::ZERO),
+        STORAGE_ONLY => (NONCE_ABOVE_STORAGE, KECCAK_EMPTY),
+        _ => (account.nonce, account.code_hash_or_empty()),
+    };
     let code = (!account.has_code()).then(Bytecode::default);
-    Some(AccountInfo {
-        balance: account.balance,
-        nonce: account.nonce,
-        code_hash: match account.code_hash {
-            // To revm this is no code, and yet nothing can be created over it.
-            STORAGE_ONLY => B256::ZERO,
-            _ => account.code_hash_or_empty(),
-        },
-        account_id: None,
-        code,
-    })
+    Some(AccountInfo { balance: account.balance, nonce, code_hash, account_id: None, code })
+}
+
+/// The account that revm left, in the form of the tables.
+fn account_of(before: &Account, info: &AccountInfo) -> Account {
+    let (balance, mut nonce, mut code_hash) = (info.balance, info.nonce, info.code_hash);
+    if before.code_hash == STORAGE_ONLY {
+        nonce = if nonce == NONCE_ABOVE_STORAGE { 0 } else { nonce };
+        if [KECCAK_EMPTY, B256::ZERO].contains(&code_hash) {
+            code_hash = STORAGE_ONLY;
+        }
+    }
+    Account { nonce, balance, code_hash }
 }
 
 /// The tables, every read recorded.
 #[derive(Debug)]
-pub(super) struct Recorded<'a, S: Source>(
-    pub(super) &'a mut EvmTables<S>,
-    pub(super) BlockHashes<'a>,
-);
+pub(super) struct Recorded<'a, S: Source> {
+    pub(super) tables: &'a mut EvmTables<S>,
+    pub(super) hashes: BlockHashes<'a>,
+    /// Who sends the transaction.
+    pub(super) sender: Address,
+}
 
 impl<S: Source> Database for Recorded<'_, S> {
     type Error = MissingBlockHash;
 
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, MissingBlockHash> {
-        Ok(info(self.0.accounts.get(&AccountKey(address))))
+        let sends = address == self.sender;
+        Ok(info(self.tables.accounts.get(&AccountKey(address)), sends))
     }
 
     fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, MissingBlockHash> {
-        Ok(self.0.code.get(&CodeKey(code_hash)).0.clone())
+        Ok(self.tables.code.get(&CodeKey(code_hash)).0.clone())
     }
 
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, MissingBlockHash> {
-        Ok(self.0.storage.get(&SlotKey { address, slot }).0)
+        Ok(self.tables.storage.get(&SlotKey { address, slot }).0)
     }
 
     fn block_hash(&mut self, number: u64) -> Result<B256, MissingBlockHash> {
-        match self.1 {
-            BlockHashes::History => Ok(B256::from(self.0.storage.get(&history::slot_of(number)).0)),
+        match self.hashes {
+            BlockHashes::History => {
+                Ok(B256::from(self.tables.storage.get(&history::slot_of(number)).0))
+            }
             BlockHashes::Known(known) => known(number).ok_or(MissingBlockHash(number)),
         }
     }
@@ -74,7 +95,8 @@ impl<S: Source> DatabaseRef for Peek<'_, S> {
     type Error = Infallible;
 
     fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, Infallible> {
-        Ok(read(&self.0.accounts, &AccountKey(address), self.1).and_then(info))
+        Ok(read(&self.0.accounts, &AccountKey(address), self.1)
+            .and_then(|account| info(account, false)))
     }
 
     fn code_by_hash_ref(&self, code_hash: B256) -> Result<Bytecode, Infallible> {
@@ -142,21 +164,16 @@ pub(super) fn commit<S: Source>(
             tables.accounts.remove(&key);
             continue;
         }
-        let (nonce, balance) = (account.info.nonce, account.info.balance);
-        let code_hash = match account.info.code_hash {
-            B256::ZERO => STORAGE_ONLY,
-            code_hash => code_hash,
-        };
-        lost = lost.wrapping_sub(balance);
-        let after = after_touch(spec, Account { nonce, balance, code_hash });
+        lost = lost.wrapping_sub(account.info.balance);
+        let after = after_touch(spec, account_of(&before, &account.info));
         if after != before {
             tables.accounts.set(&key, after);
         }
-        if code_hash != before.code_hash
+        if after.code_hash != before.code_hash
             && after.has_code()
             && let Some(code) = account.info.code
         {
-            tables.code.set(&CodeKey(code_hash), Code(code));
+            tables.code.set(&CodeKey(after.code_hash), Code(code));
         }
         let changed = account.storage.iter().filter(|(_, slot)| slot.is_changed());
         let mut changed: Vec<_> = changed.map(|(at, slot)| (*at, slot.present_value)).collect();

@@ -92,8 +92,8 @@ pub fn transact<S: Source>(
     context: &TransitionContext<'_>,
     transaction: TxEnv,
 ) -> Result<Executed, TransitionError> {
-    let spec = context.config.spec;
-    let mut evm = MainnetContext::new(Recorded(tables, context.hashes), spec)
+    let (spec, hashes, sender) = (context.config.spec, context.hashes, transaction.caller);
+    let mut evm = MainnetContext::new(Recorded { tables, hashes, sender }, spec)
         .with_cfg(context.config.clone())
         .with_block(context.block.clone())
         .build_mainnet();
@@ -114,8 +114,8 @@ pub fn call_as_system<S: Source>(
     context: &TransitionContext<'_>,
     message: TxEnv,
 ) -> Result<ExecutionResult, TransitionError> {
-    let spec = context.config.spec;
-    let mut evm = MainnetContext::new(Recorded(tables, context.hashes), spec)
+    let (spec, hashes, sender) = (context.config.spec, context.hashes, message.caller);
+    let mut evm = MainnetContext::new(Recorded { tables, hashes, sender }, spec)
         .with_cfg(context.config.clone())
         .with_block(context.block.clone())
         .with_tx(message)
