@@ -80,6 +80,9 @@ pub(crate) enum Command {
     /// Look at an account: margin, collateral, positions, orders, balances
     #[command(subcommand)]
     Account(crate::markets::AccountCommand),
+    /// Run recorded Ethereum through an EVM environment's executor: state tests, mainnet blocks
+    #[command(subcommand)]
+    Evm(crate::evm::EvmCommand),
     /// Check environment spec files and print what they define
     Spec(SpecArgs),
     /// Follow a network without trusting who serves it: headers, data samples, settled state

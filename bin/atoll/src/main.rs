@@ -5,6 +5,7 @@ mod cli;
 mod da;
 mod dev;
 mod escape;
+mod evm;
 #[cfg(test)]
 mod fuzz;
 mod gateway;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         Command::Hub(command) => hub::command::run(command),
         Command::Bench(command) => bench::run(command),
         Command::Risk(command) => risk::run(command),
+        Command::Evm(command) => evm::run(command),
         Command::Spec(args) => spec(args),
         Command::Market(command) => markets::market(command),
         Command::Account(command) => markets::account(command),

@@ -5,8 +5,11 @@
 //! believing the result.
 
 use super::history;
-use super::objects::{Account, AccountKey, Code, CodeKey, EvmTables, SlotKey, StorageSlot};
+use super::objects::{
+    Account, AccountKey, Code, CodeKey, EvmTables, STORAGE_ONLY, SlotKey, StorageSlot,
+};
 use super::query::{At, read};
+use super::transition::{BlockHashes, MissingBlockHash, SpecId};
 use alloc::vec::Vec;
 use atoll_state::Source;
 use atoll_types::{Address, B256, U256};
@@ -16,41 +19,71 @@ use revm::primitives::KECCAK_EMPTY;
 use revm::state::{AccountInfo, EvmState};
 use revm::{Database, DatabaseRef};
 
-fn info(account: &Account) -> Option<AccountInfo> {
+/// The nonce under which revm sees an account that has money, storage and neither nonce nor code.
+/// Nothing that executes can read the nonce of another account.
+const NONCE_ABOVE_STORAGE: u64 = 1 << 63;
+
+fn info(account: &Account, sends: bool) -> Option<AccountInfo> {
     if *account == Account::default() {
         return None;
     }
-    let code = (account.code_hash == KECCAK_EMPTY).then(Bytecode::default);
-    Some(AccountInfo {
-        balance: account.balance,
-        nonce: account.nonce,
-        code_hash: account.code_hash,
-        account_id: None,
-        code,
-    })
+    let (nonce, code_hash) = match account.code_hash {
+        // revm asks nonce and code hash alone before it creates a contract, so one of them must say
+        // that there is something: the one that leaves an account as empty as it is.
+        // Who sends has a nonce before long, and its own is asked for.
+        STORAGE_ONLY if account.nonce > 0 || sends => (account.nonce, KECCAK_EMPTY),
+        STORAGE_ONLY if account.balance.is_zero() => (0, B256::ZERO),
+        STORAGE_ONLY => (NONCE_ABOVE_STORAGE, KECCAK_EMPTY),
+        _ => (account.nonce, account.code_hash_or_empty()),
+    };
+    let code = (!account.has_code()).then(Bytecode::default);
+    Some(AccountInfo { balance: account.balance, nonce, code_hash, account_id: None, code })
+}
+
+/// The account that revm left, in the form of the tables.
+fn account_of(before: &Account, info: &AccountInfo) -> Account {
+    let (balance, mut nonce, mut code_hash) = (info.balance, info.nonce, info.code_hash);
+    if before.code_hash == STORAGE_ONLY {
+        nonce = if nonce == NONCE_ABOVE_STORAGE { 0 } else { nonce };
+        if [KECCAK_EMPTY, B256::ZERO].contains(&code_hash) {
+            code_hash = STORAGE_ONLY;
+        }
+    }
+    Account { nonce, balance, code_hash }
 }
 
 /// The tables, every read recorded.
 #[derive(Debug)]
-pub(super) struct Recorded<'a, S: Source>(pub(super) &'a mut EvmTables<S>);
+pub(super) struct Recorded<'a, S: Source> {
+    pub(super) tables: &'a mut EvmTables<S>,
+    pub(super) hashes: BlockHashes<'a>,
+    /// Who sends the transaction.
+    pub(super) sender: Address,
+}
 
 impl<S: Source> Database for Recorded<'_, S> {
-    type Error = Infallible;
+    type Error = MissingBlockHash;
 
-    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, Infallible> {
-        Ok(info(self.0.accounts.get(&AccountKey(address))))
+    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, MissingBlockHash> {
+        let sends = address == self.sender;
+        Ok(info(self.tables.accounts.get(&AccountKey(address)), sends))
     }
 
-    fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, Infallible> {
-        Ok(self.0.code.get(&CodeKey(code_hash)).0.clone())
+    fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, MissingBlockHash> {
+        Ok(self.tables.code.get(&CodeKey(code_hash)).0.clone())
     }
 
-    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, Infallible> {
-        Ok(self.0.storage.get(&SlotKey { address, slot }).0)
+    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, MissingBlockHash> {
+        Ok(self.tables.storage.get(&SlotKey { address, slot }).0)
     }
 
-    fn block_hash(&mut self, number: u64) -> Result<B256, Infallible> {
-        Ok(B256::from(self.0.storage.get(&history::slot_of(number)).0))
+    fn block_hash(&mut self, number: u64) -> Result<B256, MissingBlockHash> {
+        match self.hashes {
+            BlockHashes::History => {
+                Ok(B256::from(self.tables.storage.get(&history::slot_of(number)).0))
+            }
+            BlockHashes::Known(known) => known(number).ok_or(MissingBlockHash(number)),
+        }
     }
 }
 
@@ -62,7 +95,8 @@ impl<S: Source> DatabaseRef for Peek<'_, S> {
     type Error = Infallible;
 
     fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, Infallible> {
-        Ok(read(&self.0.accounts, &AccountKey(address), self.1).and_then(info))
+        Ok(read(&self.0.accounts, &AccountKey(address), self.1)
+            .and_then(|account| info(account, false)))
     }
 
     fn code_by_hash_ref(&self, code_hash: B256) -> Result<Bytecode, Infallible> {
@@ -80,9 +114,36 @@ impl<S: Source> DatabaseRef for Peek<'_, S> {
     }
 }
 
+/// An account as a transaction that touched it leaves it: what is empty is gone since EIP-161, and
+/// exists before.
+pub(super) fn after_touch(spec: SpecId, account: Account) -> Account {
+    let bare = Account { code_hash: account.code_hash_or_empty(), ..account };
+    let bare = if spec.is_enabled_in(SpecId::SPURIOUS_DRAGON) { bare } else { bare.existing() };
+    match account.code_hash {
+        STORAGE_ONLY if bare != Account::default() => account,
+        _ => bare,
+    }
+}
+
+/// Makes the storage of an account zero.
+fn clear_storage<S: Source>(tables: &mut EvmTables<S>, address: Address) {
+    let slots = tables.storage.local_iter().map(|(key, _)| *key);
+    let mut slots: Vec<_> = slots.filter(|key| key.address == address).collect();
+    // The order of writes must not depend on where slots lie.
+    slots.sort_unstable_by_key(|key| key.slot);
+    for key in slots {
+        tables.storage.remove(&key);
+    }
+}
+
 /// Writes what a transaction changed. Returns by how much the sum of all balances fell if a
 /// contract destroyed itself: base fees and what was destroyed with it.
-pub(super) fn commit<S: Source>(tables: &mut EvmTables<S>, state: EvmState) -> Option<U256> {
+pub(super) fn commit<S: Source>(
+    tables: &mut EvmTables<S>,
+    spec: SpecId,
+    state: EvmState,
+) -> Option<U256> {
+    let destroys_old = !spec.is_enabled_in(SpecId::CANCUN);
     // The map's order depends on a hasher; the order of writes must not.
     let mut accounts: Vec<_> = state.into_iter().filter(|(_, a)| a.is_touched()).collect();
     accounts.sort_unstable_by_key(|(address, _)| *address);
@@ -97,21 +158,22 @@ pub(super) fn commit<S: Source>(tables: &mut EvmTables<S>, state: EvmState) -> O
             // Since EIP-6780 it was created in this very transaction, so nothing of its storage
             // and code was ever written here.
             any_destroyed = true;
+            if destroys_old {
+                clear_storage(tables, address);
+            }
             tables.accounts.remove(&key);
             continue;
         }
-        let (nonce, balance, code_hash) =
-            (account.info.nonce, account.info.balance, account.info.code_hash);
-        lost = lost.wrapping_sub(balance);
-        let after = Account { nonce, balance, code_hash };
+        lost = lost.wrapping_sub(account.info.balance);
+        let after = after_touch(spec, account_of(&before, &account.info));
         if after != before {
             tables.accounts.set(&key, after);
         }
-        if code_hash != before.code_hash
-            && code_hash != KECCAK_EMPTY
+        if after.code_hash != before.code_hash
+            && after.has_code()
             && let Some(code) = account.info.code
         {
-            tables.code.set(&CodeKey(code_hash), Code(code));
+            tables.code.set(&CodeKey(after.code_hash), Code(code));
         }
         let changed = account.storage.iter().filter(|(_, slot)| slot.is_changed());
         let mut changed: Vec<_> = changed.map(|(at, slot)| (*at, slot.present_value)).collect();

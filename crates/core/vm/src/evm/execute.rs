@@ -1,22 +1,17 @@
 //! Execution of a transaction.
 
-use super::database::{self, Recorded};
 use super::objects::{AccountKey, Block, Singleton};
 use super::receipt::OUTPUT_BYTES_MAX;
+use super::transition::{self, BlockHashes, Executed, TransitionContext};
 use super::{EvmLog, EvmReceipt, EvmSpec, EvmTransaction, EvmVm, Status};
 use crate::{Checked, Receipt};
 use alloc::vec::Vec;
 use atoll_state::Source;
 use atoll_types::{B256, Encode, Reject, RejectCode, U256, sha256};
-use core::convert::Infallible;
-use revm::context::result::{
-    EVMError, ExecResultAndState, ExecutionResult, InvalidTransaction, Output,
-};
+use revm::context::result::{EVMError, ExecutionResult, InvalidTransaction, Output};
 use revm::context::{BlockEnv, CfgEnv};
 use revm::context_interface::block::BlobExcessGasAndPrice;
-use revm::handler::MainnetContext;
 use revm::primitives::{Bytes, Log};
-use revm::{ExecuteEvm, MainBuilder};
 
 /// PREVRANDAO of the block after the slot whose header has this hash.
 pub fn prev_randao(parent: B256) -> B256 {
@@ -40,7 +35,7 @@ fn shortened(output: Bytes) -> Bytes {
 }
 
 /// The code and the sentence for a transaction that cannot be executed on this state.
-pub(super) fn refusal(error: &EVMError<Infallible>) -> Reject {
+pub(super) fn refusal<E: core::fmt::Display>(error: &EVMError<E>) -> Reject {
     use InvalidTransaction as Invalid;
     let EVMError::Transaction(invalid) = error else {
         return Reject::new(RejectCode::Unsupported, alloc::format!("{error}"));
@@ -116,15 +111,13 @@ impl<S: Source> EvmVm<S> {
             && transaction.max_fee_per_gas >= u128::from(block.base_fee);
         let environment = transaction.env(checked.signer, self.spec.chain_id, pays);
         let block_env = self.block_env(&block);
-        let mut evm = MainnetContext::new(Recorded(&mut self.tables), self.spec.hardfork.spec_id())
-            .with_cfg(self.config.clone())
-            .with_block(block_env)
-            .build_mainnet();
-        let outcome = evm.transact(environment);
-        drop(evm);
-        match outcome {
-            Ok(ExecResultAndState { result, state }) => {
-                let lost = database::commit(&mut self.tables, state);
+        let context = TransitionContext {
+            config: &self.config,
+            block: &block_env,
+            hashes: BlockHashes::History,
+        };
+        match transition::transact(&mut self.tables, &context, environment) {
+            Ok(Executed { result, lost }) => {
                 let receipt = self.account_for(checked, block, result, lost);
                 let code = match receipt.status {
                     Status::Success => 0,

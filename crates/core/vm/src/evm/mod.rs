@@ -28,6 +28,7 @@ pub mod receipt;
 mod rlp;
 pub mod spec;
 pub mod transaction;
+pub mod transition;
 
 pub use bridge::{BRIDGE_ADDRESS, BridgedTokenSpec, DELIVERY_KIND, EvmBridge, SYSTEM_ADDRESS};
 pub use execute::prev_randao;

@@ -28,15 +28,38 @@ fn amount(r: &mut Reader<'_>) -> Result<U256, CodecError> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AccountKey(pub Address);
 
-/// An account. One without balance, nonce and code does not exist (EIP-161).
+/// An account. One without balance, nonce and code does not exist (EIP-161), unless it says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Account {
     /// Transactions sent, or contracts created.
     pub nonce: u64,
     /// Balance in wei.
     pub balance: U256,
-    /// Keccak-256 of the code.
+    /// Keccak-256 of the code. Recorded states hold two kinds of account that an environment never
+    /// has, and which are marked here: zero for an empty account that exists, as those of Ethereum's
+    /// first years did, and [`STORAGE_ONLY`].
     pub code_hash: B256,
+}
+
+/// In place of a code's hash: no code, nonce 0, and storage all the same. No transaction leaves such
+/// an account, and no contract may be created over one (EIP-7610).
+pub const STORAGE_ONLY: B256 = B256::with_last_byte(1);
+
+impl Account {
+    /// Whether it has code.
+    pub fn has_code(&self) -> bool {
+        ![KECCAK_EMPTY, B256::ZERO, STORAGE_ONLY].contains(&self.code_hash)
+    }
+
+    /// Keccak-256 of the code, as Ethereum's state has it.
+    pub fn code_hash_or_empty(&self) -> B256 {
+        if self.has_code() { self.code_hash } else { KECCAK_EMPTY }
+    }
+
+    /// It, marked as one that exists where nothing else tells so.
+    pub(super) fn existing(self) -> Self {
+        if self == Self::default() { Self { code_hash: B256::ZERO, ..self } } else { self }
+    }
 }
 
 impl Default for Account {
@@ -331,7 +354,8 @@ pub struct EvmTables<S: Source> {
 }
 
 impl<S: Source> EvmTables<S> {
-    pub(super) fn new(seed: u64) -> Self {
+    /// An empty state. `seed` keys in-memory indexes and never changes results.
+    pub fn new(seed: u64) -> Self {
         Self {
             accounts: Table::new(seed),
             storage: Table::new(seed),
@@ -340,6 +364,16 @@ impl<S: Source> EvmTables<S> {
             ledger: Table::new(seed),
             flows: Table::new(seed),
         }
+    }
+
+    /// All accounts, in no meaningful order: for who compares a state, never for a state transition.
+    pub fn accounts(&self) -> impl Iterator<Item = (Address, &Account)> {
+        self.accounts.local_iter().map(|(key, account)| (key.0, account))
+    }
+
+    /// All storage slots that are not zero, in no meaningful order, like [`Self::accounts`].
+    pub fn storage(&self) -> impl Iterator<Item = (&SlotKey, U256)> {
+        self.storage.local_iter().map(|(key, slot)| (key, slot.0))
     }
 }
 

@@ -16,21 +16,17 @@ pub use spec::{
     TOKENS_MAX,
 };
 
-use super::database::{self, Recorded};
 use super::objects::{AccountKey, Block, Flows, Singleton, TokenKey};
+use super::transition::{self, BlockHashes, TransitionContext};
 use super::{CallRequest, EvmLog, EvmReceipt, EvmVm, Status};
 use crate::Receipt;
 use alloc::vec::Vec;
 use atoll_state::Source;
 use atoll_types::hub::{MessageKind, ROUTER};
 use atoll_types::{Address, B256, Encode, EnvironmentId, Message, RejectCode, U256, keccak256};
-use core::convert::Infallible;
 use revm::context::TxEnv;
-use revm::context::result::{EVMError, ExecutionResult};
-use revm::handler::{EthFrame, Handler, MainnetContext, MainnetHandler};
-use revm::interpreter::interpreter::EthInterpreter;
+use revm::context::result::ExecutionResult;
 use revm::primitives::{Bytes, TxKind, address};
-use revm::{ExecuteEvm, MainBuilder};
 
 /// Where the bridge contract stands.
 pub const BRIDGE_ADDRESS: Address = address!("A701100000000000000000000000000000000001");
@@ -38,8 +34,6 @@ pub const BRIDGE_ADDRESS: Address = address!("A701100000000000000000000000000000
 pub const DELIVERY_KIND: u8 = 0x7e;
 /// Most gas that the arrival of a token may use; its creation takes less than half of it.
 pub const RECEIVE_GAS: u64 = 2_000_000;
-
-type Mainnet<EVM> = MainnetHandler<EVM, EVMError<Infallible>, EthFrame<EthInterpreter>>;
 
 fn selector(signature: &str) -> [u8; 4] {
     let hash = keccak256(signature.as_bytes());
@@ -208,17 +202,13 @@ impl<S: Source> EvmVm<S> {
             chain_id: Some(self.spec.chain_id),
             ..TxEnv::default()
         };
-        let mut evm = MainnetContext::new(Recorded(&mut self.tables), self.spec.hardfork.spec_id())
-            .with_cfg(self.config.clone())
-            .with_block(block_env)
-            .with_tx(transaction)
-            .build_mainnet();
-        let outcome = Mainnet::default().run_system_call(&mut evm);
-        let state = evm.finalize();
-        drop(evm);
-        match outcome {
+        let context = TransitionContext {
+            config: &self.config,
+            block: &block_env,
+            hashes: BlockHashes::History,
+        };
+        match transition::call_as_system(&mut self.tables, &context, transaction) {
             Ok(ExecutionResult::Success { logs, .. }) => {
-                database::commit(&mut self.tables, state);
                 Ok(logs.into_iter().map(super::execute::log).collect())
             }
             Ok(_) | Err(_) => Err(RejectCode::Reverted),

@@ -1,0 +1,225 @@
+//! What executes below an environment's own rules: a transaction, a system call or a block of
+//! transactions on the tables, with the hardfork and the block as parameters.
+//!
+//! An environment gives its one hardfork and the block that its slot makes
+//! ([`super::execute`]). Whoever runs recorded Ethereum gives what the record says. Before Cancun a
+//! contract that destroys itself may leave storage behind, which is looked for among all slots
+//! without recording it: ranges under those rules have no witness.
+
+use super::database::{self, Recorded};
+use super::objects::{
+    Account, AccountKey, Code, CodeKey, EvmTables, STORAGE_ONLY, SlotKey, StorageSlot,
+};
+use alloc::vec::Vec;
+use atoll_state::Source;
+use atoll_types::{Address, B256, U256, keccak256};
+use core::fmt;
+use revm::bytecode::Bytecode;
+use revm::context::result::{EVMError, ExecResultAndState, ExecutionResult, InvalidTransaction};
+use revm::database_interface::DBErrorMarker;
+use revm::handler::{EthFrame, Handler, MainnetContext, MainnetHandler, SystemCallTx};
+use revm::interpreter::interpreter::EthInterpreter;
+use revm::primitives::Bytes;
+use revm::{ExecuteEvm, MainBuilder};
+
+pub use revm::context::{BlockEnv, CfgEnv, TxEnv};
+pub use revm::context_interface::block::BlobExcessGasAndPrice;
+pub use revm::context_interface::either::Either;
+pub use revm::context_interface::transaction::{
+    AccessList, AccessListItem, Authorization, RecoveredAuthority, RecoveredAuthorization,
+    SignedAuthorization,
+};
+pub use revm::primitives::hardfork::SpecId;
+pub use revm::primitives::{Log, TxKind};
+
+/// The hash of a block that was asked for is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the hash of block {0} is asked for and not known")]
+pub struct MissingBlockHash(pub u64);
+
+impl DBErrorMarker for MissingBlockHash {}
+
+/// Why a transaction or a system call was not executed.
+pub type TransitionError = EVMError<MissingBlockHash>;
+
+type Mainnet<EVM> = MainnetHandler<EVM, TransitionError, EthFrame<EthInterpreter>>;
+
+/// Where the opcode BLOCKHASH takes its answers from.
+#[derive(Clone, Copy)]
+pub enum BlockHashes<'a> {
+    /// The storage of EIP-2935's contract, which an environment writes at each slot.
+    History,
+    /// What this knows; asking for another one is an error.
+    Known(&'a (dyn Fn(u64) -> Option<B256> + Sync)),
+}
+
+impl fmt::Debug for BlockHashes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::History => "History",
+            Self::Known(_) => "Known",
+        })
+    }
+}
+
+/// What a transaction executes under.
+#[derive(Clone, Copy, Debug)]
+pub struct TransitionContext<'a> {
+    /// Hardfork, chain id and what else is configured.
+    pub config: &'a CfgEnv,
+    /// The block.
+    pub block: &'a BlockEnv,
+    /// Hashes of the blocks before.
+    pub hashes: BlockHashes<'a>,
+}
+
+/// A transaction that was executed.
+#[derive(Clone, Debug)]
+pub struct Executed {
+    /// How it ended.
+    pub result: ExecutionResult,
+    /// By how much the sum of all balances fell, if a contract destroyed itself: base fees and what
+    /// was destroyed with it.
+    pub lost: Option<U256>,
+}
+
+/// Executes a transaction and writes what it changed.
+///
+/// # Errors
+/// It cannot be executed on this state and in this block; nothing has changed.
+pub fn transact<S: Source>(
+    tables: &mut EvmTables<S>,
+    context: &TransitionContext<'_>,
+    transaction: TxEnv,
+) -> Result<Executed, TransitionError> {
+    let (spec, hashes, sender) = (context.config.spec, context.hashes, transaction.caller);
+    let mut evm = MainnetContext::new(Recorded { tables, hashes, sender }, spec)
+        .with_cfg(context.config.clone())
+        .with_block(context.block.clone())
+        .build_mainnet();
+    let outcome = evm.transact(transaction);
+    drop(evm);
+    let ExecResultAndState { result, state } = outcome?;
+    let lost = database::commit(tables, spec, state);
+    Ok(Executed { result, lost })
+}
+
+/// Executes a message in the name of the system, which pays for nothing. What it changed is written
+/// if it succeeded.
+///
+/// # Errors
+/// Nothing was executed.
+pub fn call_as_system<S: Source>(
+    tables: &mut EvmTables<S>,
+    context: &TransitionContext<'_>,
+    message: TxEnv,
+) -> Result<ExecutionResult, TransitionError> {
+    let (spec, hashes, sender) = (context.config.spec, context.hashes, message.caller);
+    let mut evm = MainnetContext::new(Recorded { tables, hashes, sender }, spec)
+        .with_cfg(context.config.clone())
+        .with_block(context.block.clone())
+        .with_tx(message)
+        .build_mainnet();
+    let outcome = Mainnet::default().run_system_call(&mut evm);
+    let state = evm.finalize();
+    drop(evm);
+    if let Ok(ExecutionResult::Success { .. }) = outcome {
+        database::commit(tables, spec, state);
+    }
+    outcome
+}
+
+/// A system call at the beginning of a block (EIP-4788, EIP-2935), which has no effect where the
+/// contract is not deployed.
+///
+/// # Errors
+/// Nothing was executed.
+pub fn system_call<S: Source>(
+    tables: &mut EvmTables<S>,
+    context: &TransitionContext<'_>,
+    contract: Address,
+    data: Bytes,
+) -> Result<(), TransitionError> {
+    if tables.accounts.get(&AccountKey(contract)).has_code() {
+        call_as_system(tables, context, TxEnv::new_system_tx(contract, data))?;
+    }
+    Ok(())
+}
+
+/// A transaction that a block cannot contain.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("transaction {index}: {error}")]
+pub struct InvalidInBlock {
+    /// Its index.
+    pub index: usize,
+    /// Why.
+    pub error: TransitionError,
+}
+
+/// Executes the transactions of a block one after the other. This is the specification of any other
+/// way to execute them.
+///
+/// # Errors
+/// A transaction cannot be executed; those before it have been.
+pub fn execute_block<S: Source>(
+    tables: &mut EvmTables<S>,
+    context: &TransitionContext<'_>,
+    transactions: &[TxEnv],
+) -> Result<Vec<Executed>, InvalidInBlock> {
+    let mut gas_left = context.block.gas_limit;
+    let mut executed = Vec::with_capacity(transactions.len());
+    for (index, transaction) in transactions.iter().enumerate() {
+        let outcome = match transaction.gas_limit > gas_left {
+            true => Err(EVMError::Transaction(InvalidTransaction::CallerGasLimitMoreThanBlock)),
+            false => transact(tables, context, transaction.clone()),
+        };
+        let outcome = outcome.map_err(|error| InvalidInBlock { index, error })?;
+        gas_left = gas_left.saturating_sub(outcome.result.tx_gas_used());
+        executed.push(outcome);
+    }
+    Ok(executed)
+}
+
+/// Puts an account into the state as it is recorded, an empty one too.
+pub fn put_account<S: Source>(
+    tables: &mut EvmTables<S>,
+    spec: SpecId,
+    address: Address,
+    (nonce, balance): (u64, U256),
+    code: Bytes,
+    storage: impl IntoIterator<Item = (U256, U256)>,
+) {
+    let mut account = Account { nonce, balance, ..Account::default() };
+    if !code.is_empty() {
+        account.code_hash = keccak256(&code);
+        // What looks like a delegation is one since EIP-7702; before, and where it is malformed, it
+        // is code like any other.
+        let delegation = spec.is_enabled_in(SpecId::PRAGUE);
+        let bytecode = match delegation.then(|| Bytecode::new_raw_checked(code.clone())) {
+            Some(Ok(bytecode)) => bytecode,
+            Some(Err(_)) | None => Bytecode::new_legacy(code),
+        };
+        tables.code.set(&CodeKey(account.code_hash), Code(bytecode));
+    }
+    let mut stored = false;
+    for (slot, value) in storage {
+        stored |= !value.is_zero();
+        tables.storage.set(&SlotKey { address, slot }, StorageSlot(value));
+    }
+    let account = match stored && nonce == 0 && !account.has_code() {
+        true => Account { code_hash: STORAGE_ONLY, ..account },
+        false => account.existing(),
+    };
+    tables.accounts.set(&AccountKey(address), account);
+}
+
+/// Adds to a balance outside of any transaction (a withdrawal, a reward) and touches the account:
+/// left empty, it exists afterwards before EIP-161 and does not since.
+pub fn credit<S: Source>(tables: &mut EvmTables<S>, spec: SpecId, address: Address, amount: U256) {
+    let before = *tables.accounts.get(&AccountKey(address));
+    let balance = before.balance.saturating_add(amount);
+    let after = database::after_touch(spec, Account { balance, ..before });
+    if after != before {
+        tables.accounts.set(&AccountKey(address), after);
+    }
+}
