@@ -2,11 +2,9 @@
 //! the book that the exchange runs on. Then both go through random streams side by side: the same
 //! trades, the same orders, the same bytes in the state and the same root.
 
-mod common;
-
+use crate::common::naive::book::{Book, Fast, Naive};
+use crate::common::naive::{assert_same, root};
 use atoll_exchange::{AccountId, BareOrder, LevelView, OrderId, Price, Side, Size, Trade};
-use common::naive::book::{Book, Fast, Naive};
-use common::naive::{assert_same, root};
 use proptest::prelude::*;
 
 fn order(number: u64, side: Side, price: Price, size: Size) -> BareOrder {

@@ -1,11 +1,9 @@
 //! Orders that wait: triggers, groups, TWAPs, scheduled cancels, expiry. Prices are in ticks, sizes
 //! in lots, a tick × lot is one quote unit; marks begin at 1000.
 
-mod common;
-
+use crate::common::*;
 use atoll_exchange::*;
 use atoll_types::RejectCode;
-use common::*;
 
 const SECOND: u64 = 1_000_000;
 

@@ -1,8 +1,6 @@
 //! The committed inputs of the fuzz targets, on stable Rust: what fuzzing once found stays fixed.
 
-mod common;
-
-use common::{decoded, fuzzed};
+use crate::common::{decoded, fuzzed};
 use std::path::Path;
 
 /// Runs every input of a target; says which one it was that failed.

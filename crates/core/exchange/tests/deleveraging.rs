@@ -1,11 +1,9 @@
 //! Who gives how much when winners take over what a bankrupt account left: the risk-aware list
 //! against the queue and against what whole lots allow, and published examples of rankings.
 
-mod common;
-
+use crate::common::*;
 use atoll_exchange::objects::Estate;
 use atoll_exchange::*;
-use common::*;
 use proptest::prelude::*;
 
 /// A winner: entry, lots, and how many times the initial margin it brings.

@@ -1,11 +1,9 @@
 //! What a node remembers of margins changes no answer, no event, no write and no read.
 
-mod common;
-
+use crate::common::*;
 use atoll_exchange::*;
 use atoll_state::{Resident, WriteSet, object};
 use atoll_types::RejectCode;
-use common::*;
 use std::collections::BTreeSet;
 
 const MARKETS: u16 = 6;

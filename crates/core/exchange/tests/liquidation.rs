@@ -1,10 +1,8 @@
 //! Liquidation and deleveraging, with the numbers of `docs/exchange/liquidation.md`.
 
-mod common;
-
+use crate::common::*;
 use atoll_exchange::*;
 use atoll_types::RejectCode;
-use common::*;
 
 /// A venue where accounts have what they are given, in the order of their numbers, marks at 1000.
 fn venue_of(spec: ExchangeSpec, collateral: &[Amount]) -> Harness {

@@ -1,9 +1,7 @@
 //! Liquidations at the edges: a market that ends, a book that is empty, what hangs on a position.
 
-mod common;
-
+use crate::common::*;
 use atoll_exchange::*;
-use common::*;
 
 /// A venue where accounts have what they are given; account 1 is long 10,000 lots of BTC at 1000
 /// against account 2.

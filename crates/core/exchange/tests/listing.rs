@@ -1,14 +1,12 @@
 //! Listing markets: who may, what they must be, what becomes of the bond, and that the rules
 //! follow from the state alone. The numbers are those of `docs/exchange/listing.md`.
 
-mod common;
-
+use crate::common::*;
 use atoll_exchange::objects::ListingHead;
 use atoll_exchange::*;
 use atoll_state::object::{self, ReadSet};
 use atoll_state::{Resident, WriteSet};
 use atoll_types::RejectCode::*;
-use common::*;
 
 const SECOND: u64 = 1_000_000;
 const DOGE: MarketId = MarketId(4);

@@ -1,15 +1,13 @@
 //! Margin by worked examples: funding, tiers, isolated positions, inverse contracts, collateral of
 //! several assets, caps and the prices at which positions give way. Sources beside each.
 
-mod common;
-
+use crate::common::*;
 use atoll_exchange::margin::MarginPrices;
 use atoll_exchange::margin::funding::{YEAR_US, interest};
 use atoll_exchange::margin::price::{self, Threshold};
 use atoll_exchange::objects::{LedgerKey, Position};
 use atoll_exchange::*;
 use atoll_types::RejectCode;
-use common::*;
 use proptest::prelude::*;
 
 const DOLLAR: i128 = 1_000_000;

@@ -1,10 +1,8 @@
 //! Order types: what a newcomer would try, with numbers to follow by hand.
 
-mod common;
-
+use crate::common::*;
 use atoll_exchange::*;
 use atoll_types::RejectCode;
-use common::*;
 
 fn filled(events: &[Event]) -> Vec<(u32, Price, Size)> {
     let fills = events.iter().filter_map(|event| match event {

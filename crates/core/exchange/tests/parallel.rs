@@ -1,11 +1,9 @@
 //! Commands in shards: the same as one after another, whoever meets whom.
 #![allow(missing_docs)]
 
-mod common;
-
+use crate::common::sharded::{Crew, LastFirst, Sharded, Threads};
+use crate::common::*;
 use atoll_exchange::*;
-use common::sharded::{Crew, LastFirst, Sharded, Threads};
-use common::*;
 use proptest::prelude::*;
 
 const MARKETS: u16 = 8;

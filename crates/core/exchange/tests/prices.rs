@@ -1,10 +1,8 @@
 //! Worked examples of prices: funding, the robust mark, glitches and crashes, auctions.
 
-mod common;
-
+use crate::common::*;
 use atoll_exchange::*;
 use atoll_types::RejectCode;
-use common::*;
 
 const SECOND: u64 = 1_000_000;
 const HOUR: u64 = 3600 * SECOND;

@@ -1,11 +1,9 @@
 //! Random histories against the naive twin: the same answers, the same events, the same books and
 //! margins, on full state and on every range's witness alone.
 
-mod common;
-
+use crate::common::history::{History, LOTS, Plan, TOP, check, tight};
+use crate::common::*;
 use atoll_exchange::*;
-use common::history::{History, LOTS, Plan, TOP, check, tight};
-use common::*;
 use proptest::prelude::*;
 
 /// What histories are made of.

@@ -1,13 +1,11 @@
 //! Random crashes against the naive twin: thin accounts, high leverage, violent marks. The same
 //! answers, events, books, margins and funds, and what a liquidation promises to everybody.
 
-mod common;
-
+use crate::common::crash::{ACCOUNTS, Plan, VAULT, begin, concrete};
+use crate::common::history::Both;
+use crate::common::twin::Twin;
+use crate::common::*;
 use atoll_exchange::*;
-use common::crash::{ACCOUNTS, Plan, VAULT, begin, concrete};
-use common::history::Both;
-use common::twin::Twin;
-use common::*;
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestRunner};
 use std::cell::RefCell;

@@ -2,11 +2,9 @@
 //! naive twin: the same answers, events, books, margins and bonds, on full state and on every
 //! range's witness alone.
 
-mod common;
-
+use crate::common::history::{History, Plan, check};
+use crate::common::*;
 use atoll_exchange::*;
-use common::history::{History, Plan, check};
-use common::*;
 use proptest::prelude::*;
 
 const ACCOUNTS: u32 = 4;

@@ -7,18 +7,16 @@
 //! `ATOLL_MARKETS` names a folder of recordings, all of which are replayed in full; see
 //! `.ci/replay`. Without it, a small recording that is made here is all there is.
 
-mod common;
-
+use crate::common::history::Reply;
+use crate::common::naive::book::Book;
+use crate::common::naive::market::{Market, of_book};
+use crate::common::naive::{self, assert_same};
+use crate::common::*;
 use atoll_exchange::*;
 use atoll_feed::{
     Action, Feed, FlowCommand, FlowConfig, Instrument, Options, OrderFlow, OrderKind,
 };
 use atoll_types::B256;
-use common::history::Reply;
-use common::naive::book::Book;
-use common::naive::market::{Market, of_book};
-use common::naive::{self, assert_same};
-use common::*;
 use std::path::{Path, PathBuf};
 
 /// Commands after which everything is compared.

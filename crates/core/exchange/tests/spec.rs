@@ -1,10 +1,8 @@
 //! Specs: what is refused, by key, and the encoding that goes into the spec hash.
 
-mod common;
-
+use crate::common::*;
 use atoll_exchange::*;
 use atoll_types::{Decode, Encode, RejectCode, sha256};
-use common::*;
 
 #[test]
 fn a_spec_that_cannot_run_is_refused_by_key() {

@@ -1,10 +1,8 @@
 //! Orders, fills, money: the rules one by one.
 
-mod common;
-
+use crate::common::*;
 use atoll_exchange::*;
 use atoll_types::{Address, RejectCode};
-use common::*;
 
 fn fills(events: &[Event]) -> Vec<Fill> {
     let fill = |event: &Event| if let Event::Filled(fill) = event { Some(*fill) } else { None };
