@@ -153,7 +153,7 @@ fn smallest(case: &Case) -> (Size, (i128, i128)) {
 /// Shares are compared to a part in 2¹⁵: so many bits of one are in a list.
 fn not_above(found: (Size, (i128, i128)), other: (Size, (i128, i128))) -> bool {
     let ((lots, (a, b)), (others, (c, d))) = (found, other);
-    lots < others || lots == others && (a * d) << 15 <= (c * b << 15) + c * b
+    lots < others || lots == others && (a * d) << 15 <= ((c * b) << 15) + c * b
 }
 
 fn compare(case: &Case) -> Result<(Vec<Gave>, Vec<Gave>), TestCaseError> {
