@@ -75,10 +75,12 @@ impl<V: Copy + Default> ByAccount<V> {
     }
 
     /// All there are, in the order in which they came.
+    #[cfg(feature = "std")]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (AccountId, &V)> {
         self.accounts.iter().map(|account| (*account, &self.slots[self.place(*account)].value))
     }
 
+    #[cfg(feature = "std")]
     pub(crate) fn clear(&mut self) {
         self.accounts.clear();
         self.round = self.round.checked_add(1).unwrap_or_else(|| {

@@ -1,13 +1,19 @@
 //! Bounds by account; a shard's over those of the state.
 
-use super::{Headroom, Room};
+#[cfg(feature = "std")]
+use super::Headroom;
+use super::Room;
 use crate::by_account::ByAccount;
 use crate::ids::AccountId;
+#[cfg(feature = "std")]
 use crate::objects::MarketPrices;
+#[cfg(feature = "std")]
 use crate::rules::Rules;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use atoll_state::{Resident, Table, prefetch};
+use atoll_state::prefetch;
+#[cfg(feature = "std")]
+use atoll_state::{Resident, Table};
 
 #[derive(Debug, Default)]
 pub(super) struct Rooms {
@@ -59,6 +65,7 @@ impl Rooms {
     }
 }
 
+#[cfg(feature = "std")]
 impl Headroom {
     /// Lets shards stand on these bounds until [`Self::join`].
     pub(crate) fn split<'a>(

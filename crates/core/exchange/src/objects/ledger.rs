@@ -83,6 +83,7 @@ impl Ledger {
 
     /// Adds what was booked apart, on a ledger that began with nothing. The order of bookings makes
     /// no difference as long as there is no shortfall, which insurance would repay first.
+    #[cfg(feature = "std")]
     pub(crate) fn absorb(&mut self, apart: &Self) {
         let Self {
             deposits,
