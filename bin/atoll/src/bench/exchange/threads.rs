@@ -14,16 +14,11 @@ use std::time::Instant;
 
 /// Parts in turn; how long all of them took, and the longest of each batch.
 struct InTurn {
-    count: usize,
     work: f64,
     span: f64,
 }
 
 impl Workers for InTurn {
-    fn count(&self) -> usize {
-        self.count
-    }
-
     fn each<T: Send>(&mut self, items: &mut [T], work: &(impl Fn(usize, &mut T) + Sync)) {
         let mut longest: f64 = 0.0;
         for (n, item) in items.iter_mut().enumerate() {
@@ -90,7 +85,7 @@ fn threads_run(flow: &Flow, pool: &mut Pool, shards: &mut Shards) -> Times {
 
 fn in_turn_run(flow: &Flow, threads: usize, shards: &mut Shards) -> Times {
     let mut times = Times::default();
-    let mut workers = InTurn { count: threads, work: 0.0, span: 0.0 };
+    let mut workers = InTurn { work: 0.0, span: 0.0 };
     let mut all = 0.0;
     side_by_side(flow, |exchange, beside, steps| {
         times.serial += execute(exchange, steps).seconds;

@@ -10,10 +10,6 @@ use atoll_state::{Resident, Workers, WriteSet};
 pub(crate) struct Threads;
 
 impl Workers for Threads {
-    fn count(&self) -> usize {
-        8
-    }
-
     #[allow(clippy::disallowed_methods, reason = "what is tested is that threads decide nothing")]
     fn each<T: Send>(&mut self, items: &mut [T], work: &(impl Fn(usize, &mut T) + Sync)) {
         std::thread::scope(|scope| {
@@ -28,10 +24,6 @@ impl Workers for Threads {
 pub(crate) struct LastFirst;
 
 impl Workers for LastFirst {
-    fn count(&self) -> usize {
-        1
-    }
-
     fn each<T: Send>(&mut self, items: &mut [T], work: &(impl Fn(usize, &mut T) + Sync)) {
         items.iter_mut().enumerate().rev().for_each(|(n, item)| work(n, item));
     }
@@ -44,10 +36,6 @@ pub(crate) enum Crew {
 }
 
 impl Workers for Crew {
-    fn count(&self) -> usize {
-        8
-    }
-
     fn each<T: Send>(&mut self, items: &mut [T], work: &(impl Fn(usize, &mut T) + Sync)) {
         match self {
             Self::Threads(crew) => crew.each(items, work),

@@ -141,7 +141,8 @@ impl<O: Object> Table<O, Shard> {
         let table = unsafe { &mut *below.as_ptr() };
         assert!(table.keepers == 0, "in a witnessed range, or behind a savepoint");
         assert!(table.slab.len() < OWN as usize && number < shards, "too many objects or shards");
-        while self.base.spare.len() < self.base.need * 2 {
+        // What is apart stays apart: the caller adds up what lies in the shard's own slab.
+        while O::SHARING != Sharing::Apart && self.base.spare.len() < self.base.need * 2 {
             let Some(at) = table.free.pop() else { break };
             self.base.spare.push(at);
         }

@@ -55,9 +55,6 @@ pub enum Sharing {
 
 /// Who does several things at once.
 pub trait Workers {
-    /// How many at once.
-    fn count(&self) -> usize;
-
     /// Does something with each item, and waits for all. Panics if one of them does.
     fn each<T: Send>(&mut self, items: &mut [T], work: &(impl Fn(usize, &mut T) + Sync));
 }
