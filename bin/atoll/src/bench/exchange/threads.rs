@@ -56,7 +56,7 @@ pub(super) fn compare(args: &ExchangeArgs, flow: &Flow) -> Result<Vec<Value>> {
         for n in 0..args.runs {
             let mut shards = Shards::new(threads, 1);
             let times = if in_turn {
-                in_turn_run(flow, threads, &mut shards)
+                in_turn_run(flow, &mut shards)
             } else {
                 threads_run(flow, &mut Pool::new(threads)?, &mut shards)
             };
@@ -74,33 +74,36 @@ fn threads_run(flow: &Flow, pool: &mut Pool, shards: &mut Shards) -> Times {
     let mut times = Times::default();
     side_by_side(flow, |exchange, beside, steps| {
         let start = Instant::now();
-        execute(exchange, steps);
+        let one_by_one = execute(exchange, steps);
         times.serial += start.elapsed().as_secs_f64();
         let start = Instant::now();
-        execute_all(beside, steps, shards, pool);
+        let in_shards = execute_all(beside, steps, shards, pool);
         times.sharded += start.elapsed().as_secs_f64();
+        [one_by_one, in_shards]
     });
     times
 }
 
-fn in_turn_run(flow: &Flow, threads: usize, shards: &mut Shards) -> Times {
+fn in_turn_run(flow: &Flow, shards: &mut Shards) -> Times {
     let mut times = Times::default();
     let mut workers = InTurn { work: 0.0, span: 0.0 };
     let mut all = 0.0;
     side_by_side(flow, |exchange, beside, steps| {
-        times.serial += execute(exchange, steps).seconds;
+        let one_by_one = execute(exchange, steps);
+        times.serial += one_by_one.seconds;
         let time = ThreadTime::start();
-        execute_all(beside, steps, shards, &mut workers);
+        let in_shards = execute_all(beside, steps, shards, &mut workers);
         all += time.seconds();
+        [one_by_one, in_shards]
     });
     let rest = all - workers.work;
     Times { work: workers.work, span: workers.span, rest, sharded: rest + workers.span, ..times }
 }
 
-/// Gives what is timed, tick by tick, to two exchanges.
+/// Gives what is timed, tick by tick, to two exchanges, and compares what came of it.
 fn side_by_side(
     flow: &Flow,
-    mut step: impl FnMut(&mut Exchange<Resident>, &mut Exchange<Resident>, &[Step]),
+    mut step: impl FnMut(&mut Exchange<Resident>, &mut Exchange<Resident>, &[Step]) -> [Run; 2],
 ) {
     let [mut exchange, mut beside] = [(); 2].map(|()| {
         let mut exchange = Exchange::new(flow.rules.clone(), 1);
@@ -109,7 +112,10 @@ fn side_by_side(
     });
     for steps in flow.timed.split_inclusive(|step| matches!(step, Step::Input(Input::Tick { .. })))
     {
-        step(&mut exchange, &mut beside, steps);
+        let [one_by_one, in_shards] = step(&mut exchange, &mut beside, steps);
+        assert_eq!(one_by_one.commands, in_shards.commands);
+        assert_eq!(one_by_one.events, in_shards.events);
+        assert_eq!(one_by_one.refused, in_shards.refused);
     }
     let commands = |exchange: &Exchange<Resident>| exchange.peek_global().commands;
     assert_eq!(commands(&exchange), commands(&beside));
@@ -174,7 +180,8 @@ fn execute_all(
                 run.events += events.len() as u64;
                 events.clear();
                 if matches!(input, Input::Tick { .. }) {
-                    run.seal_all(exchange, shards, workers, &mut writes);
+                    exchange.seal_all(shards, workers, &mut writes);
+                    writes.clear();
                     object::begin_unwitnessed(exchange);
                 }
             }
@@ -182,7 +189,8 @@ fn execute_all(
         }
     }
     run.execute_all(exchange, shards, workers, &mut waiting);
-    run.seal_all(exchange, shards, workers, &mut writes);
+    exchange.seal_all(shards, workers, &mut writes);
+    writes.clear();
     run
 }
 
@@ -205,18 +213,5 @@ impl Run {
             }
         });
         waiting.clear();
-    }
-
-    fn seal_all(
-        &mut self,
-        exchange: &mut Exchange<Resident>,
-        shards: &mut Shards,
-        workers: &mut impl Workers,
-        writes: &mut WriteSet,
-    ) {
-        exchange.seal_all(shards, workers, writes);
-        self.sealed_objects += writes.len() as u64;
-        self.sealed_bytes += writes.byte_count() as u64;
-        writes.clear();
     }
 }
