@@ -15,9 +15,8 @@ use crate::objects::{
     OrderPage, OrderPageKey, OrderRef, Position, PositionGroup, SpotBalance,
 };
 use alloc::vec::Vec;
-use atoll_state::ordered::{LEVELS, PageKey};
-use atoll_state::{Page, Source, Table};
-use atoll_types::{Address, Encode};
+use atoll_state::Source;
+use atoll_types::Address;
 
 /// A price level as the public sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +111,7 @@ impl<S: Source> Exchange<S> {
             if let Some(level) = self.state.levels.peek(&LevelKey { book, price }) {
                 views.push(LevelView { price, size: level.size, count: level.count });
             }
-            next = neighbour(&self.state.pages, book, side, price);
+            next = book.peek_behind(&self.state.pages, side, price);
         }
         views
     }
@@ -319,55 +318,4 @@ impl<S: Source> Exchange<S> {
             false => self.peek_prices(other).oracle,
         })
     }
-}
-
-/// The next price behind `price` on a side.
-fn neighbour<S: Source>(
-    pages: &Table<Page, S>,
-    book: BookId,
-    side: Side,
-    price: Price,
-) -> Option<Price> {
-    let set = book.prices().0;
-    let bits = |level: u8, prefix: u64| -> Option<[u64; 4]> {
-        pages.peek(&PageKey { set, level, prefix }).map(words)
-    };
-    let pick = |bits: &[u64; 4], beyond: Option<u8>| -> Option<u8> {
-        let has = |bit: &u8| bits[usize::from(*bit >> 6)] >> (*bit & 63) & 1 == 1;
-        match (side, beyond) {
-            (Side::Sell, None) => (0..=255).find(has),
-            (Side::Sell, Some(at)) => (at.checked_add(1)?..=255).find(has),
-            (Side::Buy, None) => (0..=255).rev().find(has),
-            (Side::Buy, Some(at)) => (0..at).rev().find(has),
-        }
-    };
-    // Up to the first page with a bit behind ours, then down along the nearest bits.
-    for level in 0..LEVELS {
-        let shift = 8 * u32::from(level);
-        let prefix = price.checked_shr(shift + 8).unwrap_or(0);
-        let at = (price >> shift) as u8;
-        let Some(bit) = bits(level, prefix).and_then(|bits| pick(&bits, Some(at))) else {
-            continue;
-        };
-        let mut found = prefix << 8 | u64::from(bit);
-        for below in (0..level).rev() {
-            found = found << 8 | u64::from(pick(&bits(below, found)?, None)?);
-        }
-        return Some(found);
-    }
-    None
-}
-
-/// A page's bits, read from its encoding: a mask of the words that are not zero, then those.
-fn words(page: &Page) -> [u64; 4] {
-    let bytes = page.to_bytes();
-    let (mask, mut rest) = (bytes[0], &bytes[1..]);
-    core::array::from_fn(|word| {
-        if mask >> word & 1 == 0 {
-            return 0;
-        }
-        let (head, tail) = rest.split_at(8);
-        rest = tail;
-        head.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
-    })
 }

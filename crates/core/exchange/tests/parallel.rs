@@ -51,14 +51,11 @@ impl Sides {
 
     fn range(&mut self, ops: &[Op]) -> Vec<Answer> {
         let answers = self.harness.range(ops);
-        for (answer, _) in &answers {
-            if let Ok(Outcome::Placed(placed)) = answer
+        for (op, (answer, _)) in ops.iter().zip(&answers) {
+            if let (Op::Do(account, _), Ok(Outcome::Placed(placed))) = (op, answer)
                 && placed.resting > 0
             {
-                let owner = ops.iter().zip(&answers).find(|(_, other)| other.0 == *answer);
-                if let Some((Op::Do(account, _), _)) = owner {
-                    self.open.push((*account, placed.order));
-                }
+                self.open.push((*account, placed.order));
             }
         }
         answers
@@ -257,11 +254,26 @@ fn expected_makers_tie_their_markets_together() {
 }
 
 #[test]
+fn makers_behind_the_first_are_expected_too() {
+    // Account 30 waits behind somebody else, at the same price or at the next.
+    let rests = |who, market, price| does(who, limit(market, Side::Sell, price, 5_000));
+    let takes = |who, market| does(who, limit(market, Side::Buy, 1002, 10_000));
+    for price in [1001, 1002] {
+        let first =
+            [rests(31, 0, 1001), rests(30, 0, price), rests(32, 1, 1001), rests(30, 1, price)];
+        let counts = meets(&first, &[takes(0, 0), takes(1, 1)]);
+        assert_eq!((counts.parallel, counts.serial, counts.undone), (0, 2, 0));
+    }
+}
+
+#[test]
 fn makers_whom_nobody_expected_undo_a_batch() {
-    // Account 30 waits behind somebody else in both markets.
+    // Account 30 waits behind more than are looked up, in both markets.
     let rests = |who, market| does(who, limit(market, Side::Sell, 1001, 5_000));
-    let takes = |who, market| does(who, limit(market, Side::Buy, 1001, 10_000));
-    let first = [rests(31, 0), rests(30, 0), rests(32, 1), rests(30, 1)];
+    let takes = |who, market| does(who, limit(market, Side::Buy, 1001, 45_000));
+    let mut first: Vec<_> = (10..18).map(|n| rests(n, 0)).collect();
+    first.extend((20..28).map(|n| rests(n, 1)));
+    first.extend([rests(30, 0), rests(30, 1)]);
     let counts = meets(&first, &[takes(0, 0), takes(1, 1)]);
     assert_eq!((counts.parallel, counts.serial, counts.undone), (0, 2, 1));
 }

@@ -185,6 +185,30 @@ impl OrderedSet {
 
     /// The smallest member that is `from` or above.
     pub fn first_from<S: Source>(self, pages: &mut Table<Page, S>, from: u64) -> Option<u64> {
+        self.first_by(from, |key, bound| pages.get(key).first_from(bound))
+    }
+
+    /// As [`Self::first_from`], read as [`Table::peek`] does.
+    pub fn peek_first_from<S: Source>(self, pages: &Table<Page, S>, from: u64) -> Option<u64> {
+        self.first_by(from, |key, bound| pages.peek(key)?.first_from(bound))
+    }
+
+    /// The largest member that is `to` or below.
+    pub fn last_to<S: Source>(self, pages: &mut Table<Page, S>, to: u64) -> Option<u64> {
+        self.last_by(to, |key, bound| pages.get(key).last_to(bound?))
+    }
+
+    /// As [`Self::last_to`], read as [`Table::peek`] does.
+    pub fn peek_last_to<S: Source>(self, pages: &Table<Page, S>, to: u64) -> Option<u64> {
+        self.last_by(to, |key, bound| pages.peek(key)?.last_to(bound?))
+    }
+
+    /// `lowest` gives the lowest bit of a page that is at a bound or above.
+    fn first_by(
+        self,
+        from: u64,
+        mut lowest: impl FnMut(&PageKey, u32) -> Option<u8>,
+    ) -> Option<u64> {
         if from > MEMBER_MAX {
             return None;
         }
@@ -192,7 +216,7 @@ impl OrderedSet {
         let mut level = 0;
         let mut bound = u32::from(Self::bit(0, from));
         let mut found = loop {
-            if let Some(bit) = pages.get(&self.page(level, from)).first_from(bound) {
+            if let Some(bit) = lowest(&self.page(level, from), bound) {
                 let high = from.checked_shr(8 * (u32::from(level) + 1)).unwrap_or(0);
                 break (high << 8) | u64::from(bit);
             }
@@ -204,22 +228,25 @@ impl OrderedSet {
         };
         while level > 0 {
             level -= 1;
-            let page = pages.get(&PageKey { set: self.0, level, prefix: found });
+            let page = PageKey { set: self.0, level, prefix: found };
             // A set bit above an empty page cannot be: both are written together. In the witness
             // source an unproven page reads as empty, the fault is set, and any answer will do.
-            found = (found << 8) | u64::from(page.first_from(0).unwrap_or(0));
+            found = (found << 8) | u64::from(lowest(&page, 0).unwrap_or(0));
         }
         Some(found)
     }
 
-    /// The largest member that is `to` or below.
-    pub fn last_to<S: Source>(self, pages: &mut Table<Page, S>, to: u64) -> Option<u64> {
+    /// `highest` gives the highest bit of a page that is at a bound or below; none below nothing.
+    fn last_by(
+        self,
+        to: u64,
+        mut highest: impl FnMut(&PageKey, Option<u8>) -> Option<u8>,
+    ) -> Option<u64> {
         let to = to.min(MEMBER_MAX);
         let mut level = 0;
         let mut bound = Some(Self::bit(0, to));
         let mut found = loop {
-            let page = pages.get(&self.page(level, to));
-            if let Some(bit) = bound.and_then(|bound| page.last_to(bound)) {
+            if let Some(bit) = highest(&self.page(level, to), bound) {
                 let high = to.checked_shr(8 * (u32::from(level) + 1)).unwrap_or(0);
                 break (high << 8) | u64::from(bit);
             }
@@ -231,8 +258,8 @@ impl OrderedSet {
         };
         while level > 0 {
             level -= 1;
-            let page = pages.get(&PageKey { set: self.0, level, prefix: found });
-            found = (found << 8) | u64::from(page.last_to(255).unwrap_or(0));
+            let page = PageKey { set: self.0, level, prefix: found };
+            found = (found << 8) | u64::from(highest(&page, Some(255)).unwrap_or(0));
         }
         Some(found)
     }

@@ -96,15 +96,14 @@ impl Sides {
 
     fn batch(
         &mut self,
-        first: impl FnOnce(&mut State<Shard>),
-        second: impl FnOnce(&mut State<Shard>),
+        first: impl Fn(&mut State<Shard>) + Sync,
+        second: impl Fn(&mut State<Shard>) + Sync,
     ) -> bool {
         // SAFETY: the shards stay where they are.
         unsafe {
-            shard::batch(&mut self.state, &mut self.shards, |shards, _| {
-                let [a, b] = shards else { unreachable!() };
-                first(a);
-                second(b);
+            shard::batch(&mut self.state, &mut self.shards, &mut InTurn, &|n, shard, _| match n {
+                0 => first(shard),
+                _ => second(shard),
             })
         }
     }

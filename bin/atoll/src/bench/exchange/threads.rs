@@ -1,7 +1,7 @@
 //! The mix market by market, on several threads or in turn, beside one by one.
 
 use super::flow::{Flow, Step};
-use super::{Run, ThreadTime, execute};
+use super::{Run, execute};
 use crate::bench::median;
 use crate::cli::ExchangeArgs;
 use anyhow::Result;
@@ -12,23 +12,27 @@ use atoll_state::{Resident, Workers, WriteSet, object};
 use serde_json::{Value, json};
 use std::time::Instant;
 
-/// Parts in turn; how long all of them took, and the longest of each batch.
+/// Items in turn; how long all of them took, and how long so many threads would have had to wait for
+/// them, each taking the next one as soon as it has done one.
 struct InTurn {
+    threads: Vec<f64>,
     work: f64,
     span: f64,
 }
 
 impl Workers for InTurn {
     fn each<T: Send>(&mut self, items: &mut [T], work: &(impl Fn(usize, &mut T) + Sync)) {
-        let mut longest: f64 = 0.0;
+        self.threads.fill(0.0);
         for (n, item) in items.iter_mut().enumerate() {
-            let time = ThreadTime::start();
+            let start = Instant::now();
             work(n, item);
-            let seconds = time.seconds();
+            let seconds = start.elapsed().as_secs_f64();
             self.work += seconds;
-            longest = longest.max(seconds);
+            if let Some(free) = self.threads.iter_mut().min_by(|a, b| a.total_cmp(b)) {
+                *free += seconds;
+            }
         }
-        self.span += longest;
+        self.span += self.threads.iter().copied().fold(0.0, f64::max);
     }
 }
 
@@ -39,7 +43,7 @@ struct Times {
     serial: f64,
     /// In shards.
     sharded: f64,
-    /// In turn: all parts, the longest of each batch, and what is no part.
+    /// In turn: all items, what threads would wait for them, and what is no item.
     work: f64,
     span: f64,
     rest: f64,
@@ -56,7 +60,7 @@ pub(super) fn compare(args: &ExchangeArgs, flow: &Flow) -> Result<Vec<Value>> {
         for n in 0..args.runs {
             let mut shards = Shards::new(threads, 1);
             let times = if in_turn {
-                in_turn_run(flow, &mut shards)
+                in_turn_run(flow, threads, &mut shards)
             } else {
                 threads_run(flow, &mut Pool::new(threads)?, &mut shards)
             };
@@ -84,16 +88,17 @@ fn threads_run(flow: &Flow, pool: &mut Pool, shards: &mut Shards) -> Times {
     times
 }
 
-fn in_turn_run(flow: &Flow, shards: &mut Shards) -> Times {
+fn in_turn_run(flow: &Flow, threads: usize, shards: &mut Shards) -> Times {
     let mut times = Times::default();
-    let mut workers = InTurn { work: 0.0, span: 0.0 };
+    let mut workers = InTurn { threads: vec![0.0; threads], work: 0.0, span: 0.0 };
     let mut all = 0.0;
     side_by_side(flow, |exchange, beside, steps| {
+        let start = Instant::now();
         let one_by_one = execute(exchange, steps);
-        times.serial += one_by_one.seconds;
-        let time = ThreadTime::start();
+        times.serial += start.elapsed().as_secs_f64();
+        let start = Instant::now();
         let in_shards = execute_all(beside, steps, shards, &mut workers);
-        all += time.seconds();
+        all += start.elapsed().as_secs_f64();
         [one_by_one, in_shards]
     });
     let rest = all - workers.work;
@@ -149,8 +154,8 @@ fn tell(threads: usize, in_turn: bool, runs: &[Times], counts: Counts) -> Value 
         let span = of(|times| times.span / times.serial);
         let rest = of(|times| times.rest / times.serial);
         println!(
-            "        of the time of one by one: all parts {work:.2}, the longest of each batch \
-             {span:.2}, what is no part {rest:.2}"
+            "        of the time of one by one: all parts {work:.2}, waiting for them {span:.2}, \
+             what is no part {rest:.2}"
         );
         row["work"] = json!(work);
         row["span"] = json!(span);

@@ -188,10 +188,7 @@ impl<S: Source> Engine<'_, S> {
             if plan.filled == size {
                 break;
             }
-            best = match side {
-                Side::Buy => book.prices().first_from(pages, price + 1),
-                Side::Sell => price.checked_sub(1).and_then(|at| book.prices().last_to(pages, at)),
-            };
+            best = book.behind(pages, side.opposite(), price);
         }
         plan
     }

@@ -100,8 +100,11 @@ impl Headroom {
             }
         }
         self.rooms.all = self.rooms.below.take().and_then(Arc::into_inner).unwrap_or_default();
-        for (account, room) in changed {
-            self.set(account, room);
+        for (n, (account, room)) in changed.iter().enumerate() {
+            if let Some((ahead, _)) = changed.get(n + 8) {
+                self.rooms.prefetch(*ahead);
+            }
+            self.set(*account, *room);
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::field::{Field, record};
 use crate::ids::{AccountId, MarketId, OrderId, Price, Side, Size};
 use alloc::vec::Vec;
-use atoll_state::{Key, Object, OrderedSet, prefetch};
+use atoll_state::{Key, Object, OrderedSet, Page, Source, Table, prefetch};
 use atoll_types::codec::{CodecError, Decode, Encode, Reader};
 
 /// One side of a market's book: market × 2 + side.
@@ -21,6 +21,33 @@ impl BookId {
     #[inline]
     pub fn prices(self) -> OrderedSet {
         OrderedSet(u64::from(self.0))
+    }
+
+    /// The next price behind one, on the side that this is.
+    #[inline]
+    pub fn behind<S: Source>(
+        self,
+        pages: &mut Table<Page, S>,
+        side: Side,
+        price: Price,
+    ) -> Option<Price> {
+        match side {
+            Side::Sell => self.prices().first_from(pages, price + 1),
+            Side::Buy => price.checked_sub(1).and_then(|at| self.prices().last_to(pages, at)),
+        }
+    }
+
+    /// As [`Self::behind`], read as [`Table::peek`] does.
+    pub fn peek_behind<S: Source>(
+        self,
+        pages: &Table<Page, S>,
+        side: Side,
+        price: Price,
+    ) -> Option<Price> {
+        match side {
+            Side::Sell => self.prices().peek_first_from(pages, price + 1),
+            Side::Buy => price.checked_sub(1).and_then(|at| self.prices().peek_last_to(pages, at)),
+        }
     }
 }
 

@@ -17,6 +17,7 @@
 //!   listings) is executed between batches. Orders that expire wait in one queue for all markets: they
 //!   are one part.
 
+mod about;
 mod plan;
 mod worker;
 
@@ -110,7 +111,7 @@ impl Exchange<Resident> {
         while from < commands.len() {
             let to = commands.len().min(from + shards.length);
             let planned = if shards.workers.len() > 1 && self.adds_up() {
-                shards.plan.make(self, &commands[from..to], shards.workers.len())
+                shards.plan.make(self, &commands[from..to], shards.workers.len(), workers)
             } else {
                 0
             };
@@ -178,11 +179,10 @@ impl Exchange<Resident> {
         let rooms = parts.iter_mut().map(|worker| &mut worker.state.headroom);
         state.headroom.split(rules, &state.prices, rooms);
         let rules: &Rules = rules;
-        // SAFETY: the workers get the shards by reference, one each, and leave them where they are.
+        // SAFETY: each worker leaves its shard where it is.
         let kept = unsafe {
-            shard::batch(state, parts, |parts, conflict| {
-                let job = Job { rules, commands, global, conflict };
-                workers.each(parts, &|_, worker: &mut Worker| worker.run(&job));
+            shard::batch(state, parts, workers, &|_, worker: &mut Worker, conflict| {
+                worker.run(&Job { rules, commands, global, conflict });
             })
         };
         let rooms = parts.iter_mut().map(|worker| &mut worker.state.headroom);

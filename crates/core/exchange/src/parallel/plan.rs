@@ -1,28 +1,15 @@
 //! Which shard executes which command: parts that share no market and no caller, spread evenly.
 
+use super::about::{self, About, Place};
 use crate::by_account::ByAccount;
-use crate::command::{Command, OrderRequest, OrderSelector};
+use crate::command::Command;
 use crate::exchange::Exchange;
-use crate::ids::{AccountId, MarketId};
-use crate::objects::{
-    BookId, ChunkKey, ClientKey, LevelKey, MarketKey, OrderFlags, OrderPage, OrderRef, State,
-};
+use crate::ids::AccountId;
 use alloc::vec::Vec;
-use atoll_state::Resident;
+use atoll_state::{Resident, Workers};
 
 /// Most shards.
 pub(super) const SHARDS_MAX: usize = 64;
-/// How many commands ahead of the one that is planned the memory is asked for its order.
-const ORDERS_AHEAD: usize = 8;
-
-/// What a command is about.
-enum About {
-    Market(MarketId),
-    /// A market, and the queue of what is due, which all markets share.
-    Timed(MarketId),
-    /// Nothing there is; to be refused.
-    Nothing,
-}
 
 /// Groups of markets that callers tie together, and their shards.
 #[derive(Debug, Default)]
@@ -34,6 +21,7 @@ pub(super) struct Plan {
     weight: Vec<u32>,
     /// One market of each caller, and of each maker who is expected.
     callers: ByAccount<u16>,
+    about: Vec<About>,
     /// One market of each command, then its shard.
     of: Vec<u16>,
     /// Commands by shard.
@@ -50,6 +38,7 @@ impl Plan {
         exchange: &Exchange<Resident>,
         commands: &[(AccountId, Command)],
         shards: usize,
+        workers: &mut impl Workers,
     ) -> usize {
         let markets = exchange.rules.markets.len() as u16;
         self.group.clear();
@@ -58,13 +47,13 @@ impl Plan {
         self.weight.resize(usize::from(markets) + 1, 0);
         self.callers.clear();
         self.of.clear();
-        for (n, (caller, command)) in commands.iter().enumerate() {
-            foresee(&exchange.state, commands, n);
-            let (market, timed) = match about(exchange, *caller, command) {
-                Some(About::Market(market)) => (market.0, false),
-                Some(About::Timed(market)) => (market.0, true),
-                Some(About::Nothing) => ((caller.0 % u32::from(markets.max(1))) as u16, false),
-                None => break,
+        let mut all = core::mem::take(&mut self.about);
+        about::look_up(exchange, commands, workers, shards, &mut all);
+        for (about, (caller, _)) in all.iter().zip(commands) {
+            let market = match about.place {
+                Place::Between => break,
+                Place::Market(market) => market.0,
+                Place::Caller => self.callers.get(*caller).copied().unwrap_or_default(),
             };
             if market >= markets {
                 // Refused before anything else is looked at.
@@ -72,18 +61,17 @@ impl Plan {
                 self.weight[0] += 1;
                 continue;
             }
-            let first = *self.callers.get_or_insert(*caller, market);
-            self.join(first, market);
-            if timed {
-                self.join(market, markets);
-            }
-            if let Some(maker) = maker(&exchange.state, command) {
-                let first = *self.callers.get_or_insert(maker, market);
+            for account in about.makers().iter().chain([caller]) {
+                let first = *self.callers.get_or_insert(*account, market);
                 self.join(first, market);
+            }
+            if about.timed {
+                self.join(market, markets);
             }
             self.weight[usize::from(market)] += 1;
             self.of.push(market);
         }
+        self.about = all;
         self.spread(shards);
         self.of.len()
     }
@@ -155,89 +143,5 @@ impl Plan {
     /// The shard of each command.
     pub(super) fn shards(&self) -> impl Iterator<Item = usize> {
         self.of.iter().map(|shard| usize::from(*shard))
-    }
-}
-
-/// What a command is about; none if that is more than one market, or not known before it runs.
-fn about(exchange: &Exchange<Resident>, caller: AccountId, command: &Command) -> Option<About> {
-    let placed = |order: &OrderRequest| match order.expires_us {
-        0 => About::Market(order.market),
-        _ => About::Timed(order.market),
-    };
-    Some(match command {
-        Command::Place(order) => placed(order),
-        Command::PlaceMarket(order) => About::Market(order.market),
-        Command::Cancel(target) => match found(&exchange.state, caller, target) {
-            Some(order) => held(order),
-            None => About::Nothing,
-        },
-        Command::Modify { target, order } => match found(&exchange.state, caller, target) {
-            Some(old) if old.market != order.market => return None,
-            Some(old) => match (held(old), placed(order)) {
-                (About::Market(market), About::Market(_)) => About::Market(market),
-                _ => About::Timed(order.market),
-            },
-            None => placed(order),
-        },
-        _ => return None,
-    })
-}
-
-fn held(order: &OrderRef) -> About {
-    let timed = !order.flags.is_plain() || order.flags.has(OrderFlags::EXPIRES);
-    if timed { About::Timed(order.market) } else { About::Market(order.market) }
-}
-
-/// Whose order a taker will meet first, as the book is before the batch.
-fn maker(state: &State<Resident>, command: &Command) -> Option<AccountId> {
-    let (market, side, limit) = match command {
-        Command::Place(order) | Command::Modify { order, .. } => {
-            (order.market, order.side, Some(order.price))
-        }
-        Command::PlaceMarket(order) => (order.market, order.side, None),
-        _ => return None,
-    };
-    let price = state.tops.peek(&MarketKey(market))?.best(side.opposite())?;
-    if limit.is_some_and(|limit| !side.crosses(limit, price)) {
-        return None;
-    }
-    let book = BookId::new(market, side.opposite());
-    let chunk = state.levels.peek(&LevelKey { book, price })?.head.checked_sub(1)?;
-    let chunk = state.chunks.peek(&ChunkKey { book, price, chunk })?;
-    Some(chunk.get(chunk.first()?)?.account)
-}
-
-/// The open order that is meant, if there is one.
-fn found<'a>(
-    state: &'a State<Resident>,
-    caller: AccountId,
-    target: &OrderSelector,
-) -> Option<&'a OrderRef> {
-    let order = match target {
-        OrderSelector::Order(order) => *order,
-        OrderSelector::Client(client_id) => {
-            state.clients.peek(&ClientKey { account: caller, client_id: *client_id })?.order
-        }
-    };
-    let (key, place) = OrderPage::of(caller, order.slot());
-    state.orders.peek(&key)?.get(place, order)
-}
-
-/// Asks the memory for the orders that the next commands name.
-#[inline]
-fn foresee(state: &State<Resident>, commands: &[(AccountId, Command)], n: usize) {
-    let key = |n: usize| match commands.get(n) {
-        Some((
-            caller,
-            Command::Cancel(OrderSelector::Order(order))
-            | Command::Modify { target: OrderSelector::Order(order), .. },
-        )) => Some(OrderPage::of(*caller, order.slot()).0),
-        _ => None,
-    };
-    if let Some(key) = key(n + 2 * ORDERS_AHEAD) {
-        state.orders.foresee(&key);
-    }
-    if let Some(key) = key(n + ORDERS_AHEAD) {
-        state.orders.prefetch(&key);
     }
 }

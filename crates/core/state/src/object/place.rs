@@ -181,15 +181,6 @@ impl<O: Object> Base<O> {
         // SAFETY: valid while it is attached, and as the caller says.
         self.on.as_ref().map(|on| unsafe { on.table.as_ref() })
     }
-
-    /// What the table stands on, once the shards have ended.
-    ///
-    /// # Safety
-    /// Nothing else uses it as long as that is kept, and it is attached for as long.
-    pub(super) unsafe fn below_mut<'a>(&self) -> Option<&'a mut Table<O, Resident>> {
-        // SAFETY: valid while it is attached, and as the caller says.
-        self.on.as_ref().map(|on| unsafe { &mut *on.table.as_ptr() })
-    }
 }
 
 impl<O: Object, S: Source> Table<O, S> {

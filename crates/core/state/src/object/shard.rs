@@ -5,7 +5,7 @@
 //! that touches an object owns it until the end of the batch. As long as no shard touches what is
 //! another's, every object has been through the same commands in the same order as if the whole list
 //! had been executed one by one, so every answer and every object is the same. Where shards meet, the
-//! batch is undone as a whole, and the caller executes it one by one.
+//! batch is undone as a whole, and the caller tries a shorter one or goes one by one.
 //!
 //! Objects that only ticks write are read by all ([`Sharing::Frozen`]); sums to which every command
 //! adds are apart ([`Sharing::Apart`]): a shard begins one at its default, and the caller adds up
@@ -59,48 +59,182 @@ pub trait Workers {
     fn each<T: Send>(&mut self, items: &mut [T], work: &(impl Fn(usize, &mut T) + Sync));
 }
 
-/// The tables of a state, to stand on.
-struct Below(Vec<(TypeId, NonNull<()>)>);
+/// One type's table in a state and in its shards. Tables know nothing of each other, so what is to be
+/// done with them before and after a batch is done with several at once.
+struct Column {
+    of: TypeId,
+    below: NonNull<()>,
+    shards: Vec<NonNull<()>>,
+    /// For tables of this type.
+    steps: Steps,
+    /// Whether shards have met in it.
+    met: bool,
+}
 
-impl Below {
-    fn new(state: &mut impl Tables<Resident>) -> Self {
-        struct Collect(Below);
-        impl TableVisitor<Resident> for Collect {
-            fn visit<O: Object>(&mut self, table: &mut Table<O, Resident>) {
-                self.0.0.push((TypeId::of::<O>(), NonNull::from(table).cast()));
-            }
+/// What is done with a column.
+///
+/// # Safety
+/// Each leads to tables of one type, which nobody else uses meanwhile.
+#[derive(Clone, Copy)]
+struct Steps {
+    meet: unsafe fn(&Column) -> bool,
+    end: unsafe fn(&Column, bool),
+    forget: unsafe fn(&Column),
+    discard: unsafe fn(&Column),
+}
+
+// SAFETY: whoever has the column has its tables, which are data that may be sent.
+unsafe impl Send for Column {}
+
+impl Column {
+    fn new<O: Object>(below: &mut Table<O, Resident>) -> Self {
+        Self {
+            of: TypeId::of::<O>(),
+            below: NonNull::from(below).cast(),
+            shards: Vec::new(),
+            steps: Steps {
+                // SAFETY: as the steps say.
+                meet: |column| unsafe { column.meet::<O>() },
+                // SAFETY: as the steps say.
+                end: |column, kept| unsafe { column.end::<O>(kept) },
+                // SAFETY: as the steps say.
+                forget: |column| unsafe { column.below::<O>() }.forget_all_absent(),
+                // SAFETY: as the steps say.
+                discard: |column| unsafe { column.discard::<O>() },
+            },
+            met: false,
         }
-        let mut collect = Collect(Self(Vec::new()));
-        state.visit(&mut collect);
-        collect.0
     }
 
-    /// Lets every shard stand on them.
+    /// # Safety
+    /// It is a table of this type, which nobody else uses.
+    #[allow(clippy::mut_from_ref)]
+    unsafe fn below<O: Object>(&self) -> &mut Table<O, Resident> {
+        // SAFETY: as the caller says.
+        unsafe { self.below.cast().as_mut() }
+    }
+
+    /// # Safety
+    /// They are tables of this type, which nobody else uses.
+    unsafe fn shards<O: Object>(&self) -> impl Iterator<Item = &mut Table<O, Shard>> {
+        // SAFETY: as the caller says; no two are the same.
+        self.shards.iter().map(|table| unsafe { table.cast().as_mut() })
+    }
+
+    /// Finds out whether two shards looked for the same and did not find it: then they have met. By
+    /// the hash alone: to meet once in four thousand million times without need costs nothing.
+    ///
+    /// # Safety
+    /// As [`Steps`] say.
+    unsafe fn meet<O: Object>(&self) -> bool {
+        if O::SHARING == Sharing::Apart {
+            return false;
+        }
+        // SAFETY: as the caller says.
+        let (below, shards) = unsafe { (self.below::<O>(), self.shards::<O>()) };
+        let mut looked_for = core::mem::take(&mut below.base.fresh);
+        for table in shards {
+            let (own, spare) = (table.slab.iter(), table.fresh.iter());
+            let spare = spare.map(|at| below.slab[*at as usize].key);
+            for key in own.map(|entry| entry.key).chain(spare) {
+                let hash = below.hash(&key);
+                if looked_for.find(hash, |_| true).is_some() {
+                    below.base.fresh = looked_for;
+                    return true;
+                }
+                looked_for.insert(hash, 0);
+                below.foresee(&key);
+            }
+        }
+        below.base.fresh = looked_for;
+        false
+    }
+
+    /// # Safety
+    /// As [`Steps`] say.
+    unsafe fn end<O: Object>(&self, kept: bool) {
+        // SAFETY: as the caller says.
+        let (below, shards) = unsafe { (self.below::<O>(), self.shards::<O>()) };
+        below.base.fresh.clear();
+        for table in shards {
+            below.save = below.save.max(table.save);
+            match O::SHARING {
+                _ if !kept => table.give_up(below),
+                Sharing::Apart => {}
+                Sharing::Claimed | Sharing::Frozen | Sharing::Outside => table.merge(below),
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`Steps`] say.
+    unsafe fn discard<O: Object>(&self) {
+        // SAFETY: as the caller says.
+        let (below, shards) = unsafe { (self.below::<O>(), self.shards::<O>()) };
+        for table in shards {
+            below.discard_all(&mut table.base.gone);
+            below.free.append(&mut table.base.spare);
+            below.base.owed -= table.base.first.len();
+            table.base.first.clear();
+        }
+    }
+}
+
+/// The tables of a state, and of its shards.
+struct Columns(Vec<Column>);
+
+impl Columns {
+    fn new(state: &mut impl Tables<Resident>) -> Self {
+        let mut columns = Self(Vec::new());
+        state.visit(&mut columns);
+        columns
+    }
+
+    /// Lets every shard stand on the state.
     ///
     /// # Safety
     /// Until the shards are detached, the state is valid and nobody else uses it, and `conflict` is
     /// valid.
     unsafe fn attach(&self, shards: &mut [impl Tables<Shard>], conflict: &AtomicBool) {
         struct Attach<'a> {
-            tables: core::slice::Iter<'a, (TypeId, NonNull<()>)>,
+            columns: core::slice::Iter<'a, Column>,
             conflict: &'a AtomicBool,
             number: u32,
             shards: u32,
         }
         impl TableVisitor<Shard> for Attach<'_> {
             fn visit<O: Object>(&mut self, table: &mut Table<O, Shard>) {
-                let (of, below) = *self.tables.next().expect("a shard has the state's tables");
-                assert_eq!(of, TypeId::of::<O>(), "a shard has the state's tables");
+                let column = self.columns.next().expect("a shard has the state's tables");
+                assert_eq!(column.of, TypeId::of::<O>(), "a shard has the state's tables");
                 let conflict = NonNull::from(self.conflict);
                 // SAFETY: it is a table of this type, and the rest is what our caller says.
-                unsafe { table.attach(below.cast(), conflict, self.number, self.shards) };
+                unsafe { table.attach(column.below.cast(), conflict, self.number, self.shards) };
             }
         }
         let count = shards.len() as u32;
         for (number, shard) in (0..).zip(shards) {
-            let tables = self.0.iter();
-            shard.visit(&mut Attach { tables, conflict, number, shards: count });
+            let columns = self.0.iter();
+            shard.visit(&mut Attach { columns, conflict, number, shards: count });
         }
+    }
+
+    /// Takes in the tables of the shards, which have ended.
+    fn collect(&mut self, shards: &mut [impl Tables<Shard>]) {
+        struct Collect<'a>(core::slice::IterMut<'a, Column>);
+        impl TableVisitor<Shard> for Collect<'_> {
+            fn visit<O: Object>(&mut self, table: &mut Table<O, Shard>) {
+                let column = self.0.next().expect("a shard has the state's tables");
+                assert_eq!(column.of, TypeId::of::<O>(), "a shard has the state's tables");
+                column.shards.push(NonNull::from(table).cast());
+            }
+        }
+        shards.iter_mut().for_each(|shard| shard.visit(&mut Collect(self.0.iter_mut())));
+    }
+}
+
+impl TableVisitor<Resident> for Columns {
+    fn visit<O: Object>(&mut self, table: &mut Table<O, Resident>) {
+        self.0.push(Column::new(table));
     }
 }
 
@@ -119,83 +253,37 @@ impl<W: Tables<Shard>> Drop for Attached<'_, W> {
     }
 }
 
-/// Lets shards work on a state. `work` is done when all of them are; it may stop as soon as the flag
-/// that it is given is set, and may set it. Then all that was written is undone; gives whether it was
-/// kept.
+/// Lets shards work on a state, each with its number. `work` may stop as soon as the flag that it is
+/// given is set, and may set it. Then all that was written is undone; gives whether it was kept.
 ///
 /// # Safety
 /// `work` leaves every shard in its place.
-pub unsafe fn batch<W: Tables<Shard>>(
+pub unsafe fn batch<W: Tables<Shard> + Send>(
     state: &mut impl Tables<Resident>,
     shards: &mut [W],
-    work: impl FnOnce(&mut [W], &AtomicBool),
+    workers: &mut impl Workers,
+    work: &(impl Fn(usize, &mut W, &AtomicBool) + Sync),
 ) -> bool {
     let conflict = AtomicBool::new(false);
-    let below = Below::new(state);
+    let mut columns = Columns::new(state);
     // SAFETY: the state is borrowed until we return, and then nothing is attached any more.
-    unsafe { below.attach(shards, &conflict) };
+    unsafe { columns.attach(shards, &conflict) };
     let attached = Attached(shards);
-    work(attached.0, &conflict);
-    let kept = !conflict.load(Ordering::Relaxed) && {
-        let mut fresh = Fresh { met: false };
-        attached.0.iter_mut().for_each(|shard| shard.visit(&mut fresh));
-        !fresh.met
-    };
-    attached.0.iter_mut().for_each(|shard| shard.visit(&mut End { kept }));
-    kept
-}
-
-/// Finds out whether two shards looked for the same and did not find it: then they have met. By the
-/// hash alone: to meet once in four thousand million times without need costs nothing.
-struct Fresh {
-    met: bool,
-}
-
-impl TableVisitor<Shard> for Fresh {
-    fn visit<O: Object>(&mut self, table: &mut Table<O, Shard>) {
-        if table.slab.is_empty() && table.fresh.is_empty() || O::SHARING == Sharing::Apart {
-            return;
-        }
-        // SAFETY: the shards have ended, and one after another comes here.
-        let Some(below) = (unsafe { table.base.below_mut() }) else { return };
-        let (own, spare) = (table.slab.iter(), table.fresh.iter());
-        for key in own.map(|entry| entry.key).chain(spare.map(|at| below.slab[*at as usize].key)) {
-            let hash = below.hash(&key);
-            if below.base.fresh.find(hash, |_| true).is_some() {
-                self.met = true;
-                return;
-            }
-            below.base.fresh.insert(hash, 0);
-            below.foresee(&key);
-        }
+    workers.each(attached.0, &|number, shard| work(number, shard, &conflict));
+    columns.collect(attached.0);
+    let mut met = conflict.load(Ordering::Relaxed);
+    if !met {
+        workers.each(&mut columns.0, &|_, column: &mut Column| {
+            // SAFETY: the shards have ended, and each column is used by one.
+            column.met = unsafe { (column.steps.meet)(column) };
+        });
+        met = columns.0.iter().any(|column| column.met);
     }
-}
-
-struct End {
-    kept: bool,
-}
-
-impl TableVisitor<Shard> for End {
-    fn visit<O: Object>(&mut self, table: &mut Table<O, Shard>) {
-        // SAFETY: as for `Fresh`.
-        let Some(below) = (unsafe { table.base.below_mut() }) else { return };
-        below.save = below.save.max(table.save);
-        if !self.kept {
-            while let Some(Undo { at, written, value }) = table.undo.pop() {
-                if at & OWN == 0 {
-                    let entry = &mut below.slab[at as usize];
-                    (entry.value, entry.written) = (value, written);
-                }
-            }
-        }
-        below.base.fresh.clear();
-        match O::SHARING {
-            _ if !self.kept => table.give_up(below),
-            Sharing::Apart => {}
-            _ => table.merge(below),
-        }
-        table.detach();
-    }
+    workers.each(&mut columns.0, &|_, column: &mut Column| {
+        // SAFETY: as above.
+        unsafe { (column.steps.end)(column, !met) };
+    });
+    !met
 }
 
 impl<O: Object> Table<O, Shard> {
@@ -226,7 +314,14 @@ impl<O: Object> Table<O, Shard> {
         self.forget_own();
     }
 
+    /// Undoes what the shard has written.
     fn give_up(&mut self, below: &mut Table<O, Resident>) {
+        while let Some(Undo { at, written, value }) = self.undo.pop() {
+            if at & OWN == 0 {
+                let entry = &mut below.slab[at as usize];
+                (entry.value, entry.written) = (value, written);
+            }
+        }
         self.count_need();
         for at in self.fresh.drain(..) {
             below.slab[at as usize].value = O::default();
@@ -253,11 +348,14 @@ pub unsafe fn seal<W: Tables<Shard> + Send>(
     writes: &mut [WriteSet],
 ) {
     assert_eq!(shards.len(), writes.len(), "a write set for each shard");
-    state.visit(&mut ForgetAbsent);
+    let mut columns = Columns::new(state);
+    workers.each(&mut columns.0, &|_, column: &mut Column| {
+        // SAFETY: the state is borrowed, and each column is used by one.
+        unsafe { (column.steps.forget)(column) };
+    });
     let conflict = AtomicBool::new(false);
-    let below = Below::new(state);
     // SAFETY: as in `batch`.
-    unsafe { below.attach(shards, &conflict) };
+    unsafe { columns.attach(shards, &conflict) };
     let attached = Attached(shards);
     let parts = attached.0.len();
     let mut items: Vec<_> = attached.0.iter_mut().zip(writes).collect();
@@ -268,20 +366,11 @@ pub unsafe fn seal<W: Tables<Shard> + Send>(
         **writes = own;
     });
     drop(items);
-    for shard in attached.0.iter_mut() {
-        shard.visit(&mut DiscardGone);
-    }
-}
-
-/// What comes before the parts.
-struct ForgetAbsent;
-
-impl TableVisitor<Resident> for ForgetAbsent {
-    fn visit<O: Object>(&mut self, table: &mut Table<O, Resident>) {
-        assert!(table.keepers == 0, "shards seal unwitnessed ranges");
-        table.forget_absent(&O::default());
-        table.touched.clear();
-    }
+    columns.collect(attached.0);
+    workers.each(&mut columns.0, &|_, column: &mut Column| {
+        // SAFETY: the shards have ended, and each column is used by one.
+        unsafe { (column.steps.discard)(column) };
+    });
 }
 
 struct EncodePart<'a> {
@@ -303,21 +392,14 @@ impl TableVisitor<Shard> for EncodePart<'_> {
     }
 }
 
-struct DiscardGone;
-
-impl TableVisitor<Shard> for DiscardGone {
-    fn visit<O: Object>(&mut self, table: &mut Table<O, Shard>) {
-        // SAFETY: the workers have ended, and one after another comes here.
-        if let Some(below) = unsafe { table.base.below_mut() } {
-            below.discard_all(&mut table.base.gone);
-            below.free.append(&mut table.base.spare);
-            below.base.owed -= table.base.first.len();
-            table.base.first.clear();
-        }
-    }
-}
-
 impl<O: Object> Table<O, Resident> {
+    /// What comes before the parts.
+    fn forget_all_absent(&mut self) {
+        assert!(self.keepers == 0, "shards seal unwitnessed ranges");
+        self.forget_absent(&O::default());
+        self.touched.clear();
+    }
+
     /// Encodes what an unwitnessed range has written at these places, and adds to `gone` what became
     /// absent.
     fn encode_written(&self, written: &[u32], writes: &mut WriteSet, gone: &mut Vec<u32>) {

@@ -229,10 +229,7 @@ impl<S: Source> Engine<'_, S> {
             if let Some(found) = impact.take(price, size) {
                 return Some(found);
             }
-            best = match side {
-                Side::Sell => book.prices().first_from(pages, price + 1),
-                Side::Buy => price.checked_sub(1).and_then(|at| book.prices().last_to(pages, at)),
-            };
+            best = book.behind(pages, side, price);
         }
         None
     }
