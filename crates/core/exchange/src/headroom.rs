@@ -358,8 +358,10 @@ impl<S: Source> State<S> {
         if room.free_ppm + by.free_ppm + of.paid * Amount::from(PPM) < 0 {
             return Verdict::Unknown;
         }
-        if room.used != range {
-            headroom.rooms.set(account, Room { used: range, ..room });
+        if room.used != range
+            && let Some(room) = headroom.rooms.get_mut(account)
+        {
+            room.used = range;
             headroom.used.push(account);
         }
         if !sure {

@@ -133,12 +133,15 @@ fn what_shards_write_apart_from_each_other_is_kept_and_sealed_once() {
     let kept = sides.batch(
         |shard| {
             assert_eq!(*shard.prices.get(&At(0)), Price(7));
+            // Both see that it is not there.
+            shard.prices.get(&At(1));
             shard.counts.get_mut(&At(1)).0 += 100;
             shard.counts.set(&At(20), Count(5));
             shard.counts.get(&At(30));
         },
         |shard| {
             assert_eq!(*shard.prices.get(&At(0)), Price(7));
+            shard.prices.get(&At(1));
             shard.counts.remove(&At(2));
             shard.counts.set(&At(21), Count(6));
         },
@@ -161,7 +164,7 @@ fn what_shards_write_apart_from_each_other_is_kept_and_sealed_once() {
 #[test]
 fn shards_that_meet_are_undone() {
     type Step = fn(&mut State<Shard>);
-    let cases: [(Step, Step); 5] = [
+    let cases: [(Step, Step); 6] = [
         (|s| s.counts.get_mut(&At(1)).0 = 50, |s| s.counts.get_mut(&At(1)).0 = 60),
         (
             |s| s.counts.get_mut(&At(1)).0 = 50,
@@ -179,6 +182,7 @@ fn shards_that_meet_are_undone() {
         (|s| s.counts.set(&At(40), Count(1)), |s| s.counts.set(&At(40), Count(2))),
         // Only ticks write it.
         (|s| s.prices.get_mut(&At(0)).0 = 8, |_| {}),
+        (|s| s.prices.set(&At(1), Price(8)), |_| {}),
     ];
     for (n, (first, second)) in cases.into_iter().enumerate() {
         let mut sides = Sides::new();
@@ -193,6 +197,7 @@ fn shards_that_meet_are_undone() {
         assert!(!kept, "case {n}");
         assert_eq!([1, 5, 40, 41].map(|n| sides.count(n)), [Some(2), Some(6), None, None]);
         assert_eq!(*sides.state.prices.get(&At(0)), Price(7));
+        assert_eq!(sides.state.prices.peek(&At(1)), None);
         assert!(sides.sealed().is_empty(), "case {n}");
     }
 }

@@ -16,7 +16,7 @@
 #![allow(unsafe_code)]
 
 use super::place::{Base, OWN};
-use super::{Object, Resident, SEAL_AHEAD, Source, Table, TableVisitor, Tables, Undo, WriteSet};
+use super::{Object, Resident, Source, Table, TableVisitor, Tables, Undo, WriteSet};
 use alloc::vec::Vec;
 use core::any::TypeId;
 use core::ptr::NonNull;
@@ -132,6 +132,15 @@ impl Column {
         }
         // SAFETY: as the caller says.
         let (below, shards) = unsafe { (self.below::<O>(), self.shards::<O>()) };
+        if O::SHARING == Sharing::Frozen {
+            // That all see nothing there is no meeting, if it stays so.
+            let absent = O::default();
+            let mut shards = shards;
+            return shards.any(|table| {
+                let spare = table.fresh.iter().map(|at| &below.slab[*at as usize]);
+                table.slab.iter().chain(spare).any(|entry| entry.value != absent)
+            });
+        }
         let mut looked_for = core::mem::take(&mut below.base.fresh);
         for table in shards {
             let (own, spare) = (table.slab.iter(), table.fresh.iter());
@@ -384,10 +393,10 @@ impl TableVisitor<Shard> for EncodePart<'_> {
         let gone = &mut core::mem::take(&mut table.base.gone);
         // SAFETY: all of them read.
         let Some(below) = (unsafe { table.base.below() }) else { return };
-        below.encode_written(&table.base.first, self.writes, gone);
+        below.encode_written(&table.base.first, |_, _| false, self.writes, gone);
         let all = below.written.len();
         let [from, to] = [self.part, self.part + 1].map(|part| all * part / self.parts);
-        below.encode_written(&below.written[from..to], self.writes, gone);
+        below.encode_written(&below.written[from..to], |_, _| false, self.writes, gone);
         table.base.gone = core::mem::take(gone);
     }
 }
@@ -398,25 +407,5 @@ impl<O: Object> Table<O, Resident> {
         assert!(self.keepers == 0, "shards seal unwitnessed ranges");
         self.forget_absent(&O::default());
         self.touched.clear();
-    }
-
-    /// Encodes what an unwitnessed range has written at these places, and adds to `gone` what became
-    /// absent.
-    fn encode_written(&self, written: &[u32], writes: &mut WriteSet, gone: &mut Vec<u32>) {
-        let absent = O::default();
-        for (n, at) in written.iter().enumerate() {
-            if let Some(ahead) = written.get(n + SEAL_AHEAD) {
-                self.slab[*ahead as usize].prefetch();
-            }
-            let entry = &self.slab[*at as usize];
-            if entry.written < self.range {
-                continue;
-            }
-            let left = entry.value != absent;
-            writes.push_typed::<O>(&entry.key, left.then_some(&entry.value));
-            if !left {
-                gone.push(*at);
-            }
-        }
     }
 }
