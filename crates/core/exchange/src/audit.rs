@@ -1,6 +1,7 @@
 //! Audits of a node and of tests: money is conserved, and the state agrees with itself.
 
 mod conditional;
+mod estates;
 
 use crate::engine::{is_crossed, trades};
 use crate::exchange::Exchange;
@@ -175,6 +176,7 @@ impl<S: Source> Exchange<S> {
         self.check_headroom(&mut wrong);
         self.check_prices(&mut wrong);
         self.check_listings(&mut wrong);
+        self.check_estates(&mut wrong);
         wrong
     }
 

@@ -5,7 +5,7 @@ use crate::conditional::{Direction, TriggerState};
 use crate::exchange::Exchange;
 use crate::ids::{AccountId, MarketId, OrderId, Side};
 use crate::objects::conditional::{DUE_TIMES, due_at, trigger_prices, triggers_at};
-use crate::objects::{BookId, DueKind, EstateKey, OrderFlags, OrderRef, Phase, holders};
+use crate::objects::{DueKind, OrderFlags, OrderRef, holders};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
@@ -173,13 +173,6 @@ impl<S: Source> Exchange<S> {
         if found != *sets {
             wrong.push(format!("sets are {found:?}, expected {sets:?}"));
         }
-    }
-
-    /// Whether a set is the ranking of an estate's counterparties, which holds what it holds.
-    fn is_ranking(&self, set: u64) -> bool {
-        let book = set ^ 6 << 60;
-        let estate = EstateKey(BookId(u32::try_from(book).unwrap_or(u32::MAX) ^ 1));
-        set >> 60 == 6 && self.state.estates.peek(&estate).is_some_and(|e| e.phase != Phase::None)
     }
 
     fn check_ties(&self, all: &Listed, wrong: &mut Vec<String>) {

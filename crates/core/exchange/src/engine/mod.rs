@@ -28,6 +28,7 @@ pub(crate) use book::Resting;
 pub(crate) use conditional::told_trigger;
 pub(crate) use directory::told;
 pub(crate) use isolated::ISOLATED_ONLY;
+pub(crate) use liquidation::Turn;
 pub(crate) use margin::margin_sum;
 pub(crate) use matching::reducible;
 pub(crate) use money::Border;

@@ -15,9 +15,6 @@ use crate::spec::Deleveraging;
 use atoll_state::Source;
 use atoll_types::RejectCode;
 
-/// Above every score, and a member's part below it.
-const ACCOUNTS: u64 = 1 << 32;
-
 impl<'a, S: Source> Engine<'a, S> {
     /// Goes on with an estate: ranks counterparties, or has them take over.
     pub(crate) fn deleverage(&mut self, market: MarketId, held: Side) -> Result<(), Refusal> {
@@ -107,7 +104,7 @@ impl<'a, S: Source> Engine<'a, S> {
                 self.state.estates.get_mut(key).phase = Phase::None;
                 break;
             };
-            let turn = Turn::of(member / ACCOUNTS, mode);
+            let (turn, account) = Turn::of_member(member, mode);
             // At the mark or better nobody gives anything up: then as few as can are disturbed.
             let free = rules.value(prices.mark, estate.size) >= estate.cost;
             if turn == Turn::Second && !free && estate.size.unsigned_abs() >= estate.waiting {
@@ -117,7 +114,6 @@ impl<'a, S: Source> Engine<'a, S> {
             }
             steps += 1;
             list.remove(&mut self.state.pages, member);
-            let account = AccountId((ACCOUNTS - 1 - member % ACCOUNTS) as u32);
             let share = self.share_of(key, account, turn);
             let Some(winner) = self.winner(rules, account, held, &prices) else { continue };
             if turn != Turn::Last && winner.profit <= 0 {
@@ -150,8 +146,8 @@ impl<'a, S: Source> Engine<'a, S> {
         account: AccountId,
         score: u64,
     ) {
-        let member = score * ACCOUNTS + (ACCOUNTS - 1 - u64::from(account.0));
-        ranking(rules.market, held.opposite()).insert(&mut self.state.pages, member);
+        let list = ranking(rules.market, held.opposite());
+        list.insert(&mut self.state.pages, turns::member(score, account));
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -199,8 +195,8 @@ impl<'a, S: Source> Engine<'a, S> {
                 break;
             };
             list.remove(&mut self.state.pages, member);
-            let account = AccountId((ACCOUNTS - 1 - member % ACCOUNTS) as u32);
-            self.share_of(key, account, Turn::of(member / ACCOUNTS, mode));
+            let (turn, account) = Turn::of_member(member, mode);
+            self.share_of(key, account, turn);
             cleared += 1;
         }
         self.spend_work(cleared.max(1));

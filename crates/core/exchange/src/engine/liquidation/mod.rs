@@ -8,6 +8,8 @@ mod estate;
 mod score;
 mod turns;
 
+pub(crate) use turns::Turn;
+
 use super::Engine;
 use crate::event::{CancelReason, Event, LiquidationStep, Refusal};
 use crate::ids::{AccountId, Amount, AssetId, MarketId, MarketStatus, PPM};

@@ -12,9 +12,17 @@ use crate::rules::MarketRules;
 use crate::spec::Deleveraging;
 use atoll_state::Source;
 
+/// Above every account's part of a member; scores come above it.
+const ACCOUNTS: u64 = 1 << 32;
+
+/// An account as a member of a list: by its score, then the lower number is the higher member.
+pub(super) fn member(score: u64, account: AccountId) -> u64 {
+    score * ACCOUNTS + (ACCOUNTS - 1 - u64::from(account.0))
+}
+
 /// What a member of a list waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(crate) enum Turn {
     /// To give what is its by its profit: the highest of the score's 24 bits.
     First,
     /// To give one lot more: the second highest.
@@ -24,12 +32,15 @@ pub(super) enum Turn {
 }
 
 impl Turn {
-    pub(super) fn of(score: u64, mode: Deleveraging) -> Self {
-        match mode {
+    /// What a member waits for, and who it is.
+    pub(crate) fn of_member(member: u64, mode: Deleveraging) -> (Self, AccountId) {
+        let score = member / ACCOUNTS;
+        let turn = match mode {
             Deleveraging::RiskAware if score >> 23 == 1 => Self::First,
             Deleveraging::RiskAware if score >> 22 == 1 => Self::Second,
             Deleveraging::RiskAware | Deleveraging::Queue => Self::Last,
-        }
+        };
+        (turn, AccountId((ACCOUNTS - 1 - member % ACCOUNTS) as u32))
     }
 }
 
