@@ -36,8 +36,9 @@ use worker::{Job, Worker};
 
 /// A batch of fewer commands is not worth the workers' meeting.
 const SHORTEST: usize = 32;
-/// Of so many commands at most a batch is made.
-const LENGTH_MAX: usize = 4096;
+/// Of so many commands for each shard a batch is made at most: what undoes it should stay in the
+/// core's cache, and the workers meet four times a batch.
+const LENGTH_EACH: usize = 128;
 
 /// What shards need between batches.
 #[derive(Debug)]
@@ -72,7 +73,7 @@ impl Shards {
             workers: (0..shards).map(|_| Worker::new(seed)).collect(),
             plan: Plan::default(),
             writes: (0..shards).map(|_| WriteSet::default()).collect(),
-            length: 1024,
+            length: shards * LENGTH_EACH,
             shortest: SHORTEST,
             counts: Counts::default(),
         }
@@ -89,7 +90,7 @@ impl Shards {
     }
 
     fn grow(&mut self) {
-        self.length = (self.length + self.length / 16 + 4).min(LENGTH_MAX);
+        self.length = (self.length + self.length / 16 + 4).min(self.workers.len() * LENGTH_EACH);
     }
 }
 
