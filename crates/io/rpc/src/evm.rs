@@ -7,12 +7,14 @@
 mod args;
 mod batch;
 mod error;
+mod filters;
 mod methods;
 mod parse;
 mod render;
 mod subscribe;
 
 pub use error::RpcError;
+pub(crate) use filters::Filters;
 
 use crate::metrics::Door;
 use crate::server::{Client, EvmEnvironment, Refusal, Shared, refuse};
@@ -31,6 +33,7 @@ use std::sync::Arc;
 pub(crate) struct Context {
     pub(crate) shared: Arc<Shared>,
     pub(crate) environment: EvmEnvironment,
+    pub(crate) client: Arc<Client>,
 }
 
 /// The routes of this API.
@@ -85,7 +88,7 @@ async fn serve_chain(
     client: Arc<Client>,
     request: Request<Body>,
 ) -> Response {
-    let context = Context { shared: shared.clone(), environment };
+    let context = Context { shared: shared.clone(), environment, client: client.clone() };
     let (mut parts, body) = request.into_parts();
     if parts.method == Method::POST {
         let bytes = body.collect().await.map(http_body_util::Collected::to_bytes);

@@ -36,7 +36,7 @@ pub use query::{At, CallError, CallOutcome, CallRequest};
 pub use receipt::{EvmLog, EvmReceipt, Status};
 pub use revm::primitives::Bytes;
 pub use spec::{BaseFee, EvmSpec, GenesisAccount, Hardfork, SpecError};
-pub use transaction::{EvmTransaction, SignedAuthorization};
+pub use transaction::{EvmTransaction, SignedAuthorization, decode_checked};
 
 use crate::{AssetAudit, Checked, Identity, Receipt, SlotContext, Vm};
 use alloc::string::ToString;

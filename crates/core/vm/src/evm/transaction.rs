@@ -327,6 +327,19 @@ fn recover(signed: &Signed) -> Result<(Signature, Address), SignatureError> {
     Ok((signature, signature.recover(&signed.digest)?))
 }
 
+/// Decodes a transaction that was checked before: who signed it is known from elsewhere, and its
+/// signature is not checked again.
+///
+/// # Errors
+/// The bytes are not a transaction of this chain.
+pub fn decode_checked(spec: &EvmSpec, bytes: &[u8]) -> Result<EvmTransaction, Reject> {
+    let (mut transaction, signed) = decode(spec, bytes)?;
+    let (r, s) = (signed.r.to_be_bytes::<32>(), signed.s.to_be_bytes::<32>());
+    transaction.signature = Signature::from_parts(r, s, signed.y_parity)
+        .map_err(|error| Reject::new(RejectCode::BadSignature, alloc::format!("{error}")))?;
+    Ok(transaction)
+}
+
 /// Decodes a transaction and checks everything that needs no state.
 pub(super) fn check(
     identity: &Identity,

@@ -122,7 +122,7 @@ fn access_list(value: &Value) -> Result<Vec<AccessListItem>, String> {
 }
 
 /// A log filter as asked for: its blocks are still tags.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FilterArgument {
     pub(super) from: BlockId,
     pub(super) to: BlockId,
@@ -181,6 +181,27 @@ pub(super) fn filter(value: &Value) -> Result<FilterArgument, String> {
 }
 
 impl FilterArgument {
+    /// Bytes of what it looks for.
+    pub(super) fn weight(&self) -> usize {
+        let topics: usize = self.topics.iter().map(|allowed| 24 + 32 * allowed.len()).sum();
+        256 + 20 * self.addresses.len() + topics
+    }
+
+    /// The part of a range of new blocks that it asks for; none if it asks for nothing new.
+    pub(super) fn within(&self, first: u64, last: u64) -> Option<LogFilter> {
+        if self.hash.is_some() || self.to == BlockId::Earliest {
+            return None;
+        }
+        let first = if let BlockId::Number(from) = self.from { first.max(from) } else { first };
+        let last = if let BlockId::Number(to) = self.to { last.min(to) } else { last };
+        let (addresses, topics) = (self.addresses.clone(), self.topics.clone());
+        (first <= last).then_some(LogFilter {
+            blocks: LogBlocks::Range(first, last),
+            addresses,
+            topics,
+        })
+    }
+
     /// Resolves the tags and bounds the range.
     pub(super) fn resolve(self, head: u64, blocks_max: u64) -> Result<LogFilter, RpcError> {
         let Self { from, to, hash, addresses, topics } = self;

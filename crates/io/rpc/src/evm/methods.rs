@@ -1,14 +1,16 @@
 //! The methods.
 
 use super::Context;
-use super::args::{block, call as call_object, filter, number};
+use super::args::{FilterArgument, block, call as call_object, filter, number};
 use super::error::RpcError;
+use super::filters;
 use super::parse::{Params, address, bytes, hash, invalid, kind, quantity_u64, storage_key};
 use super::render;
 use crate::port::{BlockId, BlockTransactions, EvmPort, Wait};
 use alloy_primitives::{Bytes, keccak256};
 use atoll_types::Reject;
 use serde_json::{Value, json};
+use tokio::sync::broadcast::error::RecvError;
 
 type Answer = Result<Value, RpcError>;
 
@@ -51,6 +53,12 @@ const METHODS: &[(&str, usize)] = &[
     ("eth_getUncleCountByBlockNumber", 1),
     ("eth_getUncleCountByBlockHash", 1),
     ("eth_getLogs", 1),
+    ("eth_newFilter", 1),
+    ("eth_newBlockFilter", 0),
+    ("eth_newPendingTransactionFilter", 0),
+    ("eth_getFilterChanges", 1),
+    ("eth_getFilterLogs", 1),
+    ("eth_uninstallFilter", 1),
 ];
 
 /// Answers one call.
@@ -147,17 +155,31 @@ pub(super) async fn call(context: &Context, method: &str, params: Option<Value>)
             Ok(found.map_or(Value::Null, |_| render::quantity(0u64)))
         }
         "eth_getLogs" => {
-            let limits = context.shared.limits();
-            let asked = params.required(0, filter)?;
-            let filter = asked.resolve(port.block_number(), limits.log_blocks_max)?;
-            let logs = port.logs(filter, limits.logs_max).await?;
-            Ok(logs.iter().map(render::log).collect())
+            logs(context, params.required(0, filter)?).await
+        }
+        "eth_newFilter" => filters::new_logs(context, params.required(0, filter)?),
+        "eth_newBlockFilter" => filters::new_blocks(context),
+        "eth_newPendingTransactionFilter" => filters::new_transactions(context),
+        "eth_getFilterChanges" => {
+            filters::changes(context, params.required(0, quantity_u64)?).await
+        }
+        "eth_getFilterLogs" => filters::logs(context, params.required(0, quantity_u64)?).await,
+        "eth_uninstallFilter" => {
+            Ok(json!(filters::remove(context, params.required(0, quantity_u64)?)))
         }
         _ => Err(RpcError::method(method)),
     }
 }
 
-fn boolean(value: &Value) -> Result<bool, String> {
+/// The logs that a filter asks for.
+pub(super) async fn logs(context: &Context, asked: FilterArgument) -> Answer {
+    let (port, limits) = (context.environment.port.as_ref(), context.shared.limits());
+    let filter = asked.resolve(port.block_number(), limits.log_blocks_max)?;
+    let logs = port.logs(filter, limits.logs_max).await?;
+    Ok(logs.iter().map(render::log).collect())
+}
+
+pub(super) fn boolean(value: &Value) -> Result<bool, String> {
     value.as_bool().ok_or_else(|| format!("expected a boolean, got {}", kind(value)))
 }
 
@@ -196,8 +218,7 @@ async fn submit(context: &Context, raw: Bytes) -> Result<alloy_primitives::B256,
     }
 }
 
-/// EIP-7966: sends and waits for the receipt. The sequencer executes as it orders, so that is at
-/// once.
+/// EIP-7966: sends and waits for the receipt, which is there as soon as the slot is sealed.
 async fn send_sync(context: &Context, params: &Params) -> Answer {
     let raw = params.required(0, bytes)?;
     let timeout_ms = params.optional(1, |value| match value.as_u64() {
@@ -209,18 +230,30 @@ async fn send_sync(context: &Context, params: &Params) -> Answer {
     let most_ms = u64::try_from(handler_ms).unwrap_or(u64::MAX);
     let wait_ms = if timeout_ms == 0 { most_ms } else { timeout_ms.min(most_ms) };
     let wait = std::time::Duration::from_millis(wait_ms);
-    let timed = tokio::time::timeout(wait, submit(context, raw)).await;
-    let Ok(sent) = timed else {
-        let sentence = format!("the transaction was added but not executed within {wait_ms} ms");
-        return Err(RpcError { data: Some(json!(hash)), ..RpcError::new(4, sentence) });
-    };
-    match context.environment.port.receipt(sent?).await? {
-        Some(receipt) => Ok(render::receipt(&receipt)),
-        None => {
-            let sentence = format!("the transaction {hash} is ordered; ask for its receipt later");
-            Err(RpcError { data: Some(json!(hash)), ..RpcError::new(4, sentence) })
+    let port = context.environment.port.as_ref();
+    let mut heads = port.heads();
+    let sent = tokio::time::timeout(wait, async {
+        let sent = submit(context, raw).await?;
+        loop {
+            if let Some(receipt) = port.receipt(sent).await? {
+                return Ok(render::receipt(&receipt));
+            }
+            // It is executed, and its block is sealed within a slot.
+            match heads.recv().await {
+                Ok(head) => super::subscribe::readable(port, head.block.number).await,
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => {
+                    return Err(RpcError::internal("the node is shutting down"));
+                }
+            }
         }
-    }
+    });
+    sent.await.unwrap_or_else(|_| {
+        let sentence = format!(
+            "the transaction was added and has no receipt after {wait_ms} ms; ask for it later"
+        );
+        Err(RpcError { data: Some(json!(hash)), ..RpcError::new(4, sentence) })
+    })
 }
 
 async fn transaction_at(port: &dyn EvmPort, at: BlockId, params: &Params) -> Answer {

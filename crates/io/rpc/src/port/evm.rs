@@ -311,6 +311,15 @@ pub struct EvmHead {
     pub logs: Vec<EvmLog>,
 }
 
+/// A place in the stream of ordered transactions: how far somebody has read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct OrderedPlace {
+    /// The block that is being read.
+    pub block: u64,
+    /// How many of its transactions have been read.
+    pub transactions: u64,
+}
+
 /// One EVM environment.
 pub trait EvmPort: Send + Sync + 'static {
     /// Chain id.
@@ -382,6 +391,27 @@ pub trait EvmPort: Send + Sync + 'static {
         newest: BlockId,
         percentiles: Vec<f64>,
     ) -> Pending<'_, Result<FeeHistory, QueryError>>;
+
+    /// Hashes of the blocks from one to another, both included, which are sealed; the gateway has
+    /// bounded the distance.
+    fn block_hashes(&self, from: u64, to: u64) -> Pending<'_, Result<Vec<B256>, QueryError>>;
+
+    /// Transactions that are ordered and executed, and in no block that can be read yet; in order.
+    fn pending(&self) -> Vec<EvmTransaction>;
+
+    /// The end of the stream of ordered transactions.
+    fn ordered_end(&self) -> OrderedPlace;
+
+    /// Hashes of transactions ordered since a place, in order and at most some `limit` of them, and
+    /// the place behind the last.
+    fn ordered_since(
+        &self,
+        place: OrderedPlace,
+        limit: usize,
+    ) -> Pending<'_, Result<(Vec<B256>, OrderedPlace), QueryError>>;
+
+    /// Transactions from now on, as they are ordered: those of one tick together.
+    fn arrivals(&self) -> broadcast::Receiver<Arc<Vec<EvmTransaction>>>;
 
     /// Sealed blocks from now on.
     fn heads(&self) -> broadcast::Receiver<Arc<EvmHead>>;

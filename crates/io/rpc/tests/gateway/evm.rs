@@ -6,7 +6,7 @@ use atoll_rpc::Limits;
 use atoll_types::RejectCode;
 use serde_json::{Value, json};
 
-async fn rpc(node: &Running, method: &str, params: Value) -> Value {
+pub(crate) async fn rpc(node: &Running, method: &str, params: Value) -> Value {
     let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
     let mut answer = post(node.address, "/evm/evm", &request.to_string()).await.json();
     assert_eq!((&answer["jsonrpc"], &answer["id"]), (&json!("2.0"), &json!(1)), "{answer}");
@@ -22,7 +22,7 @@ fn h(byte: &str) -> String {
     format!("0x{}", byte.repeat(32))
 }
 
-fn transaction() -> Value {
+pub(crate) fn transaction() -> Value {
     json!({
         "hash": h("aa"), "blockHash": h("07"), "blockNumber": "0x7", "transactionIndex": "0x0",
         "type": "0x2", "chainId": "0x1092", "nonce": "0x3",
@@ -36,7 +36,7 @@ fn transaction() -> Value {
     })
 }
 
-fn log() -> Value {
+pub(crate) fn log() -> Value {
     json!({
         "address": "0x0909090909090909090909090909090909090909",
         "topics": [h("01"), h("02")], "data": "0xff",

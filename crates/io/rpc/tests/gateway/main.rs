@@ -4,5 +4,6 @@ mod atoll;
 mod bounds;
 mod client;
 mod evm;
+mod filters;
 mod node;
 mod websocket;

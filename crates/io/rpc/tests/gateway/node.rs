@@ -10,14 +10,35 @@ use atoll_types::{
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 pub(crate) const EVM: EnvironmentId = EnvironmentId(2);
 
+/// What a test moves.
+#[derive(Clone)]
 pub(crate) struct Node {
     pub(crate) heads: broadcast::Sender<Arc<EvmHead>>,
+    pub(crate) arrivals: broadcast::Sender<Arc<Vec<EvmTransaction>>>,
+    /// The last block; each has one transaction and one log.
+    pub(crate) head: Arc<AtomicU64>,
+}
+
+impl Node {
+    pub(crate) fn new() -> Self {
+        Self {
+            heads: broadcast::Sender::new(1024),
+            arrivals: broadcast::Sender::new(1024),
+            head: Arc::new(AtomicU64::new(7)),
+        }
+    }
+}
+
+/// Hash of a block, and of its transaction.
+pub(crate) fn hash_of(number: u64) -> B256 {
+    B256::with_last_byte(number as u8)
 }
 
 pub(crate) fn ready<'a, T: Send + 'a>(value: T) -> Pending<'a, T> {
@@ -269,7 +290,7 @@ impl EvmPort for Node {
     }
 
     fn block_number(&self) -> u64 {
-        7
+        self.head.load(Relaxed)
     }
 
     fn gas_price(&self) -> u128 {
@@ -346,11 +367,20 @@ impl EvmPort for Node {
         filter: LogFilter,
         limit: usize,
     ) -> Pending<'_, Result<Vec<EvmLog>, QueryError>> {
-        if filter.blocks == LogBlocks::Range(0, 7) {
+        let too_large = || {
             let sentence = format!("query returned more than {limit} results");
-            return ready(Err(QueryError::TooLarge(sentence)));
-        }
-        ready(Ok(if filter.matches(&log()) { vec![log()] } else { Vec::new() }))
+            ready(Err(QueryError::TooLarge(sentence)))
+        };
+        let (first, last) = match filter.blocks {
+            LogBlocks::Range(0, 7) => return too_large(),
+            // What is behind the head of the beginning has a log in each block.
+            LogBlocks::Range(first, last) if last > 7 => (first, last),
+            LogBlocks::Range(..) | LogBlocks::Hash(_) => (7, 7),
+        };
+        let at = |number| EvmLog { place: BlockPlace { number, ..place() }, ..log() };
+        let found: Vec<EvmLog> =
+            (first..=last).map(at).filter(|log| filter.matches(log)).collect();
+        if found.len() > limit { too_large() } else { ready(Ok(found)) }
     }
 
     fn fee_history(
@@ -369,6 +399,32 @@ impl EvmPort for Node {
         }))
     }
 
+    fn block_hashes(&self, from: u64, to: u64) -> Pending<'_, Result<Vec<B256>, QueryError>> {
+        ready(Ok((from..=to).map(hash_of).collect()))
+    }
+
+    fn pending(&self) -> Vec<EvmTransaction> {
+        vec![EvmTransaction { place: None, ..transaction() }]
+    }
+
+    fn ordered_end(&self) -> OrderedPlace {
+        OrderedPlace { block: self.head.load(Relaxed) + 1, transactions: 0 }
+    }
+
+    fn ordered_since(
+        &self,
+        place: OrderedPlace,
+        limit: usize,
+    ) -> Pending<'_, Result<(Vec<B256>, OrderedPlace), QueryError>> {
+        let end = self.ordered_end().block.min(place.block + limit as u64);
+        let hashes = (place.block..end).map(hash_of).collect();
+        ready(Ok((hashes, OrderedPlace { block: end, transactions: 0 })))
+    }
+
+    fn arrivals(&self) -> broadcast::Receiver<Arc<Vec<EvmTransaction>>> {
+        self.arrivals.subscribe()
+    }
+
     fn heads(&self) -> broadcast::Receiver<Arc<EvmHead>> {
         self.heads.subscribe()
     }
@@ -377,7 +433,7 @@ impl EvmPort for Node {
 /// A running gateway.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
-    pub(crate) heads: broadcast::Sender<Arc<EvmHead>>,
+    pub(crate) feeds: Node,
     pub(crate) stop: Option<oneshot::Sender<()>>,
     pub(crate) served: JoinHandle<()>,
 }
@@ -403,8 +459,9 @@ pub(crate) fn quick() -> Limits {
     }
 }
 
-pub(crate) fn ports_of(heads: &broadcast::Sender<Arc<EvmHead>>) -> Ports {
-    let node = Arc::new(Node { heads: heads.clone() });
+pub(crate) fn ports_of(feeds: &Node) -> Ports {
+    let node = Arc::new(feeds.clone());
+    let hub = Arc::new(Node::new());
     let evm = EvmEnvironment {
         name: "evm".to_owned(),
         id: EVM,
@@ -414,7 +471,7 @@ pub(crate) fn ports_of(heads: &broadcast::Sender<Arc<EvmHead>>) -> Ports {
     Ports {
         submit: node.clone(),
         atoll: node,
-        hub: Some(evm.clone()),
+        hub: Some(EvmEnvironment { port: hub, ..evm.clone() }),
         evm: vec![evm],
         hyperliquid: None,
         settlement: None,
@@ -423,18 +480,18 @@ pub(crate) fn ports_of(heads: &broadcast::Sender<Arc<EvmHead>>) -> Ports {
 }
 
 pub(crate) fn ports() -> Ports {
-    ports_of(&broadcast::Sender::new(16))
+    ports_of(&Node::new())
 }
 
 pub(crate) async fn start(limits: Limits) -> Running {
-    let heads = broadcast::Sender::new(1024);
+    let feeds = Node::new();
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let config = Config { listen, client_version: "atoll/test".to_owned(), limits };
-    let gateway = Gateway::bind(config, ports_of(&heads)).await.expect("bind");
+    let gateway = Gateway::bind(config, ports_of(&feeds)).await.expect("bind");
     let address = gateway.local_addr();
     let (stop, stopped) = oneshot::channel::<()>();
     let served = tokio::spawn(gateway.serve(async move {
         let _ = stopped.await;
     }));
-    Running { address, heads, stop: Some(stop), served }
+    Running { address, feeds, stop: Some(stop), served }
 }

@@ -1,22 +1,23 @@
 //! Ethereum JSON-RPC on a running node: one block per slot, blocks from history, state at the head.
 
+mod block;
+mod logs;
+mod observer;
+mod ordered;
+
+pub(crate) use observer::{EvmFeeds, EvmObserver};
+
 use super::{blocking, internal};
 use crate::node::Shared;
-use crate::node::archive::SlotRecord;
-use crate::node::environment::{IndexEntry, Live, Observer, SlotResult};
-use crate::stats::Stats;
-use alloy_primitives::{Bloom, BloomInput};
-use atoll_executor::Step;
-use atoll_executor::machine::receipts_root;
+use crate::node::environment::{IndexEntry, Live};
 use atoll_rpc::port::{
-    self, AccessListItem, BlockId, BlockPlace, BlockTransactions, EvmAuthorization, EvmBlock,
-    EvmHead, EvmLog, EvmPort, EvmReceipt, EvmTransaction, FeeHistory, LogBlocks, LogFilter,
-    Pending, QueryError,
+    self, AccessListItem, BlockId, EvmBlock, EvmHead, EvmLog, EvmPort, EvmReceipt, EvmTransaction,
+    FeeHistory, LogFilter, OrderedPlace, Pending, QueryError,
 };
 use atoll_state::Resident;
-use atoll_types::{Address, B256, Decode, EntryKind, SlotHeader, U256, merkle_root};
-use atoll_vm::evm::{self, BaseFee, Bytes, EvmVm, Status, prev_randao};
-use atoll_vm::{Checked, Receipt};
+use atoll_types::{Address, B256, SlotHeader, U256};
+use atoll_vm::evm::{self, BaseFee, Bytes, EvmVm};
+use block::{Assembled, assemble};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::broadcast;
@@ -27,41 +28,22 @@ type LiveEvm = Arc<Live<EvmVm<Resident>>>;
 pub(crate) struct EvmAdapter {
     pub(crate) shared: Arc<Shared>,
     pub(crate) live: LiveEvm,
-    pub(crate) heads: broadcast::Sender<Arc<EvmHead>>,
+    pub(crate) feeds: Arc<EvmFeeds>,
 }
 
-/// Counts what an EVM environment executes and tells subscribers of sealed blocks.
-pub(crate) struct EvmObserver {
-    pub(crate) stats: Arc<Stats>,
-    pub(crate) spec: evm::EvmSpec,
-    pub(crate) identity: atoll_vm::Identity,
-    pub(crate) heads: broadcast::Sender<Arc<EvmHead>>,
+impl EvmAdapter {
+    fn inner(&self) -> Inner {
+        let (shared, live) = (self.shared.clone(), self.live.clone());
+        Inner { shared, live, feeds: self.feeds.clone() }
+    }
 }
 
-impl Observer for EvmObserver {
-    fn executed(&self, _: u64, receipts: &[Receipt]) {
-        let executed = receipts.iter().filter(|receipt| !receipt.payload.is_empty()).count();
-        Stats::add(&self.stats.evm_transactions, executed as u64);
-    }
-
-    fn sealed(&self, result: &SlotResult, _: u64) -> Vec<IndexEntry> {
-        if self.heads.receiver_count() == 0 {
-            return Vec::new();
-        }
-        let record = SlotRecord {
-            range: result.batch.whole(),
-            receipts: result.receipts.clone(),
-            places: Vec::new(),
-        };
-        let noted = result.index.first().and_then(|(_, value)| noted_base_fee(value));
-        let base_fee = noted.unwrap_or(self.spec.base_fee.initial());
-        let chain = Chain { spec: &self.spec, identity: self.identity };
-        let block = chain.assemble(&result.header, Some(&record), base_fee, B256::ZERO);
-        let logs = block.receipts.iter().flat_map(|receipt| receipt.logs.clone()).collect();
-        let head = EvmHead { block: block.with(false), logs };
-        let _ = self.heads.send(Arc::new(head));
-        Vec::new()
-    }
+/// What a query on the blocking pool needs.
+#[derive(Clone)]
+struct Inner {
+    shared: Arc<Shared>,
+    live: LiveEvm,
+    feeds: Arc<EvmFeeds>,
 }
 
 /// What is kept of each block beside its batch: the base fee, where it changes, by slot.
@@ -76,187 +58,6 @@ pub(crate) fn index(vm: &EvmVm<Resident>, slot: u64) -> Vec<IndexEntry> {
 
 fn noted_base_fee(value: &[u8]) -> Option<u64> {
     Some(u64::from_le_bytes(value.try_into().ok()?))
-}
-
-/// A block with everything in it.
-struct Assembled {
-    block: EvmBlock,
-    transactions: Vec<EvmTransaction>,
-    receipts: Vec<EvmReceipt>,
-}
-
-impl Assembled {
-    fn with(mut self, full: bool) -> EvmBlock {
-        self.block.transactions = match full {
-            true => BlockTransactions::Full(self.transactions),
-            false => BlockTransactions::Hashes(self.transactions.iter().map(|t| t.hash).collect()),
-        };
-        self.block
-    }
-}
-
-struct Chain<'a> {
-    spec: &'a evm::EvmSpec,
-    identity: atoll_vm::Identity,
-}
-
-impl Chain<'_> {
-    fn assemble(
-        &self,
-        header: &SlotHeader,
-        record: Option<&SlotRecord>,
-        base_fee: u64,
-        state_root: B256,
-    ) -> Assembled {
-        let hash = header.hash();
-        let timestamp = header.time_us / 1_000_000;
-        let mut transactions = Vec::new();
-        let mut receipts: Vec<EvmReceipt> = Vec::new();
-        let mut bloom = Bloom::default();
-        let mut size = 508;
-        let mut gas_used = 0;
-        let steps = record.map_or(&[][..], |record| &record.range.steps);
-        let sent = steps.iter().filter(|step| !matches!(step, Step::Tick { .. }));
-        let outcomes = record.map_or(&[][..], |record| &record.receipts);
-        for (step, outcome) in sent.zip(outcomes) {
-            let bytes = match step {
-                Step::Transaction(bytes) | Step::Input(bytes) => Some(bytes),
-                Step::Entry(entry) if entry.kind == EntryKind::Forced => Some(&entry.data),
-                // Money that came in: a receipt with its logs, and no transaction.
-                _ => None,
-            };
-            // What was refused had no effect and is in no block.
-            let Ok(executed) = evm::EvmReceipt::from_bytes(&outcome.payload) else { continue };
-            let place = BlockPlace {
-                number: header.slot,
-                hash,
-                timestamp,
-                index: u64::from(executed.transaction_index),
-            };
-            gas_used = executed.cumulative_gas_used;
-            let receipt = receipt(&executed, place);
-            bloom.accrue_bloom(&receipt.logs_bloom);
-            receipts.push(receipt);
-            let Some(bytes) = bytes else { continue };
-            let Ok(checked) = check(&self.identity, self.spec, bytes) else { continue };
-            size += bytes.len() as u64;
-            let price = executed.effective_gas_price;
-            transactions.push(transaction(&checked, self.spec, Some((place, price))));
-        }
-        let hashes: Vec<B256> = transactions.iter().map(|t| t.hash).collect();
-        let block = EvmBlock {
-            number: header.slot,
-            hash,
-            parent_hash: header.parent,
-            timestamp,
-            beneficiary: self.spec.fee_recipient,
-            state_root,
-            transactions_root: merkle_root(hashes.iter().map(|hash| hash.as_slice())),
-            receipts_root: receipts_root(outcomes),
-            logs_bloom: bloom,
-            gas_limit: self.spec.block_gas_limit,
-            gas_used,
-            base_fee_per_gas: u128::from(base_fee),
-            prev_randao: prev_randao(header.parent),
-            extra_data: Bytes::new(),
-            size,
-            transactions: BlockTransactions::default(),
-        };
-        Assembled { block, transactions, receipts }
-    }
-}
-
-fn check(
-    identity: &atoll_vm::Identity,
-    spec: &evm::EvmSpec,
-    bytes: &[u8],
-) -> Result<Checked<evm::EvmTransaction>, atoll_types::Reject> {
-    <EvmVm<Resident> as atoll_vm::Vm<Resident>>::check(identity, spec, bytes)
-}
-
-fn receipt(executed: &evm::EvmReceipt, place: BlockPlace) -> EvmReceipt {
-    let mut bloom = Bloom::default();
-    let mut logs = Vec::new();
-    for (i, log) in executed.logs.iter().enumerate() {
-        bloom.accrue(BloomInput::Raw(log.address.as_slice()));
-        log.topics.iter().for_each(|topic| bloom.accrue(BloomInput::Raw(topic.as_slice())));
-        logs.push(EvmLog {
-            address: log.address,
-            topics: log.topics.clone(),
-            data: log.data.clone(),
-            place,
-            transaction_hash: executed.transaction_hash,
-            log_index: u64::from(executed.first_log_index) + i as u64,
-        });
-    }
-    EvmReceipt {
-        transaction_hash: executed.transaction_hash,
-        place,
-        kind: executed.kind,
-        from: executed.from,
-        to: executed.to,
-        contract_address: executed.contract_address,
-        success: executed.status == Status::Success,
-        gas_used: executed.gas_used,
-        cumulative_gas_used: executed.cumulative_gas_used,
-        effective_gas_price: executed.effective_gas_price,
-        logs_bloom: bloom,
-        logs,
-    }
-}
-
-fn transaction(
-    checked: &Checked<evm::EvmTransaction>,
-    spec: &evm::EvmSpec,
-    placed: Option<(BlockPlace, u128)>,
-) -> EvmTransaction {
-    let t = &checked.transaction;
-    let item = |(address, keys): &(Address, Vec<B256>)| AccessListItem {
-        address: *address,
-        storage_keys: keys.clone(),
-    };
-    let authorization = |signed: &evm::SignedAuthorization| EvmAuthorization {
-        chain_id: signed.chain_id,
-        address: signed.address,
-        nonce: signed.nonce,
-        signature: (signed.r, signed.s, signed.y_parity == 1),
-    };
-    let signature = &t.signature;
-    EvmTransaction {
-        hash: t.hash,
-        place: placed.map(|(place, _)| place),
-        kind: t.kind,
-        chain_id: Some(spec.chain_id),
-        nonce: t.nonce,
-        from: checked.signer,
-        to: t.to,
-        value: t.value,
-        gas: t.gas_limit,
-        gas_price: placed.map_or(t.max_fee_per_gas, |(_, price)| price),
-        dynamic_fees: t.max_priority_fee_per_gas.map(|tip| (t.max_fee_per_gas, tip)),
-        input: t.input.clone(),
-        access_list: (t.kind > 0).then(|| t.access_list.iter().map(item).collect()),
-        authorization_list: (t.kind == 4)
-            .then(|| t.authorizations.iter().map(authorization).collect()),
-        signature: (
-            U256::from_be_bytes(signature.r),
-            U256::from_be_bytes(signature.s),
-            signature.y_parity == 1,
-        ),
-    }
-}
-
-impl EvmAdapter {
-    fn inner(&self) -> Inner {
-        Inner { shared: self.shared.clone(), live: self.live.clone() }
-    }
-}
-
-/// What a query on the blocking pool needs.
-#[derive(Clone)]
-struct Inner {
-    shared: Arc<Shared>,
-    live: LiveEvm,
 }
 
 impl Inner {
@@ -293,8 +94,7 @@ impl Inner {
         let interval = u64::from(self.live.spec.commit_interval_slots);
         let committed = number - number % interval;
         let root = archive.root(id, committed).map_err(internal)?.unwrap_or_default();
-        let chain = Chain { spec, identity: self.live.identity };
-        Ok(Some(chain.assemble(&header, record.as_ref(), base_fee, root)))
+        Ok(Some(assemble(spec, &header, record.as_ref(), base_fee, root)))
     }
 
     /// Reads the state of a block. Two are kept, that of the last sealed block and the one that is
@@ -354,29 +154,6 @@ impl Inner {
             return Ok(None);
         }
         Ok(self.assembled(BlockId::Number(at.slot))?.map(|block| (at.slot, block)))
-    }
-
-    fn logs(&self, filter: &LogFilter, limit: usize) -> Result<Vec<EvmLog>, QueryError> {
-        let (from, to) = match filter.blocks {
-            LogBlocks::Range(from, to) => (from, to.min(self.latest())),
-            LogBlocks::Hash(hash) => match self.number(BlockId::Hash(hash))? {
-                Some(number) => (number, number),
-                None => return Err(QueryError::NotFound(format!("no block has hash {hash}"))),
-            },
-        };
-        let mut found = Vec::new();
-        let slots = self.shared.archive.record_slots(self.live.spec.id, from, to);
-        for slot in slots.map_err(internal)? {
-            let Some(block) = self.assembled(BlockId::Number(slot))? else { continue };
-            let logs = block.receipts.into_iter().flat_map(|receipt| receipt.logs);
-            found.extend(logs.filter(|log| filter.matches(log)));
-            if found.len() > limit {
-                return Err(QueryError::TooLarge(format!(
-                    "more than {limit} logs match; ask for fewer blocks or a narrower filter"
-                )));
-            }
-        }
-        Ok(found)
     }
 }
 
@@ -491,8 +268,11 @@ impl EvmPort for EvmAdapter {
     fn transaction(&self, hash: B256) -> Pending<'_, Result<Option<EvmTransaction>, QueryError>> {
         let inner = self.inner();
         Box::pin(blocking(move || {
+            // In this order: what leaves those waiting is in history by then.
+            let waiting = inner.feeds.open.lock().transactions().find(|t| t.hash == hash).cloned();
             let found = inner.located(hash)?;
-            Ok(found.and_then(|(_, b)| b.transactions.into_iter().find(|t| t.hash == hash)))
+            let found = found.and_then(|(_, b)| b.transactions.into_iter().find(|t| t.hash == hash));
+            Ok(found.or(waiting))
         }))
     }
 
@@ -540,8 +320,41 @@ impl EvmPort for EvmAdapter {
         }))
     }
 
+    fn block_hashes(&self, from: u64, to: u64) -> Pending<'_, Result<Vec<B256>, QueryError>> {
+        let inner = self.inner();
+        Box::pin(blocking(move || {
+            let missing = || QueryError::NotFound("there is no such block".into());
+            let hash = |number| {
+                let header = inner.shared.archive.header(number).map_err(internal)?;
+                Ok(header.ok_or_else(missing)?.hash())
+            };
+            (from..=to.min(inner.latest())).map(hash).collect()
+        }))
+    }
+
+    fn pending(&self) -> Vec<EvmTransaction> {
+        self.inner().pending()
+    }
+
+    fn ordered_end(&self) -> OrderedPlace {
+        self.inner().ordered_end()
+    }
+
+    fn ordered_since(
+        &self,
+        place: OrderedPlace,
+        limit: usize,
+    ) -> Pending<'_, Result<(Vec<B256>, OrderedPlace), QueryError>> {
+        let inner = self.inner();
+        Box::pin(blocking(move || inner.ordered_since(place, limit)))
+    }
+
+    fn arrivals(&self) -> broadcast::Receiver<Arc<Vec<EvmTransaction>>> {
+        self.feeds.arrivals.subscribe()
+    }
+
     fn heads(&self) -> broadcast::Receiver<Arc<EvmHead>> {
-        self.heads.subscribe()
+        self.feeds.heads.subscribe()
     }
 }
 
