@@ -8,7 +8,7 @@ use crate::market::{Venue, builtin, liquidator, replay};
 use crate::node::liquidations::Liquidations;
 use crate::node::ports::exchange::{ExchangeAdapter, ExchangeObserver};
 use crate::node::ports::{
-    AtollAdapter, EvmAdapter, EvmFeeds, EvmObserver, NodeMetrics, SubmitAdapter,
+    AtollAdapter, EvmAdapter, EvmFeeds, EvmObserver, NodeMetrics, SubmitAdapter, Workshop,
 };
 use crate::node::{Hosted, Node, NodeConfig, Shared};
 use crate::stats::Stats;
@@ -335,6 +335,7 @@ fn ports(
                     shared: shared.clone(),
                     live: live.clone(),
                     feeds: feeds[&live.spec.id].clone(),
+                    workshop: Workshop::new(data_dir),
                 };
                 let name = live.spec.name.clone();
                 let submit = Arc::new(SubmitAdapter(shared.clone()));

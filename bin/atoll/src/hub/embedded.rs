@@ -2,7 +2,7 @@
 //! its own, in the node's process. Its contracts are the same bytecode as anywhere, and the node
 //! reaches it through its own gateway like any other chain.
 
-use crate::node::ports::{EvmAdapter, EvmFeeds, EvmObserver, SubmitAdapter};
+use crate::node::ports::{EvmAdapter, EvmFeeds, EvmObserver, SubmitAdapter, Workshop};
 use crate::node::{Hosted, Node, NodeConfig};
 use crate::specs;
 use crate::stats::Stats;
@@ -38,8 +38,7 @@ pub(crate) fn boot(data_dir: &Path, reset: bool) -> Result<Embedded> {
     let network = specs::network("hub", std::slice::from_ref(&spec));
     let stats = Arc::new(Stats::new());
     let feeds = EvmFeeds::new(HEADS_BUFFER);
-    let observer =
-        EvmObserver { stats: stats.clone(), spec: vm.clone(), feeds: feeds.clone() };
+    let observer = EvmObserver { stats: stats.clone(), spec: vm.clone(), feeds: feeds.clone() };
     let config = NodeConfig {
         network,
         data_dir: data_dir.to_path_buf(),
@@ -61,7 +60,8 @@ pub(crate) fn boot(data_dir: &Path, reset: bool) -> Result<Embedded> {
     let Some(Hosted::Evm(live)) = shared.environments.first() else {
         anyhow::bail!("the embedded hub hosts no EVM chain")
     };
-    let port = EvmAdapter { shared: shared.clone(), live: live.clone(), feeds };
+    let workshop = Workshop::new(data_dir);
+    let port = EvmAdapter { shared: shared.clone(), live: live.clone(), feeds, workshop };
     let chain = EvmEnvironment {
         name: "hub".into(),
         id: live.spec.id,

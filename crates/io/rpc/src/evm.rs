@@ -6,12 +6,16 @@
 
 mod args;
 mod batch;
+mod debug;
 mod error;
 mod filters;
 mod methods;
+mod overrides;
 mod parse;
 mod render;
+mod simulate;
 mod subscribe;
+mod txpool;
 
 pub use error::RpcError;
 pub(crate) use filters::Filters;

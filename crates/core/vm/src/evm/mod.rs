@@ -26,7 +26,10 @@ pub mod objects;
 pub mod query;
 pub mod receipt;
 mod rlp;
+pub mod simulate;
 pub mod spec;
+#[cfg(feature = "trace")]
+pub mod trace;
 pub mod transaction;
 pub mod transition;
 

@@ -2,6 +2,7 @@
 
 use super::rlp::{Items, list_hash, malformed, refuse};
 use super::spec::EvmSpec;
+use super::transition;
 use crate::{Checked, Identity};
 use alloc::vec::Vec;
 use alloy_rlp::Encodable;
@@ -99,20 +100,7 @@ impl EvmTransaction {
     }
 
     /// revm's form of it; authorizations without their authorities unless its sender `pays` for them.
-    pub(super) fn env(&self, signer: Address, chain_id: u64, pays: bool) -> TxEnv {
-        let access_list = self.access_list.iter().map(|(address, storage_keys)| AccessListItem {
-            address: *address,
-            storage_keys: storage_keys.clone(),
-        });
-        let authorizations = self.authorizations.iter().map(|signed| {
-            let (chain_id, address, nonce) = (signed.chain_id, signed.address, signed.nonce);
-            let authority = match pays.then(|| signed.authority()).flatten() {
-                Some(authority) => RecoveredAuthority::Valid(authority),
-                _ => RecoveredAuthority::Invalid,
-            };
-            let inner = Authorization { chain_id, address, nonce };
-            Either::Right(RecoveredAuthorization::new_unchecked(inner, authority))
-        });
+    pub fn env(&self, signer: Address, chain_id: u64, pays: bool) -> TxEnv {
         TxEnv {
             tx_type: self.kind,
             caller: signer,
@@ -123,13 +111,39 @@ impl EvmTransaction {
             data: self.input.clone(),
             nonce: self.nonce,
             chain_id: Some(chain_id),
-            access_list: AccessList(access_list.collect()),
+            access_list: AccessList(access_list(&self.access_list)),
             gas_priority_fee: self.max_priority_fee_per_gas,
             blob_hashes: Vec::new(),
             max_fee_per_blob_gas: 0,
-            authorization_list: authorizations.collect(),
+            authorization_list: authorizations(&self.authorizations, pays),
         }
     }
+}
+
+/// revm's form of an access list.
+pub(super) fn access_list(list: &[(Address, Vec<B256>)]) -> Vec<AccessListItem> {
+    let item = |(address, storage_keys): &(Address, Vec<B256>)| AccessListItem {
+        address: *address,
+        storage_keys: storage_keys.clone(),
+    };
+    list.iter().map(item).collect()
+}
+
+/// revm's form of authorizations; without their authorities unless they are paid for.
+pub(super) fn authorizations(
+    list: &[SignedAuthorization],
+    paid: bool,
+) -> Vec<Either<transition::SignedAuthorization, RecoveredAuthorization>> {
+    let form = |signed: &SignedAuthorization| {
+        let (chain_id, address, nonce) = (signed.chain_id, signed.address, signed.nonce);
+        let authority = match paid.then(|| signed.authority()).flatten() {
+            Some(authority) => RecoveredAuthority::Valid(authority),
+            _ => RecoveredAuthority::Invalid,
+        };
+        let inner = Authorization { chain_id, address, nonce };
+        Either::Right(RecoveredAuthorization::new_unchecked(inner, authority))
+    };
+    list.iter().map(form).collect()
 }
 
 /// The signature's fields and the digest that was signed.

@@ -56,6 +56,15 @@ impl RpcError {
         Self::new(METHOD, format!("the method {name} does not exist/is not available"))
     }
 
+    /// What reverted code returned, with its reason if it gives one that is known.
+    pub(super) fn reverted(data: &Bytes) -> Self {
+        let message = match revert_reason(data) {
+            Some(reason) => format!("execution reverted: {reason}"),
+            None => "execution reverted".to_owned(),
+        };
+        Self { code: REVERTED, message, data: Some(json!(data)) }
+    }
+
     pub(super) fn to_json(&self) -> Value {
         match &self.data {
             Some(data) => json!({ "code": self.code, "message": self.message, "data": data }),
@@ -114,13 +123,7 @@ impl From<Reject> for RpcError {
 impl From<CallError> for RpcError {
     fn from(error: CallError) -> Self {
         match error {
-            CallError::Reverted(data) => {
-                let message = match revert_reason(&data) {
-                    Some(reason) => format!("execution reverted: {reason}"),
-                    None => "execution reverted".to_owned(),
-                };
-                Self { code: REVERTED, message, data: Some(json!(data)) }
-            }
+            CallError::Reverted(data) => Self::reverted(&data),
             CallError::Halted(sentence) => Self::server(sentence),
             CallError::Rejected(reject) => reject.into(),
             CallError::Query(error) => error.into(),

@@ -95,7 +95,12 @@ pub(super) fn new_transactions(context: &Context) -> Answer {
     install(context, Cursor::Transaction(end), None, 0)
 }
 
-fn install(context: &Context, cursor: Cursor, logs: Option<FilterArgument>, bytes: usize) -> Answer {
+fn install(
+    context: &Context,
+    cursor: Cursor,
+    logs: Option<FilterArgument>,
+    bytes: usize,
+) -> Answer {
     let (filters, limits) = (&context.shared.filters, context.shared.limits());
     let mut table = filters.table.lock();
     let timeout = limits.filter_idle_timeout;

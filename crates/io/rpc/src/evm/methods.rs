@@ -1,11 +1,10 @@
 //! The methods.
 
 use super::Context;
-use super::args::{FilterArgument, block, call as call_object, filter, number};
+use super::args::{FilterArgument, block, filter, number};
 use super::error::RpcError;
-use super::filters;
-use super::parse::{Params, address, bytes, hash, invalid, kind, quantity_u64, storage_key};
-use super::render;
+use super::parse::{Params, address, bytes, hash, kind, quantity_u64, storage_key};
+use super::{debug, filters, render, simulate, txpool};
 use crate::port::{BlockId, BlockTransactions, EvmPort, Wait};
 use alloy_primitives::{Bytes, keccak256};
 use atoll_types::Reject;
@@ -38,7 +37,9 @@ const METHODS: &[(&str, usize)] = &[
     ("eth_getCode", 2),
     ("eth_getStorageAt", 3),
     ("eth_call", 4),
-    ("eth_estimateGas", 3),
+    ("eth_estimateGas", 4),
+    ("eth_createAccessList", 4),
+    ("eth_simulateV1", 2),
     ("eth_sendRawTransaction", 1),
     ("eth_sendRawTransactionSync", 2),
     ("eth_getTransactionByHash", 1),
@@ -59,6 +60,14 @@ const METHODS: &[(&str, usize)] = &[
     ("eth_getFilterChanges", 1),
     ("eth_getFilterLogs", 1),
     ("eth_uninstallFilter", 1),
+    ("debug_traceCall", 3),
+    ("debug_traceTransaction", 2),
+    ("debug_traceBlockByNumber", 2),
+    ("debug_traceBlockByHash", 2),
+    ("txpool_status", 0),
+    ("txpool_content", 0),
+    ("txpool_contentFrom", 1),
+    ("txpool_inspect", 0),
 ];
 
 /// Answers one call.
@@ -96,18 +105,18 @@ pub(super) async fn call(context: &Context, method: &str, params: Option<Value>)
             let (account, key) = (params.required(0, address)?, params.required(1, storage_key)?);
             Ok(json!(port.storage(account, key, params.optional(2, block)?).await?))
         }
-        "eth_call" => {
-            let request = params.required(0, |value| call_object(value, port.chain_id()))?;
-            let at = params.optional(1, block)?;
-            no_overrides(&params, 2)?;
-            Ok(json!(port.call(request, at).await?))
-        }
-        "eth_estimateGas" => {
-            let request = params.required(0, |value| call_object(value, port.chain_id()))?;
-            let at = params.optional(1, block)?;
-            no_overrides(&params, 2)?;
-            Ok(render::quantity(port.estimate_gas(request, at).await?))
-        }
+        "eth_call" => simulate::call(port, &params).await,
+        "eth_estimateGas" => simulate::estimate_gas(port, &params).await,
+        "eth_createAccessList" => simulate::access_list(port, &params).await,
+        "eth_simulateV1" => simulate::blocks(context, &params).await,
+        "debug_traceCall" => debug::call(port, &params).await,
+        "debug_traceTransaction" => debug::transaction(port, &params).await,
+        "debug_traceBlockByNumber" => debug::block_by_number(port, &params).await,
+        "debug_traceBlockByHash" => debug::block_by_hash(port, &params).await,
+        "txpool_status" => Ok(txpool::status(port)),
+        "txpool_content" => txpool::content(port),
+        "txpool_inspect" => txpool::inspect(port),
+        "txpool_contentFrom" => Ok(txpool::content_from(port, params.required(0, address)?)),
         "eth_sendRawTransaction" => {
             let raw = params.required(0, bytes)?;
             Ok(json!(submit(context, raw).await?))
@@ -154,9 +163,7 @@ pub(super) async fn call(context: &Context, method: &str, params: Option<Value>)
             let found = port.block(BlockId::Hash(params.required(0, hash)?), false).await?;
             Ok(found.map_or(Value::Null, |_| render::quantity(0u64)))
         }
-        "eth_getLogs" => {
-            logs(context, params.required(0, filter)?).await
-        }
+        "eth_getLogs" => logs(context, params.required(0, filter)?).await,
         "eth_newFilter" => filters::new_logs(context, params.required(0, filter)?),
         "eth_newBlockFilter" => filters::new_blocks(context),
         "eth_newPendingTransactionFilter" => filters::new_transactions(context),
@@ -181,18 +188,6 @@ pub(super) async fn logs(context: &Context, asked: FilterArgument) -> Answer {
 
 pub(super) fn boolean(value: &Value) -> Result<bool, String> {
     value.as_bool().ok_or_else(|| format!("expected a boolean, got {}", kind(value)))
-}
-
-fn no_overrides(params: &Params, from: usize) -> Result<(), RpcError> {
-    for position in from..4 {
-        let empty = params
-            .get(position)
-            .is_none_or(|value| value.as_object().is_some_and(serde_json::Map::is_empty));
-        if !empty {
-            return Err(invalid(position, "state and block overrides are not supported"));
-        }
-    }
-    Ok(())
 }
 
 /// Sends a transaction and returns its Ethereum hash.

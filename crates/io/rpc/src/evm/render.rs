@@ -54,7 +54,8 @@ pub(super) fn header(block: &EvmBlock) -> Value {
     })
 }
 
-fn access_list(list: &[AccessListItem]) -> Value {
+/// An access list.
+pub(super) fn access_list(list: &[AccessListItem]) -> Value {
     list.iter()
         .map(|item| json!({ "address": item.address, "storageKeys": item.storage_keys }))
         .collect()

@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, broadcast};
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{OwnedSemaphorePermit, broadcast};
 use tokio::task::JoinHandle;
 
 /// How long an event waits for history to have its block.
@@ -169,7 +169,9 @@ async fn forward(port: Arc<dyn EvmPort>, id: u64, topic: Topic, outbox: Outbox) 
         outbox.send(event.to_string())
     };
     let ended = match topic {
-        Topic::Heads(heads) => blocks(&*port, heads, |head| send(render::header(&head.block))).await,
+        Topic::Heads(heads) => {
+            blocks(&*port, heads, |head| send(render::header(&head.block))).await
+        }
         Topic::Logs(heads, filter, _bytes) => {
             let event = |head: &EvmHead| {
                 let mut matching = head.logs.iter().filter(|log| filter.matches(log));

@@ -51,7 +51,8 @@ async fn logs_come_once_and_of_the_blocks_asked_for() {
         made(&node, "eth_newFilter", json!([{ "fromBlock": "0x9", "toBlock": "0xa" }])).await;
     let other = json!([{ "topics": [format!("0x{}", "55".repeat(32))] }]);
     let other = made(&node, "eth_newFilter", other).await;
-    let past = made(&node, "eth_newFilter", json!([{ "fromBlock": "0x6", "toBlock": "0x7" }])).await;
+    let past =
+        made(&node, "eth_newFilter", json!([{ "fromBlock": "0x6", "toBlock": "0x7" }])).await;
     node.feeds.head.store(11, Relaxed);
     assert_eq!(numbers(&changes(&node, &every).await), ["0x8", "0x9", "0xa", "0xb"]);
     assert_eq!(numbers(&changes(&node, &some).await), ["0x9", "0xa"]);
@@ -149,7 +150,11 @@ async fn malformed_filters_are_refused() {
     let cases = [
         ("eth_newFilter", json!([]), "missing value for required argument 0"),
         ("eth_newFilter", json!([{ "fromBlock": "0x9", "toBlock": "0x8" }]), "invalid block range"),
-        ("eth_newFilter", json!([{ "topics": [[], [], [], [], []] }]), "invalid argument 0: topics"),
+        (
+            "eth_newFilter",
+            json!([{ "topics": [[], [], [], [], []] }]),
+            "invalid argument 0: topics",
+        ),
         ("eth_newBlockFilter", json!([1]), "too many arguments"),
         ("eth_getFilterChanges", json!(["0x01"]), "invalid argument 0: hex number with leading"),
         ("eth_getFilterLogs", json!([1]), "invalid argument 0: expected a hex string"),

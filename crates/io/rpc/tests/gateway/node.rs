@@ -7,6 +7,7 @@ use atoll_types::{
     Confirmation, EnvironmentId, Lane, NetworkId, Reject, RejectCode, Signature, SlotHeader,
     TickConfirmation,
 };
+use serde_json::{Value, json};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
@@ -322,7 +323,11 @@ impl EvmPort for Node {
         ready(Ok(B256::from(key)))
     }
 
-    fn call(&self, request: CallRequest, _: BlockId) -> Pending<'_, Result<Bytes, CallError>> {
+    /// The first byte of the data says what happens; with overrides it returns what they are.
+    fn call(&self, on: On, request: CallRequest) -> Pending<'_, Result<Bytes, CallError>> {
+        if on != (On { block: on.block, ..On::default() }) {
+            return ready(Ok(format!("{on:?}").into_bytes().into()));
+        }
         ready(match request.data.first() {
             Some(0xee) => panic!("a bug"),
             Some(0x08) => Err(CallError::Reverted(request.data)),
@@ -331,12 +336,87 @@ impl EvmPort for Node {
         })
     }
 
-    fn estimate_gas(
+    fn estimate_gas(&self, on: On, request: CallRequest) -> Pending<'_, Result<u64, CallError>> {
+        let otherwise = on.state.len() as u64;
+        ready(Ok(21_000 + request.data.len() as u64 + otherwise))
+    }
+
+    fn access_list(
         &self,
+        _: On,
         request: CallRequest,
-        _: BlockId,
-    ) -> Pending<'_, Result<u64, CallError>> {
-        ready(Ok(21_000 + request.data.len() as u64))
+    ) -> Pending<'_, Result<AccessListView, CallError>> {
+        let error = (!request.data.is_empty()).then(|| "execution reverted".to_owned());
+        let list = transaction().access_list.expect("a list");
+        ready(Ok(AccessListView { list, gas_used: 30_000, error }))
+    }
+
+    /// Each call returns its data; one with 0x08 in front reverts, one with 0x01 halts, one that
+    /// names a reject code less 100 is refused.
+    fn simulate(
+        &self,
+        block: BlockId,
+        request: SimulateRequest,
+    ) -> Pending<'_, Result<Vec<SimulatedBlock>, SimulateError>> {
+        if block == BlockId::Number(3) {
+            return ready(Err(QueryError::NotKept("not kept".to_owned()).into()));
+        }
+        let mut done = Vec::new();
+        for asked in &request.blocks {
+            let mut calls = Vec::new();
+            for call in &asked.calls {
+                if let [0xff, code @ ..] = &call.data[..] {
+                    let code = u16::from_be_bytes([code[0], code[1]]);
+                    let code = RejectCode::from_number(code).expect("a code");
+                    let reject = Reject::new(code, "the sentence");
+                    return ready(Err(SimulateError::Rejected(reject)));
+                }
+                let failure = match call.data.first() {
+                    Some(0x08) => Some(SimulatedFailure::Reverted),
+                    Some(0x01) => Some(SimulatedFailure::Halted("out of gas".to_owned())),
+                    Some(0x02) => return ready(Err(SimulateError::BlockGas("gas".to_owned()))),
+                    Some(0x03) => return ready(Err(SimulateError::TooMuch("much".to_owned()))),
+                    _ => None,
+                };
+                let logs = if request.transfers { vec![log()] } else { Vec::new() };
+                let (output, gas_used) = (call.data.clone(), 21_000);
+                calls.push(SimulatedCall { output, gas_used, logs, failure });
+            }
+            let number = asked.block.number.map_or(8, |number| number.to());
+            let transactions = BlockTransactions::Full(vec![transaction(); calls.len()]);
+            let block = EvmBlock { number, transactions, ..crate::node::block() };
+            done.push(SimulatedBlock { block, calls });
+        }
+        ready(Ok(done))
+    }
+
+    fn trace_call(
+        &self,
+        on: On,
+        _: CallRequest,
+        options: TraceOptions,
+    ) -> Pending<'_, Result<Value, CallError>> {
+        ready(Ok(json!([format!("{options:?}"), on.state.len(), format!("{:?}", on.block)])))
+    }
+
+    fn trace_transaction(
+        &self,
+        hash: B256,
+        options: TraceOptions,
+    ) -> Pending<'_, Result<Option<Value>, QueryError>> {
+        ready(Ok((!hash.is_zero()).then(|| json!(format!("{:?}", options.tracer)))))
+    }
+
+    fn trace_block(
+        &self,
+        block: BlockId,
+        _: TraceOptions,
+    ) -> Pending<'_, Result<Option<Vec<(B256, Value)>>, QueryError>> {
+        ready(match block {
+            BlockId::Number(99) => Ok(None),
+            BlockId::Number(98) => Err(QueryError::TooLarge("trace too large".to_owned())),
+            _ => Ok(Some(vec![(transaction().hash, json!({ "type": "CALL" }))])),
+        })
     }
 
     fn block(&self, id: BlockId, full: bool) -> Pending<'_, Result<Option<EvmBlock>, QueryError>> {
@@ -378,8 +458,7 @@ impl EvmPort for Node {
             LogBlocks::Range(..) | LogBlocks::Hash(_) => (7, 7),
         };
         let at = |number| EvmLog { place: BlockPlace { number, ..place() }, ..log() };
-        let found: Vec<EvmLog> =
-            (first..=last).map(at).filter(|log| filter.matches(log)).collect();
+        let found: Vec<EvmLog> = (first..=last).map(at).filter(|log| filter.matches(log)).collect();
         if found.len() > limit { too_large() } else { ready(Ok(found)) }
     }
 

@@ -6,7 +6,7 @@ use crate::node::archive::SlotRecord;
 use crate::node::environment::{IndexEntry, SlotResult};
 use alloy_primitives::{Bloom, BloomInput};
 use atoll_rpc::port::{BlockId, BlockPlace, EvmLog, LogBlocks, LogFilter, QueryError};
-use atoll_types::Decode;
+use atoll_types::{Address, B256, Decode};
 use atoll_vm::{Receipt, evm};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -39,11 +39,14 @@ pub(super) fn index(result: &SlotResult) -> Vec<IndexEntry> {
 /// The bloom filter of a receipt's logs.
 pub(super) fn bloom_of(executed: &evm::EvmReceipt) -> Bloom {
     let mut bloom = Bloom::default();
-    for log in &executed.logs {
-        bloom.accrue(BloomInput::Raw(log.address.as_slice()));
-        log.topics.iter().for_each(|topic| bloom.accrue(BloomInput::Raw(topic.as_slice())));
-    }
+    executed.logs.iter().for_each(|log| accrue(&mut bloom, log.address, &log.topics));
     bloom
+}
+
+/// Adds a log to a bloom filter.
+pub(super) fn accrue(bloom: &mut Bloom, address: Address, topics: &[B256]) {
+    bloom.accrue(BloomInput::Raw(address.as_slice()));
+    topics.iter().for_each(|topic| bloom.accrue(BloomInput::Raw(topic.as_slice())));
 }
 
 fn executed(receipts: &[Receipt]) -> impl Iterator<Item = evm::EvmReceipt> + '_ {
@@ -55,18 +58,15 @@ fn may_match(filter: &LogFilter, bloom: &Bloom) -> bool {
     let has = |bytes: &[u8]| bloom.contains_input(BloomInput::Raw(bytes));
     let address = filter.addresses.is_empty() || filter.addresses.iter().any(|a| has(a.as_slice()));
     address
-        && filter.topics.iter().all(|allowed| {
-            allowed.is_empty() || allowed.iter().any(|topic| has(topic.as_slice()))
-        })
+        && filter
+            .topics
+            .iter()
+            .all(|allowed| allowed.is_empty() || allowed.iter().any(|topic| has(topic.as_slice())))
 }
 
 impl Inner {
     /// The logs that match, in order.
-    pub(super) fn logs(
-        &self,
-        filter: &LogFilter,
-        limit: usize,
-    ) -> Result<Vec<EvmLog>, QueryError> {
+    pub(super) fn logs(&self, filter: &LogFilter, limit: usize) -> Result<Vec<EvmLog>, QueryError> {
         let (mut from, to) = match filter.blocks {
             LogBlocks::Range(from, to) => (from, to.min(self.latest())),
             LogBlocks::Hash(hash) => match self.number(BlockId::Hash(hash))? {

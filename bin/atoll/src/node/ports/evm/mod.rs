@@ -4,20 +4,26 @@ mod block;
 mod logs;
 mod observer;
 mod ordered;
+mod past;
+mod simulate;
+mod trace;
 
 pub(crate) use observer::{EvmFeeds, EvmObserver};
+pub(crate) use past::Workshop;
 
 use super::{blocking, internal};
 use crate::node::Shared;
 use crate::node::environment::{IndexEntry, Live};
 use atoll_rpc::port::{
-    self, AccessListItem, BlockId, EvmBlock, EvmHead, EvmLog, EvmPort, EvmReceipt, EvmTransaction,
-    FeeHistory, LogFilter, OrderedPlace, Pending, QueryError,
+    self, AccessListView, BlockId, EvmBlock, EvmHead, EvmLog, EvmPort, EvmReceipt, EvmTransaction,
+    FeeHistory, LogFilter, On, OrderedPlace, Pending, QueryError, TraceOptions,
 };
 use atoll_state::Resident;
 use atoll_types::{Address, B256, SlotHeader, U256};
 use atoll_vm::evm::{self, BaseFee, Bytes, EvmVm};
 use block::{Assembled, assemble};
+use serde_json::Value;
+use simulate::{call_error, call_request};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::broadcast;
@@ -29,12 +35,13 @@ pub(crate) struct EvmAdapter {
     pub(crate) shared: Arc<Shared>,
     pub(crate) live: LiveEvm,
     pub(crate) feeds: Arc<EvmFeeds>,
+    pub(crate) workshop: Arc<Workshop>,
 }
 
 impl EvmAdapter {
     fn inner(&self) -> Inner {
         let (shared, live) = (self.shared.clone(), self.live.clone());
-        Inner { shared, live, feeds: self.feeds.clone() }
+        Inner { shared, live, feeds: self.feeds.clone(), workshop: self.workshop.clone() }
     }
 }
 
@@ -44,6 +51,7 @@ struct Inner {
     shared: Arc<Shared>,
     live: LiveEvm,
     feeds: Arc<EvmFeeds>,
+    workshop: Arc<Workshop>,
 }
 
 /// What is kept of each block beside its batch: the base fee, where it changes, by slot.
@@ -157,26 +165,11 @@ impl Inner {
     }
 }
 
-fn call_request(request: port::CallRequest) -> evm::CallRequest {
-    let list = |item: AccessListItem| (item.address, item.storage_keys);
-    evm::CallRequest {
-        from: request.from.unwrap_or_default(),
-        to: request.to,
-        gas: request.gas,
-        max_fee_per_gas: request.max_fee_per_gas.or(request.gas_price),
-        max_priority_fee_per_gas: request.max_priority_fee_per_gas,
-        value: request.value,
-        input: request.data,
-        access_list: request.access_list.into_iter().map(list).collect(),
-    }
-}
-
-fn call_error(error: evm::CallError) -> port::CallError {
-    match error {
-        evm::CallError::Revert(data) => port::CallError::Reverted(data),
-        evm::CallError::Halt(why) => port::CallError::Halted(why),
-        evm::CallError::Invalid(reject) => port::CallError::Rejected(reject),
-    }
+/// Runs work that holds a thread for long on the pool that is there for it.
+async fn working<T: Send + 'static, E: From<QueryError> + Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E> {
+    blocking(move || Ok(work())).await?
 }
 
 impl EvmPort for EvmAdapter {
@@ -222,30 +215,75 @@ impl EvmPort for EvmAdapter {
 
     fn call(
         &self,
+        on: On,
         request: port::CallRequest,
-        block: BlockId,
     ) -> Pending<'_, Result<Bytes, port::CallError>> {
         let inner = self.inner();
         Box::pin(async move {
             let request = call_request(request);
-            let outcome =
-                blocking(move || inner.state(block, |vm, at| vm.call_at(&request, at))).await?;
-            outcome.map(|outcome| outcome.output).map_err(call_error)
+            let outcome = working(move || {
+                inner.simulated(on, |simulation| simulation.call(&request).map_err(call_error))
+            });
+            outcome.await.map(|outcome| outcome.output)
         })
     }
 
     fn estimate_gas(
         &self,
+        on: On,
         request: port::CallRequest,
-        block: BlockId,
     ) -> Pending<'_, Result<u64, port::CallError>> {
         let inner = self.inner();
-        Box::pin(async move {
-            inner.at_head(block)?;
-            let work =
-                move || Ok(inner.live.machine.read().vm().estimate_gas(&call_request(request)));
-            blocking(work).await?.map_err(call_error)
-        })
+        Box::pin(working(move || {
+            let request = call_request(request);
+            inner.simulated(on, |simulation| simulation.estimate_gas(&request).map_err(call_error))
+        }))
+    }
+
+    fn access_list(
+        &self,
+        on: On,
+        request: port::CallRequest,
+    ) -> Pending<'_, Result<AccessListView, port::CallError>> {
+        let inner = self.inner();
+        Box::pin(working(move || inner.access_list(on, &call_request(request))))
+    }
+
+    fn simulate(
+        &self,
+        block: BlockId,
+        request: port::SimulateRequest,
+    ) -> Pending<'_, Result<Vec<port::SimulatedBlock>, port::SimulateError>> {
+        let inner = self.inner();
+        Box::pin(working(move || inner.simulate(block, request)))
+    }
+
+    fn trace_call(
+        &self,
+        on: On,
+        request: port::CallRequest,
+        options: TraceOptions,
+    ) -> Pending<'_, Result<Value, port::CallError>> {
+        let inner = self.inner();
+        Box::pin(working(move || inner.trace_call(on, request, &options)))
+    }
+
+    fn trace_transaction(
+        &self,
+        hash: B256,
+        options: TraceOptions,
+    ) -> Pending<'_, Result<Option<Value>, QueryError>> {
+        let inner = self.inner();
+        Box::pin(blocking(move || inner.trace_transaction(hash, &options)))
+    }
+
+    fn trace_block(
+        &self,
+        block: BlockId,
+        options: TraceOptions,
+    ) -> Pending<'_, Result<Option<Vec<(B256, Value)>>, QueryError>> {
+        let inner = self.inner();
+        Box::pin(blocking(move || inner.trace_block(block, &options)))
     }
 
     fn block(
@@ -271,7 +309,8 @@ impl EvmPort for EvmAdapter {
             // In this order: what leaves those waiting is in history by then.
             let waiting = inner.feeds.open.lock().transactions().find(|t| t.hash == hash).cloned();
             let found = inner.located(hash)?;
-            let found = found.and_then(|(_, b)| b.transactions.into_iter().find(|t| t.hash == hash));
+            let found =
+                found.and_then(|(_, b)| b.transactions.into_iter().find(|t| t.hash == hash));
             Ok(found.or(waiting))
         }))
     }
