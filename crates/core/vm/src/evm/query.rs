@@ -175,7 +175,7 @@ impl<S: Source> EvmVm<S> {
         if account.code_hash != KECCAK_EMPTY {
             let code = self.tables.code.peek(&CodeKey(account.code_hash));
             if !code.is_some_and(|code| code.0.is_eip7702()) {
-                let message = "the sender is a contract (EIP-3607)".to_string();
+                let message = "sender not an eoa: it is a contract (EIP-3607)".to_string();
                 return refuse(RejectCode::NotAllowed, message);
             }
         }

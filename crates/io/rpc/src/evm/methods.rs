@@ -4,10 +4,10 @@ use super::Context;
 use super::args::{FilterArgument, block, filter, number};
 use super::error::RpcError;
 use super::parse::{Params, address, bytes, hash, kind, quantity_u64, storage_key};
-use super::{debug, filters, render, simulate, txpool};
+use super::{debug, filters, proof, render, simulate, txpool};
 use crate::port::{BlockId, BlockTransactions, EvmPort, Wait};
 use alloy_primitives::{Bytes, keccak256};
-use atoll_types::Reject;
+use atoll_types::{Reject, RejectCode};
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
@@ -60,6 +60,8 @@ const METHODS: &[(&str, usize)] = &[
     ("eth_getFilterChanges", 1),
     ("eth_getFilterLogs", 1),
     ("eth_uninstallFilter", 1),
+    ("eth_getProof", 3),
+    ("atoll_getProof", 3),
     ("debug_traceCall", 3),
     ("debug_traceTransaction", 2),
     ("debug_traceBlockByNumber", 2),
@@ -109,6 +111,8 @@ pub(super) async fn call(context: &Context, method: &str, params: Option<Value>)
         "eth_estimateGas" => simulate::estimate_gas(port, &params).await,
         "eth_createAccessList" => simulate::access_list(port, &params).await,
         "eth_simulateV1" => simulate::blocks(context, &params).await,
+        "eth_getProof" => Err(proof::not_ethereum()),
+        "atoll_getProof" => proof::account(context, &params).await,
         "debug_traceCall" => debug::call(port, &params).await,
         "debug_traceTransaction" => debug::transaction(port, &params).await,
         "debug_traceBlockByNumber" => debug::block_by_number(port, &params).await,
@@ -201,7 +205,17 @@ async fn submit(context: &Context, raw: Bytes) -> Result<alloy_primitives::B256,
     let chain = &context.environment;
     let sent = chain.submit.submit(chain.id, raw.to_vec(), Wait::Execution).await;
     let refused = match sent {
-        Ok(accepted) => accepted.receipt.and_then(|r| Some(Reject::new(r.code?, r.message))),
+        // What ran and failed is in its block like any other; its receipt says so.
+        Ok(accepted) => accepted.receipt.and_then(|receipt| {
+            let code = receipt.code.filter(|code| *code != RejectCode::Reverted)?;
+            Some(Reject::new(code, receipt.message))
+        }),
+        // The same once more, and its block is not there yet.
+        Err(reject) if reject.code == RejectCode::NonceTooLow => {
+            let known = chain.port.pending().iter().any(|waiting| waiting.hash == hash);
+            let code = if known { RejectCode::AlreadyKnown } else { reject.code };
+            Some(Reject { code, ..reject })
+        }
         Err(reject) => Some(reject),
     };
     match refused {
@@ -284,6 +298,23 @@ async fn fee_history(port: &dyn EvmPort, params: &Params) -> Answer {
         }
         Ok(numbers)
     })?;
-    let count = count.clamp(1, FEE_HISTORY_BLOCKS_MAX);
+    if count == 0 {
+        return Ok(json!({ "oldestBlock": "0x0", "gasUsedRatio": [] }));
+    }
+    let count = count.min(FEE_HISTORY_BLOCKS_MAX);
     Ok(render::fee_history(&port.fee_history(count, newest, percentiles).await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::METHODS;
+
+    #[test]
+    fn every_method_is_documented() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../docs/API.md");
+        let page = std::fs::read_to_string(path).expect("the page");
+        for (name, _) in METHODS {
+            assert!(page.contains(&format!("`{name}`")), "docs/API.md does not name {name}");
+        }
+    }
 }

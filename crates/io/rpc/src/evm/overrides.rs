@@ -75,7 +75,8 @@ pub(super) fn block(value: &Value) -> Result<BlockOverride, String> {
             return Err(format!("{unsupported}: there is no beacon chain here"));
         }
     }
-    let either = |names: [&'static str; 2]| names.into_iter().find(|name| wanted.contains_key(*name));
+    let either =
+        |names: [&'static str; 2]| names.into_iter().find(|name| wanted.contains_key(*name));
     let base_fee = either(["baseFeePerGas", "baseFee"]).unwrap_or("baseFeePerGas");
     let beneficiary = either(["feeRecipient", "coinbase"]).unwrap_or("feeRecipient");
     let prev_randao = either(["prevRandao", "random"]).unwrap_or("prevRandao");

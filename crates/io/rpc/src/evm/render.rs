@@ -69,6 +69,7 @@ pub(super) fn transaction(transaction: &EvmTransaction) -> Value {
         "hash": transaction.hash,
         "blockHash": place.map(|place| place.hash),
         "blockNumber": place.map(|place| quantity(place.number)),
+        "blockTimestamp": place.map(|place| quantity(place.timestamp)),
         "transactionIndex": place.map(|place| quantity(place.index)),
         "type": quantity(transaction.kind),
         "nonce": quantity(transaction.nonce),

@@ -336,6 +336,12 @@ pub trait EvmPort: Send + Sync + 'static {
     /// Chain id.
     fn chain_id(&self) -> u64;
 
+    /// Symbol of the native currency, of 18 decimals.
+    fn symbol(&self) -> String;
+
+    /// Keys of an account's object and of its storage slots' in the environment's state.
+    fn object_keys(&self, address: Address, slots: &[U256]) -> (Bytes, Vec<Bytes>);
+
     /// Number of the last sealed block.
     fn block_number(&self) -> u64;
 

@@ -120,7 +120,7 @@ async fn traces_that_cannot_be_say_why() {
 async fn the_pool_shows_what_is_in_no_block_yet() {
     let node = start(quick()).await;
     let mut waiting = transaction();
-    for absent in ["blockHash", "blockNumber", "transactionIndex"] {
+    for absent in ["blockHash", "blockNumber", "blockTimestamp", "transactionIndex"] {
         waiting[absent] = Value::Null;
     }
     let status = rpc(&node, "txpool_status", json!([])).await;

@@ -181,7 +181,7 @@ async fn transactions_are_announced_as_they_are_ordered() {
     events.sort_by_key(|event| event["params"]["subscription"].to_string());
     assert_eq!(events[0]["params"]["result"], json!(transaction().hash));
     let mut expected = crate::evm::transaction();
-    for absent in ["blockHash", "blockNumber", "transactionIndex"] {
+    for absent in ["blockHash", "blockNumber", "blockTimestamp", "transactionIndex"] {
         expected[absent] = Value::Null;
     }
     assert_eq!(events[1]["params"]["result"], expected);

@@ -131,7 +131,7 @@ pub(crate) fn confirmation() -> Confirmation {
 
 impl Submit for Node {
     /// The first byte chooses a reject code, less 100; 0xee panics, 0xdd never answers, 0xff
-    /// succeeds.
+    /// succeeds, 0xfe is executed and reverts.
     fn submit(
         &self,
         _: EnvironmentId,
@@ -144,7 +144,7 @@ impl Submit for Node {
             if byte == 0xdd {
                 std::future::pending::<()>().await;
             }
-            if byte != 0xff {
+            if byte < 0xfe {
                 let code = u16::from_be_bytes([bytes[0], bytes[1]]);
                 let code = RejectCode::from_number(code).expect("a code");
                 return Err(Reject::new(code, "the sentence"));
@@ -153,7 +153,10 @@ impl Submit for Node {
             Ok(Accepted {
                 hash: B256::repeat_byte(8),
                 confirmation: (wait != Wait::Admission).then(confirmation),
-                receipt: execution.then(ReceiptView::default),
+                receipt: execution.then(|| ReceiptView {
+                    code: (byte == 0xfe).then_some(RejectCode::Reverted),
+                    ..ReceiptView::default()
+                }),
             })
         })
     }
@@ -288,6 +291,15 @@ impl AtollPort for Node {
 impl EvmPort for Node {
     fn chain_id(&self) -> u64 {
         4242
+    }
+
+    fn symbol(&self) -> String {
+        "ETH".to_owned()
+    }
+
+    fn object_keys(&self, address: Address, slots: &[U256]) -> (Bytes, Vec<Bytes>) {
+        let slot = |slot: &U256| slot.to_be_bytes::<32>().to_vec().into();
+        (address.to_vec().into(), slots.iter().map(slot).collect())
     }
 
     fn block_number(&self) -> u64 {

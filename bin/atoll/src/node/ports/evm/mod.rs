@@ -18,8 +18,9 @@ use atoll_rpc::port::{
     self, AccessListView, BlockId, EvmBlock, EvmHead, EvmLog, EvmPort, EvmReceipt, EvmTransaction,
     FeeHistory, LogFilter, On, OrderedPlace, Pending, QueryError, TraceOptions,
 };
-use atoll_state::Resident;
-use atoll_types::{Address, B256, SlotHeader, U256};
+use atoll_state::{Object, Resident};
+use atoll_types::{Address, B256, Encode, SlotHeader, U256};
+use atoll_vm::evm::objects::{Account, AccountKey, SlotKey, StorageSlot};
 use atoll_vm::evm::{self, BaseFee, Bytes, EvmVm};
 use block::{Assembled, assemble};
 use serde_json::Value;
@@ -64,6 +65,13 @@ pub(crate) fn index(vm: &EvmVm<Resident>, slot: u64) -> Vec<IndexEntry> {
     }
 }
 
+/// The key of an object as the state has it.
+fn encoded(tag: u8, key: &impl Encode) -> Bytes {
+    let mut bytes = vec![tag];
+    key.encode(&mut bytes);
+    bytes.into()
+}
+
 fn noted_base_fee(value: &[u8]) -> Option<u64> {
     Some(u64::from_le_bytes(value.try_into().ok()?))
 }
@@ -103,6 +111,17 @@ impl Inner {
         let committed = number - number % interval;
         let root = archive.root(id, committed).map_err(internal)?.unwrap_or_default();
         Ok(Some(assemble(spec, &header, record.as_ref(), base_fee, root)))
+    }
+
+    /// The base fee of the block after one.
+    fn base_fee_after(&self, block: u64) -> Result<u64, QueryError> {
+        let key = (block + 1).to_be_bytes();
+        let noted = self.shared.archive.indexed(self.live.spec.id, &key).map_err(internal)?;
+        Ok(match noted.as_deref().and_then(noted_base_fee) {
+            Some(base_fee) => base_fee,
+            // It is being made, or sealed and on its way into history.
+            None => self.live.machine.read().vm().block().base_fee,
+        })
     }
 
     /// Reads the state of a block. Two are kept, that of the last sealed block and the one that is
@@ -175,6 +194,16 @@ async fn working<T: Send + 'static, E: From<QueryError> + Send + 'static>(
 impl EvmPort for EvmAdapter {
     fn chain_id(&self) -> u64 {
         self.live.vm_spec.chain_id
+    }
+
+    fn symbol(&self) -> String {
+        self.live.vm_spec.symbol.clone()
+    }
+
+    fn object_keys(&self, address: Address, slots: &[U256]) -> (Bytes, Vec<Bytes>) {
+        let slot = |slot: &U256| encoded(StorageSlot::TAG, &SlotKey { address, slot: *slot });
+        let account = encoded(Account::TAG, &AccountKey(address));
+        (account, slots.iter().map(slot).collect())
     }
 
     fn block_number(&self) -> u64 {
@@ -341,7 +370,10 @@ impl EvmPort for EvmAdapter {
         let inner = self.inner();
         Box::pin(blocking(move || {
             let missing = || QueryError::NotFound("there is no such block".into());
-            let newest = inner.number(newest)?.ok_or_else(missing)?;
+            let newest = inner.number(newest)?.ok_or_else(|| {
+                let head = inner.latest();
+                QueryError::NotFound(format!("request beyond head block: head is {head}"))
+            })?;
             let oldest = newest.saturating_sub(count.saturating_sub(1));
             let mut history = FeeHistory { oldest_block: oldest, ..FeeHistory::default() };
             let mut rewards = Vec::new();
@@ -352,8 +384,7 @@ impl EvmPort for EvmAdapter {
                 history.gas_used.push((block.block.gas_used, block.block.gas_limit));
                 rewards.push(tips(&block, base_fee, &percentiles));
             }
-            let next = inner.live.machine.read().vm().next_base_fee();
-            history.base_fee_per_gas.push(u128::from(next));
+            history.base_fee_per_gas.push(u128::from(inner.base_fee_after(newest)?));
             history.reward = (!percentiles.is_empty()).then_some(rewards);
             Ok(history)
         }))
