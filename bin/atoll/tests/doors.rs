@@ -574,9 +574,12 @@ fn the_evm_refuses_as_ethereum_nodes_do() {
         ("gas below the intrinsic cost", "gas_limit", "intrinsic gas too low", {
             Evm { gas: 20_000, ..good() }.sign(&key)
         }),
-        ("gas below the floor of its data", "gas_limit", "insufficient gas for floor data gas cost", {
-            Evm { gas: 40_000, data: 1_000, ..good() }.sign(&key)
-        }),
+        (
+            "gas below the floor of its data",
+            "gas_limit",
+            "insufficient gas for floor data gas cost",
+            { Evm { gas: 40_000, data: 1_000, ..good() }.sign(&key) },
+        ),
         ("more gas than one may have", "gas_limit", "transaction gas limit too high", {
             Evm { gas: 4_000_000_000, ..good() }.sign(&key)
         }),

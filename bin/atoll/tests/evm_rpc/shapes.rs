@@ -66,8 +66,7 @@ const TRANSACTION: &[Field] = &[
     ("s", Quantity),
     ("v", Quantity),
 ];
-const SINCE_2930: &[Field] =
-    &[("chainId", Quantity), ("accessList", List), ("yParity", Quantity)];
+const SINCE_2930: &[Field] = &[("chainId", Quantity), ("accessList", List), ("yParity", Quantity)];
 const SINCE_1559: &[Field] = &[("maxFeePerGas", Quantity), ("maxPriorityFeePerGas", Quantity)];
 const AUTHORIZATION: &[Field] = &[
     ("chainId", Quantity),
@@ -110,7 +109,8 @@ const LOG: &[Field] = &[
 
 fn fits(value: &Value, kind: Kind) -> bool {
     let digits = value.as_str().and_then(|text| text.strip_prefix("0x"));
-    let hex = |digits: &str| digits.bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c));
+    let hex =
+        |digits: &str| digits.bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c));
     match (kind, digits) {
         (Quantity, Some(digits)) => {
             let whole = digits == "0" || !digits.starts_with('0');

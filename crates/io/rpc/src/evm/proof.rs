@@ -33,9 +33,9 @@ pub(super) async fn account(context: &Context, params: &Params) -> Result<Value,
         }
         slots.iter().map(storage_key).collect::<Result<Vec<_>, _>>()
     })?;
-    let settled = params.get(2).is_none_or(|tag| {
-        ["latest", "safe", "finalized"].iter().any(|known| tag == known)
-    });
+    let settled = params
+        .get(2)
+        .is_none_or(|tag| ["latest", "safe", "finalized"].iter().any(|known| tag == known));
     if !settled {
         let sentence = "invalid argument 2: only the last settled state is proven; \
                         leave it out, or say \"latest\"";
@@ -47,7 +47,8 @@ pub(super) async fn account(context: &Context, params: &Params) -> Result<Value,
     let Some(settlement) = context.shared.ports.settlement.as_ref().filter(|_| own) else {
         return Err(RpcError::server("nothing is proven here: this chain settles on no hub"));
     };
-    let prove = |key: Bytes| settlement.answer(SettlementQuery::Proof { environment: chain.id, key });
+    let prove =
+        |key: Bytes| settlement.answer(SettlementQuery::Proof { environment: chain.id, key });
     let (key, keys) = chain.port.object_keys(account, &slots);
     let shown = prove(key).await?;
     let mut storage = Vec::with_capacity(slots.len());

@@ -110,9 +110,13 @@ impl Inner {
             ));
         };
         self.workshop.watch(&mut bench);
+        let not_kept = |error: anyhow::Error| QueryError::NotKept(format!("{error:#}"));
+        let store = self.snapshots().map_err(not_kept)?;
+        let slots = store.slots().map_err(|error| not_kept(error.into()))?;
+        let nearest = slots.iter().copied().rfind(|slot| *slot < block);
         let mut past = match bench.past.take() {
-            Some(past) if past.slot < block => past,
-            _ => self.restore(block).map_err(|error| QueryError::NotKept(format!("{error:#}")))?,
+            Some(past) if past.slot < block && nearest <= Some(past.slot) => past,
+            _ => self.restore(&store, nearest, slots.first(), block).map_err(not_kept)?,
         };
         let begun = Instant::now();
         while past.slot + 1 < block {
@@ -136,15 +140,22 @@ impl Inner {
         Ok(found)
     }
 
-    /// The environment after the newest slot before `block` that a snapshot has.
-    fn restore(&self, block: u64) -> Result<Past> {
-        let (network, id) = (self.live.identity.network, self.live.spec.id);
-        let mut machine = EvmMachine::new(self.live.identity, self.live.vm_spec.clone(), 0);
+    fn snapshots(&self) -> Result<SnapshotStore> {
         let view = DataDirView::open(&self.workshop.data_dir)?;
-        let store = SnapshotStore::view(view.snapshot_dir(), network.0.0);
-        let slots = store.slots()?;
-        let Some(slot) = slots.iter().copied().rfind(|slot| *slot < block) else {
-            if let Some(oldest) = slots.first() {
+        Ok(SnapshotStore::view(view.snapshot_dir(), self.live.identity.network.0.0))
+    }
+
+    /// The environment after the nearest slot before `block` that a snapshot has, or at genesis.
+    fn restore(
+        &self,
+        store: &SnapshotStore,
+        nearest: Option<u64>,
+        oldest: Option<&u64>,
+        block: u64,
+    ) -> Result<Past> {
+        let mut machine = EvmMachine::new(self.live.identity, self.live.vm_spec.clone(), 0);
+        let Some(slot) = nearest else {
+            if let Some(oldest) = oldest {
                 bail!(
                     "the state before block {block} is not kept: the oldest snapshot is of block \
                      {oldest}; a node with a longer --snapshot-interval keeps more"
@@ -153,7 +164,7 @@ impl Inner {
             machine.genesis();
             return Ok(Past { machine, slot: 0 });
         };
-        let mut reader = store.snapshot(slot)?.reader(id.0)?;
+        let mut reader = store.snapshot(slot)?.reader(self.live.spec.id.0)?;
         while reader.advance()? {
             machine
                 .load(reader.key(), Some(reader.value()))

@@ -121,7 +121,11 @@ impl Inner {
             blocks::SimulateOptions { transfers: request.transfers, validate: request.validate };
         let requests: Vec<_> = request.blocks.into_iter().map(block).collect();
         let done = self.state(at, |vm, _| {
-            let parent = vm.sealed_hash();
+            let head = self.shared.head.read();
+            let parent = match vm.sealed_block() {
+                (number, _) if number == head.slot => head.hash(),
+                (_, hash) => hash.unwrap_or_default(),
+            };
             vm.simulation(At::Sealed).blocks(&requests, options, parent)
         })?;
         let done = done.map_err(|error| {

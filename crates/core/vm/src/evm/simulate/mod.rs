@@ -28,7 +28,7 @@ use revm::database::CacheDB;
 use revm::handler::MainnetContext;
 use revm::primitives::{KECCAK_EMPTY, TxKind};
 use revm::state::EvmState;
-use revm::{Database, DatabaseCommit, DatabaseRef, ExecuteEvm, InspectEvm, Inspector, MainBuilder};
+use revm::{Database, DatabaseRef, ExecuteEvm, InspectEvm, Inspector, MainBuilder};
 
 /// A state with what is otherwise in it.
 pub type Overlay<'a, S> = CacheDB<Peek<'a, S>>;
@@ -50,11 +50,12 @@ pub struct Simulation<'a, S: Source> {
 }
 
 impl<S: Source> EvmVm<S> {
-    /// Hash of the last sealed block, as the block that is being made knows it.
-    pub fn sealed_hash(&self) -> B256 {
+    /// Number of the last sealed block, and its hash if the next one has been begun.
+    pub fn sealed_block(&self) -> (u64, Option<B256>) {
         let number = self.block_at(At::Sealed).number;
+        let begun = self.block().number > number;
         let hash: Result<_, Infallible> = Peek(&self.tables, At::Open).block_hash_ref(number);
-        hash.unwrap_or_default()
+        (number, hash.ok().filter(|_| begun))
     }
 
     /// A simulation on a state, in that state's block.
@@ -267,8 +268,9 @@ impl<'a, S: Source> Simulation<'a, S> {
     }
 
     /// Keeps what a message changed: the next one sees it.
+    #[cfg(feature = "trace")]
     fn keep(&mut self, state: EvmState) {
-        self.db.commit(state);
+        revm::DatabaseCommit::commit(&mut self.db, state);
     }
 
     /// Adds to a state what is otherwise in it.
