@@ -60,3 +60,4 @@ refuse "more than there is" "insufficient funds" cast send --private-key $key --
 refuse "garbage" "." cast publish 0x1234
 
 node evm-ethers.cjs
+node evm-viem.cjs

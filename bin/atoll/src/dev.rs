@@ -7,7 +7,9 @@ use crate::hub::service::{Keys, Service};
 use crate::market::{Venue, builtin, liquidator, replay};
 use crate::node::liquidations::Liquidations;
 use crate::node::ports::exchange::{ExchangeAdapter, ExchangeObserver};
-use crate::node::ports::{AtollAdapter, EvmAdapter, EvmObserver, NodeMetrics, SubmitAdapter};
+use crate::node::ports::{
+    AtollAdapter, EvmAdapter, EvmFeeds, EvmObserver, NodeMetrics, SubmitAdapter, Workshop,
+};
 use crate::node::{Hosted, Node, NodeConfig, Shared};
 use crate::stats::Stats;
 use crate::status::{Progress, Screen};
@@ -18,7 +20,6 @@ use atoll_executor::{EnvironmentSpec, VmSpec};
 use atoll_rpc::{Config, EvmEnvironment, Gateway, Ports};
 use atoll_types::EnvironmentId;
 use atoll_types::crypto::SigningKey;
-use atoll_vm::Identity;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -26,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 
 /// Blocks that a slow subscriber may lag behind.
 const HEADS_BUFFER: usize = 256;
@@ -115,7 +116,7 @@ pub(crate) async fn boot(
     let mut observers: BTreeMap<EnvironmentId, Arc<dyn node::environment::Observer>> =
         BTreeMap::new();
     let mut exchange_observers = BTreeMap::new();
-    let mut heads = BTreeMap::new();
+    let mut feeds = BTreeMap::new();
     for spec in &specs {
         match &spec.vm {
             VmSpec::Exchange(vm) => {
@@ -124,16 +125,11 @@ pub(crate) async fn boot(
                 exchange_observers.insert(spec.id, observer);
             }
             VmSpec::Evm(vm) => {
-                let (sender, _) = broadcast::channel(HEADS_BUFFER);
-                let identity = Identity { network, environment: spec.id };
-                let observer = EvmObserver {
-                    stats: stats.clone(),
-                    spec: vm.clone(),
-                    identity,
-                    heads: sender.clone(),
-                };
+                let sent = EvmFeeds::new(HEADS_BUFFER);
+                let observer =
+                    EvmObserver { stats: stats.clone(), spec: vm.clone(), feeds: sent.clone() };
                 observers.insert(spec.id, Arc::new(observer));
-                heads.insert(spec.id, sender);
+                feeds.insert(spec.id, sent);
             }
             VmSpec::Router(_) => {}
         }
@@ -194,7 +190,7 @@ pub(crate) async fn boot(
             Some(tokio::task::block_in_place(start)?)
         }
     };
-    let mut ports = ports(&shared, data_dir, &exchange_observers, &heads);
+    let mut ports = ports(&shared, data_dir, &exchange_observers, &feeds);
     ports.metrics.extend(settlement.as_ref().map(|s| s.metrics() as Arc<_>));
     ports.settlement = settlement.as_ref().map(|s| s.adapter() as Arc<_>);
     ports.hub = hub.as_ref().map(|hub| hub.chain.clone());
@@ -328,7 +324,7 @@ fn ports(
     shared: &Arc<Shared>,
     data_dir: &Path,
     observers: &BTreeMap<EnvironmentId, Arc<ExchangeObserver>>,
-    heads: &BTreeMap<EnvironmentId, broadcast::Sender<Arc<atoll_rpc::port::EvmHead>>>,
+    feeds: &BTreeMap<EnvironmentId, Arc<EvmFeeds>>,
 ) -> Ports {
     let mut evm = Vec::new();
     let mut venue: Option<Arc<dyn atoll_rpc::hyperliquid::Venue>> = None;
@@ -338,7 +334,8 @@ fn ports(
                 let adapter = EvmAdapter {
                     shared: shared.clone(),
                     live: live.clone(),
-                    heads: heads[&live.spec.id].clone(),
+                    feeds: feeds[&live.spec.id].clone(),
+                    workshop: Workshop::new(data_dir),
                 };
                 let name = live.spec.name.clone();
                 let submit = Arc::new(SubmitAdapter(shared.clone()));

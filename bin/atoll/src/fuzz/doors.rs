@@ -36,6 +36,22 @@ fn corpus() -> Vec<Vec<u8>> {
         b"GET /atoll/roots?environment=perps&limit=3 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".to_vec(),
         b"GET /ws HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\x81\x80abcd".to_vec(),
     ];
+    for call in [
+        r#"["eth_call",[{"to":"0x0000000000000000000000000000000000000009","gas":"0x5208"},"latest",{"0x0000000000000000000000000000000000000009":{"code":"0x5f5ff3","nonce":"0x1","balance":"0x2","stateDiff":{"0x0":"0x1"}}},{"number":"0x7","baseFeePerGas":"0x1"}]]"#,
+        r#"["eth_createAccessList",[{"to":"0xA701100000000000000000000000000000000001","data":"0x12345678"},"latest"]]"#,
+        r#"["eth_simulateV1",[{"blockStateCalls":[{"calls":[{"to":null,"input":"0x5f5ff3"}],"blockOverrides":{"number":"0x99"}},{"stateOverrides":{}}],"traceTransfers":true,"validation":false},"latest"]]"#,
+        r#"["debug_traceCall",[{"to":"0x0000000000000000000000000000000000000004","data":"0x00"},"latest",{"tracer":"callTracer","tracerConfig":{"withLog":true},"timeout":"10ms"}]]"#,
+        r#"["debug_traceCall",[{"data":"0x5b5f56"},"latest",{"enableMemory":true,"limit":7}]]"#,
+        r#"["debug_traceBlockByNumber",["0x5",{"tracer":"prestateTracer","tracerConfig":{"diffMode":true}}]]"#,
+        r#"["eth_newFilter",[{"fromBlock":"0x1","toBlock":"latest","address":["0x0000000000000000000000000000000000000009"],"topics":[[null]]}]]"#,
+        r#"["eth_getFilterChanges",["0x1234"]]"#,
+        r#"["txpool_contentFrom",["0x0000000000000000000000000000000000000009"]]"#,
+        r#"["atoll_getProof",["0x0000000000000000000000000000000000000009",["0x0"],"latest"]]"#,
+    ] {
+        let (method, params) = call[1..call.len() - 1].split_once(',').expect("two parts");
+        let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":{method},"params":{params}}}"#);
+        all.push(request("/evm/evm", &body));
+    }
     for kind in ["meta", "userFills", "orderStatus", "clearinghouseState", "historicalOrders"] {
         all.push(request("/info", &format!(r#"{{"type":"{kind}","user":"{user}","oid":1}}"#)));
     }

@@ -2,7 +2,7 @@
 //! its own, in the node's process. Its contracts are the same bytecode as anywhere, and the node
 //! reaches it through its own gateway like any other chain.
 
-use crate::node::ports::{EvmAdapter, EvmObserver, SubmitAdapter};
+use crate::node::ports::{EvmAdapter, EvmFeeds, EvmObserver, SubmitAdapter, Workshop};
 use crate::node::{Hosted, Node, NodeConfig};
 use crate::specs;
 use crate::stats::Stats;
@@ -10,11 +10,9 @@ use anyhow::{Context, Result};
 use atoll_executor::VmSpec;
 use atoll_rpc::EvmEnvironment;
 use atoll_types::crypto::SigningKey;
-use atoll_vm::Identity;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use tokio::sync::broadcast;
 
 /// The spec of the embedded hub.
 const SPEC: (&str, &str) =
@@ -39,10 +37,8 @@ pub(crate) fn boot(data_dir: &Path, reset: bool) -> Result<Embedded> {
     let VmSpec::Evm(vm) = &spec.vm else { anyhow::bail!("{} is not an EVM chain", SPEC.0) };
     let network = specs::network("hub", std::slice::from_ref(&spec));
     let stats = Arc::new(Stats::new());
-    let (heads, _) = broadcast::channel(HEADS_BUFFER);
-    let identity = Identity { network, environment: spec.id };
-    let observer =
-        EvmObserver { stats: stats.clone(), spec: vm.clone(), identity, heads: heads.clone() };
+    let feeds = EvmFeeds::new(HEADS_BUFFER);
+    let observer = EvmObserver { stats: stats.clone(), spec: vm.clone(), feeds: feeds.clone() };
     let config = NodeConfig {
         network,
         data_dir: data_dir.to_path_buf(),
@@ -64,7 +60,8 @@ pub(crate) fn boot(data_dir: &Path, reset: bool) -> Result<Embedded> {
     let Some(Hosted::Evm(live)) = shared.environments.first() else {
         anyhow::bail!("the embedded hub hosts no EVM chain")
     };
-    let port = EvmAdapter { shared: shared.clone(), live: live.clone(), heads };
+    let workshop = Workshop::new(data_dir);
+    let port = EvmAdapter { shared: shared.clone(), live: live.clone(), feeds, workshop };
     let chain = EvmEnvironment {
         name: "hub".into(),
         id: live.spec.id,

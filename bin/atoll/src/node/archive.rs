@@ -186,23 +186,31 @@ impl Archive {
     pub(crate) fn record_slots(
         &self,
         environment: EnvironmentId,
-        from: u64,
+        mut from: u64,
         to: u64,
     ) -> anyhow::Result<Vec<u64>> {
         let mut slots = Vec::new();
-        let end = environment_slot(environment, to);
-        let mut start = environment_slot(environment, from);
-        while start <= end {
-            let found = self.history.range(RECORDS, &start[..]..=&end[..], 1_000, false)?;
-            let Some((last, _)) = found.last() else { break };
-            start = [last.as_slice(), &[0]].concat();
-            slots.extend(
-                found.iter().filter_map(|(key, _)| {
-                    Some(u64::from_be_bytes(key.get(4..12)?.try_into().ok()?))
-                }),
-            );
+        while from <= to {
+            let found = self.first_record_slots(environment, from, to, 10_000)?;
+            let Some(last) = found.last() else { break };
+            from = last + 1;
+            slots.extend(found);
         }
         Ok(slots)
+    }
+
+    /// The first of them, at most so many.
+    pub(crate) fn first_record_slots(
+        &self,
+        environment: EnvironmentId,
+        from: u64,
+        to: u64,
+        most: usize,
+    ) -> anyhow::Result<Vec<u64>> {
+        let (start, end) = (environment_slot(environment, from), environment_slot(environment, to));
+        let keys = self.history.keys(RECORDS, &start[..]..=&end[..], most)?;
+        let slot = |key: &Vec<u8>| Some(u64::from_be_bytes(key.get(4..12)?.try_into().ok()?));
+        Ok(keys.iter().filter_map(slot).collect())
     }
 
     /// What a VM's adapter keeps under a key.

@@ -399,6 +399,8 @@ pub(crate) struct Item {
 pub(crate) trait Observer: Send + Sync {
     /// The environment has the state of a snapshot, or of genesis.
     fn restored(&self, _: &super::Hosted) {}
+    /// A tick's transactions with what became of each, before the tick is told of as executed.
+    fn ordered(&self, _: &[Item], _: &[Receipt]) {}
     /// A tick was executed. (Inputs of an opening show in the marks of the next tick.)
     fn executed(&self, time_us: u64, receipts: &[Receipt]);
     /// A slot was sealed: says what history is to keep of it. Slots up to `indexed` are there.
@@ -463,6 +465,7 @@ impl Runner {
         let receipts = self.guard(|environment| environment.run_tick(time_us, &prepared));
         self.observe_own(time_us);
         if let Some(observer) = &self.observer {
+            observer.ordered(items, &receipts);
             observer.executed(time_us, &receipts);
         }
         self.receipts.extend(receipts);

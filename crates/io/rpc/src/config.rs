@@ -63,6 +63,16 @@ pub struct Limits {
     pub log_blocks_max: u64,
     /// Logs that one `eth_getLogs` may return.
     pub logs_max: usize,
+    /// Filters that clients poll (`eth_newFilter` and its kin), all of them together.
+    pub filters_max: usize,
+    /// Those of one address.
+    pub filters_per_address_max: usize,
+    /// Bytes of what filters and log subscriptions look for, all of them together.
+    pub filter_bytes_max: usize,
+    /// A filter that nobody asks for so long is removed.
+    pub filter_idle_timeout: Duration,
+    /// Hashes of blocks or transactions in one `eth_getFilterChanges`; the next one gives the rest.
+    pub filter_changes_max: usize,
     /// Bytes of a WebSocket message.
     pub ws_message_bytes_max: usize,
     /// Messages waiting for a WebSocket's client.
@@ -99,6 +109,11 @@ impl Default for Limits {
             batch_answer_bytes_max: 32 * 1024 * 1024,
             log_blocks_max: 10_000,
             logs_max: 10_000,
+            filters_max: 8192,
+            filters_per_address_max: 1024,
+            filter_bytes_max: 64 * 1024 * 1024,
+            filter_idle_timeout: Duration::from_secs(300),
+            filter_changes_max: 10_000,
             ws_message_bytes_max: 1024 * 1024,
             ws_queue_max: 8192,
             ws_queue_bytes_max: 8 * 1024 * 1024,

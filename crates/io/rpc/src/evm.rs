@@ -6,13 +6,21 @@
 
 mod args;
 mod batch;
+mod chain;
+mod debug;
 mod error;
+mod filters;
 mod methods;
+mod overrides;
 mod parse;
+mod proof;
 mod render;
+mod simulate;
 mod subscribe;
+mod txpool;
 
 pub use error::RpcError;
+pub(crate) use filters::Filters;
 
 use crate::metrics::Door;
 use crate::server::{Client, EvmEnvironment, Refusal, Shared, refuse};
@@ -31,13 +39,16 @@ use std::sync::Arc;
 pub(crate) struct Context {
     pub(crate) shared: Arc<Shared>,
     pub(crate) environment: EvmEnvironment,
+    pub(crate) client: Arc<Client>,
 }
 
 /// The routes of this API.
 pub(crate) fn routes(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/evm/{environment}", any(serve))
+        .route("/evm/{environment}/chain.json", any(describe))
         .route("/hub", any(serve_hub))
+        .route("/hub/chain.json", any(describe_hub))
         .fallback(|State(shared): State<Arc<Shared>>, request: Request<Body>| async move {
             crate::atoll::unknown_path(&shared, request.uri().path())
         })
@@ -51,19 +62,7 @@ async fn serve(
     request: Request<Body>,
 ) -> Response {
     let found = shared.ports.evm.iter().find(|environment| environment.name == name);
-    let Some(environment) = found.cloned() else {
-        let known: Vec<&str> = shared.ports.evm.iter().map(|e| e.name.as_str()).collect();
-        let sentence =
-            format!("there is no EVM environment '{name}'; there are: {}", known.join(", "));
-        return refuse(
-            Door::Evm,
-            &Refusal::new(
-                StatusCode::NOT_FOUND,
-                atoll_types::RejectCode::UnknownEnvironment,
-                sentence,
-            ),
-        );
-    };
+    let Some(environment) = found.cloned() else { return unknown(&shared, &name) };
     serve_chain(shared, environment, client, request).await
 }
 
@@ -72,11 +71,39 @@ async fn serve_hub(
     Extension(client): Extension<Arc<Client>>,
     request: Request<Body>,
 ) -> Response {
-    let Some(hub) = shared.ports.hub.clone() else {
-        let sentence = "this node runs no hub of its own; ask the chain that it settles on";
-        return refuse(Door::Evm, &Refusal::new(StatusCode::NOT_FOUND, None, sentence));
-    };
+    let Some(hub) = shared.ports.hub.clone() else { return no_hub() };
     serve_chain(shared, hub, client, request).await
+}
+
+fn unknown(shared: &Shared, name: &str) -> Response {
+    let known: Vec<&str> = shared.ports.evm.iter().map(|e| e.name.as_str()).collect();
+    let sentence = format!("there is no EVM environment '{name}'; there are: {}", known.join(", "));
+    let code = atoll_types::RejectCode::UnknownEnvironment;
+    refuse(Door::Evm, &Refusal::new(StatusCode::NOT_FOUND, code, sentence))
+}
+
+fn no_hub() -> Response {
+    let sentence = "this node runs no hub of its own; ask the chain that it settles on";
+    refuse(Door::Evm, &Refusal::new(StatusCode::NOT_FOUND, None, sentence))
+}
+
+/// What a wallet needs to know to add a chain (the parameters of EIP-3085).
+async fn describe(
+    State(shared): State<Arc<Shared>>,
+    Path(name): Path<String>,
+    request: Request<Body>,
+) -> Response {
+    let Some(found) = shared.ports.evm.iter().find(|environment| environment.name == name) else {
+        return unknown(&shared, &name);
+    };
+    chain::parameters(&shared, found, &format!("/evm/{name}"), &request)
+}
+
+async fn describe_hub(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response {
+    match &shared.ports.hub {
+        Some(hub) => chain::parameters(&shared, hub, "/hub", &request),
+        None => no_hub(),
+    }
 }
 
 async fn serve_chain(
@@ -85,7 +112,7 @@ async fn serve_chain(
     client: Arc<Client>,
     request: Request<Body>,
 ) -> Response {
-    let context = Context { shared: shared.clone(), environment };
+    let context = Context { shared: shared.clone(), environment, client: client.clone() };
     let (mut parts, body) = request.into_parts();
     if parts.method == Method::POST {
         let bytes = body.collect().await.map(http_body_util::Collected::to_bytes);

@@ -66,6 +66,9 @@ pub struct Shared {
     pub(crate) websockets: Arc<Semaphore>,
     pub(crate) bodies: Arc<Semaphore>,
     pub(crate) rate: Option<request::Rate>,
+    /// Of what filters and log subscriptions look for.
+    pub(crate) filter_bytes: Arc<Semaphore>,
+    pub(crate) filters: evm::Filters,
     pub(crate) stopping: watch::Sender<bool>,
 }
 
@@ -104,6 +107,8 @@ impl Gateway {
             websockets: Arc::new(Semaphore::new(limits.websockets_max)),
             bodies: Arc::new(Semaphore::new(limits.bodies_bytes_max)),
             rate: limits.requests_per_s_max.map(request::Rate::new),
+            filter_bytes: Arc::new(Semaphore::new(limits.filter_bytes_max)),
+            filters: evm::Filters::default(),
             stopping: watch::Sender::new(false),
             config,
             ports,

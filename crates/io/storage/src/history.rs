@@ -261,6 +261,19 @@ impl History {
         self.view()?.range(table, range, limit, reverse)
     }
 
+    /// See [`HistoryView::keys`].
+    ///
+    /// # Errors
+    /// [`StorageError::History`].
+    pub fn keys<'a>(
+        &self,
+        table: Table,
+        range: impl RangeBounds<&'a [u8]>,
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>> {
+        self.view()?.keys(table, range, limit)
+    }
+
     fn write(
         &self,
         action: &'static str,
@@ -350,6 +363,30 @@ impl HistoryView<'_> {
                 }
             }
             Ok(entries)
+        })?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// Keys of a range, ascending, without their values: up to `limit` and [`RANGE_ENTRIES_MAX`].
+    ///
+    /// # Errors
+    /// [`StorageError::History`].
+    pub fn keys<'a>(
+        &self,
+        table: Table,
+        range: impl RangeBounds<&'a [u8]>,
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>> {
+        let bounds = (range.start_bound().cloned(), range.end_bound().cloned());
+        if is_empty(bounds) {
+            return Ok(Vec::new());
+        }
+        let found = self.read(table.definition(), |table| {
+            let mut keys = Vec::new();
+            for entry in table.range::<&[u8]>(bounds)?.take(limit.min(RANGE_ENTRIES_MAX)) {
+                keys.push(entry?.0.value().to_vec());
+            }
+            Ok(keys)
         })?;
         Ok(found.unwrap_or_default())
     }

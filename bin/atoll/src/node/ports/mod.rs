@@ -6,7 +6,7 @@ pub(crate) mod exchange;
 mod metrics;
 
 pub(crate) use atoll::AtollAdapter;
-pub(crate) use evm::{EvmAdapter, EvmObserver, index as evm_index};
+pub(crate) use evm::{EvmAdapter, EvmFeeds, EvmObserver, Workshop, index as evm_index};
 pub(crate) use metrics::NodeMetrics;
 
 use super::Shared;

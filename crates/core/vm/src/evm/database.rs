@@ -89,7 +89,15 @@ impl<S: Source> Database for Recorded<'_, S> {
 
 /// The tables, read without recording.
 #[derive(Debug)]
-pub(super) struct Peek<'a, S: Source>(pub(super) &'a EvmTables<S>, pub(super) At);
+pub struct Peek<'a, S: Source>(pub(super) &'a EvmTables<S>, pub(super) At);
+
+impl<S: Source> Clone for Peek<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S: Source> Copy for Peek<'_, S> {}
 
 impl<S: Source> DatabaseRef for Peek<'_, S> {
     type Error = Infallible;

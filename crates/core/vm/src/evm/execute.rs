@@ -2,9 +2,11 @@
 
 use super::objects::{AccountKey, Block, Singleton};
 use super::receipt::OUTPUT_BYTES_MAX;
+use super::transaction::too_little_gas;
 use super::transition::{self, BlockHashes, Executed, TransitionContext};
 use super::{EvmLog, EvmReceipt, EvmSpec, EvmTransaction, EvmVm, Status};
 use crate::{Checked, Receipt};
+use alloc::string::String;
 use alloc::vec::Vec;
 use atoll_state::Source;
 use atoll_types::{B256, Encode, Reject, RejectCode, U256, sha256};
@@ -34,6 +36,20 @@ fn shortened(output: Bytes) -> Bytes {
     output.slice(..kept)
 }
 
+/// What Ethereum's nodes say of it, where tools know it by their words.
+fn sentence(invalid: &InvalidTransaction) -> String {
+    match invalid {
+        InvalidTransaction::CallGasCostMoreThanGasLimit { .. }
+        | InvalidTransaction::GasFloorMoreThanGasLimit { .. } => too_little_gas(invalid),
+        InvalidTransaction::RejectCallerWithCode => "sender not an eoa".into(),
+        InvalidTransaction::CreateInitCodeSizeLimit => "max initcode size exceeded".into(),
+        InvalidTransaction::GasPriceLessThanBasefee => {
+            "max fee per gas less than block base fee".into()
+        }
+        other => alloc::format!("{other}"),
+    }
+}
+
 /// The code and the sentence for a transaction that cannot be executed on this state.
 pub(super) fn refusal<E: core::fmt::Display>(error: &EVMError<E>) -> Reject {
     use InvalidTransaction as Invalid;
@@ -59,7 +75,7 @@ pub(super) fn refusal<E: core::fmt::Display>(error: &EVMError<E>) -> Reject {
         Invalid::InvalidChainId | Invalid::MissingChainId => RejectCode::WrongChain,
         _ => RejectCode::Unsupported,
     };
-    Reject::new(code, alloc::format!("{invalid}"))
+    Reject::new(code, sentence(invalid))
 }
 
 impl<S: Source> EvmVm<S> {

@@ -26,7 +26,10 @@ pub mod objects;
 pub mod query;
 pub mod receipt;
 mod rlp;
+pub mod simulate;
 pub mod spec;
+#[cfg(feature = "trace")]
+pub mod trace;
 pub mod transaction;
 pub mod transition;
 
@@ -36,7 +39,7 @@ pub use query::{At, CallError, CallOutcome, CallRequest};
 pub use receipt::{EvmLog, EvmReceipt, Status};
 pub use revm::primitives::Bytes;
 pub use spec::{BaseFee, EvmSpec, GenesisAccount, Hardfork, SpecError};
-pub use transaction::{EvmTransaction, SignedAuthorization};
+pub use transaction::{EvmTransaction, SignedAuthorization, decode_checked};
 
 use crate::{AssetAudit, Checked, Identity, Receipt, SlotContext, Vm};
 use alloc::string::ToString;

@@ -1,21 +1,14 @@
 //! Queries of a node: they read without recording and change nothing.
 
-use super::database::Peek;
-use super::execute::refusal;
 use super::objects::{AccountKey, Block, CodeKey, Singleton, SlotKey};
-use super::{EvmLog, EvmTransaction, EvmVm};
+use super::{EvmLog, EvmTransaction, EvmVm, SignedAuthorization};
 use crate::Checked;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use atoll_state::{Object, Source, Table};
 use atoll_types::{Address, B256, Reject, RejectCode, U256};
-use revm::context::TxEnv;
 use revm::context::result::{ExecutionResult, Output};
-use revm::context_interface::transaction::{AccessList, AccessListItem};
-use revm::database_interface::WrapDatabaseRef;
-use revm::handler::MainnetContext;
-use revm::primitives::{Bytes, KECCAK_EMPTY, TxKind};
-use revm::{ExecuteEvm, MainBuilder};
+use revm::primitives::{Bytes, KECCAK_EMPTY};
 
 /// Most gas a call may use: the work that an unpaid question may cause.
 pub const CALL_GAS_MAX: u64 = 50_000_000;
@@ -51,6 +44,17 @@ pub struct CallRequest {
     pub input: Bytes,
     /// EIP-2930 access list.
     pub access_list: Vec<(Address, Vec<B256>)>,
+    /// EIP-7702 authorizations.
+    pub authorizations: Vec<SignedAuthorization>,
+    /// The sender's nonce, for those simulations that ask for it.
+    pub nonce: Option<u64>,
+}
+
+impl CallRequest {
+    /// Whether it offers no price for its gas.
+    pub fn is_free(&self) -> bool {
+        self.max_fee_per_gas.unwrap_or(0) == 0
+    }
 }
 
 /// What a message yielded.
@@ -141,7 +145,7 @@ impl<S: Source> EvmVm<S> {
         self.block_at(At::Open)
     }
 
-    fn block_at(&self, at: At) -> Block {
+    pub(super) fn block_at(&self, at: At) -> Block {
         read(&self.tables.block, &Singleton, at).copied().unwrap_or_default()
     }
 
@@ -171,7 +175,7 @@ impl<S: Source> EvmVm<S> {
         if account.code_hash != KECCAK_EMPTY {
             let code = self.tables.code.peek(&CodeKey(account.code_hash));
             if !code.is_some_and(|code| code.0.is_eip7702()) {
-                let message = "the sender is a contract (EIP-3607)".to_string();
+                let message = "sender not an eoa: it is a contract (EIP-3607)".to_string();
                 return refuse(RejectCode::NotAllowed, message);
             }
         }
@@ -198,123 +202,31 @@ impl<S: Source> EvmVm<S> {
     }
 
     /// Runs a message on the current state and forgets what it changed.
+    ///
+    /// # Errors
+    /// It yielded nothing; the error says why.
     pub fn call(&self, request: &CallRequest) -> Result<CallOutcome, CallError> {
         self.call_at(request, At::Open)
     }
 
     /// Runs a message on a state and forgets what it changed.
+    ///
+    /// # Errors
+    /// It yielded nothing; the error says why.
     pub fn call_at(&self, request: &CallRequest, at: At) -> Result<CallOutcome, CallError> {
-        let gas = self.gas_allowed(request, CALL_GAS_MAX, at)?;
-        outcome(self.simulate(request, gas, at)?)
+        self.simulation(at).call(request)
     }
 
-    /// The least gas limit with which a message succeeds, to within 1.5 %: gas that is forwarded
-    /// to inner calls makes it more than the gas used.
+    /// See [`super::simulate::Simulation::estimate_gas`].
+    ///
+    /// # Errors
+    /// It succeeds with no gas limit; the error says why.
     pub fn estimate_gas(&self, request: &CallRequest) -> Result<u64, CallError> {
-        let cap = self.spec.hardfork.transaction_gas_limit().unwrap_or(u64::MAX);
-        let cap = cap.min(self.spec.block_gas_limit);
-        let mut high = self.gas_allowed(request, cap, At::Open)?;
-        let first = self.simulate(request, high, At::Open)?;
-        let (used, spent) = (first.tx_gas_used(), first.gas().total_gas_spent());
-        outcome(first)?;
-        let succeeds = |gas| Ok(self.simulate(request, gas, At::Open)?.is_success());
-        let mut low = used.saturating_sub(1);
-        // A call forwards at most 63 of 64 parts, and a value transfer wants a stipend of 2300.
-        let likely = (u128::from(spent) + 2_300) * 64 / 63;
-        let likely = u64::try_from(likely).unwrap_or(u64::MAX);
-        for guess in [used, likely] {
-            if guess > low && guess < high {
-                if self.gas_suffices(&succeeds, guess)? {
-                    high = guess;
-                    break;
-                }
-                low = guess;
-            }
-        }
-        while low + 1 < high && (high - low) > high / 64 {
-            let middle = low + (high - low) / 2;
-            if self.gas_suffices(&succeeds, middle)? { high = middle } else { low = middle }
-        }
-        Ok(high)
-    }
-
-    /// Below the intrinsic cost a message is invalid, which here means: not enough.
-    fn gas_suffices(
-        &self,
-        succeeds: &impl Fn(u64) -> Result<bool, CallError>,
-        gas: u64,
-    ) -> Result<bool, CallError> {
-        match succeeds(gas) {
-            Err(CallError::Invalid(reject)) if reject.code == RejectCode::GasLimit => Ok(false),
-            other => other,
-        }
-    }
-
-    /// The gas a message may use: what it asks for, what the node allows, what its sender can pay.
-    fn gas_allowed(&self, request: &CallRequest, cap: u64, at: At) -> Result<u64, CallError> {
-        let gas = request.gas.unwrap_or(cap).min(cap);
-        let price = U256::from(request.max_fee_per_gas.unwrap_or(0));
-        if price.is_zero() {
-            return Ok(gas);
-        }
-        let Some(left) = self.balance_at(request.from, at).checked_sub(request.value) else {
-            let message = "insufficient funds for transfer".to_string();
-            let reject = Reject::new(RejectCode::InsufficientBalance, message);
-            return Err(CallError::Invalid(reject));
-        };
-        Ok(gas.min(u64::try_from(left / price).unwrap_or(u64::MAX)))
-    }
-
-    fn simulate(
-        &self,
-        request: &CallRequest,
-        gas: u64,
-        at: At,
-    ) -> Result<ExecutionResult, CallError> {
-        let mut block = self.block_env(&self.block_at(at));
-        block.gas_limit = u64::MAX;
-        let price = request.max_fee_per_gas.unwrap_or(0);
-        if price == 0 {
-            block.basefee = 0;
-        }
-        let mut config = self.config.clone();
-        config.tx_gas_limit_cap = Some(u64::MAX);
-        config.disable_eip3607 = true;
-        // A call is a question about the state as it is; Ethereum's nodes do not ask for its nonce.
-        config.disable_nonce_check = true;
-        let access_list = request.access_list.iter().map(|(address, storage_keys)| {
-            AccessListItem { address: *address, storage_keys: storage_keys.clone() }
-        });
-        let tip = request.max_priority_fee_per_gas;
-        let environment = TxEnv {
-            tx_type: if tip.is_some() { 2 } else { 1 },
-            caller: request.from,
-            gas_limit: gas,
-            gas_price: price,
-            kind: request.to.map_or(TxKind::Create, TxKind::Call),
-            value: request.value,
-            data: request.input.clone(),
-            nonce: self.nonce_at(request.from, at),
-            chain_id: Some(self.spec.chain_id),
-            access_list: AccessList(access_list.collect()),
-            gas_priority_fee: tip,
-            blob_hashes: Vec::new(),
-            max_fee_per_blob_gas: 0,
-            authorization_list: Vec::new(),
-        };
-        let mut evm = MainnetContext::new(
-            WrapDatabaseRef(Peek(&self.tables, at)),
-            self.spec.hardfork.spec_id(),
-        )
-        .with_cfg(config)
-        .with_block(block)
-        .build_mainnet();
-        let result = evm.transact(environment);
-        Ok(result.map_err(|error| CallError::Invalid(refusal(&error)))?.result)
+        self.simulation(At::Open).estimate_gas(request)
     }
 }
 
-fn outcome(result: ExecutionResult) -> Result<CallOutcome, CallError> {
+pub(super) fn outcome(result: ExecutionResult) -> Result<CallOutcome, CallError> {
     let gas_used = result.tx_gas_used();
     match result {
         ExecutionResult::Success { logs, output, .. } => {

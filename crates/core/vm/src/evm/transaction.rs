@@ -2,6 +2,7 @@
 
 use super::rlp::{Items, list_hash, malformed, refuse};
 use super::spec::EvmSpec;
+use super::transition;
 use crate::{Checked, Identity};
 use alloc::vec::Vec;
 use alloy_rlp::Encodable;
@@ -11,6 +12,7 @@ use atoll_types::{
     keccak256,
 };
 use revm::context::TxEnv;
+use revm::context::result::InvalidTransaction;
 use revm::context_interface::either::Either;
 use revm::context_interface::transaction::{
     AccessList, AccessListItem, Authorization, RecoveredAuthority, RecoveredAuthorization,
@@ -99,20 +101,7 @@ impl EvmTransaction {
     }
 
     /// revm's form of it; authorizations without their authorities unless its sender `pays` for them.
-    pub(super) fn env(&self, signer: Address, chain_id: u64, pays: bool) -> TxEnv {
-        let access_list = self.access_list.iter().map(|(address, storage_keys)| AccessListItem {
-            address: *address,
-            storage_keys: storage_keys.clone(),
-        });
-        let authorizations = self.authorizations.iter().map(|signed| {
-            let (chain_id, address, nonce) = (signed.chain_id, signed.address, signed.nonce);
-            let authority = match pays.then(|| signed.authority()).flatten() {
-                Some(authority) => RecoveredAuthority::Valid(authority),
-                _ => RecoveredAuthority::Invalid,
-            };
-            let inner = Authorization { chain_id, address, nonce };
-            Either::Right(RecoveredAuthorization::new_unchecked(inner, authority))
-        });
+    pub fn env(&self, signer: Address, chain_id: u64, pays: bool) -> TxEnv {
         TxEnv {
             tx_type: self.kind,
             caller: signer,
@@ -123,13 +112,39 @@ impl EvmTransaction {
             data: self.input.clone(),
             nonce: self.nonce,
             chain_id: Some(chain_id),
-            access_list: AccessList(access_list.collect()),
+            access_list: AccessList(access_list(&self.access_list)),
             gas_priority_fee: self.max_priority_fee_per_gas,
             blob_hashes: Vec::new(),
             max_fee_per_blob_gas: 0,
-            authorization_list: authorizations.collect(),
+            authorization_list: authorizations(&self.authorizations, pays),
         }
     }
+}
+
+/// revm's form of an access list.
+pub(super) fn access_list(list: &[(Address, Vec<B256>)]) -> Vec<AccessListItem> {
+    let item = |(address, storage_keys): &(Address, Vec<B256>)| AccessListItem {
+        address: *address,
+        storage_keys: storage_keys.clone(),
+    };
+    list.iter().map(item).collect()
+}
+
+/// revm's form of authorizations; without their authorities unless they are paid for.
+pub(super) fn authorizations(
+    list: &[SignedAuthorization],
+    paid: bool,
+) -> Vec<Either<transition::SignedAuthorization, RecoveredAuthorization>> {
+    let form = |signed: &SignedAuthorization| {
+        let (chain_id, address, nonce) = (signed.chain_id, signed.address, signed.nonce);
+        let authority = match paid.then(|| signed.authority()).flatten() {
+            Some(authority) => RecoveredAuthority::Valid(authority),
+            _ => RecoveredAuthority::Invalid,
+        };
+        let inner = Authorization { chain_id, address, nonce };
+        Either::Right(RecoveredAuthorization::new_unchecked(inner, authority))
+    };
+    list.iter().map(form).collect()
 }
 
 /// The signature's fields and the digest that was signed.
@@ -273,13 +288,17 @@ fn decode(spec: &EvmSpec, bytes: &[u8]) -> Result<(EvmTransaction, Signed), Reje
 /// What can be wrong with a well-formed transaction whatever the state.
 fn check_limits(spec: &EvmSpec, transaction: &EvmTransaction) -> Result<(), Reject> {
     if transaction.nonce == u64::MAX {
-        return refuse(NONCE, "the nonce 2^64 - 1 can never be used (EIP-2681)");
+        return refuse(NONCE, "nonce has max value: 2^64 - 1 can never be used (EIP-2681)");
     }
     let gas_max = spec.hardfork.transaction_gas_limit().unwrap_or(u64::MAX);
     let gas_max = gas_max.min(spec.block_gas_limit);
     if transaction.gas_limit > gas_max {
+        let words = match gas_max < spec.block_gas_limit {
+            true => "transaction gas limit too high",
+            false => "exceeds block gas limit",
+        };
         let message = alloc::format!(
-            "the gas limit {} is above {gas_max}, the most one transaction may use; lower it",
+            "{words}: {} is asked for, at most {gas_max} may be; lower it",
             transaction.gas_limit
         );
         return refuse(GAS, message);
@@ -287,24 +306,26 @@ fn check_limits(spec: &EvmSpec, transaction: &EvmTransaction) -> Result<(), Reje
     if transaction.max_priority_fee_per_gas > Some(transaction.max_fee_per_gas) {
         return refuse(
             RejectCode::FeeTooLow,
-            "the max priority fee per gas is above the max fee per gas; raise the max fee",
+            "max priority fee per gas higher than max fee per gas; raise the max fee",
         );
     }
     if transaction.to.is_none() && transaction.input.len() > eip3860::MAX_INITCODE_SIZE {
         let message = alloc::format!(
-            "the init code has {} bytes, at most {} are allowed (EIP-3860); split the contract",
+            "max initcode size exceeded: {} bytes, at most {} are allowed (EIP-3860); split the \
+             contract",
             transaction.input.len(),
             eip3860::MAX_INITCODE_SIZE
         );
         return refuse(RejectCode::Oversized, message);
     }
     if transaction.max_cost().is_none() {
-        return refuse(RejectCode::Overflow, "value plus the largest fee is above 2^256 wei");
+        let message = "insufficient funds for gas * price + value: that is above 2^256 wei";
+        return refuse(RejectCode::Overflow, message);
     }
     if transaction.kind == 4 && transaction.authorizations.is_empty() {
         return refuse(
             RejectCode::Malformed,
-            "the authorization list is empty; send a transaction of type 2 instead",
+            "EIP-7702 transaction with empty auth list; send a transaction of type 2 instead",
         );
     }
     let env = transaction.env(Address::ZERO, spec.chain_id, false);
@@ -316,15 +337,42 @@ fn check_limits(spec: &EvmSpec, transaction: &EvmTransaction) -> Result<(), Reje
         spec.hardfork.transaction_gas_limit().unwrap_or(u64::MAX),
         None,
     );
-    checked.map(|_| ()).or_else(|error| {
-        refuse(GAS, alloc::format!("{error}; raise the gas limit above the intrinsic cost"))
-    })
+    checked.map(|_| ()).or_else(|error| refuse(GAS, too_little_gas(&error)))
+}
+
+/// What Ethereum's nodes say of a gas limit below what a transaction costs before it runs.
+pub(super) fn too_little_gas(error: &InvalidTransaction) -> alloc::string::String {
+    match error {
+        InvalidTransaction::GasFloorMoreThanGasLimit { gas_floor, gas_limit } => alloc::format!(
+            "insufficient gas for floor data gas cost: {gas_limit} is the limit, {gas_floor} is \
+             needed (EIP-7623); raise it"
+        ),
+        InvalidTransaction::CallGasCostMoreThanGasLimit { initial_gas, gas_limit } => {
+            alloc::format!(
+                "intrinsic gas too low: {gas_limit} is the limit, {initial_gas} is needed; raise it"
+            )
+        }
+        other => alloc::format!("{other}"),
+    }
 }
 
 fn recover(signed: &Signed) -> Result<(Signature, Address), SignatureError> {
     let (r, s) = (signed.r.to_be_bytes::<32>(), signed.s.to_be_bytes::<32>());
     let signature = Signature::from_parts(r, s, signed.y_parity)?;
     Ok((signature, signature.recover(&signed.digest)?))
+}
+
+/// Decodes a transaction that was checked before: who signed it is known from elsewhere, and its
+/// signature is not checked again.
+///
+/// # Errors
+/// The bytes are not a transaction of this chain.
+pub fn decode_checked(spec: &EvmSpec, bytes: &[u8]) -> Result<EvmTransaction, Reject> {
+    let (mut transaction, signed) = decode(spec, bytes)?;
+    let (r, s) = (signed.r.to_be_bytes::<32>(), signed.s.to_be_bytes::<32>());
+    transaction.signature = Signature::from_parts(r, s, signed.y_parity)
+        .map_err(|error| Reject::new(RejectCode::BadSignature, alloc::format!("{error}")))?;
+    Ok(transaction)
 }
 
 /// Decodes a transaction and checks everything that needs no state.

@@ -4,7 +4,7 @@ use super::error::RpcError;
 use super::parse::{
     address, bytes, hash, kind, quantity, quantity_u64, quantity_u128, storage_key,
 };
-use crate::port::{AccessListItem, BlockId, CallRequest, LogBlocks, LogFilter};
+use crate::port::{AccessListItem, BlockId, CallRequest, EvmAuthorization, LogBlocks, LogFilter};
 use alloy_primitives::{Address, B256};
 use serde_json::{Map, Value};
 
@@ -12,6 +12,9 @@ use serde_json::{Map, Value};
 const ALTERNATIVES_MAX: usize = 1000;
 /// Accounts and storage keys in an access list.
 const ACCESS_LIST_MAX: usize = 4096;
+
+/// Authorisations of a call: each costs the recovery of a signature.
+const AUTHORIZATIONS_MAX: usize = 256;
 
 /// A tag, a number, a hash, or an EIP-1898 object.
 pub(super) fn block(value: &Value) -> Result<BlockId, String> {
@@ -42,7 +45,7 @@ pub(super) fn number(value: &Value) -> Result<BlockId, String> {
     })
 }
 
-fn field<T>(
+pub(super) fn field<T>(
     object: &Map<String, Value>,
     name: &str,
     parse: impl FnOnce(&Value) -> Result<T, String>,
@@ -68,13 +71,11 @@ pub(super) fn call(value: &Value, chain_id: u64) -> Result<CallRequest, String> 
     {
         return Err(format!("chainId does not match the node's (have={named}, want={chain_id})"));
     }
-    for unsupported in ["authorizationList", "blobs", "blobVersionedHashes", "maxFeePerBlobGas"] {
+    for unsupported in ["blobs", "blobVersionedHashes", "maxFeePerBlobGas"] {
         if object.get(unsupported).is_some_and(|value| !value.is_null()) {
             return Err(format!("{unsupported} is not supported in calls"));
         }
     }
-    // Tools send it; the state as it is knows better, and Ethereum's nodes do not look at it.
-    field(object, "nonce", quantity_u64)?;
     let request = CallRequest {
         from: field(object, "from", address)?,
         to: field(object, "to", address)?,
@@ -85,6 +86,8 @@ pub(super) fn call(value: &Value, chain_id: u64) -> Result<CallRequest, String> 
         value: field(object, "value", quantity)?.unwrap_or_default(),
         data: input.or(data).unwrap_or_default(),
         access_list: field(object, "accessList", access_list)?.unwrap_or_default(),
+        authorization_list: field(object, "authorizationList", authorizations)?.unwrap_or_default(),
+        nonce: field(object, "nonce", quantity_u64)?,
     };
     let dynamic = request.max_fee_per_gas.is_some() || request.max_priority_fee_per_gas.is_some();
     if request.gas_price.is_some() && dynamic {
@@ -93,8 +96,38 @@ pub(super) fn call(value: &Value, chain_id: u64) -> Result<CallRequest, String> 
     Ok(request)
 }
 
-fn list(value: &Value) -> Result<&Vec<Value>, String> {
+pub(super) fn list(value: &Value) -> Result<&Vec<Value>, String> {
     value.as_array().ok_or_else(|| format!("expected an array, got {}", kind(value)))
+}
+
+/// EIP-7702 authorisations; the parity comes as `yParity` or, from older tools, as `v`.
+fn authorizations(value: &Value) -> Result<Vec<EvmAuthorization>, String> {
+    let items = list(value)?;
+    if items.len() > AUTHORIZATIONS_MAX {
+        return Err(format!("at most {AUTHORIZATIONS_MAX} authorizations"));
+    }
+    let one = |value: &Value| {
+        let object = value.as_object().ok_or("expected objects")?;
+        let needed = |name: &str| field(object, name, quantity);
+        let missing = |name: &str| format!("{name} is missing");
+        let number = |name: &str| needed(name)?.ok_or_else(|| missing(name));
+        let parity = match needed("yParity")? {
+            Some(parity) => parity,
+            None => number("v")?,
+        };
+        let odd = match u64::try_from(parity) {
+            Ok(0 | 27) => false,
+            Ok(1 | 28) => true,
+            _ => return Err("yParity is neither 0 nor 1".to_owned()),
+        };
+        Ok(EvmAuthorization {
+            chain_id: number("chainId")?,
+            address: field(object, "address", address)?.ok_or_else(|| missing("address"))?,
+            nonce: field(object, "nonce", quantity_u64)?.ok_or_else(|| missing("nonce"))?,
+            signature: (number("r")?, number("s")?, odd),
+        })
+    };
+    items.iter().map(one).collect()
 }
 
 fn access_list(value: &Value) -> Result<Vec<AccessListItem>, String> {
@@ -122,7 +155,7 @@ fn access_list(value: &Value) -> Result<Vec<AccessListItem>, String> {
 }
 
 /// A log filter as asked for: its blocks are still tags.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FilterArgument {
     pub(super) from: BlockId,
     pub(super) to: BlockId,
@@ -181,6 +214,27 @@ pub(super) fn filter(value: &Value) -> Result<FilterArgument, String> {
 }
 
 impl FilterArgument {
+    /// Bytes of what it looks for.
+    pub(super) fn weight(&self) -> usize {
+        let topics: usize = self.topics.iter().map(|allowed| 24 + 32 * allowed.len()).sum();
+        256 + 20 * self.addresses.len() + topics
+    }
+
+    /// The part of a range of new blocks that it asks for; none if it asks for nothing new.
+    pub(super) fn within(&self, first: u64, last: u64) -> Option<LogFilter> {
+        if self.hash.is_some() || self.to == BlockId::Earliest {
+            return None;
+        }
+        let first = if let BlockId::Number(from) = self.from { first.max(from) } else { first };
+        let last = if let BlockId::Number(to) = self.to { last.min(to) } else { last };
+        let (addresses, topics) = (self.addresses.clone(), self.topics.clone());
+        (first <= last).then_some(LogFilter {
+            blocks: LogBlocks::Range(first, last),
+            addresses,
+            topics,
+        })
+    }
+
     /// Resolves the tags and bounds the range.
     pub(super) fn resolve(self, head: u64, blocks_max: u64) -> Result<LogFilter, RpcError> {
         let Self { from, to, hash, addresses, topics } = self;

@@ -28,6 +28,17 @@ const UNAVAILABLE: i64 = -32002;
 const LIMIT: i64 = -32005;
 const REVERTED: i64 = 3;
 
+/// Beginnings of sentences that clients know as they are.
+const OWN_WORDS: &[&str] = &[
+    "exceeds block gas limit",
+    "insufficient gas for floor data gas cost",
+    "intrinsic gas too low",
+    "max initcode size exceeded",
+    "max priority fee per gas higher than max fee per gas",
+    "nonce has max value",
+    "transaction gas limit too high",
+];
+
 impl RpcError {
     /// An error with its sentence.
     pub fn new(code: i64, message: impl Into<String>) -> Self {
@@ -54,6 +65,15 @@ impl RpcError {
     pub(super) fn method(name: &str) -> Self {
         let name: String = name.chars().take(64).collect();
         Self::new(METHOD, format!("the method {name} does not exist/is not available"))
+    }
+
+    /// What reverted code returned, with its reason if it gives one that is known.
+    pub(super) fn reverted(data: &Bytes) -> Self {
+        let message = match revert_reason(data) {
+            Some(reason) => format!("execution reverted: {reason}"),
+            None => "execution reverted".to_owned(),
+        };
+        Self { code: REVERTED, message, data: Some(json!(data)) }
     }
 
     pub(super) fn to_json(&self) -> Value {
@@ -97,8 +117,14 @@ impl From<Reject> for RpcError {
             C::BadSignature | C::Unsigned => "invalid sender",
             C::Oversized => "oversized data",
             C::Unsupported => "transaction type not supported",
-            C::GasLimit => "gas limit out of range",
             _ => "",
+        };
+        // Where one code stands for several things, the sentence itself begins with the words.
+        let own = OWN_WORDS.iter().any(|words| reject.message.starts_with(words));
+        let known = match (own, reject.code) {
+            (true, _) => "",
+            (false, C::GasLimit) => "gas limit out of range",
+            (false, _) => known,
         };
         let message = match (known, reject.message.as_str()) {
             ("", sentence) => sentence.to_owned(),
@@ -114,13 +140,7 @@ impl From<Reject> for RpcError {
 impl From<CallError> for RpcError {
     fn from(error: CallError) -> Self {
         match error {
-            CallError::Reverted(data) => {
-                let message = match revert_reason(&data) {
-                    Some(reason) => format!("execution reverted: {reason}"),
-                    None => "execution reverted".to_owned(),
-                };
-                Self { code: REVERTED, message, data: Some(json!(data)) }
-            }
+            CallError::Reverted(data) => Self::reverted(&data),
             CallError::Halted(sentence) => Self::server(sentence),
             CallError::Rejected(reject) => reject.into(),
             CallError::Query(error) => error.into(),

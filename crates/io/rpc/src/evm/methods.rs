@@ -1,14 +1,15 @@
 //! The methods.
 
 use super::Context;
-use super::args::{block, call as call_object, filter, number};
+use super::args::{FilterArgument, block, filter, number};
 use super::error::RpcError;
-use super::parse::{Params, address, bytes, hash, invalid, kind, quantity_u64, storage_key};
-use super::render;
+use super::parse::{Params, address, bytes, hash, kind, quantity_u64, storage_key};
+use super::{debug, filters, proof, render, simulate, txpool};
 use crate::port::{BlockId, BlockTransactions, EvmPort, Wait};
 use alloy_primitives::{Bytes, keccak256};
-use atoll_types::Reject;
+use atoll_types::{Reject, RejectCode};
 use serde_json::{Value, json};
+use tokio::sync::broadcast::error::RecvError;
 
 type Answer = Result<Value, RpcError>;
 
@@ -36,7 +37,9 @@ const METHODS: &[(&str, usize)] = &[
     ("eth_getCode", 2),
     ("eth_getStorageAt", 3),
     ("eth_call", 4),
-    ("eth_estimateGas", 3),
+    ("eth_estimateGas", 4),
+    ("eth_createAccessList", 4),
+    ("eth_simulateV1", 2),
     ("eth_sendRawTransaction", 1),
     ("eth_sendRawTransactionSync", 2),
     ("eth_getTransactionByHash", 1),
@@ -51,6 +54,22 @@ const METHODS: &[(&str, usize)] = &[
     ("eth_getUncleCountByBlockNumber", 1),
     ("eth_getUncleCountByBlockHash", 1),
     ("eth_getLogs", 1),
+    ("eth_newFilter", 1),
+    ("eth_newBlockFilter", 0),
+    ("eth_newPendingTransactionFilter", 0),
+    ("eth_getFilterChanges", 1),
+    ("eth_getFilterLogs", 1),
+    ("eth_uninstallFilter", 1),
+    ("eth_getProof", 3),
+    ("atoll_getProof", 3),
+    ("debug_traceCall", 3),
+    ("debug_traceTransaction", 2),
+    ("debug_traceBlockByNumber", 2),
+    ("debug_traceBlockByHash", 2),
+    ("txpool_status", 0),
+    ("txpool_content", 0),
+    ("txpool_contentFrom", 1),
+    ("txpool_inspect", 0),
 ];
 
 /// Answers one call.
@@ -88,18 +107,20 @@ pub(super) async fn call(context: &Context, method: &str, params: Option<Value>)
             let (account, key) = (params.required(0, address)?, params.required(1, storage_key)?);
             Ok(json!(port.storage(account, key, params.optional(2, block)?).await?))
         }
-        "eth_call" => {
-            let request = params.required(0, |value| call_object(value, port.chain_id()))?;
-            let at = params.optional(1, block)?;
-            no_overrides(&params, 2)?;
-            Ok(json!(port.call(request, at).await?))
-        }
-        "eth_estimateGas" => {
-            let request = params.required(0, |value| call_object(value, port.chain_id()))?;
-            let at = params.optional(1, block)?;
-            no_overrides(&params, 2)?;
-            Ok(render::quantity(port.estimate_gas(request, at).await?))
-        }
+        "eth_call" => simulate::call(port, &params).await,
+        "eth_estimateGas" => simulate::estimate_gas(port, &params).await,
+        "eth_createAccessList" => simulate::access_list(port, &params).await,
+        "eth_simulateV1" => simulate::blocks(context, &params).await,
+        "eth_getProof" => Err(proof::not_ethereum()),
+        "atoll_getProof" => proof::account(context, &params).await,
+        "debug_traceCall" => debug::call(port, &params).await,
+        "debug_traceTransaction" => debug::transaction(port, &params).await,
+        "debug_traceBlockByNumber" => debug::block_by_number(port, &params).await,
+        "debug_traceBlockByHash" => debug::block_by_hash(port, &params).await,
+        "txpool_status" => Ok(txpool::status(port)),
+        "txpool_content" => txpool::content(port),
+        "txpool_inspect" => txpool::inspect(port),
+        "txpool_contentFrom" => Ok(txpool::content_from(port, params.required(0, address)?)),
         "eth_sendRawTransaction" => {
             let raw = params.required(0, bytes)?;
             Ok(json!(submit(context, raw).await?))
@@ -146,31 +167,31 @@ pub(super) async fn call(context: &Context, method: &str, params: Option<Value>)
             let found = port.block(BlockId::Hash(params.required(0, hash)?), false).await?;
             Ok(found.map_or(Value::Null, |_| render::quantity(0u64)))
         }
-        "eth_getLogs" => {
-            let limits = context.shared.limits();
-            let asked = params.required(0, filter)?;
-            let filter = asked.resolve(port.block_number(), limits.log_blocks_max)?;
-            let logs = port.logs(filter, limits.logs_max).await?;
-            Ok(logs.iter().map(render::log).collect())
+        "eth_getLogs" => logs(context, params.required(0, filter)?).await,
+        "eth_newFilter" => filters::new_logs(context, params.required(0, filter)?),
+        "eth_newBlockFilter" => filters::new_blocks(context),
+        "eth_newPendingTransactionFilter" => filters::new_transactions(context),
+        "eth_getFilterChanges" => {
+            filters::changes(context, params.required(0, quantity_u64)?).await
+        }
+        "eth_getFilterLogs" => filters::logs(context, params.required(0, quantity_u64)?).await,
+        "eth_uninstallFilter" => {
+            Ok(json!(filters::remove(context, params.required(0, quantity_u64)?)))
         }
         _ => Err(RpcError::method(method)),
     }
 }
 
-fn boolean(value: &Value) -> Result<bool, String> {
-    value.as_bool().ok_or_else(|| format!("expected a boolean, got {}", kind(value)))
+/// The logs that a filter asks for.
+pub(super) async fn logs(context: &Context, asked: FilterArgument) -> Answer {
+    let (port, limits) = (context.environment.port.as_ref(), context.shared.limits());
+    let filter = asked.resolve(port.block_number(), limits.log_blocks_max)?;
+    let logs = port.logs(filter, limits.logs_max).await?;
+    Ok(logs.iter().map(render::log).collect())
 }
 
-fn no_overrides(params: &Params, from: usize) -> Result<(), RpcError> {
-    for position in from..4 {
-        let empty = params
-            .get(position)
-            .is_none_or(|value| value.as_object().is_some_and(serde_json::Map::is_empty));
-        if !empty {
-            return Err(invalid(position, "state and block overrides are not supported"));
-        }
-    }
-    Ok(())
+pub(super) fn boolean(value: &Value) -> Result<bool, String> {
+    value.as_bool().ok_or_else(|| format!("expected a boolean, got {}", kind(value)))
 }
 
 /// Sends a transaction and returns its Ethereum hash.
@@ -184,7 +205,17 @@ async fn submit(context: &Context, raw: Bytes) -> Result<alloy_primitives::B256,
     let chain = &context.environment;
     let sent = chain.submit.submit(chain.id, raw.to_vec(), Wait::Execution).await;
     let refused = match sent {
-        Ok(accepted) => accepted.receipt.and_then(|r| Some(Reject::new(r.code?, r.message))),
+        // What ran and failed is in its block like any other; its receipt says so.
+        Ok(accepted) => accepted.receipt.and_then(|receipt| {
+            let code = receipt.code.filter(|code| *code != RejectCode::Reverted)?;
+            Some(Reject::new(code, receipt.message))
+        }),
+        // The same once more, and its block is not there yet.
+        Err(reject) if reject.code == RejectCode::NonceTooLow => {
+            let known = chain.port.pending().iter().any(|waiting| waiting.hash == hash);
+            let code = if known { RejectCode::AlreadyKnown } else { reject.code };
+            Some(Reject { code, ..reject })
+        }
         Err(reject) => Some(reject),
     };
     match refused {
@@ -196,8 +227,7 @@ async fn submit(context: &Context, raw: Bytes) -> Result<alloy_primitives::B256,
     }
 }
 
-/// EIP-7966: sends and waits for the receipt. The sequencer executes as it orders, so that is at
-/// once.
+/// EIP-7966: sends and waits for the receipt, which is there as soon as the slot is sealed.
 async fn send_sync(context: &Context, params: &Params) -> Answer {
     let raw = params.required(0, bytes)?;
     let timeout_ms = params.optional(1, |value| match value.as_u64() {
@@ -209,18 +239,30 @@ async fn send_sync(context: &Context, params: &Params) -> Answer {
     let most_ms = u64::try_from(handler_ms).unwrap_or(u64::MAX);
     let wait_ms = if timeout_ms == 0 { most_ms } else { timeout_ms.min(most_ms) };
     let wait = std::time::Duration::from_millis(wait_ms);
-    let timed = tokio::time::timeout(wait, submit(context, raw)).await;
-    let Ok(sent) = timed else {
-        let sentence = format!("the transaction was added but not executed within {wait_ms} ms");
-        return Err(RpcError { data: Some(json!(hash)), ..RpcError::new(4, sentence) });
-    };
-    match context.environment.port.receipt(sent?).await? {
-        Some(receipt) => Ok(render::receipt(&receipt)),
-        None => {
-            let sentence = format!("the transaction {hash} is ordered; ask for its receipt later");
-            Err(RpcError { data: Some(json!(hash)), ..RpcError::new(4, sentence) })
+    let port = context.environment.port.as_ref();
+    let mut heads = port.heads();
+    let sent = tokio::time::timeout(wait, async {
+        let sent = submit(context, raw).await?;
+        loop {
+            if let Some(receipt) = port.receipt(sent).await? {
+                return Ok(render::receipt(&receipt));
+            }
+            // It is executed, and its block is sealed within a slot.
+            match heads.recv().await {
+                Ok(head) => super::subscribe::readable(port, head.block.number).await,
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => {
+                    return Err(RpcError::internal("the node is shutting down"));
+                }
+            }
         }
-    }
+    });
+    sent.await.unwrap_or_else(|_| {
+        let sentence = format!(
+            "the transaction was added and has no receipt after {wait_ms} ms; ask for it later"
+        );
+        Err(RpcError { data: Some(json!(hash)), ..RpcError::new(4, sentence) })
+    })
 }
 
 async fn transaction_at(port: &dyn EvmPort, at: BlockId, params: &Params) -> Answer {
@@ -256,6 +298,23 @@ async fn fee_history(port: &dyn EvmPort, params: &Params) -> Answer {
         }
         Ok(numbers)
     })?;
-    let count = count.clamp(1, FEE_HISTORY_BLOCKS_MAX);
+    if count == 0 {
+        return Ok(json!({ "oldestBlock": "0x0", "gasUsedRatio": [] }));
+    }
+    let count = count.min(FEE_HISTORY_BLOCKS_MAX);
     Ok(render::fee_history(&port.fee_history(count, newest, percentiles).await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::METHODS;
+
+    #[test]
+    fn every_method_is_documented() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../docs/API.md");
+        let page = std::fs::read_to_string(path).expect("the page");
+        for (name, _) in METHODS {
+            assert!(page.contains(&format!("`{name}`")), "docs/API.md does not name {name}");
+        }
+    }
 }

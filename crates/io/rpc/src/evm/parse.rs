@@ -144,7 +144,7 @@ impl Params {
     }
 }
 
-pub(super) fn invalid(position: usize, refused: &str) -> RpcError {
+fn invalid(position: usize, refused: &str) -> RpcError {
     RpcError::params(format!("invalid argument {position}: {refused}"))
 }
 

@@ -54,7 +54,8 @@ pub(super) fn header(block: &EvmBlock) -> Value {
     })
 }
 
-fn access_list(list: &[AccessListItem]) -> Value {
+/// An access list.
+pub(super) fn access_list(list: &[AccessListItem]) -> Value {
     list.iter()
         .map(|item| json!({ "address": item.address, "storageKeys": item.storage_keys }))
         .collect()
@@ -68,6 +69,7 @@ pub(super) fn transaction(transaction: &EvmTransaction) -> Value {
         "hash": transaction.hash,
         "blockHash": place.map(|place| place.hash),
         "blockNumber": place.map(|place| quantity(place.number)),
+        "blockTimestamp": place.map(|place| quantity(place.timestamp)),
         "transactionIndex": place.map(|place| quantity(place.index)),
         "type": quantity(transaction.kind),
         "nonce": quantity(transaction.nonce),

@@ -1,8 +1,15 @@
 //! Port of one EVM environment: what the Ethereum JSON-RPC reads.
 
+mod simulate;
+mod trace;
+
+pub use simulate::*;
+pub use trace::*;
+
 use super::{Pending, QueryError};
 use alloy_primitives::{Address, B256, Bloom, Bytes, U256};
 use atoll_types::Reject;
+use serde_json::Value;
 use std::sync::Arc;
 use tokio::sync::broadcast;
 
@@ -45,6 +52,10 @@ pub struct CallRequest {
     pub data: Bytes,
     /// EIP-2930 access list.
     pub access_list: Vec<AccessListItem>,
+    /// EIP-7702 authorisations.
+    pub authorization_list: Vec<EvmAuthorization>,
+    /// The sender's nonce; only a simulation that validates asks for it.
+    pub nonce: Option<u64>,
 }
 
 /// An EIP-2930 access list entry.
@@ -311,10 +322,25 @@ pub struct EvmHead {
     pub logs: Vec<EvmLog>,
 }
 
+/// A place in the stream of ordered transactions: how far somebody has read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct OrderedPlace {
+    /// The block that is being read.
+    pub block: u64,
+    /// How many of its transactions have been read.
+    pub transactions: u64,
+}
+
 /// One EVM environment.
 pub trait EvmPort: Send + Sync + 'static {
     /// Chain id.
     fn chain_id(&self) -> u64;
+
+    /// Symbol of the native currency, of 18 decimals.
+    fn symbol(&self) -> String;
+
+    /// Keys of an account's object and of its storage slots' in the environment's state.
+    fn object_keys(&self, address: Address, slots: &[U256]) -> (Bytes, Vec<Bytes>);
 
     /// Number of the last sealed block.
     fn block_number(&self) -> u64;
@@ -343,14 +369,46 @@ pub trait EvmPort: Send + Sync + 'static {
     ) -> Pending<'_, Result<B256, QueryError>>;
 
     /// Runs a message on a copy of the state.
-    fn call(&self, request: CallRequest, block: BlockId) -> Pending<'_, Result<Bytes, CallError>>;
+    fn call(&self, on: On, request: CallRequest) -> Pending<'_, Result<Bytes, CallError>>;
 
     /// The least gas limit with which the message succeeds.
-    fn estimate_gas(
+    fn estimate_gas(&self, on: On, request: CallRequest) -> Pending<'_, Result<u64, CallError>>;
+
+    /// What the message touches, and the gas that it uses with that as its access list.
+    fn access_list(
         &self,
+        on: On,
         request: CallRequest,
+    ) -> Pending<'_, Result<AccessListView, CallError>>;
+
+    /// Runs blocks that are only thought of, on top of a block.
+    fn simulate(
+        &self,
         block: BlockId,
-    ) -> Pending<'_, Result<u64, CallError>>;
+        request: SimulateRequest,
+    ) -> Pending<'_, Result<Vec<SimulatedBlock>, SimulateError>>;
+
+    /// What a message did.
+    fn trace_call(
+        &self,
+        on: On,
+        request: CallRequest,
+        options: TraceOptions,
+    ) -> Pending<'_, Result<Value, CallError>>;
+
+    /// What a transaction of a block did; none where there is no such transaction in a block.
+    fn trace_transaction(
+        &self,
+        hash: B256,
+        options: TraceOptions,
+    ) -> Pending<'_, Result<Option<Value>, QueryError>>;
+
+    /// What each transaction of a block did, by hash; none where there is no such block.
+    fn trace_block(
+        &self,
+        block: BlockId,
+        options: TraceOptions,
+    ) -> Pending<'_, Result<Option<Vec<(B256, Value)>>, QueryError>>;
 
     /// A block, its transactions in full or as hashes.
     fn block(
@@ -382,6 +440,27 @@ pub trait EvmPort: Send + Sync + 'static {
         newest: BlockId,
         percentiles: Vec<f64>,
     ) -> Pending<'_, Result<FeeHistory, QueryError>>;
+
+    /// Hashes of the blocks from one to another, both included, which are sealed; the gateway has
+    /// bounded the distance.
+    fn block_hashes(&self, from: u64, to: u64) -> Pending<'_, Result<Vec<B256>, QueryError>>;
+
+    /// Transactions that are ordered and executed, and in no block that can be read yet; in order.
+    fn pending(&self) -> Vec<EvmTransaction>;
+
+    /// The end of the stream of ordered transactions.
+    fn ordered_end(&self) -> OrderedPlace;
+
+    /// Hashes of transactions ordered since a place, in order and at most some `limit` of them, and
+    /// the place behind the last.
+    fn ordered_since(
+        &self,
+        place: OrderedPlace,
+        limit: usize,
+    ) -> Pending<'_, Result<(Vec<B256>, OrderedPlace), QueryError>>;
+
+    /// Transactions from now on, as they are ordered: those of one tick together.
+    fn arrivals(&self) -> broadcast::Receiver<Arc<Vec<EvmTransaction>>>;
 
     /// Sealed blocks from now on.
     fn heads(&self) -> broadcast::Receiver<Arc<EvmHead>>;

@@ -6,7 +6,7 @@ use atoll_rpc::Limits;
 use atoll_types::RejectCode;
 use serde_json::{Value, json};
 
-async fn rpc(node: &Running, method: &str, params: Value) -> Value {
+pub(crate) async fn rpc(node: &Running, method: &str, params: Value) -> Value {
     let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
     let mut answer = post(node.address, "/evm/evm", &request.to_string()).await.json();
     assert_eq!((&answer["jsonrpc"], &answer["id"]), (&json!("2.0"), &json!(1)), "{answer}");
@@ -16,15 +16,16 @@ async fn rpc(node: &Running, method: &str, params: Value) -> Value {
     }
 }
 
-const A: &str = "0x0101010101010101010101010101010101010101";
+pub(crate) const A: &str = "0x0101010101010101010101010101010101010101";
 
-fn h(byte: &str) -> String {
+pub(crate) fn h(byte: &str) -> String {
     format!("0x{}", byte.repeat(32))
 }
 
-fn transaction() -> Value {
+pub(crate) fn transaction() -> Value {
     json!({
-        "hash": h("aa"), "blockHash": h("07"), "blockNumber": "0x7", "transactionIndex": "0x0",
+        "hash": h("aa"), "blockHash": h("07"), "blockNumber": "0x7",
+        "blockTimestamp": "0x6553f100", "transactionIndex": "0x0",
         "type": "0x2", "chainId": "0x1092", "nonce": "0x3",
         "from": A, "to": "0x0202020202020202020202020202020202020202",
         "value": "0x3e8", "gas": "0x5208", "gasPrice": "0x3b9aca00",
@@ -36,7 +37,7 @@ fn transaction() -> Value {
     })
 }
 
-fn log() -> Value {
+pub(crate) fn log() -> Value {
     json!({
         "address": "0x0909090909090909090909090909090909090909",
         "topics": [h("01"), h("02")], "data": "0xff",
@@ -71,7 +72,7 @@ pub(crate) fn header() -> Value {
     })
 }
 
-fn block(transactions: &Value) -> Value {
+pub(crate) fn block(transactions: &Value) -> Value {
     let mut value = header();
     value["size"] = json!("0x258");
     value["uncles"] = json!([]);
@@ -112,6 +113,11 @@ async fn every_method_has_its_shape() {
                 "baseFeePerGas": ["0x3b9aca00", "0x3b9aca00", "0x3b9aca00"],
                 "gasUsedRatio": [0.5, 0.5], "reward": [["0x1", "0x1"], ["0x1", "0x1"]],
             }),
+        ),
+        (
+            "eth_feeHistory",
+            json!([0, "latest", []]),
+            json!({ "oldestBlock": "0x0", "gasUsedRatio": [] }),
         ),
         ("eth_getBalance", json!([A, "latest"]), json!("0xff")),
         ("eth_getBalance", json!([A]), json!("0xff")),
@@ -178,7 +184,6 @@ async fn errors_follow_the_conventions() {
         ("eth_getBlockByNumber", json!(["latest", 1]), -32602, "invalid argument 1"),
         ("eth_call", json!([{ "to": A, "gas": "100" }]), -32602, "invalid argument 0: gas: hex"),
         ("eth_call", json!([{ "to": A, "data": "0x1" }]), -32602, "invalid argument 0: data: hex"),
-        ("eth_call", json!([{}, "latest", { A: {} }]), -32602, "invalid argument 2: state and"),
         (
             "eth_call",
             json!([{ "gasPrice": "0x1", "maxFeePerGas": "0x1" }]),
@@ -251,6 +256,63 @@ async fn a_reject_carries_its_stable_code() {
     }
     let label = "atoll_gateway_rejects_total{reason=\"nonce_too_low\"}";
     assert_eq!(node.metric(label).await, 1.0);
+}
+
+#[tokio::test]
+async fn what_ran_and_failed_has_its_hash() {
+    let node = start(quick()).await;
+    let hash = alloy_primitives::keccak256([0xfe, 0x01]).to_string();
+    assert_eq!(rpc(&node, "eth_sendRawTransaction", json!(["0xfe01"])).await, json!(hash));
+}
+
+#[tokio::test]
+async fn a_wallet_is_told_of_the_chain() {
+    let node = start(quick()).await;
+    for path in ["/evm/evm", "/hub"] {
+        let answer = get(node.address, &format!("{path}/chain.json")).await;
+        assert_eq!(answer.status, 200);
+        let expected = json!({
+            "chainId": "0x1092", "chainName": "Atoll evm",
+            "nativeCurrency": { "name": "ETH", "symbol": "ETH", "decimals": 18 },
+            "rpcUrls": [format!("http://x{path}"), format!("ws://x{path}")],
+            "blockExplorerUrls": [],
+        });
+        assert_eq!(answer.json(), expected);
+    }
+    let asked = |head: &'static str| async move {
+        let mut client = crate::client::Client::connect(node.address).await;
+        let request = format!("GET /evm/evm/chain.json HTTP/1.1\r\n{head}\r\n\r\n");
+        client.send(request).await;
+        client.read().await.expect("an answer").json()["rpcUrls"][0].clone()
+    };
+    let secure = asked("host: chain.example:8443\r\nx-forwarded-proto: https").await;
+    assert_eq!(secure, "https://chain.example:8443/evm/evm");
+    // What is no host is not repeated.
+    let strange = asked("host: <script>").await;
+    assert!(strange.as_str().is_some_and(|url| url.starts_with("http://127.0.0.1")), "{strange}");
+    let posted = post(node.address, "/evm/evm/chain.json", "{}").await;
+    assert_eq!(posted.status, 405);
+    let nowhere = get(node.address, "/evm/nowhere/chain.json").await;
+    assert_eq!((nowhere.status, &nowhere.json()["error"]["data"]["code"]), (404, &json!(102)));
+}
+
+#[tokio::test]
+async fn proofs_are_not_ethereum_s() {
+    let node = start(quick()).await;
+    let error = rpc(&node, "eth_getProof", json!([A, [], "latest"])).await;
+    assert_eq!(error["code"], -32000);
+    let message = error["message"].as_str().unwrap_or_default();
+    assert!(message.contains("ask atoll_getProof"), "{message}");
+    for (params, begins) in [
+        (json!([A, vec!["0x0"; 65]]), "invalid argument 1: 65 storage keys, at most 64"),
+        (json!([A, ["0xzz"]]), "invalid argument 1: invalid hex string"),
+        (json!([A, [], "0x1"]), "invalid argument 2: only the last settled state"),
+        (json!([A, ["0x0"]]), "nothing is proven here"),
+    ] {
+        let error = rpc(&node, "atoll_getProof", params).await;
+        let message = error["message"].as_str().unwrap_or_default();
+        assert!(message.starts_with(begins), "{message}");
+    }
 }
 
 #[tokio::test]

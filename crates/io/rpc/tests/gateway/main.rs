@@ -3,6 +3,9 @@
 mod atoll;
 mod bounds;
 mod client;
+mod debug;
 mod evm;
+mod filters;
 mod node;
+mod simulate;
 mod websocket;

@@ -7,17 +7,39 @@ use atoll_types::{
     Confirmation, EnvironmentId, Lane, NetworkId, Reject, RejectCode, Signature, SlotHeader,
     TickConfirmation,
 };
+use serde_json::{Value, json};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 pub(crate) const EVM: EnvironmentId = EnvironmentId(2);
 
+/// What a test moves.
+#[derive(Clone)]
 pub(crate) struct Node {
     pub(crate) heads: broadcast::Sender<Arc<EvmHead>>,
+    pub(crate) arrivals: broadcast::Sender<Arc<Vec<EvmTransaction>>>,
+    /// The last block; each has one transaction and one log.
+    pub(crate) head: Arc<AtomicU64>,
+}
+
+impl Node {
+    pub(crate) fn new() -> Self {
+        Self {
+            heads: broadcast::Sender::new(1024),
+            arrivals: broadcast::Sender::new(1024),
+            head: Arc::new(AtomicU64::new(7)),
+        }
+    }
+}
+
+/// Hash of a block, and of its transaction.
+pub(crate) fn hash_of(number: u64) -> B256 {
+    B256::with_last_byte(number as u8)
 }
 
 pub(crate) fn ready<'a, T: Send + 'a>(value: T) -> Pending<'a, T> {
@@ -109,7 +131,7 @@ pub(crate) fn confirmation() -> Confirmation {
 
 impl Submit for Node {
     /// The first byte chooses a reject code, less 100; 0xee panics, 0xdd never answers, 0xff
-    /// succeeds.
+    /// succeeds, 0xfe is executed and reverts.
     fn submit(
         &self,
         _: EnvironmentId,
@@ -122,7 +144,7 @@ impl Submit for Node {
             if byte == 0xdd {
                 std::future::pending::<()>().await;
             }
-            if byte != 0xff {
+            if byte < 0xfe {
                 let code = u16::from_be_bytes([bytes[0], bytes[1]]);
                 let code = RejectCode::from_number(code).expect("a code");
                 return Err(Reject::new(code, "the sentence"));
@@ -131,7 +153,10 @@ impl Submit for Node {
             Ok(Accepted {
                 hash: B256::repeat_byte(8),
                 confirmation: (wait != Wait::Admission).then(confirmation),
-                receipt: execution.then(ReceiptView::default),
+                receipt: execution.then(|| ReceiptView {
+                    code: (byte == 0xfe).then_some(RejectCode::Reverted),
+                    ..ReceiptView::default()
+                }),
             })
         })
     }
@@ -268,8 +293,17 @@ impl EvmPort for Node {
         4242
     }
 
+    fn symbol(&self) -> String {
+        "ETH".to_owned()
+    }
+
+    fn object_keys(&self, address: Address, slots: &[U256]) -> (Bytes, Vec<Bytes>) {
+        let slot = |slot: &U256| slot.to_be_bytes::<32>().to_vec().into();
+        (address.to_vec().into(), slots.iter().map(slot).collect())
+    }
+
     fn block_number(&self) -> u64 {
-        7
+        self.head.load(Relaxed)
     }
 
     fn gas_price(&self) -> u128 {
@@ -301,7 +335,11 @@ impl EvmPort for Node {
         ready(Ok(B256::from(key)))
     }
 
-    fn call(&self, request: CallRequest, _: BlockId) -> Pending<'_, Result<Bytes, CallError>> {
+    /// The first byte of the data says what happens; with overrides it returns what they are.
+    fn call(&self, on: On, request: CallRequest) -> Pending<'_, Result<Bytes, CallError>> {
+        if on != (On { block: on.block, ..On::default() }) {
+            return ready(Ok(format!("{on:?}").into_bytes().into()));
+        }
         ready(match request.data.first() {
             Some(0xee) => panic!("a bug"),
             Some(0x08) => Err(CallError::Reverted(request.data)),
@@ -310,12 +348,87 @@ impl EvmPort for Node {
         })
     }
 
-    fn estimate_gas(
+    fn estimate_gas(&self, on: On, request: CallRequest) -> Pending<'_, Result<u64, CallError>> {
+        let otherwise = on.state.len() as u64;
+        ready(Ok(21_000 + request.data.len() as u64 + otherwise))
+    }
+
+    fn access_list(
         &self,
+        _: On,
         request: CallRequest,
-        _: BlockId,
-    ) -> Pending<'_, Result<u64, CallError>> {
-        ready(Ok(21_000 + request.data.len() as u64))
+    ) -> Pending<'_, Result<AccessListView, CallError>> {
+        let error = (!request.data.is_empty()).then(|| "execution reverted".to_owned());
+        let list = transaction().access_list.expect("a list");
+        ready(Ok(AccessListView { list, gas_used: 30_000, error }))
+    }
+
+    /// Each call returns its data; one with 0x08 in front reverts, one with 0x01 halts, one that
+    /// names a reject code less 100 is refused.
+    fn simulate(
+        &self,
+        block: BlockId,
+        request: SimulateRequest,
+    ) -> Pending<'_, Result<Vec<SimulatedBlock>, SimulateError>> {
+        if block == BlockId::Number(3) {
+            return ready(Err(QueryError::NotKept("not kept".to_owned()).into()));
+        }
+        let mut done = Vec::new();
+        for asked in &request.blocks {
+            let mut calls = Vec::new();
+            for call in &asked.calls {
+                if let [0xff, code @ ..] = &call.data[..] {
+                    let code = u16::from_be_bytes([code[0], code[1]]);
+                    let code = RejectCode::from_number(code).expect("a code");
+                    let reject = Reject::new(code, "the sentence");
+                    return ready(Err(SimulateError::Rejected(reject)));
+                }
+                let failure = match call.data.first() {
+                    Some(0x08) => Some(SimulatedFailure::Reverted),
+                    Some(0x01) => Some(SimulatedFailure::Halted("out of gas".to_owned())),
+                    Some(0x02) => return ready(Err(SimulateError::BlockGas("gas".to_owned()))),
+                    Some(0x03) => return ready(Err(SimulateError::TooMuch("much".to_owned()))),
+                    _ => None,
+                };
+                let logs = if request.transfers { vec![log()] } else { Vec::new() };
+                let (output, gas_used) = (call.data.clone(), 21_000);
+                calls.push(SimulatedCall { output, gas_used, logs, failure });
+            }
+            let number = asked.block.number.map_or(8, |number| number.to());
+            let transactions = BlockTransactions::Full(vec![transaction(); calls.len()]);
+            let block = EvmBlock { number, transactions, ..crate::node::block() };
+            done.push(SimulatedBlock { block, calls });
+        }
+        ready(Ok(done))
+    }
+
+    fn trace_call(
+        &self,
+        on: On,
+        _: CallRequest,
+        options: TraceOptions,
+    ) -> Pending<'_, Result<Value, CallError>> {
+        ready(Ok(json!([format!("{options:?}"), on.state.len(), format!("{:?}", on.block)])))
+    }
+
+    fn trace_transaction(
+        &self,
+        hash: B256,
+        options: TraceOptions,
+    ) -> Pending<'_, Result<Option<Value>, QueryError>> {
+        ready(Ok((!hash.is_zero()).then(|| json!(format!("{:?}", options.tracer)))))
+    }
+
+    fn trace_block(
+        &self,
+        block: BlockId,
+        _: TraceOptions,
+    ) -> Pending<'_, Result<Option<Vec<(B256, Value)>>, QueryError>> {
+        ready(match block {
+            BlockId::Number(99) => Ok(None),
+            BlockId::Number(98) => Err(QueryError::TooLarge("trace too large".to_owned())),
+            _ => Ok(Some(vec![(transaction().hash, json!({ "type": "CALL" }))])),
+        })
     }
 
     fn block(&self, id: BlockId, full: bool) -> Pending<'_, Result<Option<EvmBlock>, QueryError>> {
@@ -346,11 +459,19 @@ impl EvmPort for Node {
         filter: LogFilter,
         limit: usize,
     ) -> Pending<'_, Result<Vec<EvmLog>, QueryError>> {
-        if filter.blocks == LogBlocks::Range(0, 7) {
+        let too_large = || {
             let sentence = format!("query returned more than {limit} results");
-            return ready(Err(QueryError::TooLarge(sentence)));
-        }
-        ready(Ok(if filter.matches(&log()) { vec![log()] } else { Vec::new() }))
+            ready(Err(QueryError::TooLarge(sentence)))
+        };
+        let (first, last) = match filter.blocks {
+            LogBlocks::Range(0, 7) => return too_large(),
+            // What is behind the head of the beginning has a log in each block.
+            LogBlocks::Range(first, last) if last > 7 => (first, last),
+            LogBlocks::Range(..) | LogBlocks::Hash(_) => (7, 7),
+        };
+        let at = |number| EvmLog { place: BlockPlace { number, ..place() }, ..log() };
+        let found: Vec<EvmLog> = (first..=last).map(at).filter(|log| filter.matches(log)).collect();
+        if found.len() > limit { too_large() } else { ready(Ok(found)) }
     }
 
     fn fee_history(
@@ -369,6 +490,32 @@ impl EvmPort for Node {
         }))
     }
 
+    fn block_hashes(&self, from: u64, to: u64) -> Pending<'_, Result<Vec<B256>, QueryError>> {
+        ready(Ok((from..=to).map(hash_of).collect()))
+    }
+
+    fn pending(&self) -> Vec<EvmTransaction> {
+        vec![EvmTransaction { place: None, ..transaction() }]
+    }
+
+    fn ordered_end(&self) -> OrderedPlace {
+        OrderedPlace { block: self.head.load(Relaxed) + 1, transactions: 0 }
+    }
+
+    fn ordered_since(
+        &self,
+        place: OrderedPlace,
+        limit: usize,
+    ) -> Pending<'_, Result<(Vec<B256>, OrderedPlace), QueryError>> {
+        let end = self.ordered_end().block.min(place.block + limit as u64);
+        let hashes = (place.block..end).map(hash_of).collect();
+        ready(Ok((hashes, OrderedPlace { block: end, transactions: 0 })))
+    }
+
+    fn arrivals(&self) -> broadcast::Receiver<Arc<Vec<EvmTransaction>>> {
+        self.arrivals.subscribe()
+    }
+
     fn heads(&self) -> broadcast::Receiver<Arc<EvmHead>> {
         self.heads.subscribe()
     }
@@ -377,7 +524,7 @@ impl EvmPort for Node {
 /// A running gateway.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
-    pub(crate) heads: broadcast::Sender<Arc<EvmHead>>,
+    pub(crate) feeds: Node,
     pub(crate) stop: Option<oneshot::Sender<()>>,
     pub(crate) served: JoinHandle<()>,
 }
@@ -403,8 +550,9 @@ pub(crate) fn quick() -> Limits {
     }
 }
 
-pub(crate) fn ports_of(heads: &broadcast::Sender<Arc<EvmHead>>) -> Ports {
-    let node = Arc::new(Node { heads: heads.clone() });
+pub(crate) fn ports_of(feeds: &Node) -> Ports {
+    let node = Arc::new(feeds.clone());
+    let hub = Arc::new(Node::new());
     let evm = EvmEnvironment {
         name: "evm".to_owned(),
         id: EVM,
@@ -414,7 +562,7 @@ pub(crate) fn ports_of(heads: &broadcast::Sender<Arc<EvmHead>>) -> Ports {
     Ports {
         submit: node.clone(),
         atoll: node,
-        hub: Some(evm.clone()),
+        hub: Some(EvmEnvironment { port: hub, ..evm.clone() }),
         evm: vec![evm],
         hyperliquid: None,
         settlement: None,
@@ -423,18 +571,18 @@ pub(crate) fn ports_of(heads: &broadcast::Sender<Arc<EvmHead>>) -> Ports {
 }
 
 pub(crate) fn ports() -> Ports {
-    ports_of(&broadcast::Sender::new(16))
+    ports_of(&Node::new())
 }
 
 pub(crate) async fn start(limits: Limits) -> Running {
-    let heads = broadcast::Sender::new(1024);
+    let feeds = Node::new();
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let config = Config { listen, client_version: "atoll/test".to_owned(), limits };
-    let gateway = Gateway::bind(config, ports_of(&heads)).await.expect("bind");
+    let gateway = Gateway::bind(config, ports_of(&feeds)).await.expect("bind");
     let address = gateway.local_addr();
     let (stop, stopped) = oneshot::channel::<()>();
     let served = tokio::spawn(gateway.serve(async move {
         let _ = stopped.await;
     }));
-    Running { address, heads, stop: Some(stop), served }
+    Running { address, feeds, stop: Some(stop), served }
 }

@@ -11,9 +11,9 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-async fn connect(node: &Running) -> Socket {
+pub(crate) async fn connect(node: &Running) -> Socket {
     connect_async(format!("ws://{}/evm/evm", node.address)).await.expect("upgrade").0
 }
 
@@ -27,11 +27,11 @@ async fn next(socket: &mut Socket) -> Message {
     }
 }
 
-async fn json_of(socket: &mut Socket) -> Value {
+pub(crate) async fn json_of(socket: &mut Socket) -> Value {
     serde_json::from_str(next(socket).await.to_text().expect("text")).expect("JSON")
 }
 
-async fn call(socket: &mut Socket, method: &str, params: Value) -> Value {
+pub(crate) async fn call(socket: &mut Socket, method: &str, params: Value) -> Value {
     let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
     socket.send(Message::text(request.to_string())).await.expect("send");
     json_of(socket).await
@@ -60,7 +60,7 @@ async fn heads_and_logs_are_subscribed_to() {
     assert_eq!(answer["result"], "0x2");
     let error = call(&mut socket, "eth_subscribe", json!(["newHeads"])).await["error"].take();
     assert_eq!((&error["code"], &error["data"]["code"]), (&json!(-32005), &json!(600)));
-    node.heads.send(head()).expect("subscribed");
+    node.feeds.heads.send(head()).expect("subscribed");
     let mut events = [json_of(&mut socket).await, json_of(&mut socket).await];
     events.sort_by_key(|event| event["params"]["subscription"].to_string());
     assert_eq!(events[0]["method"], "eth_subscription");
@@ -71,7 +71,7 @@ async fn heads_and_logs_are_subscribed_to() {
     assert_eq!(again["error"]["message"], "subscription not found");
     let unknown = call(&mut socket, "eth_subscribe", json!(["syncing"])).await;
     assert_eq!(unknown["error"]["code"], -32602);
-    node.heads.send(head()).expect("subscribed");
+    node.feeds.heads.send(head()).expect("subscribed");
     assert_eq!(json_of(&mut socket).await["params"]["subscription"], "0x2");
 }
 
@@ -100,7 +100,7 @@ async fn a_slow_consumer_is_disconnected_with_a_reason() {
     let large = Arc::new(EvmHead { block: large, logs: Vec::new() });
     for _ in 0..15 {
         for _ in 0..100 {
-            node.heads.send(large.clone()).expect("subscribed");
+            node.feeds.heads.send(large.clone()).expect("subscribed");
         }
         // The quick one takes everything while the slow one takes nothing.
         for _ in 0..100 {
