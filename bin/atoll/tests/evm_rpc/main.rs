@@ -196,9 +196,9 @@ fn states_are_otherwise_and_blocks_are_thought_of() {
     assert_eq!(chain.ask("eth_call", json!([call, "latest"])), slot(1));
     let state = json!({ &contract: { "stateDiff": { slot(0): slot(41) } } });
     assert_eq!(chain.ask("eth_call", json!([call, "latest", state])), slot(42));
-    let number = json!({ "number": "0x1234" });
+    let later = json!({ "number": "0x1234" });
     let tells = json!({ &contract: { "code": "0x435f5260205ff3" } });
-    assert_eq!(chain.ask("eth_call", json!([call, "latest", tells, number])), slot(0x1234));
+    assert_eq!(chain.ask("eth_call", json!([call, "latest", tells, later])), slot(0x1234));
     let poor = json!({ "from": format!("0x{:040x}", 9), "to": contract, "value": "0x1" });
     let error = chain.refused("eth_estimateGas", json!([poor]));
     assert_eq!(error["data"]["label"], "insufficient_balance", "{error}");
