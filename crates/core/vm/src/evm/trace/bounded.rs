@@ -1,6 +1,7 @@
 //! An inspector that ends when what it collects grows too large, or takes too long.
 
 use super::Tracer;
+use alloc::collections::BTreeSet;
 use alloc::string::ToString;
 use revm::context_interface::ContextTr;
 use revm::context_interface::context::ContextError;
@@ -13,7 +14,6 @@ use revm::interpreter::{
 use revm::primitives::{Address, Log, U256};
 use revm::{Inspector, bytecode::opcode};
 use revm_inspectors::tracing::DebugInspector;
-use std::collections::HashSet;
 
 /// Steps between two looks at the clock.
 const STEPS_A_LOOK: u32 = 256;
@@ -84,7 +84,7 @@ struct Steps {
     return_data: bool,
     left: u64,
     /// Storage slots so far: each later access shows them all again.
-    slots: HashSet<(Address, U256)>,
+    slots: BTreeSet<(Address, U256)>,
 }
 
 impl<'l, 't> Bounded<'l, 't> {
@@ -100,7 +100,7 @@ impl<'l, 't> Bounded<'l, 't> {
                 storage,
                 return_data,
                 left: limit.filter(|limit| *limit > 0).unwrap_or(u64::MAX),
-                slots: HashSet::new(),
+                slots: BTreeSet::new(),
             }),
             _ => None,
         };
