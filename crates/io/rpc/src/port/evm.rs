@@ -408,7 +408,7 @@ pub trait EvmPort: Send + Sync + 'static {
         &self,
         block: BlockId,
         options: TraceOptions,
-    ) -> Pending<'_, Result<Option<Vec<(B256, Value)>>, QueryError>>;
+    ) -> Pending<'_, Result<Option<BlockTraces>, QueryError>>;
 
     /// A block, its transactions in full or as hashes.
     fn block(

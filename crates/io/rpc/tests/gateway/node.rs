@@ -423,7 +423,7 @@ impl EvmPort for Node {
         &self,
         block: BlockId,
         _: TraceOptions,
-    ) -> Pending<'_, Result<Option<Vec<(B256, Value)>>, QueryError>> {
+    ) -> Pending<'_, Result<Option<BlockTraces>, QueryError>> {
         ready(match block {
             BlockId::Number(99) => Ok(None),
             BlockId::Number(98) => Err(QueryError::TooLarge("trace too large".to_owned())),

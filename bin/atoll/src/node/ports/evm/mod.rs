@@ -310,7 +310,7 @@ impl EvmPort for EvmAdapter {
         &self,
         block: BlockId,
         options: TraceOptions,
-    ) -> Pending<'_, Result<Option<Vec<(B256, Value)>>, QueryError>> {
+    ) -> Pending<'_, Result<Option<port::BlockTraces>, QueryError>> {
         let inner = self.inner();
         Box::pin(blocking(move || inner.trace_block(block, &options)))
     }

@@ -87,7 +87,7 @@ impl Inner {
         &self,
         block: BlockId,
         options: &TraceOptions,
-    ) -> Result<Option<Vec<(B256, Value)>>, QueryError> {
+    ) -> Result<Option<port::BlockTraces>, QueryError> {
         match self.number(block)? {
             // There is nothing to trace in genesis.
             Some(0) => Ok(Some(Vec::new())),
@@ -102,7 +102,7 @@ impl Inner {
         block: u64,
         options: &TraceOptions,
         wanted: impl Fn(B256) -> bool,
-    ) -> Result<Vec<(B256, Value)>, QueryError> {
+    ) -> Result<port::BlockTraces, QueryError> {
         let tracer = tracer(&options.tracer);
         let time = options.timeout.map_or(TRACE_TIME_MAX, |asked| asked.min(TRACE_TIME_MAX));
         // Time counts from the first transaction: what it takes to get there has its own bound.

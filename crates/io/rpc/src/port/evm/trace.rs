@@ -1,6 +1,11 @@
 //! What is wanted to be known of an execution.
 
+use alloy_primitives::B256;
+use serde_json::Value;
 use std::time::Duration;
+
+/// The traces of a block's transactions, each with its hash.
+pub type BlockTraces = Vec<(B256, Value)>;
 
 /// How to trace.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
