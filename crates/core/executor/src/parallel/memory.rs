@@ -1,0 +1,365 @@
+//! The memory of a batch that is being executed: each value with its versions.
+//!
+//! A key has what it was before the batch, and for each transaction that wrote it what that wrote, in
+//! the order of the transactions. A transaction sees the highest version below its own index, and what
+//! was added to it since. The keys are spread over shards, each with a lock that is held for one key at a
+//! time.
+//!
+//! * Who looked at a value is kept beside it. A write says at once whose reads it makes wrong, so
+//!   nobody has to look for that again and again.
+//! * The writes of an execution that was found wrong stay as *estimates*: whoever would read one
+//!   waits for that transaction instead.
+
+use super::sync::{Mutex, MutexGuard};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use atoll_vm::parallel::{Aspect, Batch, Change, Read, Seen, Version};
+use core::fmt::Debug;
+use core::hash::{BuildHasher, Hash};
+use std::collections::HashMap;
+use std::sync::PoisonError;
+
+/// No reader.
+const NONE: u32 = u32::MAX;
+/// Cells of which a shard keeps the memory for the next batch.
+const CELLS_KEPT_MAX: usize = 1 << 12;
+
+/// One version of a value.
+#[derive(Debug)]
+struct Entry<V> {
+    index: u32,
+    incarnation: u32,
+    estimate: bool,
+    change: Change<V>,
+}
+
+/// Who looked at a value, in a list.
+#[derive(Debug)]
+struct Reader {
+    index: u32,
+    incarnation: u32,
+    aspect: Aspect,
+    next: u32,
+}
+
+#[derive(Debug)]
+struct Cell<V> {
+    /// Before the batch; `None` as long as nobody has read it.
+    base: Option<V>,
+    /// By index.
+    entries: Vec<Entry<V>>,
+    /// The first of its readers.
+    readers: u32,
+}
+
+impl<V> Default for Cell<V> {
+    fn default() -> Self {
+        Self { base: None, entries: Vec::new(), readers: NONE }
+    }
+}
+
+#[derive(Debug)]
+struct Shard<K, V> {
+    cells: HashMap<K, Cell<V>, foldhash::fast::FixedState>,
+    readers: Vec<Reader>,
+}
+
+/// Versions of all values; see the [module](self).
+#[derive(Debug)]
+pub(super) struct Memory<K, V> {
+    shards: Box<[Mutex<Shard<K, V>>]>,
+    hasher: foldhash::fast::FixedState,
+}
+
+/// Why a value is not given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Awaited {
+    /// The transaction whose version is an estimate.
+    pub(super) index: usize,
+}
+
+/// An execution that read what is no longer there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Outdated<K> {
+    pub(super) reader: Version,
+    pub(super) key: K,
+}
+
+impl<V: Clone> Cell<V> {
+    /// How many entries are by transactions before `index`.
+    fn below(&self, index: u32) -> usize {
+        self.entries.partition_point(|entry| entry.index < index)
+    }
+
+    /// What a transaction sees. `None` as long as the base is needed and not known.
+    fn see<B>(&self, index: u32, aspect: Aspect) -> Option<Result<Seen<V>, Awaited>>
+    where
+        B: Batch<Value = V> + ?Sized,
+    {
+        let below = &self.entries[..self.below(index)];
+        let mut from = below.len();
+        let mut start = None;
+        while from > 0 && start.is_none() {
+            let entry = &below[from - 1];
+            if entry.estimate && aspect == Aspect::Whole {
+                return Some(Err(Awaited { index: entry.index as usize }));
+            }
+            if let Change::Set(value) = &entry.change {
+                start = Some((value.clone(), Some(entry.index as usize)));
+            } else {
+                from -= 1;
+            }
+        }
+        let (mut value, set_by) = match start {
+            Some(start) => start,
+            None => (self.base.clone()?, None),
+        };
+        for entry in &below[from..] {
+            if let Change::Add(addend) = &entry.change {
+                // What does not fit is found in serial order.
+                value = B::sum(&value, addend).unwrap_or(value);
+            }
+        }
+        Some(Ok(Seen { value, set_by }))
+    }
+
+    /// Which readers see a change by this transaction: those up to this index.
+    fn seen_until(&self, index: u32) -> u32 {
+        let above = &self.entries[self.below(index + 1)..];
+        let next = above.iter().find(|entry| matches!(entry.change, Change::Set(_)));
+        next.map_or(u32::MAX, |entry| entry.index)
+    }
+}
+
+impl<K, V> Shard<K, V> {
+    /// Says whose reads of a cell are wrong by what changed in it.
+    fn outdated<B>(
+        readers: &[Reader],
+        cell: &Cell<V>,
+        (index, key): (u32, K),
+        (before, after): (&V, &V),
+        found: &mut Vec<Outdated<K>>,
+    ) where
+        K: Copy,
+        V: Clone,
+        B: Batch<Key = K, Value = V> + ?Sized,
+    {
+        let until = cell.seen_until(index);
+        let mut at = cell.readers;
+        while let Some(reader) = readers.get(at as usize) {
+            at = reader.next;
+            if reader.index > index
+                && reader.index <= until
+                && !B::same(reader.aspect, before, after)
+            {
+                let (index, incarnation) = (reader.index as usize, reader.incarnation);
+                found.push(Outdated { reader: Version { index, incarnation }, key });
+            }
+        }
+    }
+}
+
+impl<K: Copy + Eq + Hash + Ord + Debug, V: Clone> Memory<K, V> {
+    /// `seed` keys the index, so that keys chosen by an attacker do not collide.
+    pub(super) fn new(shards: usize, seed: u64) -> Self {
+        let hasher = foldhash::fast::FixedState::with_seed(seed);
+        let shard = |_| {
+            let cells = HashMap::with_hasher(foldhash::fast::FixedState::with_seed(!seed));
+            Mutex::new(Shard { cells, readers: Vec::new() })
+        };
+        Self { shards: (0..shards.next_power_of_two()).map(shard).collect(), hasher }
+    }
+
+    fn shard(&self, key: &K) -> MutexGuard<'_, Shard<K, V>> {
+        let at = self.hasher.hash_one(key) as usize & (self.shards.len() - 1);
+        self.shards[at].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        for shard in &mut self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.cells.clear();
+            shard.readers.clear();
+            shard.cells.shrink_to(CELLS_KEPT_MAX);
+            shard.readers.shrink_to(CELLS_KEPT_MAX);
+        }
+    }
+
+    /// What a transaction sees; from then on it is among the readers, unless it looks at nothing.
+    pub(super) fn see<B>(
+        &self,
+        batch: &B,
+        by: Version,
+        key: &K,
+        aspect: Aspect,
+    ) -> Result<Seen<V>, Awaited>
+    where
+        B: Batch<Key = K, Value = V> + ?Sized,
+    {
+        let index = by.index as u32;
+        let mut base = None;
+        loop {
+            let mut guard = self.shard(key);
+            let Shard { cells, readers } = &mut *guard;
+            if let Some(base) = base.take() {
+                cells.entry(*key).or_default().base.get_or_insert(base);
+            }
+            let seen = cells.get_mut(key).and_then(|cell| {
+                let seen = cell.see::<B>(index, aspect)?;
+                if aspect > Aspect::Nothing && seen.is_ok() {
+                    let next = core::mem::replace(&mut cell.readers, readers.len() as u32);
+                    readers.push(Reader { index, incarnation: by.incarnation, aspect, next });
+                }
+                Some(seen)
+            });
+            match seen {
+                Some(seen) => return seen,
+                None => {
+                    // The state may be slow: nobody else waits for it.
+                    drop(guard);
+                    base = Some(batch.base(key));
+                }
+            }
+        }
+    }
+
+    /// The transaction whose estimate would have to be awaited by who reads this now.
+    pub(super) fn awaited(&self, index: usize, key: &K) -> Option<usize> {
+        let guard = self.shard(key);
+        let cell = guard.cells.get(key)?;
+        let last = cell.entries[..cell.below(index as u32)].last()?;
+        last.estimate.then_some(last.index as usize)
+    }
+
+    /// Whether what a transaction read is what it would see now.
+    pub(super) fn holds<B>(&self, index: usize, read: &Read<K, V>) -> bool
+    where
+        B: Batch<Key = K, Value = V> + ?Sized,
+    {
+        if read.aspect == Aspect::Nothing {
+            return true;
+        }
+        let guard = self.shard(&read.key);
+        let seen = guard.cells.get(&read.key).and_then(|cell| cell.see::<B>(index as u32, read.aspect));
+        matches!(seen, Some(Ok(seen)) if B::same(read.aspect, &seen.value, &read.value))
+    }
+
+    /// Changes one entry of a cell, and says whose reads are wrong by that.
+    fn change<B>(
+        &self,
+        index: u32,
+        key: &K,
+        found: &mut Vec<Outdated<K>>,
+        change: impl FnOnce(&mut Vec<Entry<V>>, Result<usize, usize>),
+    ) where
+        B: Batch<Key = K, Value = V> + ?Sized,
+    {
+        let mut guard = self.shard(key);
+        let Shard { cells, readers } = &mut *guard;
+        let cell = cells.entry(*key).or_default();
+        let read = cell.readers != NONE;
+        let seen = |cell: &Cell<V>| {
+            let seen = cell.see::<B>(index + 1, Aspect::Nothing);
+            seen.and_then(Result::ok).map(|seen| seen.value)
+        };
+        let before = if read { seen(cell) } else { None };
+        let at = cell.entries.binary_search_by_key(&index, |entry| entry.index);
+        change(&mut cell.entries, at);
+        let after = if read { seen(cell) } else { None };
+        if let (Some(before), Some(after)) = (&before, &after) {
+            Shard::outdated::<B>(readers, cell, (index, *key), (before, after), found);
+        }
+    }
+
+    /// Makes the writes of an execution visible in place of those of the one before, whose keys are
+    /// `old`. Says whose reads are wrong by that.
+    pub(super) fn publish<B>(
+        &self,
+        by: Version,
+        old: &[K],
+        writes: &[(K, Change<V>)],
+    ) -> Vec<Outdated<K>>
+    where
+        B: Batch<Key = K, Value = V> + ?Sized,
+    {
+        let mut found = Vec::new();
+        let (index, incarnation) = (by.index as u32, by.incarnation);
+        for (key, change) in writes {
+            let new = Entry { index, incarnation, estimate: false, change: change.clone() };
+            self.change::<B>(index, key, &mut found, |entries, at| match at {
+                Ok(at) => entries[at] = new,
+                Err(at) => entries.insert(at, new),
+            });
+        }
+        if !old.is_empty() {
+            let mut new: Vec<K> = writes.iter().map(|(key, _)| *key).collect();
+            new.sort_unstable();
+            for key in old.iter().filter(|key| new.binary_search(key).is_err()) {
+                self.remove::<B>(index, key, &mut found);
+            }
+        }
+        found
+    }
+
+    fn remove<B>(&self, index: u32, key: &K, found: &mut Vec<Outdated<K>>)
+    where
+        B: Batch<Key = K, Value = V> + ?Sized,
+    {
+        self.change::<B>(index, key, found, |entries, at| {
+            if let Ok(at) = at {
+                entries.remove(at);
+            }
+        });
+    }
+
+    /// Takes back the writes of a transaction. Says whose reads are wrong by that.
+    pub(super) fn withdraw<B>(&self, index: usize, keys: &[K]) -> Vec<Outdated<K>>
+    where
+        B: Batch<Key = K, Value = V> + ?Sized,
+    {
+        let mut found = Vec::new();
+        keys.iter().for_each(|key| self.remove::<B>(index as u32, key, &mut found));
+        found
+    }
+
+    /// Makes estimates of the writes of an execution.
+    pub(super) fn estimate(&self, by: Version, keys: &[K]) {
+        for key in keys {
+            let mut guard = self.shard(key);
+            let entries = guard.cells.get_mut(key).map(|cell| &mut cell.entries);
+            let mut entries = entries.into_iter().flatten();
+            let own = entries
+                .find(|e| e.index as usize == by.index && e.incarnation == by.incarnation);
+            if let Some(entry) = own {
+                entry.estimate = true;
+            }
+        }
+    }
+
+    /// Puts the sum in place of what a transaction adds, all before it being final. False if it does not
+    /// fit.
+    pub(super) fn settle<B>(&self, batch: &B, index: usize, key: &K, addend: &V) -> bool
+    where
+        B: Batch<Key = K, Value = V> + ?Sized,
+    {
+        let base = {
+            let guard = self.shard(key);
+            let known = guard.cells.get(key).is_some_and(|cell| cell.base.is_some());
+            if known { None } else { Some(()) }
+        };
+        let base = base.map(|()| batch.base(key));
+        let mut guard = self.shard(key);
+        let cell = guard.cells.entry(*key).or_default();
+        if let Some(base) = base {
+            cell.base.get_or_insert(base);
+        }
+        let Some(Ok(seen)) = cell.see::<B>(index as u32, Aspect::Nothing) else { return false };
+        let Some(sum) = B::sum(&seen.value, addend) else { return false };
+        let own = cell.entries.binary_search_by_key(&(index as u32), |entry| entry.index);
+        if let Ok(at) = own {
+            cell.entries[at].change = Change::Set(sum);
+        }
+        true
+    }
+}
