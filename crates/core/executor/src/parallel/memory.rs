@@ -339,27 +339,35 @@ impl<K: Copy + Eq + Hash + Ord + Debug, V: Clone> Memory<K, V> {
 
     /// Puts the sum in place of what a transaction adds, all before it being final. False if it does not
     /// fit.
-    pub(super) fn settle<B>(&self, batch: &B, index: usize, key: &K, addend: &V) -> bool
+    pub(super) fn settle<B>(&self, batch: &B, index: usize, key: &K) -> bool
     where
         B: Batch<Key = K, Value = V> + ?Sized,
     {
-        let base = {
-            let guard = self.shard(key);
-            let known = guard.cells.get(key).is_some_and(|cell| cell.base.is_some());
-            if known { None } else { Some(()) }
-        };
-        let base = base.map(|()| batch.base(key));
-        let mut guard = self.shard(key);
-        let cell = guard.cells.entry(*key).or_default();
-        if let Some(base) = base {
-            cell.base.get_or_insert(base);
+        let mut base = None;
+        loop {
+            let mut guard = self.shard(key);
+            let Some(cell) = guard.cells.get_mut(key) else { return true };
+            if let Some(base) = base.take() {
+                cell.base.get_or_insert(base);
+            }
+            let own = cell.entries.binary_search_by_key(&(index as u32), |entry| entry.index);
+            let Ok(own) = own else { return true };
+            let Change::Add(addend) = &cell.entries[own].change else { return true };
+            match cell.see::<B>(index as u32, Aspect::Nothing) {
+                Some(Ok(seen)) => {
+                    let sum = B::sum(&seen.value, addend);
+                    let fits = sum.is_some();
+                    if let Some(sum) = sum {
+                        cell.entries[own].change = Change::Set(sum);
+                    }
+                    return fits;
+                }
+                Some(Err(_)) => return false,
+                None => {
+                    drop(guard);
+                    base = Some(batch.base(key));
+                }
+            }
         }
-        let Some(Ok(seen)) = cell.see::<B>(index as u32, Aspect::Nothing) else { return false };
-        let Some(sum) = B::sum(&seen.value, addend) else { return false };
-        let own = cell.entries.binary_search_by_key(&(index as u32), |entry| entry.index);
-        if let Ok(at) = own {
-            cell.entries[at].change = Change::Set(sum);
-        }
-        true
     }
 }

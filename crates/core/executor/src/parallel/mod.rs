@@ -31,6 +31,7 @@
     reason = "clocks and threads decide what is executed when and not what comes of it; maps are not iterated"
 )]
 
+mod conflicts;
 mod evm;
 mod memory;
 mod report;
@@ -47,6 +48,7 @@ use core::hash::Hash;
 use memory::Memory;
 use run::Run;
 
+pub use conflicts::{Conflict, Conflicts};
 pub use evm::{BlockError, BlockReport, EvmParallel};
 pub use report::{Clash, Report};
 
@@ -186,6 +188,8 @@ where
             let (settled, report) = (Vec::new(), Report::default());
             return Ok(Done { settled, ended: Ended::Serial, report });
         }
+        // A panic of `each` may have left something.
+        self.memory.clear();
         let run = Run::new(batch, &self.memory, self.limits, each);
         let mut threads = alloc::vec![(); self.threads];
         self.pool.each(&mut threads, &|_, ()| run.work());

@@ -24,8 +24,6 @@ const NOBODY: usize = usize::MAX;
 struct Kept<B: Batch> {
     access: Access<B>,
     output: Option<B::Output>,
-    /// Whether it was executed without additions.
-    exact: bool,
     /// Whether it is to be executed without additions.
     must_be_exact: bool,
     time: Duration,
@@ -34,7 +32,7 @@ struct Kept<B: Batch> {
 impl<B: Batch> Default for Kept<B> {
     fn default() -> Self {
         let (access, output) = (Access::default(), None);
-        Self { access, output, exact: false, must_be_exact: false, time: Duration::ZERO }
+        Self { access, output, must_be_exact: false, time: Duration::ZERO }
     }
 }
 
@@ -160,6 +158,11 @@ impl<'a, B: Batch> Run<'a, B> {
                 continue;
             };
             looks = 0;
+            if let Some(on) = self.awaited(version.index) {
+                self.schedule.wait(version, on);
+                continue;
+            }
+            // Nothing changes any more that this execution sees.
             let exact = self.schedule.settled() == version.index;
             let must_be_exact = exact && self.schedule.kept(version.index, |k| k.must_be_exact);
             let mut view = View::new(&port, version, must_be_exact);
@@ -174,7 +177,7 @@ impl<'a, B: Batch> Run<'a, B> {
                     let access = view.into_access();
                     let must_be_exact = false;
                     let output = Some(output);
-                    self.publish(version, Kept { access, output, exact, must_be_exact, time });
+                    self.publish(version, Kept { access, output, must_be_exact, time });
                 }
                 Ok(_) => self.interrupted(version, port.awaited.load(Ordering::Relaxed)),
                 Err(panic) => {
@@ -192,6 +195,12 @@ impl<'a, B: Batch> Run<'a, B> {
                 }
             }
         }
+    }
+
+    /// Whom a transaction has to wait for by what it is known to read.
+    fn awaited(&self, index: usize) -> Option<usize> {
+        let declared = self.batch.declared(index);
+        declared.iter().find_map(|key| self.memory.awaited(index, key))
     }
 
     fn interrupted(&self, version: Version, awaited: usize) {
@@ -278,7 +287,7 @@ impl<'a, B: Batch> Run<'a, B> {
             }
             let fits = kept.access.writes.iter().all(|(key, change)| match change {
                 Change::Set(_) => true,
-                Change::Add(addend) => self.memory.settle(self.batch, index, key, addend),
+                Change::Add(_) => self.memory.settle(self.batch, index, key),
             });
             kept.must_be_exact |= !fits;
             let output = kept.output.as_ref().filter(|_| fits);

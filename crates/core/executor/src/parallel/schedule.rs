@@ -130,11 +130,6 @@ impl<T: Default> Schedule<T> {
         look(&mut self.slot(index).kept)
     }
 
-    /// What is being done about a transaction.
-    pub(super) fn stage(&self, index: usize) -> Stage {
-        self.slot(index).stage
-    }
-
     /// Ends an execution whose writes are visible, and wakes who waits for it. If it was in vain, it is
     /// the caller's to revoke as by [`Self::outdate`].
     pub(super) fn executed(&self, version: Version, keep: impl FnOnce(&mut T)) -> bool {
