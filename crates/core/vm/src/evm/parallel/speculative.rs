@@ -281,7 +281,13 @@ impl<'a, 's> Worker<'a, 's> {
         let outcome = match result {
             _ if self.evm.ctx.journaled_state.database.view.is_interrupted() => Err(Interrupted),
             Err(EVMError::Database(ReadError::Interrupted)) => Err(Interrupted),
-            Ok(result) => Ok(Outcome { result: Ok(result), touched: self.write(state) }),
+            Ok(result) => {
+                let touched = self.write(state);
+                match self.evm.ctx.journaled_state.database.view.is_interrupted() {
+                    true => Err(Interrupted),
+                    false => Ok(Outcome { result: Ok(result), touched }),
+                }
+            }
             Err(error) => {
                 let error = error.map_db_err(|error| match error {
                     ReadError::Missing(missing) => missing,
@@ -333,18 +339,20 @@ impl Speculative<'_, '_> {
             return;
         }
         let after = after_touch(self.batch.context.config.spec, account_of(&before, info));
-        if looked {
-            if after.balance != before.balance {
-                self.view.set(balance, EvmValue::Balance(after.balance));
+        *added = match info.balance.checked_sub(before.balance) {
+            more @ Some(_) if !looked => more,
+            // Nothing takes from a balance without having looked at it, but what a destroyed contract
+            // leaves is added without a look at whether it fits.
+            _ => {
+                self.look(*address);
+                None
             }
-        } else {
-            // Nothing takes from a balance without having looked at it.
-            let more = info.balance.checked_sub(before.balance);
-            let more = more.expect("a balance fell that nobody looked at");
-            *added = Some(more);
-            if !more.is_zero() {
-                self.view.add(balance, EvmValue::Balance(more));
-            }
+        };
+        match *added {
+            Some(more) if more.is_zero() => {}
+            Some(more) => self.view.add(balance, EvmValue::Balance(more)),
+            None if after.balance == before.balance => {}
+            None => self.view.set(balance, EvmValue::Balance(after.balance)),
         }
         let (nonce, code_hash) = (after.nonce, after.code_hash);
         if (nonce, code_hash) != (before.nonce, before.code_hash) {
