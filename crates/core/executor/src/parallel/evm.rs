@@ -1,6 +1,7 @@
-//! Blocks of EVM transactions in parallel.
+//! Blocks and ticks of EVM transactions in parallel.
 
 use super::{Done, Ended, Limits, Panicked, Parallel, Report, Settled};
+use crate::machine::{Machine, Refused};
 use alloc::vec::Vec;
 use atoll_state::Resident;
 use atoll_vm::evm::objects::EvmTables;
@@ -8,7 +9,9 @@ use atoll_vm::evm::parallel::{EvmBatch, EvmKey, EvmValue, Invalid, Outcome, appl
 use atoll_vm::evm::transition::{
     Executed, InvalidInBlock, TransitionContext, TxEnv, continue_block,
 };
-use atoll_vm::parallel::Access;
+use atoll_vm::evm::{EvmTransaction, EvmVm};
+use atoll_vm::parallel::{Access, Change, Read};
+use atoll_vm::{Checked, Receipt};
 
 /// Threads and memory for blocks of EVM transactions.
 #[derive(Debug)]
@@ -69,7 +72,10 @@ impl EvmParallel {
         each: &mut (dyn FnMut(usize) + Send),
     ) -> Result<(Vec<Executed>, BlockReport), BlockError> {
         let gas_left = context.block.gas_limit;
-        let batch = EvmBatch::new(tables, context, transactions, gas_left, Invalid::Ends);
+        let mut batch = EvmBatch::new(tables, context, transactions, gas_left, Invalid::Ends);
+        if self.parallel.is_worth(&batch) {
+            batch.chain();
+        }
         let done = self.parallel.run(&batch, &mut |index, _: &Outcome| each(index))?;
         let Done { settled, ended, report } = done;
         let settled: Vec<_> = settled.into_iter().filter_map(executed).collect();
@@ -92,10 +98,50 @@ impl EvmParallel {
     }
 }
 
+impl EvmParallel {
+    /// Executes the transactions of a tick like [`Machine::execute_all`]: same receipts, same state,
+    /// same reads.
+    ///
+    /// # Panics
+    /// Where serial execution does.
+    pub fn execute_tick(
+        &mut self,
+        machine: &mut Machine<EvmVm<Resident>, Resident>,
+        transactions: &[Result<&Checked<EvmTransaction>, &Refused>],
+    ) -> Vec<Receipt> {
+        let checked: Vec<_> = transactions.iter().filter_map(|one| one.ok()).collect();
+        let done = machine.vm().with_batch(&checked, |batch| {
+            if self.parallel.is_worth(batch) {
+                batch.chain();
+            }
+            let done = self.parallel.run(batch, &mut |_, _: &Outcome| {})?;
+            Ok::<Vec<_>, Panicked>(done.settled.into_iter().map(executed).collect())
+        });
+        let mut done = match done {
+            Some(Err(panicked)) => panic!("{panicked}"),
+            Some(Ok(done)) => done,
+            None => Vec::new(),
+        }
+        .into_iter();
+        let receipt = |transaction: &Result<&Checked<EvmTransaction>, &Refused>| {
+            let Ok(checked) = transaction else { return machine.execute(*transaction) };
+            // What was not executed in parallel comes after what was.
+            match done.next() {
+                None => machine.execute(*transaction),
+                Some(None) => machine.vm_mut().settle(checked, None),
+                Some(Some((outcome, reads, _))) => {
+                    machine.vm_mut().settle(checked, Some((outcome, &reads)))
+                }
+            }
+        };
+        transactions.iter().map(receipt).collect()
+    }
+}
+
 type Parts = (
     Outcome,
-    Vec<atoll_vm::parallel::Read<EvmKey, EvmValue>>,
-    Vec<(EvmKey, atoll_vm::parallel::Change<EvmValue>)>,
+    Vec<Read<EvmKey, EvmValue>>,
+    Vec<(EvmKey, Change<EvmValue>)>,
 );
 
 /// A settled transaction without the batch that it was part of.

@@ -5,8 +5,9 @@
 //! was added to it since. The keys are spread over shards, each with a lock that is held for one key at a
 //! time.
 //!
-//! * Who looked at a value is kept beside it. A write says at once whose reads it makes wrong, so
-//!   nobody has to look for that again and again.
+//! * Who looked at a value that somebody has written is kept beside it. A write says at once whose reads it
+//!   makes wrong, so nobody has to look for that again and again. Values that nobody has written, most of
+//!   them, are not kept here: who read one before its first write is found out when its turn comes.
 //! * The writes of an execution that was found wrong stay as *estimates*: whoever would read one
 //!   waits for that transaction instead.
 
@@ -176,8 +177,8 @@ impl<K: Copy + Eq + Hash + Ord + Debug, V: Clone> Memory<K, V> {
     }
 
     /// Forgets everything.
-    pub(super) fn clear(&mut self) {
-        for shard in &mut self.shards {
+    pub(super) fn clear(&self) {
+        for shard in &self.shards {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             shard.cells.clear();
             shard.readers.clear();
@@ -186,7 +187,8 @@ impl<K: Copy + Eq + Hash + Ord + Debug, V: Clone> Memory<K, V> {
         }
     }
 
-    /// What a transaction sees; from then on it is among the readers, unless it looks at nothing.
+    /// What a transaction sees. If somebody has written it, the transaction is among the readers from then
+    /// on, unless it looks at nothing; what nobody has written is not kept here at all.
     pub(super) fn see<B>(
         &self,
         batch: &B,
@@ -202,21 +204,23 @@ impl<K: Copy + Eq + Hash + Ord + Debug, V: Clone> Memory<K, V> {
         loop {
             let mut guard = self.shard(key);
             let Shard { cells, readers } = &mut *guard;
+            let Some(cell) = cells.get_mut(key) else {
+                // The state may be slow: nobody else waits for it.
+                drop(guard);
+                return Ok(Seen { value: base.unwrap_or_else(|| batch.base(key)), set_by: None });
+            };
             if let Some(base) = base.take() {
-                cells.entry(*key).or_default().base.get_or_insert(base);
+                cell.base.get_or_insert(base);
             }
-            let seen = cells.get_mut(key).and_then(|cell| {
-                let seen = cell.see::<B>(index, aspect)?;
-                if aspect > Aspect::Nothing && seen.is_ok() {
-                    let next = core::mem::replace(&mut cell.readers, readers.len() as u32);
-                    readers.push(Reader { index, incarnation: by.incarnation, aspect, next });
+            match cell.see::<B>(index, aspect) {
+                Some(seen) => {
+                    if aspect > Aspect::Nothing && seen.is_ok() {
+                        let next = core::mem::replace(&mut cell.readers, readers.len() as u32);
+                        readers.push(Reader { index, incarnation: by.incarnation, aspect, next });
+                    }
+                    return seen;
                 }
-                Some(seen)
-            });
-            match seen {
-                Some(seen) => return seen,
                 None => {
-                    // The state may be slow: nobody else waits for it.
                     drop(guard);
                     base = Some(batch.base(key));
                 }
@@ -233,16 +237,30 @@ impl<K: Copy + Eq + Hash + Ord + Debug, V: Clone> Memory<K, V> {
     }
 
     /// Whether what a transaction read is what it would see now.
-    pub(super) fn holds<B>(&self, index: usize, read: &Read<K, V>) -> bool
+    pub(super) fn holds<B>(&self, batch: &B, index: usize, read: &Read<K, V>) -> bool
     where
         B: Batch<Key = K, Value = V> + ?Sized,
     {
         if read.aspect == Aspect::Nothing {
             return true;
         }
-        let guard = self.shard(&read.key);
-        let seen = guard.cells.get(&read.key).and_then(|cell| cell.see::<B>(index as u32, read.aspect));
-        matches!(seen, Some(Ok(seen)) if B::same(read.aspect, &seen.value, &read.value))
+        let mut base = None;
+        loop {
+            let mut guard = self.shard(&read.key);
+            // What nobody has written yet is what it was.
+            let Some(cell) = guard.cells.get_mut(&read.key) else { return true };
+            if let Some(base) = base.take() {
+                cell.base.get_or_insert(base);
+            }
+            match cell.see::<B>(index as u32, read.aspect) {
+                Some(Ok(seen)) => return B::same(read.aspect, &seen.value, &read.value),
+                Some(Err(_)) => return false,
+                None => {
+                    drop(guard);
+                    base = Some(batch.base(&read.key));
+                }
+            }
+        }
     }
 
     /// Changes one entry of a cell, and says whose reads are wrong by that.

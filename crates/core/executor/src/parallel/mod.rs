@@ -15,16 +15,16 @@
 //! even what the state remembers of its reads is the same.
 //!
 //! # Against the paper
-//! * A write says at once whose reads it makes wrong, by a list of readers beside each value; nobody
-//!   validates again and again. The validation of the paper is made once, at settlement, by comparing
+//! * A write says at once whose reads it makes wrong, by a list of readers beside each value that was
+//!   written; nobody validates again and again. The validation of the paper is made once, at settlement, by comparing
 //!   values: a transaction that was executed again and wrote the same again disturbs nobody.
 //! * Settlement goes with execution (the paper's last section only checks lazily), so counters of the
 //!   block are exact, and what they refuse is refused like in serial order.
 //! * Additions commute; see [`atoll_vm::parallel`].
 //!
 //! # Limits
-//! A batch ends on a panic that serial order has, too ([`Panicked`]). Memory: each value that a batch
-//! reads or writes once, its versions, and one entry for each read of it.
+//! A batch ends on a panic that serial order has, too ([`Panicked`]). Memory: the
+//! versions of each value that a batch writes, and one entry for each read.
 #![allow(
     clippy::disallowed_types,
     clippy::disallowed_methods,
@@ -37,12 +37,14 @@ mod memory;
 mod report;
 mod run;
 mod schedule;
+mod settled;
 
 use crate::workers::Pool;
-use alloc::string::String;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use atoll_state::Workers;
-use atoll_vm::parallel::{Access, Batch};
+use atoll_vm::parallel::Batch;
 use core::fmt::Debug;
 use core::hash::Hash;
 use memory::Memory;
@@ -51,77 +53,27 @@ use run::Run;
 pub use conflicts::{Conflict, Conflicts};
 pub use evm::{BlockError, BlockReport, EvmParallel};
 pub use report::{Clash, Report};
+pub use settled::{Ended, Limits, Panicked, Settled};
 
-/// The locks of memory and schedule: a test has them from a model checker.
+/// Locks and atomics: a test has them from a model checker.
 mod sync {
-    pub(super) use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+    pub(super) use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
     pub(super) use std::sync::{Mutex, MutexGuard};
+
+    /// How often a thread looks for something to do before it lets others run.
+    const LOOKS_BEFORE_YIELD: u32 = 256;
+
+    /// Waits a little, for the so-many-th time.
+    pub(super) fn pause(looks: u32) {
+        match looks.is_multiple_of(LOOKS_BEFORE_YIELD) {
+            true => std::thread::yield_now(),
+            false => core::hint::spin_loop(),
+        }
+    }
 }
 
 /// How many locks the values of a batch are spread over.
 const SHARDS: usize = 256;
-
-/// When to execute one after the other instead, and what to remember.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Batches with less to do are executed serially: nanoseconds, by [`Batch::weight`].
-    pub weight_min: u64,
-    /// After so many transactions a batch is given up where it does not pay.
-    pub give_up_after: usize,
-    /// It does not pay where the executions that count took less than so many hundredths of the time
-    /// that has passed.
-    pub give_up_below: u32,
-    /// How many clashes are remembered.
-    pub clashes_max: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { weight_min: 400_000, give_up_after: 16, give_up_below: 105, clashes_max: 0 }
-    }
-}
-
-impl Limits {
-    /// Everything is executed in parallel, whether it pays or not: for tests.
-    pub fn always() -> Self {
-        Self { weight_min: 0, give_up_after: usize::MAX, give_up_below: 0, clashes_max: 1 << 16 }
-    }
-}
-
-/// A settled transaction.
-#[derive(Debug)]
-pub enum Settled<B: Batch> {
-    /// It was executed.
-    Executed {
-        /// What came of it.
-        output: B::Output,
-        /// What it read and wrote.
-        access: Access<B>,
-    },
-    /// [`Batch::admit`] refused it.
-    Refused,
-}
-
-/// Where a batch ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// Behind its last transaction.
-    All,
-    /// Where [`Batch::admit`] or [`Batch::count`] said so.
-    Early,
-    /// Where it did not pay to go on: what follows is for serial execution.
-    Serial,
-}
-
-/// A transaction panicked that saw what serial order shows it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("transaction {index} panicked: {what}")]
-pub struct Panicked {
-    /// Index of the transaction.
-    pub index: usize,
-    /// The panic's message.
-    pub what: String,
-}
 
 /// What came of a batch.
 #[derive(Debug)]
@@ -139,7 +91,7 @@ pub struct Done<B: Batch> {
 pub struct Parallel<K, V> {
     pool: Pool,
     threads: usize,
-    memory: Memory<K, V>,
+    memory: Arc<Memory<K, V>>,
     /// When to execute one after the other instead.
     pub limits: Limits,
 }
@@ -155,7 +107,7 @@ where
     /// # Errors
     /// A thread cannot be started.
     pub fn new(threads: usize, seed: u64) -> std::io::Result<Self> {
-        let (pool, memory) = (Pool::new(threads)?, Memory::new(SHARDS, seed));
+        let (pool, memory) = (Pool::new(threads)?, Arc::new(Memory::new(SHARDS, seed)));
         Ok(Self { pool, threads: threads.max(1), memory, limits: Limits::default() })
     }
 
@@ -190,7 +142,8 @@ where
         }
         // A panic of `each` may have left something.
         self.memory.clear();
-        let run = Run::new(batch, &self.memory, self.limits, each);
+        let each = Box::new(|index: usize, output: &B::Output| each(index, output));
+        let run = Run::new(batch, Arc::clone(&self.memory), self.limits, each);
         let mut threads = alloc::vec![(); self.threads];
         self.pool.each(&mut threads, &|_, ()| run.work());
         let done = run.into_done();

@@ -3,22 +3,24 @@
 use super::memory::{Memory, Outdated};
 use super::report::{Clash, Report};
 use super::schedule::Schedule;
-use super::{Ended, Limits, Panicked, Settled};
+use super::settled::{Ended, Limits, Panicked, Settled};
+use super::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, pause};
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use atoll_vm::parallel::{
     Access, Admission, Aspect, Batch, Change, Interrupted, Seen, Version, Versions, View,
 };
-use core::hash::Hash;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, PoisonError, TryLockError};
+use std::sync::{PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-/// How often a thread looks for something to do before it lets others run.
-const LOOKS_BEFORE_YIELD: u32 = 256;
 /// Nobody is waited for.
 const NOBODY: usize = usize::MAX;
+
+/// Told of what came of each.
+pub(super) type Each<'a, B> = Box<dyn FnMut(usize, &<B as Batch>::Output) + Send + 'a>;
 
 /// What an execution leaves.
 struct Kept<B: Batch> {
@@ -45,7 +47,7 @@ impl<B: Batch> Kept<B> {
 /// Settles one transaction after the other.
 struct Settling<'a, B: Batch> {
     ledger: B::Ledger,
-    each: &'a mut (dyn FnMut(usize, &B::Output) + Send),
+    each: Each<'a, B>,
     refused: Vec<bool>,
     /// Time of the executions that count.
     useful: Duration,
@@ -56,7 +58,7 @@ struct Settling<'a, B: Batch> {
 /// A batch being executed.
 pub(super) struct Run<'a, B: Batch> {
     batch: &'a B,
-    memory: &'a Memory<B::Key, B::Value>,
+    memory: Arc<Memory<B::Key, B::Value>>,
     schedule: Schedule<Kept<B>>,
     settling: Mutex<Settling<'a, B>>,
     limits: Limits,
@@ -96,9 +98,9 @@ impl<B: Batch> Versions<B> for Port<'_, '_, B> {
 impl<'a, B: Batch> Run<'a, B> {
     pub(super) fn new(
         batch: &'a B,
-        memory: &'a Memory<B::Key, B::Value>,
+        memory: Arc<Memory<B::Key, B::Value>>,
         limits: Limits,
-        each: &'a mut (dyn FnMut(usize, &B::Output) + Send),
+        each: Each<'a, B>,
     ) -> Self {
         let settling = Settling {
             ledger: batch.ledger(),
@@ -117,7 +119,7 @@ impl<'a, B: Batch> Run<'a, B> {
             started: Instant::now(),
             over: AtomicBool::new(batch.is_empty()),
             panicked: Mutex::new(None),
-            clashes: limits.clashes_max.gt(&0).then(Mutex::default),
+            clashes: (limits.clashes_max > 0).then(|| Mutex::new(Vec::new())),
             executions: AtomicUsize::new(0),
         }
     }
@@ -151,10 +153,7 @@ impl<'a, B: Batch> Run<'a, B> {
             self.settle_some();
             let Some(version) = self.schedule.take() else {
                 looks += 1;
-                match looks.is_multiple_of(LOOKS_BEFORE_YIELD) {
-                    true => std::thread::yield_now(),
-                    false => core::hint::spin_loop(),
-                }
+                pause(looks);
                 continue;
             };
             looks = 0;
@@ -282,7 +281,7 @@ impl<'a, B: Batch> Run<'a, B> {
         }
         let (holds, fits, counts) = self.schedule.kept(index, |kept| {
             let mut reads = kept.access.reads.iter();
-            if !reads.all(|read| self.memory.holds::<B>(index, read)) {
+            if !reads.all(|read| self.memory.holds(self.batch, index, read)) {
                 return (false, false, false);
             }
             let fits = kept.access.writes.iter().all(|(key, change)| match change {
@@ -299,7 +298,6 @@ impl<'a, B: Batch> Run<'a, B> {
             (true, fits, counts)
         });
         if !holds || !fits {
-            debug_assert!(holds, "a write did not say whose reads it makes wrong");
             if self.schedule.outdate(version) {
                 self.revoke(version);
             }
@@ -324,15 +322,12 @@ impl<'a, B: Batch> Run<'a, B> {
             return None;
         }
         let elapsed = self.started.elapsed().as_nanos();
-        let gained = settling.useful.as_nanos() * 100 < elapsed * u128::from(give_up_below);
-        gained.then_some(Ended::Serial)
+        let lost = settling.useful.as_nanos() * 100 < elapsed * u128::from(give_up_below);
+        lost.then_some(Ended::Serial)
     }
 
     /// What came of it.
-    pub(super) fn into_done(self) -> Result<(Vec<Settled<B>>, Ended, Report<B::Key>), Panicked>
-    where
-        B::Key: Hash,
-    {
+    pub(super) fn into_done(self) -> Result<(Vec<Settled<B>>, Ended, Report<B::Key>), Panicked> {
         if let Some(panicked) = self.panicked.into_inner().unwrap_or_else(PoisonError::into_inner) {
             return Err(panicked);
         }
@@ -346,7 +341,7 @@ impl<'a, B: Batch> Run<'a, B> {
         });
         let settled: Vec<_> = settled.collect();
         assert!(settled.len() == refused.len(), "a transaction is final without a result");
-        report.executions = self.executions.into_inner();
+        report.executions = self.executions.load(Ordering::Relaxed);
         report.settled = refused.len();
         report.useful = useful;
         if let Some(clashes) = self.clashes {

@@ -31,9 +31,7 @@ use revm::context::result::ExecutionResult;
 use speculative::Worker;
 
 /// Gas that is executed in a microsecond, about.
-const GAS_PER_MICROSECOND: u64 = 400;
-/// Nanoseconds of a transaction that does nothing but pay.
-const PAYMENT_NS: u64 = 2_500;
+const GAS_PER_MICROSECOND: u64 = 1_500;
 /// Gas limits say little about what is used: no more than this is expected.
 const GAS_EXPECTED_MAX: u64 = 150_000;
 
@@ -112,7 +110,7 @@ pub struct EvmBatch<'a> {
     transactions: &'a [TxEnv],
     gas_left: u64,
     invalid: Invalid,
-    /// Index of the sender's transaction before; its own if there is none.
+    /// Index of the sender's transaction before; its own if there is none. Empty if that was not asked for.
     follows: Vec<u32>,
     /// Whether the fee recipient may be added to without being read.
     fee_apart: bool,
@@ -127,16 +125,21 @@ impl<'a> EvmBatch<'a> {
         gas_left: u64,
         invalid: Invalid,
     ) -> Self {
-        let mut last = BTreeMap::new();
-        let follows = transactions.iter().enumerate().map(|(index, transaction)| {
-            last.insert(transaction.caller, index as u32).unwrap_or(index as u32)
-        });
-        let follows = follows.collect();
         let recipient = tables.accounts.peek(&AccountKey(context.block.beneficiary));
         // Touching a marked account changes more than its balance, and before EIP-161 any may be marked.
         let marked = recipient.is_some_and(|a| [B256::ZERO, STORAGE_ONLY].contains(&a.code_hash));
         let fee_apart = context.config.spec.is_enabled_in(SpecId::SPURIOUS_DRAGON) && !marked;
+        let follows = Vec::new();
         Self { tables, context, transactions, gas_left, invalid, follows, fee_apart }
+    }
+
+    /// Knows from then on which transactions have the same sender.
+    pub fn chain(&mut self) {
+        let mut last = BTreeMap::new();
+        let follows = self.transactions.iter().enumerate().map(|(index, transaction)| {
+            last.insert(transaction.caller, index as u32).unwrap_or(index as u32)
+        });
+        self.follows = follows.collect();
     }
 
     fn account(&self, address: Address) -> Account {
@@ -208,7 +211,7 @@ impl<'s> Batch for EvmBatch<'s> {
     }
 
     fn follows(&self, index: usize) -> Option<usize> {
-        let before = self.follows[index] as usize;
+        let before = *self.follows.get(index)? as usize;
         (before != index).then_some(before)
     }
 
@@ -228,7 +231,8 @@ impl<'s> Batch for EvmBatch<'s> {
             TxKind::Create => false,
         };
         let gas = transaction.gas_limit.saturating_sub(21_000).min(GAS_EXPECTED_MAX);
-        PAYMENT_NS + if pays { 0 } else { gas * 1_000 / GAS_PER_MICROSECOND }
+        // A payment takes no longer than it takes to schedule it: nothing is gained by that.
+        if pays { 0 } else { gas * 1_000 / GAS_PER_MICROSECOND }
     }
 
     fn execute<'a>(
