@@ -85,7 +85,7 @@ fn open(path: &Path, take: &mut Take<'_>) -> anyhow::Result<bool> {
         [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(file)),
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => {
             Box::new(XzReader::new_mem_limit(file, true, WINDOW_KIB_MAX))
-        },
+        }
         _ => Box::new(file),
     };
     let mut reader = BufReader::with_capacity(1 << 16, reader);

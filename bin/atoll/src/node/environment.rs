@@ -154,7 +154,9 @@ impl Hosted for EvmVm<Resident> {
             threads.parallel = EvmParallel::new(cores().min(EVM_THREADS_MAX), threads.seed).ok();
         }
         match &mut threads.parallel {
-            Some(parallel) if transactions.len() > 1 => parallel.execute_tick(machine, transactions),
+            Some(parallel) if transactions.len() > 1 => {
+                parallel.execute_tick(machine, transactions)
+            }
             _ => machine.execute_all(transactions.iter().copied()),
         }
     }

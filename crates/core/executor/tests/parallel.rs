@@ -22,10 +22,7 @@ fn with_threads<R>(threads: usize, run: impl FnOnce(&mut Parallel<u16, Cell>) ->
 }
 
 /// What each program gave and what the cells are in the end, by what settled programs wrote.
-fn outcome(
-    programs: &Programs,
-    done: &Done<Programs>,
-) -> (Vec<Option<u64>>, BTreeMap<u16, u64>) {
+fn outcome(programs: &Programs, done: &Done<Programs>) -> (Vec<Option<u64>>, BTreeMap<u16, u64>) {
     let (mut outputs, mut cells) = (Vec::new(), programs.cells.clone());
     for settled in &done.settled {
         match settled {
@@ -53,10 +50,11 @@ fn run(programs: &Programs, threads: usize) -> Result<Done<Programs>, Panicked> 
         let mut seen = Vec::new();
         let done = parallel.run(programs, &mut |index, output| seen.push((index, *output)));
         if let Ok(done) = &done {
-            let outputs = done.settled.iter().enumerate().filter_map(|(index, settled)| match settled {
-                Settled::Executed { output, .. } => Some((index, *output)),
-                Settled::Refused => None,
-            });
+            let outputs =
+                done.settled.iter().enumerate().filter_map(|(index, settled)| match settled {
+                    Settled::Executed { output, .. } => Some((index, *output)),
+                    Settled::Refused => None,
+                });
             assert_eq!(seen, outputs.collect::<Vec<_>>(), "told in order, once");
         }
         done
@@ -160,7 +158,8 @@ fn a_sum_that_does_not_fit_is_found_in_order() {
 #[test]
 fn a_panic_that_serial_order_has_ends_the_batch_and_others_do_not() {
     // Cell 0 counts. Who reads a count too low panics, and in serial order nobody does.
-    let count = |n: u64| vec![Op::Read(0), Op::Spin(3000), Op::Write(0, 2), Op::PanicAt(1 << (40 + n % 3))];
+    let count =
+        |n: u64| vec![Op::Read(0), Op::Spin(3000), Op::Write(0, 2), Op::PanicAt(1 << (40 + n % 3))];
     let programs = of((0..80).map(count).collect());
     check(&programs);
     let mut programs = of((0..40).map(|n| vec![Op::Read(n), Op::Write(n, 1)]).collect());
@@ -174,9 +173,7 @@ fn a_panic_that_serial_order_has_ends_the_batch_and_others_do_not() {
     programs.list[23].0 = vec![];
     check(&programs);
     // A panic of what must not be seen: cells 1 and 2 are never different but in between.
-    let both = |n: u64| {
-        vec![Op::Write(1, n), Op::Write(2, n), Op::Spin(2000)]
-    };
+    let both = |n: u64| vec![Op::Write(1, n), Op::Write(2, n), Op::Spin(2000)];
     let mut list: Vec<_> = (0..30).map(both).collect();
     for n in (1..60).step_by(2) {
         list.insert(n, vec![Op::Read(1), Op::Spin(500), Op::Read(2), Op::PanicAt(31 * 31 + 7)]);
@@ -200,7 +197,8 @@ fn a_panic_of_who_is_told_is_the_callers_and_leaves_no_thread_waiting() {
 
 #[test]
 fn what_does_not_pay_is_left_to_serial_execution() {
-    let all: Vec<_> = (0..200).map(|n| vec![Op::Read(0), Op::Spin(5000), Op::Write(0, n)]).collect();
+    let all: Vec<_> =
+        (0..200).map(|n| vec![Op::Read(0), Op::Spin(5000), Op::Write(0, n)]).collect();
     let programs = of(all);
     let serial = programs.serial();
     with_threads(2, |parallel| {
@@ -227,8 +225,9 @@ fn clashes_name_the_cell_and_who_met_there() {
     }
     let programs = of(list);
     let done = run(&programs, 3).expect("nothing panics");
-    let named = done.report.clashes.iter().all(|clash| {
-        clash.key == 3 && [5, 15].contains(&clash.by) && [15, 25].contains(&clash.of)
-    });
+    let named =
+        done.report.clashes.iter().all(|clash| {
+            clash.key == 3 && [5, 15].contains(&clash.by) && [15, 25].contains(&clash.of)
+        });
     assert!(named, "{:?}", done.report.clashes);
 }

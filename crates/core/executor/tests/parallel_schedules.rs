@@ -21,7 +21,7 @@ mod parallel_common;
 use memory::Memory;
 use parallel_common::{Op, Programs};
 use run::Run;
-use settled::{Ended, Limits, Panicked, Settled};
+use settled::{Ended, Limits, Settled};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

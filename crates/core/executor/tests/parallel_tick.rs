@@ -6,7 +6,8 @@ use atoll_executor::parallel::{EvmParallel, Limits};
 use atoll_state::Resident;
 use atoll_state::object::ReadSet;
 use atoll_types::{
-    Address, B256, EnvironmentId, Lane, NetworkId, Reject, RejectCode, U256, crypto::Signature, sha256,
+    Address, B256, EnvironmentId, Lane, NetworkId, Reject, RejectCode, U256, crypto::Signature,
+    sha256,
 };
 use atoll_vm::evm::{
     BaseFee, Bytes, EvmSpec, EvmTransaction, EvmVm, GenesisAccount, Hardfork, SignedAuthorization,
@@ -51,8 +52,7 @@ fn machine(block_gas_limit: u64) -> EvmMachine {
         genesis: rich.chain([counter(0xc0), counter(0xc1)]).collect(),
     };
     let network = NetworkId(B256::repeat_byte(1));
-    let mut machine =
-        Machine::new(Identity { network, environment: EnvironmentId(2) }, spec, 0);
+    let mut machine = Machine::new(Identity { network, environment: EnvironmentId(2) }, spec, 0);
     machine.genesis();
     machine.begin_witnessed();
     machine
@@ -122,7 +122,10 @@ type Ticks = Vec<Vec<Result<Checked<EvmTransaction>, Refused>>>;
 fn run(
     ticks: &Ticks,
     block_gas_limit: u64,
-    mut execute: impl FnMut(&mut EvmMachine, &[Result<&Checked<EvmTransaction>, &Refused>]) -> Vec<Receipt>,
+    mut execute: impl FnMut(
+        &mut EvmMachine,
+        &[Result<&Checked<EvmTransaction>, &Refused>],
+    ) -> Vec<Receipt>,
 ) -> (Vec<Receipt>, atoll_state::WriteSet, ReadSet) {
     let mut machine = machine(block_gas_limit);
     machine.open_slot(&SlotContext { slot: 1, time_us: 1_000_000, parent: B256::ZERO });

@@ -82,12 +82,8 @@ pub trait Versions<B: Batch + ?Sized>: Sync {
     ///
     /// # Errors
     /// The execution is to be interrupted.
-    fn see(
-        &self,
-        by: Version,
-        key: &B::Key,
-        aspect: Aspect,
-    ) -> Result<Seen<B::Value>, Interrupted>;
+    fn see(&self, by: Version, key: &B::Key, aspect: Aspect)
+    -> Result<Seen<B::Value>, Interrupted>;
 }
 
 /// The state as one execution of a transaction sees it, and what it reads and writes.

@@ -1,9 +1,9 @@
 //! A recorded block, executed.
 
 use super::format::{Block, Recorded, Transaction};
+use super::plain;
 use crate::evm::forks;
 use crate::evm::json::Small;
-use super::plain;
 use crate::evm::mpt::{self, TrieReceipt};
 use crate::evm::record;
 use alloy_primitives::{B256, Bloom, Bytes, U256, address, keccak256};
@@ -203,8 +203,7 @@ pub(super) fn replay(recorded: &Recorded, ways: &mut Ways) -> anyhow::Result<Rep
     });
     let transactions: Vec<TxEnv> = transactions.collect::<anyhow::Result<_>>()?;
     let context = |hashes| TransitionContext { config: &config, block: &environment, hashes };
-    let mut ready =
-        Ready { recorded, context: context(BlockHashes::Known(&known)), transactions };
+    let mut ready = Ready { recorded, context: context(BlockHashes::Known(&known)), transactions };
     let mut serial = ready.serial()?;
     ready.context = context(BlockHashes::Known(&silent));
     let (mut times, mut differ) = (Vec::with_capacity(ways.runs), None);

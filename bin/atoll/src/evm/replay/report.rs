@@ -36,7 +36,8 @@ pub(super) fn differ(blocks: &[Replayed]) -> usize {
 /// How many times as fast in parallel as serially, and as revm on a state of its own.
 fn ratios(block: &Replayed, parallel: &InParallel) -> (f64, f64) {
     let time = median(&parallel.times).as_secs_f64();
-    let over = |other: std::time::Duration| if time > 0.0 { other.as_secs_f64() / time } else { 1.0 };
+    let over =
+        |other: std::time::Duration| if time > 0.0 { other.as_secs_f64() / time } else { 1.0 };
     (over(block.median()), over(median(&parallel.revm)))
 }
 

@@ -162,7 +162,8 @@ fn only_what_is_asked_for_is_run() {
     let bytes = tests.to_string().into_bytes();
     let document = Document { name: "folder/own.json".into(), bytes };
     for (only, passed) in [("own.json/ow", 1), ("other", 0)] {
-        let tally = run_document(&document, &args_for(Some(only)), None).expect("a file of state tests");
+        let tally =
+            run_document(&document, &args_for(Some(only)), None).expect("a file of state tests");
         assert_eq!(tally.total().passed, passed);
     }
 }

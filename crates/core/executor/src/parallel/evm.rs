@@ -138,11 +138,7 @@ impl EvmParallel {
     }
 }
 
-type Parts = (
-    Outcome,
-    Vec<Read<EvmKey, EvmValue>>,
-    Vec<(EvmKey, Change<EvmValue>)>,
-);
+type Parts = (Outcome, Vec<Read<EvmKey, EvmValue>>, Vec<(EvmKey, Change<EvmValue>)>);
 
 /// A settled transaction without the batch that it was part of.
 fn executed(settled: Settled<EvmBatch<'_>>) -> Option<Parts> {

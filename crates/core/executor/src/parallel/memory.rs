@@ -347,8 +347,8 @@ impl<K: Copy + Eq + Hash + Ord + Debug, V: Clone> Memory<K, V> {
             let mut guard = self.shard(key);
             let entries = guard.cells.get_mut(key).map(|cell| &mut cell.entries);
             let mut entries = entries.into_iter().flatten();
-            let own = entries
-                .find(|e| e.index as usize == by.index && e.incarnation == by.incarnation);
+            let own =
+                entries.find(|e| e.index as usize == by.index && e.incarnation == by.incarnation);
             if let Some(entry) = own {
                 entry.estimate = true;
             }

@@ -79,7 +79,12 @@ struct Port<'r, 'a, B: Batch> {
 }
 
 impl<B: Batch> Versions<B> for Port<'_, '_, B> {
-    fn see(&self, by: Version, key: &B::Key, aspect: Aspect) -> Result<Seen<B::Value>, Interrupted> {
+    fn see(
+        &self,
+        by: Version,
+        key: &B::Key,
+        aspect: Aspect,
+    ) -> Result<Seen<B::Value>, Interrupted> {
         let schedule = &self.run.schedule;
         let outdated = schedule.outdated();
         if self.outdated.swap(outdated, Ordering::Relaxed) != outdated
@@ -317,12 +322,14 @@ impl<'a, B: Batch> Run<'a, B> {
 
     /// Whether one thread alone would be faster: if so much time has been spent on what counts.
     fn whether_serial(&self, settling: &Settling<'a, B>, index: usize) -> Option<Ended> {
-        let Limits { give_up_after, give_up_below, .. } = self.limits;
+        let Limits { give_up_after, give_up_below, give_up_mean, .. } = self.limits;
         if index + 1 < give_up_after || !(index + 1).is_multiple_of(8) {
             return None;
         }
-        let elapsed = self.started.elapsed().as_nanos();
-        let lost = settling.useful.as_nanos() * 100 < elapsed * u128::from(give_up_below);
+        let (useful, elapsed) = (settling.useful.as_nanos(), self.started.elapsed().as_nanos());
+        let settled = settling.refused.len() as u128;
+        let lost = useful * 100 < elapsed * u128::from(give_up_below)
+            || useful < settled * u128::from(give_up_mean);
         lost.then_some(Ended::Serial)
     }
 
@@ -334,11 +341,12 @@ impl<'a, B: Batch> Run<'a, B> {
         let settling = self.settling.into_inner().unwrap_or_else(PoisonError::into_inner);
         let Settling { refused, mut report, ended, useful, .. } = settling;
         let kept = self.schedule.into_kept();
-        let settled = kept.zip(&refused).filter_map(|(kept, refused)| match (refused, kept.output) {
-            (true, _) => Some(Settled::Refused),
-            (false, Some(output)) => Some(Settled::Executed { output, access: kept.access }),
-            (false, None) => None,
-        });
+        let settled =
+            kept.zip(&refused).filter_map(|(kept, refused)| match (refused, kept.output) {
+                (true, _) => Some(Settled::Refused),
+                (false, Some(output)) => Some(Settled::Executed { output, access: kept.access }),
+                (false, None) => None,
+            });
         let settled: Vec<_> = settled.collect();
         assert!(settled.len() == refused.len(), "a transaction is final without a result");
         report.executions = self.executions.load(Ordering::Relaxed);

@@ -121,8 +121,7 @@ impl<T: Default> Schedule<T> {
     /// Whether an execution is in vain.
     pub(super) fn is_outdated(&self, version: Version) -> bool {
         let slot = self.slot(version.index);
-        slot.incarnation == version.incarnation
-            && slot.stage == Stage::Executing { outdated: true }
+        slot.incarnation == version.incarnation && slot.stage == Stage::Executing { outdated: true }
     }
 
     /// What the execution before this one left.

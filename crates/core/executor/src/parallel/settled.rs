@@ -13,20 +13,35 @@ pub struct Limits {
     /// It does not pay where the executions that count took less than so many hundredths of the time
     /// that has passed.
     pub give_up_below: u32,
+    /// Nor does it pay where those executions took fewer nanoseconds each: versions and settlement cost
+    /// as much.
+    pub give_up_mean: u64,
     /// How many clashes are remembered.
     pub clashes_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { weight_min: 2_000_000, give_up_after: 16, give_up_below: 115, clashes_max: 0 }
+        Self {
+            weight_min: 2_000_000,
+            give_up_after: 16,
+            give_up_below: 115,
+            give_up_mean: 40_000,
+            clashes_max: 0,
+        }
     }
 }
 
 impl Limits {
     /// Everything is executed in parallel, whether it pays or not: for tests.
     pub fn always() -> Self {
-        Self { weight_min: 0, give_up_after: usize::MAX, give_up_below: 0, clashes_max: 1 << 16 }
+        Self {
+            weight_min: 0,
+            give_up_after: usize::MAX,
+            give_up_below: 0,
+            give_up_mean: 0,
+            clashes_max: 1 << 16,
+        }
     }
 }
 

@@ -162,17 +162,12 @@ impl Batch for Programs {
         }
     }
 
-    fn execute<'a>(
-        &'a self,
-        (): &mut (),
-        view: &mut View<'a, Self>,
-    ) -> Result<u64, Interrupted> {
+    fn execute<'a>(&'a self, (): &mut (), view: &mut View<'a, Self>) -> Result<u64, Interrupted> {
         let bound = self.sums_fit_below.unwrap_or(CELL_MAX);
         let ops = &self.list[view.index()].0;
         let view = std::cell::RefCell::new(view);
-        let mut read = |cell: u16, aspect| {
-            view.borrow_mut().read(cell, aspect).map(|(seen, _)| seen.value.0)
-        };
+        let mut read =
+            |cell: u16, aspect| view.borrow_mut().read(cell, aspect).map(|(seen, _)| seen.value.0);
         let mut write = |cell: u16, set: Option<u64>, add: u64| {
             let mut view = view.borrow_mut();
             match set {

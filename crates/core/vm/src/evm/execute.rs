@@ -66,12 +66,7 @@ pub(super) fn refusal<E: core::fmt::Display>(error: &EVMError<E>) -> Reject {
 
 /// The receipt of a transaction that had no effect.
 fn refused(checked: &Checked<EvmTransaction>, code: RejectCode) -> Receipt {
-    Receipt {
-        hash: checked.hash,
-        code: code.number(),
-        payload: Vec::new(),
-        messages: Vec::new(),
-    }
+    Receipt { hash: checked.hash, code: code.number(), payload: Vec::new(), messages: Vec::new() }
 }
 
 impl EvmVm<Resident> {
@@ -110,7 +105,8 @@ impl EvmVm<Resident> {
         outcome: Option<(Outcome, &[Read<EvmKey, EvmValue>])>,
     ) -> Receipt {
         let block = *self.tables.block.get(&Singleton);
-        let Some((outcome, reads)) = outcome.filter(|_| self.has_room(&checked.transaction, &block))
+        let Some((outcome, reads)) =
+            outcome.filter(|_| self.has_room(&checked.transaction, &block))
         else {
             return refused(checked, RejectCode::Busy);
         };

@@ -18,9 +18,7 @@ use core::fmt;
 use revm::bytecode::Bytecode;
 use revm::context::result::{EVMError, ExecutionResult, InvalidTransaction};
 use revm::database_interface::DBErrorMarker;
-use revm::handler::{
-    EthFrame, Handler, MainnetContext, MainnetEvm, MainnetHandler, SystemCallTx,
-};
+use revm::handler::{EthFrame, Handler, MainnetContext, MainnetEvm, MainnetHandler, SystemCallTx};
 use revm::interpreter::interpreter::EthInterpreter;
 use revm::primitives::Bytes;
 use revm::{ExecuteEvm, MainBuilder};

@@ -19,9 +19,7 @@ use revm::bytecode::{Bytecode, opcode};
 use revm::context::result::{EVMError, HaltReason};
 use revm::context_interface::{Block, Cfg, Transaction};
 use revm::database_interface::DBErrorMarker;
-use revm::handler::{
-    FrameResult, Handler, MainnetContext, MainnetEvm, post_execution,
-};
+use revm::handler::{FrameResult, Handler, MainnetContext, MainnetEvm, post_execution};
 use revm::interpreter::instructions::{contract, host};
 use revm::interpreter::interpreter::EthInterpreter;
 use revm::interpreter::{Instruction, InstructionContext, InstructionExecResult};
