@@ -1,7 +1,12 @@
 //! The code of the parallel scheduler under a model checker (loom): all interleavings of two threads, up to
 //! a number of preemptions, on small batches in which everything meets. The sources are the crate's own,
 //! with loom's locks and atomics.
-#![allow(dead_code, unreachable_pub, reason = "the sources are those of a module of the crate")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::disallowed_types,
+    reason = "the sources are those of a module of the crate"
+)]
 
 extern crate alloc;
 

@@ -86,6 +86,9 @@ pub trait Versions<B: Batch + ?Sized>: Sync {
     -> Result<Seen<B::Value>, Interrupted>;
 }
 
+/// Room for so many reads is made at once.
+const READS_EXPECTED: usize = 32;
+
 /// The state as one execution of a transaction sees it, and what it reads and writes.
 pub struct View<'a, B: Batch + ?Sized> {
     versions: &'a dyn Versions<B>,
@@ -120,7 +123,7 @@ impl<B: Batch + ?Sized> Default for Access<B> {
 impl<'a, B: Batch + ?Sized> View<'a, B> {
     /// A view for an execution. `exact` is what [`Self::is_exact`] will say.
     pub fn new(versions: &'a dyn Versions<B>, by: Version, exact: bool) -> Self {
-        let (reads, writes) = (Vec::new(), Vec::new());
+        let (reads, writes) = (Vec::with_capacity(READS_EXPECTED), Vec::new());
         Self { versions, by, exact, reads, writes, interrupted: false }
     }
 

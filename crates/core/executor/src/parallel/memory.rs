@@ -11,7 +11,7 @@
 //! * The writes of an execution that was found wrong stay as *estimates*: whoever would read one
 //!   waits for that transaction instead.
 
-use super::sync::{Mutex, MutexGuard};
+use super::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use atoll_vm::parallel::{Aspect, Batch, Change, Read, Seen, Version};
@@ -22,6 +22,8 @@ use std::sync::PoisonError;
 
 /// No reader.
 const NONE: u32 = u32::MAX;
+/// Words of the bits of written keys, for each shard.
+const WORDS_PER_SHARD: usize = 8;
 /// Cells of which a shard keeps the memory for the next batch.
 const CELLS_KEPT_MAX: usize = 1 << 12;
 
@@ -69,6 +71,9 @@ struct Shard<K, V> {
 #[derive(Debug)]
 pub(super) struct Memory<K, V> {
     shards: Box<[Mutex<Shard<K, V>>]>,
+    /// A bit for the hash of each key that was written: most keys are not, and need no lock. A write that
+    /// a reader has not seen here yet is found when the reader's turn comes, like any other.
+    written: Box<[AtomicU64]>,
     hasher: foldhash::fast::FixedState,
 }
 
@@ -168,12 +173,30 @@ impl<K: Copy + Eq + Hash + Ord + Debug, V: Clone> Memory<K, V> {
             let cells = HashMap::with_hasher(foldhash::fast::FixedState::with_seed(!seed));
             Mutex::new(Shard { cells, readers: Vec::new() })
         };
-        Self { shards: (0..shards.next_power_of_two()).map(shard).collect(), hasher }
+        let shards = shards.next_power_of_two();
+        let written = (0..shards * WORDS_PER_SHARD).map(|_| AtomicU64::new(0)).collect();
+        Self { shards: (0..shards).map(shard).collect(), written, hasher }
     }
 
-    fn shard(&self, key: &K) -> MutexGuard<'_, Shard<K, V>> {
-        let at = self.hasher.hash_one(key) as usize & (self.shards.len() - 1);
+    fn hash(&self, key: &K) -> usize {
+        self.hasher.hash_one(key) as usize
+    }
+
+    fn shard(&self, hash: usize) -> MutexGuard<'_, Shard<K, V>> {
+        let at = hash & (self.shards.len() - 1);
         self.shards[at].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The word of a key's bit, and the bit.
+    fn bit(&self, hash: usize) -> (&AtomicU64, u64) {
+        let word = &self.written[(hash >> 16) & (self.written.len() - 1)];
+        (word, 1 << ((hash >> 10) & 63))
+    }
+
+    /// Whether a key may have been written.
+    fn may_be_written(&self, hash: usize) -> bool {
+        let (word, bit) = self.bit(hash);
+        word.load(Ordering::Acquire) & bit != 0
     }
 
     /// Forgets everything.
@@ -185,6 +208,7 @@ impl<K: Copy + Eq + Hash + Ord + Debug, V: Clone> Memory<K, V> {
             shard.cells.shrink_to(CELLS_KEPT_MAX);
             shard.readers.shrink_to(CELLS_KEPT_MAX);
         }
+        self.written.iter().for_each(|word| word.store(0, Ordering::Release));
     }
 
     /// What a transaction sees. If somebody has written it, the transaction is among the readers from then
@@ -199,10 +223,13 @@ impl<K: Copy + Eq + Hash + Ord + Debug, V: Clone> Memory<K, V> {
     where
         B: Batch<Key = K, Value = V> + ?Sized,
     {
-        let index = by.index as u32;
+        let (index, hash) = (by.index as u32, self.hash(key));
         let mut base = None;
+        if !self.may_be_written(hash) {
+            return Ok(Seen { value: batch.base(key), set_by: None });
+        }
         loop {
-            let mut guard = self.shard(key);
+            let mut guard = self.shard(hash);
             let Shard { cells, readers } = &mut *guard;
             let Some(cell) = cells.get_mut(key) else {
                 // The state may be slow: nobody else waits for it.
@@ -230,7 +257,11 @@ impl<K: Copy + Eq + Hash + Ord + Debug, V: Clone> Memory<K, V> {
 
     /// The transaction whose estimate would have to be awaited by who reads this now.
     pub(super) fn awaited(&self, index: usize, key: &K) -> Option<usize> {
-        let guard = self.shard(key);
+        let hash = self.hash(key);
+        if !self.may_be_written(hash) {
+            return None;
+        }
+        let guard = self.shard(hash);
         let cell = guard.cells.get(key)?;
         let last = cell.entries[..cell.below(index as u32)].last()?;
         last.estimate.then_some(last.index as usize)
@@ -241,12 +272,13 @@ impl<K: Copy + Eq + Hash + Ord + Debug, V: Clone> Memory<K, V> {
     where
         B: Batch<Key = K, Value = V> + ?Sized,
     {
-        if read.aspect == Aspect::Nothing {
+        let hash = self.hash(&read.key);
+        if read.aspect == Aspect::Nothing || !self.may_be_written(hash) {
             return true;
         }
         let mut base = None;
         loop {
-            let mut guard = self.shard(&read.key);
+            let mut guard = self.shard(hash);
             // What nobody has written yet is what it was.
             let Some(cell) = guard.cells.get_mut(&read.key) else { return true };
             if let Some(base) = base.take() {
@@ -273,7 +305,10 @@ impl<K: Copy + Eq + Hash + Ord + Debug, V: Clone> Memory<K, V> {
     ) where
         B: Batch<Key = K, Value = V> + ?Sized,
     {
-        let mut guard = self.shard(key);
+        let hash = self.hash(key);
+        let (word, bit) = self.bit(hash);
+        word.fetch_or(bit, Ordering::AcqRel);
+        let mut guard = self.shard(hash);
         let Shard { cells, readers } = &mut *guard;
         let cell = cells.entry(*key).or_default();
         let read = cell.readers != NONE;
@@ -344,7 +379,7 @@ impl<K: Copy + Eq + Hash + Ord + Debug, V: Clone> Memory<K, V> {
     /// Makes estimates of the writes of an execution.
     pub(super) fn estimate(&self, by: Version, keys: &[K]) {
         for key in keys {
-            let mut guard = self.shard(key);
+            let mut guard = self.shard(self.hash(key));
             let entries = guard.cells.get_mut(key).map(|cell| &mut cell.entries);
             let mut entries = entries.into_iter().flatten();
             let own =
@@ -363,7 +398,7 @@ impl<K: Copy + Eq + Hash + Ord + Debug, V: Clone> Memory<K, V> {
     {
         let mut base = None;
         loop {
-            let mut guard = self.shard(key);
+            let mut guard = self.shard(self.hash(key));
             let Some(cell) = guard.cells.get_mut(key) else { return true };
             if let Some(base) = base.take() {
                 cell.base.get_or_insert(base);

@@ -16,8 +16,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
+/// How long nothing is said about whether several threads pay.
+const MEETING_NS: u128 = 1_000_000;
 /// Nobody is waited for.
 const NOBODY: usize = usize::MAX;
+
+/// What came of a batch: what was settled, where it ended, how it went.
+pub(super) type Outcome<B> = (Vec<Settled<B>>, Ended, Report<<B as Batch>::Key>);
 
 /// Told of what came of each.
 pub(super) type Each<'a, B> = Box<dyn FnMut(usize, &<B as Batch>::Output) + Send + 'a>;
@@ -85,11 +90,14 @@ impl<B: Batch> Versions<B> for Port<'_, '_, B> {
         key: &B::Key,
         aspect: Aspect,
     ) -> Result<Seen<B::Value>, Interrupted> {
+        // Who is left over when a batch ends must not keep it waiting.
+        if self.run.over.load(Ordering::Relaxed) {
+            return Err(Interrupted);
+        }
         let schedule = &self.run.schedule;
         let outdated = schedule.outdated();
-        if self.outdated.swap(outdated, Ordering::Relaxed) != outdated
-            && (schedule.is_outdated(by) || self.run.over.load(Ordering::Relaxed))
-        {
+        let known = self.outdated.swap(outdated, Ordering::Relaxed) == outdated;
+        if !known && schedule.is_outdated(by) {
             return Err(Interrupted);
         }
         self.run.memory.see(self.run.batch, by, key, aspect).map_err(|awaited| {
@@ -328,13 +336,15 @@ impl<'a, B: Batch> Run<'a, B> {
         }
         let (useful, elapsed) = (settling.useful.as_nanos(), self.started.elapsed().as_nanos());
         let settled = settling.refused.len() as u128;
-        let lost = useful * 100 < elapsed * u128::from(give_up_below)
+        // Threads need a while to meet.
+        let met = elapsed > MEETING_NS;
+        let lost = met && useful * 100 < elapsed * u128::from(give_up_below)
             || useful < settled * u128::from(give_up_mean);
         lost.then_some(Ended::Serial)
     }
 
     /// What came of it.
-    pub(super) fn into_done(self) -> Result<(Vec<Settled<B>>, Ended, Report<B::Key>), Panicked> {
+    pub(super) fn into_done(self) -> Result<Outcome<B>, Panicked> {
         if let Some(panicked) = self.panicked.into_inner().unwrap_or_else(PoisonError::into_inner) {
             return Err(panicked);
         }
