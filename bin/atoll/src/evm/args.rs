@@ -23,12 +23,15 @@ pub(crate) enum EvmCommand {
     /// A record is {\"block\": …, \"pre_state\": …}: the block as eth_getBlockByHash gives it with full
     /// transactions, and what of the state it touches (balance, nonce, code, storage). With
     /// \"block_hashes\": {NUMBER: HASH} it names hashes that the opcode BLOCKHASH asks for beyond the
-    /// parent's; for one that is missing something else stands, and the block says so. A PATH is a record (.json, .json.gz, .json.xz), a folder of them, or an archive. Each
+    /// parent's; for one that is missing something else stands, and the block
+    /// says so. A PATH is a record (.json, .json.gz, .json.xz), a folder of them, or an archive. Each
     /// block runs under the hardfork of its height; gas, logs bloom, and, since Byzantium, the
     /// receipts root must be the header's. The exit code is 1 if anything differs.
     #[command(after_help = "Examples:
   atoll evm replay blocks/
   atoll evm replay blocks/19426587.json.gz --runs 9
+  atoll evm replay blocks/ --threads 2 --runs 9
+  atoll evm replay blocks/19426587.json.gz --conflicts
   atoll evm replay blocks/ --json")]
     Replay(ReplayArgs),
 }
@@ -47,6 +50,9 @@ pub(crate) struct StatetestArgs {
     /// How many files run at once [default: the machine's cores]
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
+    /// Execute each transaction once more through the parallel scheduler, on so many threads
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
     /// How many failures are described
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) failures: usize,
@@ -63,6 +69,13 @@ pub(crate) struct ReplayArgs {
     /// How often each block is executed, from the same state; the median time counts
     #[arg(long, value_name = "N", default_value = "1")]
     pub(crate) runs: NonZeroUsize,
+    /// Execute each block in parallel too, on so many threads, and by revm on a state of its own;
+    /// results, state and reads must be the same
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+    /// Show which keys made transactions of a block depend on one another
+    #[arg(long)]
+    pub(crate) conflicts: bool,
     /// Print the outcome as one JSON object on the last line
     #[arg(long)]
     pub(crate) json: bool,

@@ -1,6 +1,7 @@
 //! The documents that paths name: files, folders, archives, compressed or not.
 //!
-//! One document is in memory at a time, and none above [`BYTES_MAX`].
+//! One document is in memory at a time, and none above [`BYTES_MAX`]; decoders have windows up to
+//! [`WINDOW_KIB_MAX`].
 
 use anyhow::{Context, bail, ensure};
 use flate2::bufread::MultiGzDecoder;
@@ -11,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 /// Largest document, decompressed.
 const BYTES_MAX: u64 = 1 << 30;
+/// Largest window of a decoder, in KiB: what `xz -9` makes, and as much again.
+const WINDOW_KIB_MAX: u32 = 1 << 17;
 
 /// A JSON document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,7 +83,9 @@ fn open(path: &Path, take: &mut Take<'_>) -> anyhow::Result<bool> {
     // By the first bytes, whatever the file is called.
     let reader: Box<dyn Read> = match head {
         [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(file)),
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Box::new(XzReader::new(file, true)),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => {
+            Box::new(XzReader::new_mem_limit(file, true, WINDOW_KIB_MAX))
+        }
         _ => Box::new(file),
     };
     let mut reader = BufReader::with_capacity(1 << 16, reader);

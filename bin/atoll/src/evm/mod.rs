@@ -9,6 +9,7 @@ mod forks;
 mod input;
 mod json;
 mod mpt;
+mod record;
 mod replay;
 mod statetest;
 

@@ -3,6 +3,7 @@
 
 use super::historian::LAG_SLOTS_MAX;
 use atoll_executor::machine::{Prepared, Refused, prepare};
+use atoll_executor::parallel::EvmParallel;
 use atoll_executor::{Batch, EnvironmentSpec, Machine, Step, VmSpec};
 use atoll_rpc::port::QueryError;
 use atoll_state::{Resident, WriteSet};
@@ -64,8 +65,26 @@ impl AnyChecked {
 /// The static check of a transaction of any VM.
 pub(crate) type AnyPrepared = Result<AnyChecked, Refused>;
 
+/// Most threads of one EVM environment.
+const EVM_THREADS_MAX: usize = 8;
+
+/// Transactions of a tick with their static checks.
+type Checks<'a, T> = [Result<&'a Checked<T>, &'a Refused>];
+
 /// A VM that this node can host.
 pub(crate) trait Hosted: Vm<Resident, Spec: Send + Sync> + Send + Sync + 'static {
+    /// What it executes ticks with beside its own thread.
+    type Threads: std::fmt::Debug + Send;
+    /// `seed` keys an index, and never changes results.
+    fn threads(seed: u64) -> Self::Threads;
+    /// Executes the transactions of a tick.
+    fn run_tick(
+        machine: &mut Machine<Self, Resident>,
+        _: &mut Self::Threads,
+        transactions: &Checks<'_, Self::Transaction>,
+    ) -> Vec<Receipt> {
+        machine.execute_all(transactions.iter().copied())
+    }
     fn spec(spec: &VmSpec) -> Option<&Self::Spec>;
     fn wrap(checked: Checked<Self::Transaction>) -> AnyChecked;
     fn unwrap(any: &AnyChecked) -> Option<&Checked<Self::Transaction>>;
@@ -84,6 +103,8 @@ pub(crate) trait Hosted: Vm<Resident, Spec: Send + Sync> + Send + Sync + 'static
 }
 
 impl Hosted for ExchangeVm<Resident> {
+    type Threads = ();
+    fn threads(_: u64) {}
     fn spec(spec: &VmSpec) -> Option<&Self::Spec> {
         match spec {
             VmSpec::Exchange(spec) => Some(spec),
@@ -110,7 +131,35 @@ impl Hosted for ExchangeVm<Resident> {
     }
 }
 
+/// Threads of an EVM environment, which are started when there is use for them.
+#[derive(Debug)]
+pub(crate) struct EvmThreads {
+    seed: u64,
+    parallel: Option<EvmParallel>,
+}
+
 impl Hosted for EvmVm<Resident> {
+    type Threads = EvmThreads;
+    fn threads(seed: u64) -> EvmThreads {
+        EvmThreads { seed, parallel: None }
+    }
+    fn run_tick(
+        machine: &mut Machine<Self, Resident>,
+        threads: &mut EvmThreads,
+        transactions: &Checks<'_, EvmTransaction>,
+    ) -> Vec<Receipt> {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        if threads.parallel.is_none() && transactions.len() > 1 && cores() > 1 {
+            // Without threads it is serial.
+            threads.parallel = EvmParallel::new(cores().min(EVM_THREADS_MAX), threads.seed).ok();
+        }
+        match &mut threads.parallel {
+            Some(parallel) if transactions.len() > 1 => {
+                parallel.execute_tick(machine, transactions)
+            }
+            _ => machine.execute_all(transactions.iter().copied()),
+        }
+    }
     fn spec(spec: &VmSpec) -> Option<&Self::Spec> {
         match spec {
             VmSpec::Evm(spec) => Some(spec),
@@ -135,6 +184,8 @@ impl Hosted for EvmVm<Resident> {
 }
 
 impl Hosted for RouterVm<Resident> {
+    type Threads = ();
+    fn threads(_: u64) {}
     fn spec(spec: &VmSpec) -> Option<&Self::Spec> {
         match spec {
             VmSpec::Router(spec) => Some(spec),
@@ -202,6 +253,7 @@ pub(crate) struct Live<V: Hosted> {
     pub(crate) spec: EnvironmentSpec,
     pub(crate) vm_spec: V::Spec,
     pub(crate) machine: RwLock<Machine<V, Resident>>,
+    threads: Mutex<V::Threads>,
     pub(crate) gate: Gate,
 }
 
@@ -244,6 +296,7 @@ impl<V: Hosted> Live<V> {
             spec: spec.clone(),
             vm_spec,
             machine: RwLock::new(machine),
+            threads: Mutex::new(V::threads(seed)),
             gate: Gate::default(),
         })
     }
@@ -337,7 +390,8 @@ impl<V: Hosted> Environment for Live<V> {
     fn run_tick(&self, time_us: u64, transactions: &[&AnyPrepared]) -> Vec<Receipt> {
         let mut machine = self.machine.write();
         machine.open_tick(time_us);
-        machine.execute_all(transactions.iter().map(|prepared| Self::unwrap(prepared)))
+        let transactions: Vec<_> = transactions.iter().map(|one| Self::unwrap(one)).collect();
+        V::run_tick(&mut machine, &mut self.threads.lock(), &transactions)
     }
 
     fn own_events(&self) -> Option<Receipt> {

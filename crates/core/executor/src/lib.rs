@@ -12,6 +12,8 @@ extern crate std;
 
 pub mod batch;
 pub mod machine;
+#[cfg(feature = "std")]
+pub mod parallel;
 pub mod spec;
 pub mod verify;
 pub mod witness;

@@ -94,6 +94,12 @@ impl<S: Source, V: Vm<S>> Machine<V, S> {
         &self.vm
     }
 
+    /// The VM, for who executes otherwise.
+    #[cfg(feature = "std")]
+    pub(crate) fn vm_mut(&mut self) -> &mut V {
+        &mut self.vm
+    }
+
     /// Puts one object of a snapshot or a witness into the state.
     pub fn load(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), object::LoadError> {
         object::load(&mut self.vm, key, value)

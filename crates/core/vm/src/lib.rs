@@ -11,6 +11,7 @@ extern crate alloc;
 
 pub mod evm;
 pub mod exchange;
+pub mod parallel;
 pub mod router;
 
 use alloc::vec::Vec;

@@ -1,18 +1,21 @@
 //! A recorded block, executed.
 
 use super::format::{Block, Recorded, Transaction};
+use super::plain;
 use crate::evm::forks;
 use crate::evm::json::Small;
 use crate::evm::mpt::{self, TrieReceipt};
+use crate::evm::record;
 use alloy_primitives::{B256, Bloom, Bytes, U256, address, keccak256};
 use anyhow::{Context, anyhow};
-use atoll_state::Resident;
+use atoll_executor::parallel::{BlockReport, Conflicts, EvmParallel};
+use atoll_state::{Resident, WriteSet, object};
 use atoll_types::Address;
 use atoll_vm::evm::objects::EvmTables;
+use atoll_vm::evm::parallel::EvmKey;
 use atoll_vm::evm::transition::{
-    self, AccessList, AccessListItem, Authorization, BlobExcessGasAndPrice, BlockEnv, BlockHashes,
-    CfgEnv, Either, Executed, Log, RecoveredAuthority, RecoveredAuthorization, SpecId,
-    TransitionContext, TxEnv, TxKind,
+    self, AccessList, AccessListItem, BlobExcessGasAndPrice, BlockEnv, BlockHashes, CfgEnv,
+    Executed, Log, SpecId, TransitionContext, TxEnv, TxKind,
 };
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
@@ -42,53 +45,199 @@ pub(super) struct Replayed {
     pub(super) hashes_left_out: Vec<u64>,
     /// Time of the transactions, of each run.
     pub(super) times: Vec<Duration>,
+    /// If it was executed in parallel too.
+    pub(super) parallel: Option<InParallel>,
+    pub(super) conflicts: Option<Conflicts<EvmKey>>,
 }
 
 impl Replayed {
     /// The middle of the runs.
     pub(super) fn median(&self) -> Duration {
-        let mut times = self.times.clone();
-        times.sort_unstable();
-        times.get(times.len() / 2).copied().unwrap_or_default()
+        median(&self.times)
     }
 }
 
-/// Executes a recorded block so many times, each from the recorded state.
-pub(super) fn replay(recorded: &Recorded, runs: usize) -> anyhow::Result<Replayed> {
+/// What a block is executed with.
+#[derive(Debug, Default)]
+pub(super) struct Ways {
+    /// How often, from the same state.
+    pub(super) runs: usize,
+    /// Threads, if it is to be executed in parallel too, and by revm on a state of its own.
+    pub(super) parallel: Option<EvmParallel>,
+    /// Threads to find out who depends on whom.
+    pub(super) conflicts: Option<EvmParallel>,
+}
+
+/// A recorded block, ready to be executed.
+struct Ready<'a> {
+    recorded: &'a Recorded,
+    context: TransitionContext<'a>,
+    transactions: Vec<TxEnv>,
+}
+
+impl Ready<'_> {
+    /// The state before the transactions, in a range of its own.
+    fn tables(&self) -> anyhow::Result<EvmTables<Resident>> {
+        let mut tables = record::load(&self.recorded.pre_state, self.context.config.spec);
+        open(&mut tables, &self.context, &self.recorded.block)?;
+        object::seal(&mut tables, &mut WriteSet::default(), None);
+        object::begin(&mut tables);
+        Ok(tables)
+    }
+
+    /// Everything after the transactions; what the block read and wrote.
+    fn close(&self, mut tables: EvmTables<Resident>) -> (WriteSet, WriteSet) {
+        for withdrawal in &self.recorded.block.withdrawals {
+            let amount = U256::from(withdrawal.amount.0) * U256::from(WEI_PER_GWEI);
+            let spec = self.context.config.spec;
+            transition::credit(&mut tables, spec, withdrawal.address.0, amount);
+        }
+        let (mut writes, mut reads) = (WriteSet::default(), WriteSet::default());
+        object::seal(&mut tables, &mut writes, Some(&mut reads));
+        (writes, reads)
+    }
+
+    fn serial(&self) -> anyhow::Result<Run> {
+        let mut tables = self.tables()?;
+        let started = Instant::now();
+        let executed = transition::execute_block(&mut tables, &self.context, &self.transactions);
+        let time = started.elapsed();
+        let executed = executed.map_err(refused)?;
+        Ok(Run { time, executed, sets: self.close(tables) })
+    }
+
+    fn parallel(&self, parallel: &mut EvmParallel) -> anyhow::Result<(Run, BlockReport)> {
+        let mut tables = self.tables()?;
+        let (context, transactions) = (&self.context, &self.transactions);
+        let started = Instant::now();
+        let executed =
+            parallel.execute_block(&mut tables, context, transactions, false, &mut |_| {});
+        let time = started.elapsed();
+        let (executed, report) = executed.map_err(refused)?;
+        Ok((Run { time, executed, sets: self.close(tables) }, report))
+    }
+
+    fn conflicts(&self, parallel: &mut EvmParallel) -> anyhow::Result<Conflicts<EvmKey>> {
+        let mut tables = self.tables()?;
+        let (context, transactions) = (&self.context, &self.transactions);
+        let executed =
+            parallel.execute_block(&mut tables, context, transactions, true, &mut |_| {});
+        let (executed, report) = executed.map_err(refused)?;
+        let gas = executed.iter().map(|executed| executed.result.tx_gas_used()).collect();
+        Ok(Conflicts::of(&report.accesses, gas, &report.report.clashes))
+    }
+}
+
+fn refused(error: impl std::fmt::Display) -> anyhow::Error {
+    anyhow!("{error}; is the record's \"pre_state\" complete?")
+}
+
+/// One execution of a block.
+struct Run {
+    time: Duration,
+    executed: Vec<Executed>,
+    /// What it wrote, and what it read with the values before.
+    sets: (WriteSet, WriteSet),
+}
+
+impl Run {
+    /// What differs from serial execution.
+    fn against(&self, serial: &Self) -> Option<String> {
+        let results = self.executed.iter().zip(&serial.executed);
+        let differs = |(one, other): (&Executed, &Executed)| {
+            one.result != other.result || one.lost != other.lost
+        };
+        let what = match results.map(differs).position(|differs| differs) {
+            Some(index) => format!("the result of transaction {index}"),
+            None if self.executed.len() != serial.executed.len() => "the number of results".into(),
+            None if self.sets.0 != serial.sets.0 => "the state".into(),
+            None if self.sets.1 != serial.sets.1 => "what was read".into(),
+            None => return None,
+        };
+        Some(format!("{what} in parallel differs from serial execution"))
+    }
+}
+
+/// How a block was executed in parallel.
+#[derive(Clone, Debug)]
+pub(super) struct InParallel {
+    /// Of each run.
+    pub(super) times: Vec<Duration>,
+    /// Of each run of revm on a state of its own, serially.
+    pub(super) revm: Vec<Duration>,
+    /// Of the last run: transactions that were executed in parallel, and executions.
+    pub(super) settled: usize,
+    pub(super) executions: usize,
+}
+
+/// The middle of some times.
+pub(super) fn median(times: &[Duration]) -> Duration {
+    let mut times = times.to_vec();
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+/// Executes a recorded block in all ways that are asked for.
+pub(super) fn replay(recorded: &Recorded, ways: &mut Ways) -> anyhow::Result<Replayed> {
     let block = &recorded.block;
     let (number, timestamp) = (block.number.0, block.timestamp.0);
     let config = forks::mainnet(number, timestamp);
     let environment = environment(block, &config)?;
     let parent = number.checked_sub(1);
     let stood_in = Mutex::new(BTreeSet::new());
-    let known = |asked: u64| match recorded.block_hashes.get(&Small(asked)) {
+    let given = |asked: u64| match recorded.block_hashes.get(&Small(asked)) {
         Some(hash) => Some(hash.0),
         None if Some(asked) == parent => Some(block.parent_hash.0),
-        None => {
+        None => None,
+    };
+    let known = |asked: u64| {
+        given(asked).or_else(|| {
             stood_in.lock().insert(asked);
             Some(stand_in(asked))
-        }
+        })
     };
-    let hashes = BlockHashes::Known(&known);
-    let context = TransitionContext { config: &config, block: &environment, hashes };
+    // What is executed ahead of its turn may ask for what nobody asks for in the end.
+    let silent = |asked: u64| given(asked).or_else(|| Some(stand_in(asked)));
     let transactions = block.transactions.iter().enumerate().map(|(index, transaction)| {
         env(transaction).with_context(|| format!("transaction {index}"))
     });
     let transactions: Vec<TxEnv> = transactions.collect::<anyhow::Result<_>>()?;
-    let (mut times, mut executed) = (Vec::with_capacity(runs), Vec::new());
-    for _ in 0..runs {
-        let mut tables = load(recorded, config.spec);
-        open(&mut tables, &context, block)?;
-        let started = Instant::now();
-        executed = transition::execute_block(&mut tables, &context, &transactions)
-            .map_err(|error| anyhow!("{error}; is the record's \"pre_state\" complete?"))?;
-        times.push(started.elapsed());
-        for withdrawal in &block.withdrawals {
-            let amount = U256::from(withdrawal.amount.0) * U256::from(WEI_PER_GWEI);
-            transition::credit(&mut tables, config.spec, withdrawal.address.0, amount);
+    let context = |hashes| TransitionContext { config: &config, block: &environment, hashes };
+    let mut ready = Ready { recorded, context: context(BlockHashes::Known(&known)), transactions };
+    let mut serial = ready.serial()?;
+    ready.context = context(BlockHashes::Known(&silent));
+    let (mut times, mut differ) = (Vec::with_capacity(ways.runs), None);
+    let mut parallel = ways.parallel.as_ref().map(|_| InParallel::new(ways.runs));
+    for run in 0..ways.runs {
+        // In turns, and who begins changes: what else the machine does meets all of them.
+        for way in 0..3 {
+            match ((way + run) % 3, &mut parallel, &mut ways.parallel) {
+                (0, None, _) if run == 0 => times.push(serial.time),
+                (0, _, _) => {
+                    serial = ready.serial()?;
+                    times.push(serial.time);
+                }
+                (1, Some(found), Some(threads)) => {
+                    let (run, report) = ready.parallel(threads)?;
+                    differ = differ.or_else(|| run.against(&serial));
+                    found.times.push(run.time);
+                    (found.settled, found.executions) =
+                        (report.report.settled, report.report.executions);
+                }
+                (2, Some(found), _) => found.revm.push(plain::execute(
+                    recorded,
+                    (&config, &environment),
+                    &silent,
+                    &ready.transactions,
+                )?),
+                _ => {}
+            }
         }
     }
-    let (gas_used, receipts_root_equal, mut differences) = compare(block, config.spec, &executed);
+    let conflicts = ways.conflicts.as_mut().map(|threads| ready.conflicts(threads)).transpose()?;
+    let executed = &serial.executed;
+    let (gas_used, receipts_root_equal, mut differences) = compare(block, config.spec, executed);
+    let transactions = ready.transactions.len();
     let hashes_left_out: Vec<u64> = stood_in.into_inner().into_iter().collect();
     if !differences.is_empty() && !hashes_left_out.is_empty() {
         differences.push(format!(
@@ -96,38 +245,33 @@ pub(super) fn replay(recorded: &Recorded, runs: usize) -> anyhow::Result<Replaye
              a contract asks for: add them to its \"block_hashes\""
         ));
     }
+    differences.extend(differ);
     Ok(Replayed {
         number,
         spec: config.spec,
-        transactions: transactions.len(),
+        transactions,
         gas_used,
         gas_used_header: block.gas_used.0,
         receipts_root_equal,
         differences,
         hashes_left_out,
         times,
+        parallel,
+        conflicts,
     })
+}
+
+impl InParallel {
+    fn new(runs: usize) -> Self {
+        let times = || Vec::with_capacity(runs);
+        Self { times: times(), revm: times(), settled: 0, executions: 0 }
+    }
 }
 
 /// Stands for a hash that the record leaves out. Where the receipts come out as the header says, what it
 /// was did not matter to them.
 fn stand_in(number: u64) -> B256 {
     keccak256(number.to_be_bytes())
-}
-
-fn load(recorded: &Recorded, spec: SpecId) -> EvmTables<Resident> {
-    let mut tables = EvmTables::new(0);
-    for (address, account) in &recorded.pre_state {
-        transition::put_account(
-            &mut tables,
-            spec,
-            address.0,
-            (account.nonce.0, account.balance.0),
-            account.code.0.clone(),
-            account.storage.iter().map(|(slot, value)| (slot.0, value.0)),
-        );
-    }
-    tables
 }
 
 /// The system calls at the beginning of a block.
@@ -208,10 +352,7 @@ fn env(transaction: &Transaction) -> anyhow::Result<TxEnv> {
         let (r, s) = (signed.r.0, signed.s.0);
         let signed =
             atoll_vm::evm::SignedAuthorization { chain_id, address, nonce, y_parity, r, s };
-        let authority =
-            signed.authority().map_or(RecoveredAuthority::Invalid, RecoveredAuthority::Valid);
-        let inner = Authorization { chain_id, address, nonce };
-        Either::Right(RecoveredAuthorization::new_unchecked(inner, authority))
+        record::authorization((chain_id, address, nonce), signed.authority())
     });
     Ok(TxEnv {
         tx_type,
@@ -278,7 +419,7 @@ pub(super) fn opened(recorded: &Recorded) -> anyhow::Result<Vec<U256>> {
     let environment = environment(block, &config)?;
     let context =
         TransitionContext { config: &config, block: &environment, hashes: BlockHashes::History };
-    let mut tables = load(recorded, config.spec);
+    let mut tables = record::load(&recorded.pre_state, config.spec);
     open(&mut tables, &context, block)?;
     Ok(tables.storage().map(|(_, value)| value).collect())
 }

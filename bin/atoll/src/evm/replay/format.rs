@@ -1,6 +1,7 @@
 //! The format of a recorded block: the block as JSON-RPC gives it, and the state that it touches.
 
 use crate::evm::json::{self, Data, Hash, HexAddress, Number, Small};
+use crate::evm::record::PreAccount;
 use alloy_primitives::{Address, Bloom};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -13,16 +14,6 @@ pub(super) struct Recorded {
     /// Hashes of earlier blocks that the opcode BLOCKHASH asks for, the parent's aside.
     #[serde(default)]
     pub(super) block_hashes: BTreeMap<Small, Hash>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct PreAccount {
-    pub(super) balance: Number,
-    pub(super) nonce: Small,
-    #[serde(default)]
-    pub(super) code: Data,
-    #[serde(default)]
-    pub(super) storage: BTreeMap<Number, Number>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -7,15 +7,18 @@
 
 mod execute;
 mod format;
+mod plain;
 mod report;
 
 use super::args::ReplayArgs;
 use super::input::{self, Document};
 use anyhow::{Context, bail, ensure};
-use execute::Replayed;
+use atoll_executor::parallel::{EvmParallel, Limits};
+use execute::{Replayed, Ways};
 use format::Recorded;
+use std::num::NonZeroUsize;
 
-fn replay(document: &Document, runs: usize) -> anyhow::Result<Replayed> {
+fn replay(document: &Document, ways: &mut Ways) -> anyhow::Result<Replayed> {
     let recorded: Recorded = serde_json::from_slice(&document.bytes).with_context(|| {
         format!(
             "{}: is not a recorded block, {{\"block\": …, \"pre_state\": …}} with full transactions",
@@ -23,18 +26,35 @@ fn replay(document: &Document, runs: usize) -> anyhow::Result<Replayed> {
         )
     })?;
     let number = recorded.block.number.0;
-    let replayed = execute::replay(&recorded, runs);
+    let replayed = execute::replay(&recorded, ways);
     replayed.with_context(|| format!("{}: block {number} cannot be executed", document.name))
 }
 
+/// Most clashes that are remembered of a block.
+const CLASHES_MAX: usize = 1 << 16;
+
+fn ways(args: &ReplayArgs) -> anyhow::Result<Ways> {
+    let start = |threads: NonZeroUsize| {
+        EvmParallel::new(threads.get(), 0).context("a thread cannot be started")
+    };
+    let parallel = args.threads.map(start).transpose()?;
+    let two = NonZeroUsize::MIN.saturating_add(1);
+    let conflicts = args.conflicts.then(|| start(args.threads.unwrap_or(two))).transpose()?;
+    let all = Limits { clashes_max: CLASHES_MAX, ..Limits::always() };
+    let conflicts = conflicts.map(|threads| threads.with_limits(all));
+    Ok(Ways { runs: args.runs.get(), parallel, conflicts })
+}
+
 pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<()> {
+    let mut ways = ways(args)?;
     let (mut blocks, mut broken) = (Vec::new(), Vec::new());
-    println!("{}", report::header());
+    println!("{}", report::header(ways.parallel.is_some()));
     input::each(&args.paths, &mut |document| {
-        match replay(&document, args.runs.get()) {
+        match replay(&document, &mut ways) {
             Ok(block) => {
                 println!("{}", report::line(&block));
                 report::remarks(&block).iter().for_each(|remark| println!("  {remark}"));
+                block.conflicts.iter().for_each(|found| print!("{}", report::conflicts(found)));
                 blocks.push(block);
             }
             Err(error) => {
@@ -46,14 +66,15 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<()> {
     })?;
     println!("{}", report::total(&blocks, broken.len()));
     if args.json {
-        println!("{}", report::json(&blocks, &broken));
+        let threads = args.threads.map(NonZeroUsize::get);
+        println!("{}", report::json(&blocks, &broken, threads));
     }
     if blocks.is_empty() && broken.is_empty() {
         bail!(
             "no recorded block was found; a PATH is a .json, .json.gz or .json.xz file, a folder of them, or an archive"
         );
     }
-    let differ = blocks.iter().filter(|block| !block.differences.is_empty()).count();
+    let differ = report::differ(&blocks);
     ensure!(
         differ + broken.len() == 0,
         "{differ} blocks differ from their headers, {} could not be executed",

@@ -1,7 +1,7 @@
 //! Tests of the harness on blocks of our own: what is equal passes, and each thing that can differ or
 //! be missing is found and named.
 
-use super::execute::{self, Replayed};
+use super::execute::{self, Replayed, Ways};
 use super::format::Recorded;
 use super::{replay, report};
 use crate::evm::input::Document;
@@ -52,7 +52,8 @@ fn logs_bloom() -> String {
 
 fn run(record: &Value) -> anyhow::Result<Replayed> {
     let bytes = record.to_string().into_bytes();
-    replay(&Document { name: "blocks/own.json".into(), bytes }, 3)
+    let mut ways = Ways { runs: 3, ..Ways::default() };
+    replay(&Document { name: "blocks/own.json".into(), bytes }, &mut ways)
 }
 
 #[test]
@@ -62,7 +63,7 @@ fn gas_and_roots_of_a_block_are_those_of_its_header() {
     assert_eq!((replayed.receipts_root_equal, replayed.times.len()), (Some(true), 3));
     let line = report::line(&replayed);
     assert!(line.contains("Cancun") && line.contains("equal     equal"), "{line}");
-    let json = report::json(&[replayed], &[]);
+    let json = report::json(&[replayed], &[], None);
     assert_eq!((&json["equal"], &json["differ"]), (&json!(1), &json!(0)));
     assert_eq!(json["blocks"][0]["gas_used"], json!(0xcc48));
 }

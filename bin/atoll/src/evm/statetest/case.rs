@@ -1,19 +1,20 @@
 //! One test under one fork: state, transaction, what must come of it.
 
-use super::format::{Post, PreAccount, SignedAuthorization, StateTest, Transaction};
+use super::format::{Post, SignedAuthorization, StateTest, Transaction};
 use crate::evm::forks::{self, Fork};
 use crate::evm::json::{HexAddress, number};
 use crate::evm::mpt::{self, Expected};
+use crate::evm::record::{self, PreAccount};
 use alloy_primitives::{Address, B256, U256, keccak256};
+use atoll_executor::parallel::{BlockError, EvmParallel};
 use atoll_state::Resident;
 use atoll_types::crypto::SigningKey;
 use atoll_vm::evm::objects::EvmTables;
 use atoll_vm::evm::transition::{
-    self, AccessList, AccessListItem, Authorization, BlobExcessGasAndPrice, BlockEnv, BlockHashes,
-    CfgEnv, Either, Executed, Log, RecoveredAuthority, RecoveredAuthorization, SpecId,
-    TransitionContext, TransitionError, TxEnv, TxKind,
+    self, AccessList, AccessListItem, BlobExcessGasAndPrice, BlockEnv, BlockHashes, CfgEnv, Either,
+    Executed, Log, RecoveredAuthorization, SpecId, TransitionContext, TransitionError, TxEnv,
+    TxKind,
 };
-use std::collections::BTreeMap;
 
 /// What came of a test.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,24 +27,34 @@ pub(super) enum Outcome {
 }
 
 /// Runs a test under a fork.
-pub(super) fn run(test: &StateTest, fork: &str, post: &Post) -> Outcome {
+pub(super) fn run(
+    test: &StateTest,
+    fork: &str,
+    post: &Post,
+    parallel: Option<&mut EvmParallel>,
+) -> Outcome {
     let spec = match forks::named(fork) {
         Fork::LeftOut(why) => return Outcome::LeftOut(why),
         Fork::Known(spec) => spec,
     };
-    match compare(test, (fork, spec), post) {
+    match compare(test, (fork, spec), post, parallel) {
         Ok(()) => Outcome::Passed,
         Err(what) => Outcome::Failed(what),
     }
 }
 
-fn compare(test: &StateTest, (fork, spec): (&str, SpecId), post: &Post) -> Result<(), String> {
+fn compare(
+    test: &StateTest,
+    (fork, spec): (&str, SpecId),
+    post: &Post,
+    parallel: Option<&mut EvmParallel>,
+) -> Result<(), String> {
     let chain_id = test.config.chain_id.map_or(1, |id| id.0);
     let mut config = forks::config(spec, chain_id);
     if let Some(schedule) = test.config.blob_schedule.get(fork) {
         config.blob_base_fee_update_fraction = Some(schedule.base_fee_update_fraction.0);
     }
-    let mut tables = load(&test.pre, spec);
+    let mut tables = record::load(&test.pre, spec);
     let block = block(test, &config)?;
     let context = TransitionContext {
         config: &config,
@@ -51,7 +62,7 @@ fn compare(test: &StateTest, (fork, spec): (&str, SpecId), post: &Post) -> Resul
         hashes: BlockHashes::Known(&block_hash),
     };
     let outcome = match transaction(test, post, chain_id) {
-        Ok(transaction) => match transition::transact(&mut tables, &context, transaction) {
+        Ok(transaction) => match execute(&mut tables, &context, transaction, parallel) {
             Ok(Executed { result, .. }) => Ok(result),
             Err(TransitionError::Transaction(error)) => Err(error.to_string()),
             Err(error) => return Err(format!("was not executed: {error}")),
@@ -87,23 +98,25 @@ fn compare(test: &StateTest, (fork, spec): (&str, SpecId), post: &Post) -> Resul
     Err(format!("state root {root}, expected {}{differs}", post.hash.0))
 }
 
-fn load(pre: &BTreeMap<HexAddress, PreAccount>, spec: SpecId) -> EvmTables<Resident> {
-    let mut tables = EvmTables::new(0);
-    for (address, account) in pre {
-        transition::put_account(
-            &mut tables,
-            spec,
-            address.0,
-            (account.nonce.0, account.balance.0),
-            account.code.0.clone(),
-            account.storage.iter().map(|(slot, value)| (slot.0, value.0)),
-        );
+/// Executes the transaction, serially or on a block of its own in parallel.
+fn execute(
+    tables: &mut EvmTables<Resident>,
+    context: &TransitionContext<'_>,
+    transaction: TxEnv,
+    parallel: Option<&mut EvmParallel>,
+) -> Result<Executed, TransitionError> {
+    let Some(parallel) = parallel else {
+        return transition::transact(tables, context, transaction);
+    };
+    match parallel.execute_block(tables, context, &[transaction], false, &mut |_| {}) {
+        Ok((mut executed, _)) => Ok(executed.remove(0)),
+        Err(BlockError::Invalid(invalid)) => Err(invalid.error),
+        Err(BlockError::Panicked(panicked)) => panic!("{panicked}"),
     }
-    tables
 }
 
 fn expected((address, account): (&HexAddress, &PreAccount)) -> (Address, Expected) {
-    let storage = account.storage.iter().map(|(slot, value)| (slot.0, value.0));
+    let storage = account.slots();
     let code_hash = keccak256(&account.code.0);
     let (nonce, balance) = (account.nonce.0, account.balance.0);
     (address.0, Expected { nonce, balance, code_hash, storage: storage.collect() })
@@ -212,9 +225,9 @@ fn sender(parts: &Transaction) -> Result<Address, String> {
     Ok(key.address())
 }
 
-type Authorized = Either<transition::SignedAuthorization, RecoveredAuthorization>;
-
-fn authorization(signed: &SignedAuthorization) -> Authorized {
+fn authorization(
+    signed: &SignedAuthorization,
+) -> Either<transition::SignedAuthorization, RecoveredAuthorization> {
     let (chain_id, address) = (signed.chain_id.0, signed.address.0);
     let nonce = u64::try_from(signed.nonce.0);
     let parity = signed.y_parity.or(signed.v).map(|parity| parity.0).unwrap_or_default();
@@ -223,7 +236,5 @@ fn authorization(signed: &SignedAuthorization) -> Authorized {
         let (r, s) = (signed.r.0, signed.s.0);
         atoll_vm::evm::SignedAuthorization { chain_id, address, nonce, y_parity, r, s }.authority()
     });
-    let authority = recovered.map_or(RecoveredAuthority::Invalid, RecoveredAuthority::Valid);
-    let inner = Authorization { chain_id, address, nonce: nonce.unwrap_or(u64::MAX) };
-    Either::Right(RecoveredAuthorization::new_unchecked(inner, authority))
+    record::authorization((chain_id, address, nonce.unwrap_or(u64::MAX)), recovered)
 }

@@ -1,6 +1,7 @@
 //! The files of state tests, as execution-spec-tests documents them.
 
 use crate::evm::json::{Data, Hash, HexAddress, Number, Small};
+use crate::evm::record::PreAccount;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -43,14 +44,6 @@ pub(super) struct Environment {
     pub(super) current_base_fee: Option<Small>,
     pub(super) current_random: Option<Number>,
     pub(super) current_excess_blob_gas: Option<Small>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct PreAccount {
-    pub(super) balance: Number,
-    pub(super) nonce: Small,
-    pub(super) code: Data,
-    pub(super) storage: BTreeMap<Number, Number>,
 }
 
 /// Data, gas limits and values to choose from. What may be out of range stays text: a transaction

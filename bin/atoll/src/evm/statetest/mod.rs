@@ -7,8 +7,9 @@ mod report;
 use super::args::StatetestArgs;
 use super::input::{self, Document};
 use anyhow::{Context, bail, ensure};
+use atoll_executor::parallel::{EvmParallel, Limits};
 use case::Outcome;
-use format::StateTest;
+use format::{Post, StateTest};
 use report::{Failure, Tally};
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
@@ -19,7 +20,11 @@ use std::sync::mpsc::sync_channel;
 use std::time::Instant;
 
 /// Runs the tests of a document.
-fn run_document(document: &Document, args: &StatetestArgs) -> anyhow::Result<Tally> {
+fn run_document(
+    document: &Document,
+    args: &StatetestArgs,
+    mut parallel: Option<&mut EvmParallel>,
+) -> anyhow::Result<Tally> {
     let tests: BTreeMap<String, StateTest> = serde_json::from_slice(&document.bytes)
         .with_context(|| format!("{}: is not a file of state tests", document.name))?;
     let mut tally = Tally::of_one_file();
@@ -34,11 +39,7 @@ fn run_document(document: &Document, args: &StatetestArgs) -> anyhow::Result<Tal
                 continue;
             }
             for post in posts {
-                // A panic on one test must not hide what the others say.
-                let outcome = catch_unwind(AssertUnwindSafe(|| case::run(test, fork, post)));
-                let outcome = outcome.unwrap_or_else(|_| {
-                    Outcome::Failed("the executor panicked; its message is above".into())
-                });
+                let outcome = run_both(test, fork, post, parallel.as_deref_mut());
                 tally.count(&document.name, fork, &outcome);
                 if let Outcome::Failed(what) = outcome {
                     let (file, test, fork) = (document.name.clone(), name.clone(), fork.clone());
@@ -49,6 +50,36 @@ fn run_document(document: &Document, args: &StatetestArgs) -> anyhow::Result<Tal
         }
     }
     Ok(tally)
+}
+
+/// Runs a test serially, and in parallel if that is asked for.
+fn run_both(
+    test: &StateTest,
+    fork: &str,
+    post: &Post,
+    parallel: Option<&mut EvmParallel>,
+) -> Outcome {
+    let run = |parallel: Option<&mut EvmParallel>| {
+        // A panic on one test must not hide what the others say.
+        let outcome = catch_unwind(AssertUnwindSafe(|| case::run(test, fork, post, parallel)));
+        outcome.unwrap_or_else(|_| {
+            Outcome::Failed("the executor panicked; its message is above".into())
+        })
+    };
+    match (run(None), parallel) {
+        (Outcome::Passed, Some(parallel)) => match run(Some(parallel)) {
+            Outcome::Failed(what) => Outcome::Failed(format!("in parallel alone: {what}")),
+            passed => passed,
+        },
+        (outcome, _) => outcome,
+    }
+}
+
+/// Threads that execute everything in parallel, however small, if the command asks for it.
+fn parallel(args: &StatetestArgs) -> anyhow::Result<Option<EvmParallel>> {
+    let Some(threads) = args.threads else { return Ok(None) };
+    let parallel = EvmParallel::new(threads.get(), 0).context("a thread cannot be started")?;
+    Ok(Some(parallel.with_limits(Limits::always())))
 }
 
 fn progress(tally: &Tally, shown: &mut Instant, last: bool) {
@@ -88,16 +119,18 @@ pub(super) fn run(args: &StatetestArgs) -> anyhow::Result<()> {
 fn run_all(args: &StatetestArgs) -> anyhow::Result<Tally> {
     let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let jobs = args.jobs.map_or_else(cores, NonZeroUsize::get);
+    let parallel = (0..jobs).map(|_| parallel(args)).collect::<anyhow::Result<Vec<_>>>()?;
     let (sender, receiver) = sync_channel::<Document>(2 * jobs);
     let receiver = Mutex::new(receiver);
     let state = Mutex::new((Tally::default(), Instant::now(), None::<anyhow::Error>));
     let read = std::thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(|| {
+        for mut parallel in parallel {
+            let (receiver, state) = (&receiver, &state);
+            scope.spawn(move || {
                 loop {
                     let next = receiver.lock().unwrap_or_else(|lock| lock.into_inner()).recv();
                     let Ok(document) = next else { break };
-                    let outcome = run_document(&document, args);
+                    let outcome = run_document(&document, args, parallel.as_mut());
                     let mut state = state.lock().unwrap_or_else(|lock| lock.into_inner());
                     let (tally, shown, error) = &mut *state;
                     match outcome {
@@ -136,6 +169,7 @@ fn args_for(only: Option<&str>) -> StatetestArgs {
         fork: Vec::new(),
         only: only.map(str::to_string),
         jobs: None,
+        threads: None,
         failures: 20,
         json: false,
     }

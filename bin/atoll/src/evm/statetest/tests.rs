@@ -51,7 +51,7 @@ fn post(root: &str, logs: &str, [data, gas, value]: [u32; 3]) -> Value {
 fn run(tests: &Value) -> Tally {
     let bytes = tests.to_string().into_bytes();
     let document = Document { name: "folder/own.json".into(), bytes };
-    run_document(&document, &args_for(None)).expect("a file of state tests")
+    run_document(&document, &args_for(None), None).expect("a file of state tests")
 }
 
 /// What is said about one post section.
@@ -150,7 +150,7 @@ fn forks_are_counted_apart_and_those_not_known_left_out() {
 #[test]
 fn what_is_no_state_test_is_an_error_that_names_the_file() {
     let document = Document { name: "a/b.json".into(), bytes: b"{\"x\": {}}".to_vec() };
-    let error = run_document(&document, &args_for(None)).expect_err("no state test");
+    let error = run_document(&document, &args_for(None), None).expect_err("no state test");
     let error = format!("{error:#}");
     assert!(error.contains("a/b.json: is not a file of state tests: missing field"), "{error}");
 }
@@ -162,7 +162,8 @@ fn only_what_is_asked_for_is_run() {
     let bytes = tests.to_string().into_bytes();
     let document = Document { name: "folder/own.json".into(), bytes };
     for (only, passed) in [("own.json/ow", 1), ("other", 0)] {
-        let tally = run_document(&document, &args_for(Some(only))).expect("a file of state tests");
+        let tally =
+            run_document(&document, &args_for(Some(only)), None).expect("a file of state tests");
         assert_eq!(tally.total().passed, passed);
     }
 }

@@ -1,29 +1,27 @@
-//! revm's view of the tables, and how its results go back into them.
+//! revm's view of the tables; how its results go back into them is in [`super::changes`].
 //!
 //! Reads cannot fail: on a witness that leaves out an object, the table remembers the fault and
 //! the object reads as absent; who re-executes asks [`atoll_state::object::fault`] before
 //! believing the result.
 
 use super::history;
-use super::objects::{
-    Account, AccountKey, Code, CodeKey, EvmTables, STORAGE_ONLY, SlotKey, StorageSlot,
-};
+use super::objects::{Account, AccountKey, CodeKey, EvmTables, STORAGE_ONLY, SlotKey};
 use super::query::{At, read};
 use super::transition::{BlockHashes, MissingBlockHash, SpecId};
-use alloc::vec::Vec;
 use atoll_state::Source;
 use atoll_types::{Address, B256, U256};
 use core::convert::Infallible;
 use revm::bytecode::Bytecode;
 use revm::primitives::KECCAK_EMPTY;
-use revm::state::{AccountInfo, EvmState};
+use revm::state::AccountInfo;
 use revm::{Database, DatabaseRef};
 
 /// The nonce under which revm sees an account that has money, storage and neither nonce nor code.
 /// Nothing that executes can read the nonce of another account.
 const NONCE_ABOVE_STORAGE: u64 = 1 << 63;
 
-fn info(account: &Account, sends: bool) -> Option<AccountInfo> {
+/// An account in revm's form.
+pub(super) fn info(account: &Account, sends: bool) -> Option<AccountInfo> {
     if *account == Account::default() {
         return None;
     }
@@ -41,7 +39,7 @@ fn info(account: &Account, sends: bool) -> Option<AccountInfo> {
 }
 
 /// The account that revm left, in the form of the tables.
-fn account_of(before: &Account, info: &AccountInfo) -> Account {
+pub(super) fn account_of(before: &Account, info: &AccountInfo) -> Account {
     let (balance, mut nonce, mut code_hash) = (info.balance, info.nonce, info.code_hash);
     if before.code_hash == STORAGE_ONLY {
         nonce = if nonce == NONCE_ABOVE_STORAGE { 0 } else { nonce };
@@ -131,64 +129,4 @@ pub(super) fn after_touch(spec: SpecId, account: Account) -> Account {
         STORAGE_ONLY if bare != Account::default() => account,
         _ => bare,
     }
-}
-
-/// Makes the storage of an account zero.
-fn clear_storage<S: Source>(tables: &mut EvmTables<S>, address: Address) {
-    let slots = tables.storage.local_iter().map(|(key, _)| *key);
-    let mut slots: Vec<_> = slots.filter(|key| key.address == address).collect();
-    // The order of writes must not depend on where slots lie.
-    slots.sort_unstable_by_key(|key| key.slot);
-    for key in slots {
-        tables.storage.remove(&key);
-    }
-}
-
-/// Writes what a transaction changed. Returns by how much the sum of all balances fell if a
-/// contract destroyed itself: base fees and what was destroyed with it.
-pub(super) fn commit<S: Source>(
-    tables: &mut EvmTables<S>,
-    spec: SpecId,
-    state: EvmState,
-) -> Option<U256> {
-    let destroys_old = !spec.is_enabled_in(SpecId::CANCUN);
-    // The map's order depends on a hasher; the order of writes must not.
-    let mut accounts: Vec<_> = state.into_iter().filter(|(_, a)| a.is_touched()).collect();
-    accounts.sort_unstable_by_key(|(address, _)| *address);
-    let mut any_destroyed = false;
-    // Modulo 2^256: only the difference matters, and that is not negative.
-    let mut lost = U256::ZERO;
-    for (address, account) in accounts {
-        let key = AccountKey(address);
-        let before = *tables.accounts.get(&key);
-        lost = lost.wrapping_add(before.balance);
-        if account.is_selfdestructed() {
-            // Since EIP-6780 it was created in this very transaction, so nothing of its storage
-            // and code was ever written here.
-            any_destroyed = true;
-            if destroys_old {
-                clear_storage(tables, address);
-            }
-            tables.accounts.remove(&key);
-            continue;
-        }
-        lost = lost.wrapping_sub(account.info.balance);
-        let after = after_touch(spec, account_of(&before, &account.info));
-        if after != before {
-            tables.accounts.set(&key, after);
-        }
-        if after.code_hash != before.code_hash
-            && after.has_code()
-            && let Some(code) = account.info.code
-        {
-            tables.code.set(&CodeKey(after.code_hash), Code(code));
-        }
-        let changed = account.storage.iter().filter(|(_, slot)| slot.is_changed());
-        let mut changed: Vec<_> = changed.map(|(at, slot)| (*at, slot.present_value)).collect();
-        changed.sort_unstable();
-        for (slot, value) in changed {
-            tables.storage.set(&SlotKey { address, slot }, StorageSlot(value));
-        }
-    }
-    any_destroyed.then_some(lost)
 }

@@ -1,14 +1,16 @@
 //! Execution of a transaction.
 
 use super::objects::{AccountKey, Block, Singleton};
+use super::parallel::{self, EvmBatch, EvmKey, EvmValue, Invalid, Outcome};
 use super::receipt::OUTPUT_BYTES_MAX;
 use super::transaction::too_little_gas;
-use super::transition::{self, BlockHashes, Executed, TransitionContext};
+use super::transition::{self, BlockHashes, Executed, TransitionContext, TransitionError};
 use super::{EvmLog, EvmReceipt, EvmSpec, EvmTransaction, EvmVm, Status};
+use crate::parallel::Read;
 use crate::{Checked, Receipt};
 use alloc::string::String;
 use alloc::vec::Vec;
-use atoll_state::Source;
+use atoll_state::{Resident, Source};
 use atoll_types::{B256, Encode, Reject, RejectCode, U256, sha256};
 use revm::context::result::{EVMError, ExecutionResult, InvalidTransaction, Output};
 use revm::context::{BlockEnv, CfgEnv};
@@ -78,6 +80,58 @@ pub(super) fn refusal<E: core::fmt::Display>(error: &EVMError<E>) -> Reject {
     Reject::new(code, sentence(invalid))
 }
 
+/// The receipt of a transaction that had no effect.
+fn refused(checked: &Checked<EvmTransaction>, code: RejectCode) -> Receipt {
+    Receipt { hash: checked.hash, code: code.number(), payload: Vec::new(), messages: Vec::new() }
+}
+
+impl EvmVm<Resident> {
+    /// Has transactions of the current block executed as a batch, on the state as it is; what comes of
+    /// them is for [`Self::settle`]. `None` if one of them has authorizations: those are recovered only for
+    /// who pays, which is not known before its turn.
+    pub fn with_batch<R>(
+        &self,
+        transactions: &[&Checked<EvmTransaction>],
+        run: impl FnOnce(&mut EvmBatch<'_>) -> R,
+    ) -> Option<R> {
+        if transactions.iter().any(|checked| !checked.transaction.authorizations.is_empty()) {
+            return None;
+        }
+        let env = |checked: &&Checked<EvmTransaction>| {
+            checked.transaction.env(checked.signer, self.spec.chain_id, true)
+        };
+        let environments: Vec<_> = transactions.iter().map(env).collect();
+        let block = self.tables.block.peek(&Singleton).copied().unwrap_or_default();
+        let block_env = self.block_env(&block);
+        let context = TransitionContext {
+            config: &self.config,
+            block: &block_env,
+            hashes: BlockHashes::History,
+        };
+        let gas_left = self.spec.block_gas_limit.saturating_sub(block.gas_used);
+        let tables = &self.tables;
+        Some(run(&mut EvmBatch::new(tables, &context, &environments, gas_left, Invalid::Refused)))
+    }
+
+    /// Does what [`Vm::execute`](crate::Vm::execute) does, with what came of a batch. `None` is for a
+    /// transaction that had no room.
+    pub fn settle(
+        &mut self,
+        checked: &Checked<EvmTransaction>,
+        outcome: Option<(Outcome, &[Read<EvmKey, EvmValue>])>,
+    ) -> Receipt {
+        let block = *self.tables.block.get(&Singleton);
+        let Some((outcome, reads)) =
+            outcome.filter(|_| self.has_room(&checked.transaction, &block))
+        else {
+            return refused(checked, RejectCode::Busy);
+        };
+        self.tables.accounts.get(&AccountKey(checked.signer));
+        let executed = parallel::apply(&mut self.tables, self.config.spec, outcome, reads);
+        self.receipt_of(checked, block, executed)
+    }
+}
+
 impl<S: Source> EvmVm<S> {
     pub(super) fn base_fee_after(&self, block: &Block) -> u64 {
         match block.number {
@@ -108,17 +162,10 @@ impl<S: Source> EvmVm<S> {
     }
 
     pub(super) fn execute_checked(&mut self, checked: &Checked<EvmTransaction>) -> Receipt {
-        let refused = |code: RejectCode| Receipt {
-            hash: checked.hash,
-            code: code.number(),
-            payload: Vec::new(),
-            messages: Vec::new(),
-        };
         let transaction = &checked.transaction;
         let block = *self.tables.block.get(&Singleton);
-        if transaction.gas_limit > self.spec.block_gas_limit.saturating_sub(block.gas_used) {
-            // There is no room left in this block: the sender may offer it again to the next.
-            return refused(RejectCode::Busy);
+        if !self.has_room(transaction, &block) {
+            return refused(checked, RejectCode::Busy);
         }
         // Authorities are recovered only for a transaction that will not be refused.
         let sender = self.tables.accounts.get(&AccountKey(checked.signer));
@@ -132,7 +179,24 @@ impl<S: Source> EvmVm<S> {
             block: &block_env,
             hashes: BlockHashes::History,
         };
-        match transition::transact(&mut self.tables, &context, environment) {
+        let executed = transition::transact(&mut self.tables, &context, environment);
+        self.receipt_of(checked, block, executed)
+    }
+
+    /// Whether there is room left in the block; if not, the sender may offer the transaction again to
+    /// the next.
+    fn has_room(&self, transaction: &EvmTransaction, block: &Block) -> bool {
+        transaction.gas_limit <= self.spec.block_gas_limit.saturating_sub(block.gas_used)
+    }
+
+    /// The receipt of a transaction that was executed, and which is counted; or that of its refusal.
+    fn receipt_of(
+        &mut self,
+        checked: &Checked<EvmTransaction>,
+        block: Block,
+        executed: Result<Executed, TransitionError>,
+    ) -> Receipt {
+        match executed {
             Ok(Executed { result, lost }) => {
                 let receipt = self.account_for(checked, block, result, lost);
                 let code = match receipt.status {
@@ -143,7 +207,7 @@ impl<S: Source> EvmVm<S> {
                 let messages = self.messages_sent(&receipt.logs);
                 Receipt { hash: checked.hash, code, payload: receipt.to_bytes(), messages }
             }
-            Err(error) => refused(refusal(&error).code),
+            Err(error) => refused(checked, refusal(&error).code),
         }
     }
 

@@ -19,10 +19,12 @@
 //! EIP-7702 delegation included (it is shared by all who delegate to the same address).
 
 pub mod bridge;
+mod changes;
 mod database;
 mod execute;
 pub mod history;
 pub mod objects;
+pub mod parallel;
 pub mod query;
 pub mod receipt;
 mod rlp;

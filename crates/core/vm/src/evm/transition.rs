@@ -6,6 +6,7 @@
 //! contract that destroys itself may leave storage behind, which is looked for among all slots
 //! without recording it: ranges under those rules have no witness.
 
+use super::changes;
 use super::database::{self, Recorded};
 use super::objects::{
     Account, AccountKey, Code, CodeKey, EvmTables, STORAGE_ONLY, SlotKey, StorageSlot,
@@ -15,9 +16,9 @@ use atoll_state::Source;
 use atoll_types::{Address, B256, U256, keccak256};
 use core::fmt;
 use revm::bytecode::Bytecode;
-use revm::context::result::{EVMError, ExecResultAndState, ExecutionResult, InvalidTransaction};
+use revm::context::result::{EVMError, ExecutionResult, InvalidTransaction};
 use revm::database_interface::DBErrorMarker;
-use revm::handler::{EthFrame, Handler, MainnetContext, MainnetHandler, SystemCallTx};
+use revm::handler::{EthFrame, Handler, MainnetContext, MainnetEvm, MainnetHandler, SystemCallTx};
 use revm::interpreter::interpreter::EthInterpreter;
 use revm::primitives::Bytes;
 use revm::{ExecuteEvm, MainBuilder};
@@ -41,6 +42,8 @@ impl DBErrorMarker for MissingBlockHash {}
 
 /// Why a transaction or a system call was not executed.
 pub type TransitionError = EVMError<MissingBlockHash>;
+
+type Outcome = Result<ExecutionResult, TransitionError>;
 
 type Mainnet<EVM> = MainnetHandler<EVM, TransitionError, EthFrame<EthInterpreter>>;
 
@@ -83,6 +86,45 @@ pub struct Executed {
     pub lost: Option<U256>,
 }
 
+/// revm over tables, for one transaction or many.
+struct Engine<'a, S: Source> {
+    evm: MainnetEvm<MainnetContext<Recorded<'a, S>>>,
+}
+
+impl<'a, S: Source> Engine<'a, S> {
+    fn new(tables: &'a mut EvmTables<S>, context: &TransitionContext<'a>) -> Self {
+        let (spec, hashes) = (context.config.spec, context.hashes);
+        let recorded = Recorded { tables, hashes, sender: Address::ZERO };
+        let context = MainnetContext::new(recorded, spec)
+            .with_cfg(context.config.clone())
+            .with_block(context.block.clone());
+        Self { evm: context.build_mainnet() }
+    }
+
+    /// Executes a message, and writes what it changed if that is to be.
+    fn execute(
+        &mut self,
+        message: TxEnv,
+        run: impl FnOnce(&mut MainnetEvm<MainnetContext<Recorded<'a, S>>>) -> Outcome,
+        keep: impl FnOnce(&ExecutionResult) -> bool,
+    ) -> Result<Executed, TransitionError> {
+        self.evm.ctx.journaled_state.database.sender = message.caller;
+        self.evm.ctx.tx = message;
+        let outcome = run(&mut self.evm);
+        let state = self.evm.finalize();
+        let result = outcome?;
+        let tables = &mut *self.evm.ctx.journaled_state.database.tables;
+        let lost = keep(&result)
+            .then(|| changes::apply(tables, self.evm.ctx.cfg.spec, changes::touched(state)))
+            .flatten();
+        Ok(Executed { result, lost })
+    }
+
+    fn transact(&mut self, transaction: TxEnv) -> Result<Executed, TransitionError> {
+        self.execute(transaction, |evm| Mainnet::default().run(evm), |_| true)
+    }
+}
+
 /// Executes a transaction and writes what it changed.
 ///
 /// # Errors
@@ -92,16 +134,7 @@ pub fn transact<S: Source>(
     context: &TransitionContext<'_>,
     transaction: TxEnv,
 ) -> Result<Executed, TransitionError> {
-    let (spec, hashes, sender) = (context.config.spec, context.hashes, transaction.caller);
-    let mut evm = MainnetContext::new(Recorded { tables, hashes, sender }, spec)
-        .with_cfg(context.config.clone())
-        .with_block(context.block.clone())
-        .build_mainnet();
-    let outcome = evm.transact(transaction);
-    drop(evm);
-    let ExecResultAndState { result, state } = outcome?;
-    let lost = database::commit(tables, spec, state);
-    Ok(Executed { result, lost })
+    Engine::new(tables, context).transact(transaction)
 }
 
 /// Executes a message in the name of the system, which pays for nothing. What it changed is written
@@ -114,19 +147,9 @@ pub fn call_as_system<S: Source>(
     context: &TransitionContext<'_>,
     message: TxEnv,
 ) -> Result<ExecutionResult, TransitionError> {
-    let (spec, hashes, sender) = (context.config.spec, context.hashes, message.caller);
-    let mut evm = MainnetContext::new(Recorded { tables, hashes, sender }, spec)
-        .with_cfg(context.config.clone())
-        .with_block(context.block.clone())
-        .with_tx(message)
-        .build_mainnet();
-    let outcome = Mainnet::default().run_system_call(&mut evm);
-    let state = evm.finalize();
-    drop(evm);
-    if let Ok(ExecutionResult::Success { .. }) = outcome {
-        database::commit(tables, spec, state);
-    }
-    outcome
+    let run = |evm: &mut _| Mainnet::default().run_system_call(evm);
+    let mut engine = Engine::new(tables, context);
+    engine.execute(message, run, ExecutionResult::is_success).map(|executed| executed.result)
 }
 
 /// A system call at the beginning of a block (EIP-4788, EIP-2935), which has no effect where the
@@ -166,18 +189,34 @@ pub fn execute_block<S: Source>(
     context: &TransitionContext<'_>,
     transactions: &[TxEnv],
 ) -> Result<Vec<Executed>, InvalidInBlock> {
-    let mut gas_left = context.block.gas_limit;
     let mut executed = Vec::with_capacity(transactions.len());
-    for (index, transaction) in transactions.iter().enumerate() {
+    continue_block(tables, context, transactions, &mut executed)?;
+    Ok(executed)
+}
+
+/// The same for a block of which so many transactions have been executed.
+///
+/// # Errors
+/// As [`execute_block`].
+pub fn continue_block<S: Source>(
+    tables: &mut EvmTables<S>,
+    context: &TransitionContext<'_>,
+    transactions: &[TxEnv],
+    executed: &mut Vec<Executed>,
+) -> Result<(), InvalidInBlock> {
+    let used = executed.iter().map(|executed| executed.result.tx_gas_used());
+    let mut gas_left = used.fold(context.block.gas_limit, u64::saturating_sub);
+    let mut engine = Engine::new(tables, context);
+    for (index, transaction) in transactions.iter().enumerate().skip(executed.len()) {
         let outcome = match transaction.gas_limit > gas_left {
             true => Err(EVMError::Transaction(InvalidTransaction::CallerGasLimitMoreThanBlock)),
-            false => transact(tables, context, transaction.clone()),
+            false => engine.transact(transaction.clone()),
         };
         let outcome = outcome.map_err(|error| InvalidInBlock { index, error })?;
         gas_left = gas_left.saturating_sub(outcome.result.tx_gas_used());
         executed.push(outcome);
     }
-    Ok(executed)
+    Ok(())
 }
 
 /// Puts an account into the state as it is recorded, an empty one too.

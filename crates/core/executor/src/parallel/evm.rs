@@ -1,0 +1,150 @@
+//! Blocks and ticks of EVM transactions in parallel.
+
+use super::{Done, Ended, Limits, Panicked, Parallel, Report, Settled};
+use crate::machine::{Machine, Refused};
+use alloc::vec::Vec;
+use atoll_state::Resident;
+use atoll_vm::evm::objects::EvmTables;
+use atoll_vm::evm::parallel::{EvmBatch, EvmKey, EvmValue, Invalid, Outcome, apply};
+use atoll_vm::evm::transition::{
+    Executed, InvalidInBlock, TransitionContext, TxEnv, continue_block,
+};
+use atoll_vm::evm::{EvmTransaction, EvmVm};
+use atoll_vm::parallel::{Access, Change, Read};
+use atoll_vm::{Checked, Receipt};
+
+/// Threads and memory for blocks of EVM transactions.
+#[derive(Debug)]
+pub struct EvmParallel {
+    parallel: Parallel<EvmKey, EvmValue>,
+}
+
+/// Why a block was not executed to its end.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum BlockError {
+    /// A transaction cannot be executed; those before it have been.
+    #[error(transparent)]
+    Invalid(#[from] InvalidInBlock),
+    /// The executor broke on a transaction; nothing has changed.
+    #[error(transparent)]
+    Panicked(#[from] Panicked),
+}
+
+/// How the execution of a block went.
+#[derive(Debug)]
+pub struct BlockReport {
+    /// Where parallel execution ended; serial execution did the rest.
+    pub ended: Ended,
+    /// How it went.
+    pub report: Report<EvmKey>,
+    /// What each transaction that was executed in parallel read and wrote, if that was asked for.
+    pub accesses: Vec<Access<EvmBatch<'static>>>,
+}
+
+impl EvmParallel {
+    /// So many threads, the caller's included.
+    ///
+    /// # Errors
+    /// A thread cannot be started.
+    pub fn new(threads: usize, seed: u64) -> std::io::Result<Self> {
+        Ok(Self { parallel: Parallel::new(threads, seed)? })
+    }
+
+    /// The same with other limits.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.parallel.limits = limits;
+        self
+    }
+
+    /// Executes a block like [`atoll_vm::evm::transition::execute_block`]: same results, same errors, same
+    /// state, same reads. `each` is told of one transaction after the other, as soon as its result is
+    /// final. `accesses` says whether the report has what each transaction read and wrote.
+    ///
+    /// # Errors
+    /// A transaction cannot be executed, or broke the executor.
+    pub fn execute_block(
+        &mut self,
+        tables: &mut EvmTables<Resident>,
+        context: &TransitionContext<'_>,
+        transactions: &[TxEnv],
+        accesses: bool,
+        each: &mut (dyn FnMut(usize) + Send),
+    ) -> Result<(Vec<Executed>, BlockReport), BlockError> {
+        let gas_left = context.block.gas_limit;
+        let mut batch = EvmBatch::new(tables, context, transactions, gas_left, Invalid::Ends);
+        if self.parallel.is_worth(&batch) {
+            batch.chain();
+        }
+        let done = self.parallel.run(&batch, &mut |index, _: &Outcome| each(index))?;
+        let Done { settled, ended, report } = done;
+        let settled: Vec<_> = settled.into_iter().filter_map(executed).collect();
+        drop(batch);
+        let mut report = BlockReport { ended, report, accesses: Vec::new() };
+        let mut executed = Vec::with_capacity(transactions.len());
+        for (index, (outcome, reads, writes)) in settled.into_iter().enumerate() {
+            let applied = apply(tables, context.config.spec, outcome, &reads);
+            executed.push(applied.map_err(|error| InvalidInBlock { index, error })?);
+            if accesses {
+                report.accesses.push(Access { reads, writes });
+            }
+        }
+        if ended != Ended::All {
+            let done = executed.len();
+            continue_block(tables, context, transactions, &mut executed)?;
+            (done..executed.len()).for_each(each);
+        }
+        Ok((executed, report))
+    }
+}
+
+impl EvmParallel {
+    /// Executes the transactions of a tick like [`Machine::execute_all`]: same receipts, same state,
+    /// same reads.
+    ///
+    /// # Panics
+    /// Where serial execution does.
+    pub fn execute_tick(
+        &mut self,
+        machine: &mut Machine<EvmVm<Resident>, Resident>,
+        transactions: &[Result<&Checked<EvmTransaction>, &Refused>],
+    ) -> Vec<Receipt> {
+        let checked: Vec<_> = transactions.iter().filter_map(|one| one.ok()).collect();
+        let done = machine.vm().with_batch(&checked, |batch| {
+            if self.parallel.is_worth(batch) {
+                batch.chain();
+            }
+            let done = self.parallel.run(batch, &mut |_, _: &Outcome| {})?;
+            Ok::<Vec<_>, Panicked>(done.settled.into_iter().map(executed).collect())
+        });
+        let mut done = match done {
+            Some(Err(panicked)) => panic!("{panicked}"),
+            Some(Ok(done)) => done,
+            None => Vec::new(),
+        }
+        .into_iter();
+        let receipt = |transaction: &Result<&Checked<EvmTransaction>, &Refused>| {
+            let Ok(checked) = transaction else { return machine.execute(*transaction) };
+            // What was not executed in parallel comes after what was.
+            match done.next() {
+                None => machine.execute(*transaction),
+                Some(None) => machine.vm_mut().settle(checked, None),
+                Some(Some((outcome, reads, _))) => {
+                    machine.vm_mut().settle(checked, Some((outcome, &reads)))
+                }
+            }
+        };
+        transactions.iter().map(receipt).collect()
+    }
+}
+
+type Parts = (Outcome, Vec<Read<EvmKey, EvmValue>>, Vec<(EvmKey, Change<EvmValue>)>);
+
+/// A settled transaction without the batch that it was part of.
+fn executed(settled: Settled<EvmBatch<'_>>) -> Option<Parts> {
+    match settled {
+        Settled::Executed { output, access } => Some((output, access.reads, access.writes)),
+        // Where an invalid transaction ends a block, none is refused.
+        Settled::Refused => None,
+    }
+}

@@ -1,0 +1,154 @@
+//! Transactions of one environment at once, with the results of one after the other.
+//!
+//! This is Block-STM (Gelashvili et al., "Block-STM: Scaling Blockchain Execution by Turning Ordering
+//! Curse to a Performance Blessing", 2022): transactions are executed ahead of their turn, each on what
+//! those before it are known to have written ([`memory`]); who read what has changed since is executed
+//! again ([`schedule`]); and one transaction after the other is settled ([`run`]). A VM says by
+//! [`Batch`] what its transactions are.
+//!
+//! # Why the results are those of serial order
+//! A transaction is settled when all before it are, and when everything that it looked at has the value
+//! that it would see now. Nothing before it changes any more, so this is what serial order shows it, and
+//! an execution is a function of what it looks at. All else (estimates, lists of readers, hints, the order
+//! of work) only makes that likely early. Settled results are handed on in order; the state itself does
+//! not change during a batch, and whoever asked applies reads and writes to it in order, so that
+//! even what the state remembers of its reads is the same.
+//!
+//! # Against the paper
+//! * A write says at once whose reads it makes wrong, by a list of readers beside each value that was
+//!   written; nobody validates again and again. The validation of the paper is made once, at settlement, by comparing
+//!   values: a transaction that was executed again and wrote the same again disturbs nobody.
+//! * Settlement goes with execution (the paper's last section only checks lazily), so counters of the
+//!   block are exact, and what they refuse is refused like in serial order.
+//! * Additions commute; see [`atoll_vm::parallel`].
+//!
+//! # Limits
+//! A batch ends on a panic that serial order has, too ([`Panicked`]). Memory: the
+//! versions of each value that a batch writes, and one entry for each read.
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "clocks and threads decide what is executed when and not what comes of it; maps are not iterated"
+)]
+
+mod conflicts;
+mod evm;
+mod memory;
+mod report;
+mod run;
+mod schedule;
+mod settled;
+
+use crate::workers::Pool;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use atoll_state::Workers;
+use atoll_vm::parallel::Batch;
+use core::fmt::Debug;
+use core::hash::Hash;
+use memory::Memory;
+use run::Run;
+
+pub use conflicts::{Conflict, Conflicts};
+pub use evm::{BlockError, BlockReport, EvmParallel};
+pub use report::{Clash, Report};
+pub use settled::{Ended, Limits, Panicked, Settled};
+
+/// Locks and atomics: a test has them from a model checker.
+mod sync {
+    pub(super) use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+    pub(super) use std::sync::{Mutex, MutexGuard};
+
+    /// How often a thread looks for something to do before it lets others run.
+    const LOOKS_BEFORE_YIELD: u32 = 256;
+
+    /// Waits a little, for the so-many-th time.
+    pub(super) fn pause(looks: u32) {
+        match looks.is_multiple_of(LOOKS_BEFORE_YIELD) {
+            true => std::thread::yield_now(),
+            false => core::hint::spin_loop(),
+        }
+    }
+}
+
+/// How many locks the values of a batch are spread over.
+const SHARDS: usize = 256;
+
+/// What came of a batch.
+#[derive(Debug)]
+pub struct Done<B: Batch> {
+    /// The settled transactions, from the first on.
+    pub settled: Vec<Settled<B>>,
+    /// Where it ended.
+    pub ended: Ended,
+    /// How it went.
+    pub report: Report<B::Key>,
+}
+
+/// Threads and memory for batches with such keys and values.
+#[derive(Debug)]
+pub struct Parallel<K, V> {
+    pool: Pool,
+    threads: usize,
+    memory: Arc<Memory<K, V>>,
+    /// When to execute one after the other instead.
+    pub limits: Limits,
+}
+
+impl<K, V> Parallel<K, V>
+where
+    K: Copy + Eq + Hash + Ord + Debug + Send + Sync,
+    V: Clone + Debug + Send + Sync,
+{
+    /// So many threads, the caller's included. `seed` keys an index, so that keys chosen by an attacker
+    /// do not collide; results never depend on it.
+    ///
+    /// # Errors
+    /// A thread cannot be started.
+    pub fn new(threads: usize, seed: u64) -> std::io::Result<Self> {
+        let (pool, memory) = (Pool::new(threads)?, Arc::new(Memory::new(SHARDS, seed)));
+        Ok(Self { pool, threads: threads.max(1), memory, limits: Limits::default() })
+    }
+
+    /// How many threads there are.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// Whether a batch is worth the while. One that is not is [`Ended::Serial`] before it begins.
+    fn is_worth<B: Batch<Key = K, Value = V>>(&self, batch: &B) -> bool {
+        let Limits { weight_min, give_up_after, .. } = self.limits;
+        if give_up_after == usize::MAX {
+            return true;
+        }
+        let weights = || (0..batch.len()).map(|index| batch.weight(index));
+        self.threads > 1 && batch.len() > 1 && weights().sum::<u64>() >= weight_min
+    }
+
+    /// Executes transactions, as many as it pays to. `each` is given what came of one after the other, as
+    /// soon as it is final.
+    ///
+    /// # Errors
+    /// A transaction panicked.
+    pub fn run<B: Batch<Key = K, Value = V>>(
+        &mut self,
+        batch: &B,
+        each: &mut (dyn FnMut(usize, &B::Output) + Send),
+    ) -> Result<Done<B>, Panicked> {
+        if !self.is_worth(batch) {
+            let (settled, report) = (Vec::new(), Report::default());
+            return Ok(Done { settled, ended: Ended::Serial, report });
+        }
+        // A panic of `each` may have left something.
+        self.memory.clear();
+        let each = Box::new(|index: usize, output: &B::Output| each(index, output));
+        let run = Run::new(batch, Arc::clone(&self.memory), self.limits, each);
+        let mut threads = alloc::vec![(); self.threads];
+        self.pool.each(&mut threads, &|_, ()| run.work());
+        let done = run.into_done();
+        self.memory.clear();
+        let (settled, ended, report) = done?;
+        Ok(Done { settled, ended, report })
+    }
+}

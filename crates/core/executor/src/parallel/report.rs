@@ -1,0 +1,43 @@
+//! What a parallel execution says about itself.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// One transaction that had to wait for another one, or was executed again because of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clash<K> {
+    /// Over what.
+    pub key: K,
+    /// Index of the one that writes it.
+    pub by: usize,
+    /// Index of the one that reads it.
+    pub of: usize,
+    /// Whether it waited; else it had read what was replaced, and was executed again.
+    pub waited: bool,
+}
+
+/// What a parallel execution says about itself: differs from run to run.
+#[derive(Clone, Debug)]
+pub struct Report<K> {
+    /// How many transactions are final.
+    pub settled: usize,
+    /// How often a transaction was executed, in vain or not.
+    pub executions: usize,
+    /// Time of those executions that count, on all threads together.
+    pub useful: Duration,
+    /// Clashes, the first so many as [`super::Limits::clashes_max`] says.
+    pub clashes: Vec<Clash<K>>,
+}
+
+impl<K> Default for Report<K> {
+    fn default() -> Self {
+        Self { settled: 0, executions: 0, useful: Duration::ZERO, clashes: Vec::new() }
+    }
+}
+
+impl<K> Report<K> {
+    /// How many executions were in vain.
+    pub fn in_vain(&self) -> usize {
+        self.executions.saturating_sub(self.settled)
+    }
+}

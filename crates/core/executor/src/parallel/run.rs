@@ -1,0 +1,376 @@
+//! One batch, executed by some threads at once.
+
+use super::memory::{Memory, Outdated};
+use super::report::{Clash, Report};
+use super::schedule::Schedule;
+use super::settled::{Ended, Limits, Panicked, Settled};
+use super::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, pause};
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use atoll_vm::parallel::{
+    Access, Admission, Aspect, Batch, Change, Interrupted, Seen, Version, Versions, View,
+};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{PoisonError, TryLockError};
+use std::time::{Duration, Instant};
+
+/// How long nothing is said about whether several threads pay.
+const MEETING_NS: u128 = 1_000_000;
+/// Nobody is waited for.
+const NOBODY: usize = usize::MAX;
+
+/// What came of a batch: what was settled, where it ended, how it went.
+pub(super) type Outcome<B> = (Vec<Settled<B>>, Ended, Report<<B as Batch>::Key>);
+
+/// Told of what came of each.
+pub(super) type Each<'a, B> = Box<dyn FnMut(usize, &<B as Batch>::Output) + Send + 'a>;
+
+/// What an execution leaves.
+struct Kept<B: Batch> {
+    access: Access<B>,
+    output: Option<B::Output>,
+    /// Whether it is to be executed without additions.
+    must_be_exact: bool,
+    time: Duration,
+}
+
+impl<B: Batch> Default for Kept<B> {
+    fn default() -> Self {
+        let (access, output) = (Access::default(), None);
+        Self { access, output, must_be_exact: false, time: Duration::ZERO }
+    }
+}
+
+impl<B: Batch> Kept<B> {
+    fn keys(&self) -> Vec<B::Key> {
+        self.access.writes.iter().map(|(key, _)| *key).collect()
+    }
+}
+
+/// Settles one transaction after the other.
+struct Settling<'a, B: Batch> {
+    ledger: B::Ledger,
+    each: Each<'a, B>,
+    refused: Vec<bool>,
+    /// Time of the executions that count.
+    useful: Duration,
+    report: Report<B::Key>,
+    ended: Option<Ended>,
+}
+
+/// A batch being executed.
+pub(super) struct Run<'a, B: Batch> {
+    batch: &'a B,
+    memory: Arc<Memory<B::Key, B::Value>>,
+    schedule: Schedule<Kept<B>>,
+    settling: Mutex<Settling<'a, B>>,
+    limits: Limits,
+    started: Instant,
+    over: AtomicBool,
+    panicked: Mutex<Option<Panicked>>,
+    clashes: Option<Mutex<Vec<Clash<B::Key>>>>,
+    executions: AtomicUsize,
+}
+
+/// What a thread sees the versions by.
+struct Port<'r, 'a, B: Batch> {
+    run: &'r Run<'a, B>,
+    /// Whom the execution has to wait for.
+    awaited: AtomicUsize,
+    /// How many executions were in vain when this one was last known not to be.
+    outdated: AtomicUsize,
+}
+
+impl<B: Batch> Versions<B> for Port<'_, '_, B> {
+    fn see(
+        &self,
+        by: Version,
+        key: &B::Key,
+        aspect: Aspect,
+    ) -> Result<Seen<B::Value>, Interrupted> {
+        // Who is left over when a batch ends must not keep it waiting.
+        if self.run.over.load(Ordering::Relaxed) {
+            return Err(Interrupted);
+        }
+        let schedule = &self.run.schedule;
+        let outdated = schedule.outdated();
+        let known = self.outdated.swap(outdated, Ordering::Relaxed) == outdated;
+        if !known && schedule.is_outdated(by) {
+            return Err(Interrupted);
+        }
+        self.run.memory.see(self.run.batch, by, key, aspect).map_err(|awaited| {
+            self.run.clash(|| Clash { key: *key, by: awaited.index, of: by.index, waited: true });
+            self.awaited.store(awaited.index, Ordering::Relaxed);
+            Interrupted
+        })
+    }
+}
+
+impl<'a, B: Batch> Run<'a, B> {
+    pub(super) fn new(
+        batch: &'a B,
+        memory: Arc<Memory<B::Key, B::Value>>,
+        limits: Limits,
+        each: Each<'a, B>,
+    ) -> Self {
+        let settling = Settling {
+            ledger: batch.ledger(),
+            each,
+            refused: Vec::with_capacity(batch.len()),
+            useful: Duration::ZERO,
+            report: Report::default(),
+            ended: None,
+        };
+        Self {
+            batch,
+            memory,
+            schedule: Schedule::new(batch.len(), |index| batch.follows(index)),
+            settling: Mutex::new(settling),
+            limits,
+            started: Instant::now(),
+            over: AtomicBool::new(batch.is_empty()),
+            panicked: Mutex::new(None),
+            clashes: (limits.clashes_max > 0).then(|| Mutex::new(Vec::new())),
+            executions: AtomicUsize::new(0),
+        }
+    }
+
+    fn clash(&self, clash: impl FnOnce() -> Clash<B::Key>) {
+        if let Some(clashes) = &self.clashes {
+            let mut clashes = clashes.lock().unwrap_or_else(PoisonError::into_inner);
+            if clashes.len() < self.limits.clashes_max {
+                clashes.push(clash());
+            }
+        }
+    }
+
+    /// Works until the batch has ended.
+    pub(super) fn work(&self) {
+        // A panic that is nobody's transaction (of the caller's `each`) must not leave others waiting.
+        struct OverOnPanic<'a>(&'a AtomicBool);
+        impl Drop for OverOnPanic<'_> {
+            fn drop(&mut self) {
+                if std::thread::panicking() {
+                    self.0.store(true, Ordering::Release);
+                }
+            }
+        }
+        let _over = OverOnPanic(&self.over);
+        let port =
+            Port { run: self, awaited: AtomicUsize::new(NOBODY), outdated: AtomicUsize::new(0) };
+        let mut worker = self.batch.worker(&port);
+        let mut looks = 0_u32;
+        while !self.over.load(Ordering::Acquire) {
+            self.settle_some();
+            let Some(version) = self.schedule.take() else {
+                looks += 1;
+                pause(looks);
+                continue;
+            };
+            looks = 0;
+            if let Some(on) = self.awaited(version.index) {
+                self.schedule.wait(version, on);
+                continue;
+            }
+            // Nothing changes any more that this execution sees.
+            let exact = self.schedule.settled() == version.index;
+            let must_be_exact = exact && self.schedule.kept(version.index, |k| k.must_be_exact);
+            let mut view = View::new(&port, version, must_be_exact);
+            port.awaited.store(NOBODY, Ordering::Relaxed);
+            self.executions.fetch_add(1, Ordering::Relaxed);
+            let started = Instant::now();
+            let outcome =
+                catch_unwind(AssertUnwindSafe(|| self.batch.execute(&mut worker, &mut view)));
+            let time = started.elapsed();
+            match outcome {
+                Ok(Ok(output)) if !view.is_interrupted() => {
+                    let access = view.into_access();
+                    let must_be_exact = false;
+                    let output = Some(output);
+                    self.publish(version, Kept { access, output, must_be_exact, time });
+                }
+                Ok(_) => self.interrupted(version, port.awaited.load(Ordering::Relaxed)),
+                Err(panic) => {
+                    worker = self.batch.worker(&port);
+                    if exact {
+                        let what = text(&*panic);
+                        let mut first =
+                            self.panicked.lock().unwrap_or_else(PoisonError::into_inner);
+                        first.get_or_insert(Panicked { index: version.index, what });
+                        self.over.store(true, Ordering::Release);
+                    } else {
+                        // What it saw may never have been: it has its turn alone.
+                        self.schedule.broke(version);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whom a transaction has to wait for by what it is known to read.
+    fn awaited(&self, index: usize) -> Option<usize> {
+        let declared = self.batch.declared(index);
+        declared.iter().find_map(|key| self.memory.awaited(index, key))
+    }
+
+    fn interrupted(&self, version: Version, awaited: usize) {
+        if awaited == NOBODY {
+            self.schedule.again(version);
+        } else {
+            self.schedule.wait(version, awaited);
+        }
+    }
+
+    fn publish(&self, version: Version, kept: Kept<B>) {
+        if self.schedule.is_outdated(version) {
+            return self.schedule.again(version);
+        }
+        let old = self.schedule.kept(version.index, |kept| kept.keys());
+        let outdated = self.memory.publish::<B>(version, &old, &kept.access.writes);
+        self.revoke_readers(version.index, outdated);
+        let keys = kept.keys();
+        if self.schedule.executed(version, |place| *place = kept) {
+            self.memory.estimate(version, &keys);
+            self.schedule.again(version);
+        }
+    }
+
+    fn revoke_readers(&self, by: usize, outdated: Vec<Outdated<B::Key>>) {
+        for Outdated { reader, key } in outdated {
+            self.clash(|| Clash { key, by, of: reader.index, waited: false });
+            if self.schedule.outdate(reader) {
+                self.revoke(reader);
+            }
+        }
+    }
+
+    /// Makes estimates of the writes of an execution that was found wrong.
+    fn revoke(&self, version: Version) {
+        let keys = self.schedule.kept(version.index, |kept| kept.keys());
+        self.memory.estimate(version, &keys);
+        self.schedule.again(version);
+    }
+
+    /// Settles what is next, as far as it has been executed, unless another thread does.
+    fn settle_some(&self) {
+        let mut settling = match self.settling.try_lock() {
+            Ok(settling) => settling,
+            Err(TryLockError::Poisoned(lock)) => lock.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        while !self.over.load(Ordering::Acquire) {
+            let index = self.schedule.settled();
+            let Some(version) = self.schedule.last(index) else {
+                return self.schedule.mend(index);
+            };
+            let ended = self.settle(&mut settling, version);
+            if let Some(ended) = ended {
+                settling.ended = Some(ended);
+                self.over.store(true, Ordering::Release);
+            }
+            if self.schedule.settled() == index {
+                return;
+            }
+        }
+    }
+
+    /// Settles a transaction whose turn has come, or has it executed again. Says why the batch ends if it
+    /// does.
+    fn settle(&self, settling: &mut Settling<'a, B>, version: Version) -> Option<Ended> {
+        let index = version.index;
+        match self.batch.admit(&settling.ledger, index) {
+            Admission::End => return Some(Ended::Early),
+            Admission::Refused => {
+                let keys = self.schedule.kept(index, |kept| kept.keys());
+                let outdated = self.memory.withdraw::<B>(index, &keys);
+                self.revoke_readers(index, outdated);
+                settling.refused.push(true);
+                self.schedule.settle(index);
+                return self.whether_all(index);
+            }
+            Admission::Admitted => {}
+        }
+        let (holds, fits, counts) = self.schedule.kept(index, |kept| {
+            let mut reads = kept.access.reads.iter();
+            if !reads.all(|read| self.memory.holds(self.batch, index, read)) {
+                return (false, false, false);
+            }
+            let fits = kept.access.writes.iter().all(|(key, change)| match change {
+                Change::Set(_) => true,
+                Change::Add(_) => self.memory.settle(self.batch, index, key),
+            });
+            kept.must_be_exact |= !fits;
+            let output = kept.output.as_ref().filter(|_| fits);
+            settling.useful += kept.time;
+            let counts = output.is_some_and(|output| {
+                (settling.each)(index, output);
+                self.batch.count(&mut settling.ledger, index, output)
+            });
+            (true, fits, counts)
+        });
+        if !holds || !fits {
+            if self.schedule.outdate(version) {
+                self.revoke(version);
+            }
+            return None;
+        }
+        settling.refused.push(false);
+        self.schedule.settle(index);
+        match counts {
+            true => self.whether_all(index).or_else(|| self.whether_serial(settling, index)),
+            false => Some(Ended::Early),
+        }
+    }
+
+    fn whether_all(&self, index: usize) -> Option<Ended> {
+        (index + 1 == self.batch.len()).then_some(Ended::All)
+    }
+
+    /// Whether one thread alone would be faster: if so much time has been spent on what counts.
+    fn whether_serial(&self, settling: &Settling<'a, B>, index: usize) -> Option<Ended> {
+        let Limits { give_up_after, give_up_below, give_up_mean, .. } = self.limits;
+        if index + 1 < give_up_after || !(index + 1).is_multiple_of(8) {
+            return None;
+        }
+        let (useful, elapsed) = (settling.useful.as_nanos(), self.started.elapsed().as_nanos());
+        let settled = settling.refused.len() as u128;
+        // Threads need a while to meet.
+        let met = elapsed > MEETING_NS;
+        let lost = met && useful * 100 < elapsed * u128::from(give_up_below)
+            || useful < settled * u128::from(give_up_mean);
+        lost.then_some(Ended::Serial)
+    }
+
+    /// What came of it.
+    pub(super) fn into_done(self) -> Result<Outcome<B>, Panicked> {
+        if let Some(panicked) = self.panicked.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(panicked);
+        }
+        let settling = self.settling.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let Settling { refused, mut report, ended, useful, .. } = settling;
+        let kept = self.schedule.into_kept();
+        let settled =
+            kept.zip(&refused).filter_map(|(kept, refused)| match (refused, kept.output) {
+                (true, _) => Some(Settled::Refused),
+                (false, Some(output)) => Some(Settled::Executed { output, access: kept.access }),
+                (false, None) => None,
+            });
+        let settled: Vec<_> = settled.collect();
+        assert!(settled.len() == refused.len(), "a transaction is final without a result");
+        report.executions = self.executions.load(Ordering::Relaxed);
+        report.settled = refused.len();
+        report.useful = useful;
+        if let Some(clashes) = self.clashes {
+            report.clashes = clashes.into_inner().unwrap_or_else(PoisonError::into_inner);
+        }
+        Ok((settled, ended.unwrap_or(Ended::All), report))
+    }
+}
+
+fn text(panic: &(dyn core::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+    text.unwrap_or_else(|| "a panic without a message".to_string())
+}

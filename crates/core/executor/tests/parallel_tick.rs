@@ -1,0 +1,175 @@
+//! Ticks of an EVM environment in parallel give the receipts, the state and the reads of serial execution:
+//! with transactions that are refused, and with a block that fills up.
+
+use atoll_executor::machine::{Machine, Refused};
+use atoll_executor::parallel::{EvmParallel, Limits};
+use atoll_state::Resident;
+use atoll_state::object::ReadSet;
+use atoll_types::{
+    Address, B256, EnvironmentId, Lane, NetworkId, Reject, RejectCode, U256, crypto::Signature,
+    sha256,
+};
+use atoll_vm::evm::{
+    BaseFee, Bytes, EvmSpec, EvmTransaction, EvmVm, GenesisAccount, Hardfork, SignedAuthorization,
+};
+use atoll_vm::{Checked, Identity, Receipt, SlotContext};
+use proptest::prelude::*;
+
+type EvmMachine = Machine<EvmVm<Resident>, Resident>;
+
+const SENDERS: u8 = 5;
+/// Counts its calls in slot 0, logs the count, and reverts where it is divisible by 8.
+const COUNTER: &[u8] = &[
+    0x5f, 0x54, 0x60, 1, 0x01, 0x80, 0x5f, 0x55, 0x80, 0x5f, 0x52, 0x60, 32, 0x5f, 0xa0, 0x60, 7,
+    0x16, 0x60, 25, 0x57, 0x5f, 0x5f, 0xfd, 0x00, 0x5b, 0x00,
+];
+
+fn sender(n: u8) -> Address {
+    Address::repeat_byte(0x10 + n)
+}
+
+fn machine(block_gas_limit: u64) -> EvmMachine {
+    let rich = (0..SENDERS).map(|n| GenesisAccount {
+        address: sender(n),
+        // The last one cannot pay for long.
+        balance: U256::from(if n + 1 == SENDERS { 900_000_000 } else { u128::MAX }),
+        ..GenesisAccount::default()
+    });
+    let counter = |byte| GenesisAccount {
+        address: Address::repeat_byte(byte),
+        nonce: 1,
+        code: Bytes::from_static(COUNTER),
+        ..GenesisAccount::default()
+    };
+    let spec = EvmSpec {
+        chain_id: 7,
+        hardfork: Hardfork::Osaka,
+        symbol: "ETH".into(),
+        block_gas_limit,
+        base_fee: BaseFee::Fixed(1_000),
+        fee_recipient: Address::repeat_byte(0xfe),
+        bridge: None,
+        genesis: rich.chain([counter(0xc0), counter(0xc1)]).collect(),
+    };
+    let network = NetworkId(B256::repeat_byte(1));
+    let mut machine = Machine::new(Identity { network, environment: EnvironmentId(2) }, spec, 0);
+    machine.genesis();
+    machine.begin_witnessed();
+    machine
+}
+
+#[derive(Clone, Debug)]
+struct Sent {
+    from: u8,
+    to: u8,
+    gas: u64,
+    nonce_off: bool,
+    /// Failed its static check.
+    refused: bool,
+    authorizes: bool,
+}
+
+fn checked(n: usize, sent: &Sent, nonces: &mut [u64]) -> Result<Checked<EvmTransaction>, Refused> {
+    let hash = sha256(&[&n.to_le_bytes()]);
+    if sent.refused {
+        return Err(Refused { hash, reject: Reject::new(RejectCode::Malformed, "planted") });
+    }
+    let nonce = &mut nonces[usize::from(sent.from)];
+    let authorization = SignedAuthorization {
+        chain_id: U256::ZERO,
+        address: Address::repeat_byte(0xc0),
+        nonce: 0,
+        y_parity: 0,
+        r: U256::from(5),
+        s: U256::from(6),
+    };
+    let transaction = EvmTransaction {
+        hash,
+        kind: if sent.authorizes { 4 } else { 2 },
+        nonce: *nonce + u64::from(sent.nonce_off),
+        gas_limit: sent.gas,
+        max_fee_per_gas: 2_000,
+        max_priority_fee_per_gas: Some(10),
+        to: Some(Address::repeat_byte([0xc0, 0xc1, 0x77, 0xfe][usize::from(sent.to)])),
+        value: U256::from(u64::from(sent.to) * 3),
+        input: Bytes::new(),
+        access_list: vec![],
+        authorizations: if sent.authorizes { vec![authorization] } else { vec![] },
+        signature: Signature { r: [1; 32], s: [1; 32], y_parity: 0 },
+    };
+    // Money that a counter is sent along is kept by it.
+    *nonce += u64::from(!sent.nonce_off);
+    Ok(Checked { hash, signer: sender(sent.from), lane: Lane::Aside, transaction })
+}
+
+fn sent() -> impl Strategy<Value = Sent> {
+    let rare = || prop::bool::weighted(0.03);
+    let gas = prop_oneof![3 => Just(100_000u64), 1 => 21_000..60_000u64];
+    (0..SENDERS, 0..4u8, gas, rare(), rare(), prop::bool::weighted(0.005)).prop_map(
+        |(from, to, gas, nonce_off, refused, authorizes)| Sent {
+            from,
+            to,
+            gas,
+            nonce_off,
+            refused,
+            authorizes,
+        },
+    )
+}
+
+type Ticks = Vec<Vec<Result<Checked<EvmTransaction>, Refused>>>;
+
+fn run(
+    ticks: &Ticks,
+    block_gas_limit: u64,
+    mut execute: impl FnMut(
+        &mut EvmMachine,
+        &[Result<&Checked<EvmTransaction>, &Refused>],
+    ) -> Vec<Receipt>,
+) -> (Vec<Receipt>, atoll_state::WriteSet, ReadSet) {
+    let mut machine = machine(block_gas_limit);
+    machine.open_slot(&SlotContext { slot: 1, time_us: 1_000_000, parent: B256::ZERO });
+    let mut receipts = Vec::new();
+    for (n, tick) in (0..).zip(ticks) {
+        machine.open_tick(1_000_000 + n * 500);
+        let tick: Vec<_> = tick.iter().map(Result::as_ref).collect();
+        receipts.extend(execute(&mut machine, &tick));
+    }
+    let mut reads = ReadSet::default();
+    let writes = machine.seal(Some(&mut reads));
+    (receipts, writes, reads)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+    #[test]
+    fn ticks(
+        ticks in prop::collection::vec(prop::collection::vec(sent(), 0..30), 1..4),
+        block_gas_limit in prop_oneof![Just(30_000_000u64), 200_000..2_000_000u64],
+    ) {
+        let (mut nonces, mut n) = (vec![0; usize::from(SENDERS)], 0);
+        let ticks: Ticks = ticks
+            .iter()
+            .map(|tick| {
+                let one = |sent: &Sent| {
+                    n += 1;
+                    checked(n, sent, &mut nonces)
+                };
+                tick.iter().map(one).collect()
+            })
+            .collect();
+        let serial = run(&ticks, block_gas_limit, |machine, tick| {
+            machine.execute_all(tick.iter().copied())
+        });
+        for threads in [1, 2, 3, 8] {
+            let mut parallel =
+                EvmParallel::new(threads, 5).expect("threads").with_limits(Limits::always());
+            let found = run(&ticks, block_gas_limit, |machine, tick| {
+                parallel.execute_tick(machine, tick)
+            });
+            prop_assert!(found.0 == serial.0, "{threads} threads: other receipts");
+            prop_assert!(found.1 == serial.1, "{threads} threads: another state");
+            prop_assert!(found.2 == serial.2, "{threads} threads: other reads");
+        }
+    }
+}
