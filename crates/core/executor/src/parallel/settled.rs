@@ -26,7 +26,7 @@ impl Default for Limits {
             weight_min: 2_000_000,
             give_up_after: 16,
             give_up_below: 125,
-            give_up_mean: 40_000,
+            give_up_mean: 25_000,
             clashes_max: 0,
         }
     }
