@@ -148,10 +148,13 @@ impl Hosted for EvmVm<Resident> {
         threads: &mut EvmThreads,
         transactions: &Checks<'_, EvmTransaction>,
     ) -> Vec<Receipt> {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        if threads.parallel.is_none() && transactions.len() > 1 && cores() > 1 {
-            // Without threads it is serial.
-            threads.parallel = EvmParallel::new(cores().min(EVM_THREADS_MAX), threads.seed).ok();
+        if threads.parallel.is_none() && transactions.len() > 1 {
+            // The other half of the cores checks signatures, orders and serves. Without threads it
+            // is serial.
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            let count = (cores / 2).min(EVM_THREADS_MAX);
+            threads.parallel =
+                (count > 1).then(|| EvmParallel::new(count, threads.seed).ok()).flatten();
         }
         match &mut threads.parallel {
             Some(parallel) if transactions.len() > 1 => {
