@@ -41,7 +41,7 @@ fn corpus() -> Vec<Vec<u8>> {
         r#"["eth_createAccessList",[{"to":"0xA701100000000000000000000000000000000001","data":"0x12345678"},"latest"]]"#,
         r#"["eth_simulateV1",[{"blockStateCalls":[{"calls":[{"to":null,"input":"0x5f5ff3"}],"blockOverrides":{"number":"0x99"}},{"stateOverrides":{}}],"traceTransfers":true,"validation":false},"latest"]]"#,
         r#"["debug_traceCall",[{"to":"0x0000000000000000000000000000000000000004","data":"0x00"},"latest",{"tracer":"callTracer","tracerConfig":{"withLog":true},"timeout":"10ms"}]]"#,
-        r#"["debug_traceCall",[{"data":"0x5b5f56"},"latest",{"enableMemory":true,"limit":7}]]"#,
+        r#"["debug_traceCall",[{"data":"0x5b5f56","gas":"0x20000"},"latest",{"enableMemory":true,"limit":7}]]"#,
         r#"["debug_traceBlockByNumber",["0x5",{"tracer":"prestateTracer","tracerConfig":{"diffMode":true}}]]"#,
         r#"["eth_newFilter",[{"fromBlock":"0x1","toBlock":"latest","address":["0x0000000000000000000000000000000000000009"],"topics":[[null]]}]]"#,
         r#"["eth_getFilterChanges",["0x1234"]]"#,
