@@ -16,6 +16,7 @@ use atoll_vm::exchange::{Action, ExchangeReceipt, ExchangeVm, SignedAction};
 use atoll_vm::router::RouterVm;
 use atoll_vm::{AssetAudit, Checked, Identity, Receipt, Vm};
 use parking_lot::{Mutex, RwLock};
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
@@ -135,29 +136,34 @@ impl Hosted for ExchangeVm<Resident> {
 #[derive(Debug)]
 pub(crate) struct EvmThreads {
     seed: u64,
-    parallel: Option<EvmParallel>,
+    /// None where there are too few cores, or a thread could not be started: then it is serial.
+    parallel: OnceCell<Option<EvmParallel>>,
+}
+
+impl EvmThreads {
+    fn start(seed: u64) -> Option<EvmParallel> {
+        // The other half of the cores checks signatures, orders and serves.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let count = (cores / 2).min(EVM_THREADS_MAX);
+        (count > 1).then(|| EvmParallel::new(count, seed).ok()).flatten()
+    }
 }
 
 impl Hosted for EvmVm<Resident> {
     type Threads = EvmThreads;
     fn threads(seed: u64) -> EvmThreads {
-        EvmThreads { seed, parallel: None }
+        EvmThreads { seed, parallel: OnceCell::new() }
     }
     fn run_tick(
         machine: &mut Machine<Self, Resident>,
         threads: &mut EvmThreads,
         transactions: &Checks<'_, EvmTransaction>,
     ) -> Vec<Receipt> {
-        if threads.parallel.is_none() && transactions.len() > 1 {
-            // The other half of the cores checks signatures, orders and serves. Without threads it
-            // is serial.
-            let cores = std::thread::available_parallelism().map_or(1, usize::from);
-            let count = (cores / 2).min(EVM_THREADS_MAX);
-            threads.parallel =
-                (count > 1).then(|| EvmParallel::new(count, threads.seed).ok()).flatten();
+        if transactions.len() > 1 {
+            threads.parallel.get_or_init(|| EvmThreads::start(threads.seed));
         }
-        match &mut threads.parallel {
-            Some(parallel) if transactions.len() > 1 => {
+        match threads.parallel.get_mut() {
+            Some(Some(parallel)) if transactions.len() > 1 => {
                 parallel.execute_tick(machine, transactions)
             }
             _ => machine.execute_all(transactions.iter().copied()),

@@ -265,11 +265,6 @@ pub trait Batch: Sync {
         Vec::new()
     }
 
-    /// Transactions with the same mark tend to depend on one another: they call the same contract.
-    fn mark(&self, _index: usize) -> Option<u64> {
-        None
-    }
-
     /// About how many nanoseconds it takes to execute a transaction; only how threads are used follows
     /// from it.
     fn weight(&self, _index: usize) -> u64 {

@@ -131,11 +131,10 @@ impl Column {
             return false;
         }
         // SAFETY: as the caller says.
-        let (below, shards) = unsafe { (self.below::<O>(), self.shards::<O>()) };
+        let (below, mut shards) = unsafe { (self.below::<O>(), self.shards::<O>()) };
         if O::SHARING == Sharing::Frozen {
             // That all see nothing there is no meeting, if it stays so.
             let absent = O::default();
-            let mut shards = shards;
             return shards.any(|table| {
                 let spare = table.fresh.iter().map(|at| &below.slab[*at as usize]);
                 table.slab.iter().chain(spare).any(|entry| entry.value != absent)

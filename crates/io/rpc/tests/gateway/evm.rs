@@ -16,6 +16,14 @@ pub(crate) async fn rpc(node: &Running, method: &str, params: Value) -> Value {
     }
 }
 
+/// A call is refused with this code and a message that begins so.
+pub(crate) async fn refuses(node: &Running, method: &str, params: Value, code: i64, begins: &str) {
+    let error = rpc(node, method, params.clone()).await;
+    assert_eq!(error["code"], code, "{method} {params}: {error}");
+    let message = error["message"].as_str().unwrap_or_default();
+    assert!(message.starts_with(begins), "{method} {params}: {message}");
+}
+
 pub(crate) const A: &str = "0x0101010101010101010101010101010101010101";
 
 pub(crate) fn h(byte: &str) -> String {
@@ -209,10 +217,7 @@ async fn errors_follow_the_conventions() {
         ("eth_sendRawTransaction", json!(["ff"]), -32602, "invalid argument 0: hex string without"),
     ];
     for (method, params, code, begins) in cases {
-        let error = rpc(&node, method, params.clone()).await;
-        assert_eq!(error["code"], code, "{method} {params}: {error}");
-        let message = error["message"].as_str().unwrap_or_default();
-        assert!(message.starts_with(begins), "{method} {params}: {message}");
+        refuses(&node, method, params, code, begins).await;
     }
 }
 

@@ -1,7 +1,7 @@
 //! Filters that are polled, and the subscription to transactions.
 
 use crate::client::post;
-use crate::evm::rpc;
+use crate::evm::{refuses, rpc};
 use crate::node::{Running, hash_of, quick, start, transaction};
 use crate::websocket::{call, connect, json_of};
 use atoll_rpc::Limits;
@@ -160,10 +160,7 @@ async fn malformed_filters_are_refused() {
         ("eth_getFilterLogs", json!([1]), "invalid argument 0: expected a hex string"),
     ];
     for (method, params, begins) in cases {
-        let error = rpc(&node, method, params).await;
-        assert_eq!(error["code"], -32602, "{method} {error}");
-        let message = error["message"].as_str().unwrap_or_default();
-        assert!(message.starts_with(begins), "{method}: {message}");
+        refuses(&node, method, params, -32602, begins).await;
     }
 }
 

@@ -1,6 +1,6 @@
 //! Overrides, access lists and simulated blocks as JSON.
 
-use crate::evm::{A, block, h, log, rpc, transaction};
+use crate::evm::{A, block, h, log, refuses, rpc, transaction};
 use crate::node::{quick, start};
 use serde_json::{Value, json};
 
@@ -68,10 +68,8 @@ async fn malformed_overrides_are_refused() {
         (Value::Object(many), "invalid argument 2: at most 1024 accounts"),
     ];
     for (state, begins) in cases {
-        let error = rpc(&node, "eth_call", json!([{ "to": A }, "latest", state])).await;
-        assert_eq!(error["code"], -32602, "{error}");
-        let message = error["message"].as_str().unwrap_or_default();
-        assert!(message.starts_with(begins), "{message}");
+        let params = json!([{ "to": A }, "latest", state]);
+        refuses(&node, "eth_call", params, -32602, begins).await;
     }
     let error = rpc(&node, "eth_call", json!([{}, "latest", {}, { "beaconRoot": h("01") }])).await;
     assert_eq!(error["message"], "invalid argument 3: beaconRoot: there is no beacon chain here");
@@ -147,10 +145,7 @@ async fn simulations_that_cannot_be_have_the_specified_codes() {
         ),
     ];
     for (params, code, begins) in cases {
-        let error = rpc(&node, "eth_simulateV1", params.clone()).await;
-        assert_eq!(error["code"], code, "{params}: {error}");
-        let message = error["message"].as_str().unwrap_or_default();
-        assert!(message.starts_with(begins), "{params}: {message}");
+        refuses(&node, "eth_simulateV1", params, code, begins).await;
     }
 }
 
@@ -168,9 +163,7 @@ async fn authorizations_are_read() {
     ] {
         let mut broken = signed.clone();
         broken[name] = value;
-        let error = rpc(&node, "eth_call", json!([{ "authorizationList": [broken] }])).await;
-        assert_eq!(error["code"], -32602, "{error}");
-        let message = error["message"].as_str().unwrap_or_default();
-        assert!(message.starts_with(begins), "{message}");
+        let params = json!([{ "authorizationList": [broken] }]);
+        refuses(&node, "eth_call", params, -32602, begins).await;
     }
 }
