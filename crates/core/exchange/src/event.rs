@@ -1,9 +1,10 @@
 //! What comes out: events, outcomes and refusals.
 //!
 //! Events carry all that a gateway needs to serve fills, order updates, trades and ledger updates
-//! without reading the state: an observer of the events alone can keep every open order, position and
-//! balance, and the insurance fund (`docs/exchange/events.md` says what not). The harness of the tests
-//! has such an observer, `tests/common/observer.rs`.
+//! without reading the state: an observer of the events alone can keep every open order with its
+//! place in its queue, every position and balance, and the insurance fund
+//! (`docs/exchange/events.md` says what not). The harness of the tests has such an observer,
+//! `tests/common/observer.rs`.
 
 mod encoding;
 
@@ -299,6 +300,16 @@ pub enum Event {
         order: Order,
         /// Why.
         reason: ResizeReason,
+    },
+    /// An iceberg shows so much of itself from now on, and stands at the end of its level: it has
+    /// rested, or what it showed has traded.
+    Displayed {
+        /// The market.
+        market: MarketId,
+        /// The order.
+        order: OrderId,
+        /// What the book shows of it, in lots; less than what is open.
+        displayed: Size,
     },
     /// A position in a settled market was closed at the settlement price.
     PositionSettled {

@@ -375,6 +375,7 @@ pub fn touched(event: &Event) -> [Option<AccountId>; 2] {
         Event::Accepted(_)
         | Event::Rested(_)
         | Event::Resized { .. }
+        | Event::Displayed { .. }
         | Event::Cancelled { .. }
         | Event::Modified { .. }
         | Event::AccountOpened { .. }

@@ -94,22 +94,24 @@ impl<S: Source> Engine<'_, S> {
         }
     }
 
-    /// Takes what trades of a resting order out of the book.
+    /// Takes what trades of a resting order out of the book. Gives what an iceberg shows anew; it is
+    /// told of behind the fill.
     pub(crate) fn take_out(
         &mut self,
         resting: &Resting,
         listed: &OrderRef,
         extra: &OrderExtra,
         size: Size,
-    ) {
+    ) -> Option<Size> {
         if size < resting.order.size {
             self.shrink(resting, size);
         } else if extra.hidden > 0 {
-            self.replenish(resting, listed, extra);
+            return Some(self.replenish(resting, listed, extra));
         } else {
             self.remove(resting, 0);
             self.unlist(resting.order.account, listed);
         }
+        None
     }
 
     /// A resting order trades at a price, which is its own but in an auction.
@@ -125,7 +127,7 @@ impl<S: Source> Engine<'_, S> {
         let rules = incoming.rules;
         let maker = resting.order.account;
         let notional = rules.notional(price, size);
-        self.take_out(resting, listed, extra, size);
+        let shown = self.take_out(resting, listed, extra, size);
         incoming.remaining -= size;
         incoming.filled += size;
         incoming.notional += notional;
@@ -168,13 +170,16 @@ impl<S: Source> Engine<'_, S> {
                 start_position: settled.taker.start_position,
             },
         }));
+        if let Some(shown) = shown {
+            self.displayed(listed, shown);
+        }
         if !listed.flags.is_plain() | settled.maker.attached | settled.taker.attached {
             self.filled(&whole, listed, incoming, size, &settled);
         }
     }
 
     /// An iceberg whose shown part has traded shows the next one, at the end of its level.
-    fn replenish(&mut self, resting: &Resting, listed: &OrderRef, extra: &OrderExtra) {
+    fn replenish(&mut self, resting: &Resting, listed: &OrderRef, extra: &OrderExtra) -> Size {
         let shown = extra.display.min(extra.hidden);
         let hidden = extra.hidden - shown;
         self.remove(resting, extra.hidden);
@@ -182,6 +187,12 @@ impl<S: Source> Engine<'_, S> {
         let sequence = self.insert(listed.market, listed.side, listed.price, order, hidden);
         self.relist(resting.order.account, OrderRef { sequence, ..*listed });
         self.state.extras.get_mut(&OrderKey(listed.order)).hidden = hidden;
+        shown
+    }
+
+    pub(crate) fn displayed(&mut self, listed: &OrderRef, displayed: Size) {
+        let (market, order) = (listed.market, listed.order);
+        self.events.push(Event::Displayed { market, order, displayed });
     }
 
     /// Takes a resting order out of book, reserves and directory.

@@ -202,6 +202,9 @@ impl<S: Source> Engine<'_, S> {
         self.list(incoming.account, incoming.order);
         let told = told(incoming.account, &incoming.order, incoming.remaining);
         self.events.push(Event::Rested(told));
+        if hidden > 0 {
+            self.displayed(&incoming.order, shown);
+        }
     }
 
     /// Whether the order trades at once; refuses it where it must or must not.

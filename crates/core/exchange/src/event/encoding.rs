@@ -143,6 +143,12 @@ impl Field for Event {
                 order.put(out);
                 reason.put(out);
             }
+            Self::Displayed { market, order, displayed } => {
+                out.push(12);
+                market.put(out);
+                order.put(out);
+                displayed.put(out);
+            }
             Self::PositionSettled { account, market, size, price, closed_pnl } => {
                 out.push(11);
                 account.put(out);
@@ -327,6 +333,11 @@ impl Field for Event {
                 size: Field::get(r)?,
                 price: Field::get(r)?,
                 closed_pnl: Field::get(r)?,
+            },
+            12 => Self::Displayed {
+                market: Field::get(r)?,
+                order: Field::get(r)?,
+                displayed: Field::get(r)?,
             },
             20 => Self::TriggerSet(Field::get(r)?),
             21 => Self::TriggerFired(Field::get(r)?),

@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 pub(crate) struct Observer {
     /// Open orders, and those that are being matched.
     orders: BTreeMap<u64, Order>,
+    /// Of what rests, when it came to the end of its level, and what the book shows of it.
+    resting: BTreeMap<OrderId, (u64, Size)>,
+    arrivals: u64,
     /// Size and cost.
     positions: BTreeMap<(AccountId, MarketId), (i64, Amount)>,
     /// Of isolated positions.
@@ -31,12 +34,20 @@ impl Observer {
         let base = rules.spec().collateral;
         let quote = |market: MarketId| rules.market(market).map_or(base, |of| of.quote);
         match *event {
-            Event::Accepted(order) | Event::Rested(order) | Event::TriggerSet(order) => {
+            Event::Accepted(order) | Event::TriggerSet(order) => {
                 self.orders.insert(order.order.0, order);
+            }
+            Event::Rested(order) => {
+                self.orders.insert(order.order.0, order);
+                self.arrive(order.order, order.remaining);
+            }
+            Event::Displayed { order, displayed, .. } => {
+                self.arrive(order, displayed);
             }
             Event::Resized { order, .. } => {
                 let known = self.orders.insert(order.order.0, order);
-                assert!(known.is_some(), "unknown order resized: {order:?}");
+                let known = known.expect("an unknown order is resized");
+                self.show_less(order.order, known.remaining - order.remaining);
             }
             Event::TriggerFired(order) | Event::TriggerRefused { order, .. } => {
                 self.orders.remove(&order.order.0);
@@ -44,6 +55,7 @@ impl Observer {
             Event::Cancelled { order, .. } => {
                 let known = self.orders.remove(&order.order.0);
                 assert!(known.is_some(), "unknown order cancelled: {order:?}");
+                self.resting.remove(&order.order);
             }
             Event::Filled(ref fill) => self.filled(rules, fill),
             Event::BalanceChanged { account, asset, wallet, change, balance, cause } => {
@@ -103,6 +115,18 @@ impl Observer {
         }
     }
 
+    fn arrive(&mut self, order: OrderId, shown: Size) {
+        self.arrivals += 1;
+        self.resting.insert(order, (self.arrivals, shown));
+    }
+
+    /// What leaves a resting order leaves what the book shows of it.
+    fn show_less(&mut self, order: OrderId, by: Size) {
+        if let Some((_, shown)) = self.resting.get_mut(&order) {
+            *shown -= by;
+        }
+    }
+
     fn wallet(&mut self, account: AccountId, asset: AssetId, wallet: Wallet) -> &mut Amount {
         self.wallets.entry((account, asset, wallet as u8)).or_default()
     }
@@ -130,8 +154,10 @@ impl Observer {
             };
             assert!(within, "worse than its limit: {order:?}, {fill:?}");
             order.remaining = party.remaining;
+            self.show_less(party.order, fill.size);
             if party.remaining == 0 {
                 self.orders.remove(&party.order.0);
+                self.resting.remove(&party.order);
             }
             match of.kind {
                 ProductRules::Perpetual { .. } => {
@@ -215,6 +241,24 @@ impl Observer {
             all.values().map(what).collect()
         };
         assert_eq!(known(&self.orders), known(&orders), "open orders");
+        let mut resting: Vec<_> = self.resting.iter().collect();
+        resting.sort_by_key(|(_, (arrival, _))| *arrival);
+        let mut queues = BTreeMap::<_, Vec<_>>::new();
+        for (order, (_, shown)) in resting {
+            let known = &self.orders[&order.0];
+            let level = (known.market.0, known.side as u8, known.price);
+            queues.entry(level).or_default().push((known.account, *order, *shown));
+        }
+        let mut found = BTreeMap::new();
+        for market in (0..full.rules().spec().markets.len() as u16).map(MarketId) {
+            for side in [Side::Buy, Side::Sell] {
+                for level in full.peek_levels(market, side, usize::MAX) {
+                    let queue = full.peek_queue(market, side, level.price, usize::MAX);
+                    found.insert((market.0, side as u8, level.price), queue);
+                }
+            }
+        }
+        assert_eq!(queues, found, "the queues of the levels");
         for asset in (0..full.rules().spec().assets.len() as u16).map(AssetId) {
             let ledger = full.peek_ledger(asset);
             let fund = self.fund.get(&asset).copied().unwrap_or_default();

@@ -371,7 +371,7 @@ const STEPS_AHEAD: usize = 2;
 impl<S: Source> Vm<S> for ExchangeVm<S> {
     type Spec = ExchangeVmSpec;
     type Transaction = SignedAction;
-    const PROGRAM: &'static str = "exchange 7";
+    const PROGRAM: &'static str = "exchange 8";
 
     fn new(identity: Identity, spec: ExchangeVmSpec, seed: u64) -> Self {
         Self {

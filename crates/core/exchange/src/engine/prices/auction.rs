@@ -322,7 +322,7 @@ impl<S: Source> Engine<'_, S> {
         price: Price,
     ) {
         let (account, whole) = (taker.account(), taker.whole());
-        self.take_out(&taker.resting, &taker.listed, &taker.extra, size);
+        let shown = self.take_out(&taker.resting, &taker.listed, &taker.extra, size);
         let listed = taker.listed_at(price);
         if whole == size {
             self.release(account, &listed, size);
@@ -331,6 +331,9 @@ impl<S: Source> Engine<'_, S> {
         }
         let mut incoming = incoming(rules, taker, taker.listed.price, whole);
         self.fill(&mut incoming, &maker.resting, &maker.listed, &maker.extra, size, price);
+        if let Some(shown) = shown {
+            self.displayed(&taker.listed, shown);
+        }
         if !taker.listed.flags.is_plain() {
             self.rested_filled(account, &taker.listed, size, whole == size);
         }

@@ -146,8 +146,10 @@ impl Twin {
         equity >= initial && (!pos.isolated || own >= needs)
     }
 
-    /// Takes what trades of a resting order off it; gives what is left.
-    pub(super) fn take_resting(&mut self, maker: &Order, size: u64) -> u64 {
+    /// Takes what trades of a resting order off it; gives what is left, and what to tell of it behind
+    /// the fill.
+    pub(super) fn take_resting(&mut self, maker: &Order, size: u64) -> (u64, Option<Event>) {
+        let mut next = None;
         let found = self.orders.iter_mut().find(|o| o.order == maker.order).unwrap();
         found.remaining -= size;
         let maker_left = found.remaining;
@@ -160,6 +162,8 @@ impl Twin {
                 // The next part comes to the end of the queue.
                 *shown = maker_left.min(*display);
                 self.orders.retain(|o| o.order != maker.order);
+                let (market, order, displayed) = (again.market, again.order, *shown);
+                next = Some(Event::Displayed { market, order, displayed });
                 self.orders.push(again);
                 self.queues.leave(maker.order);
                 self.queues.arrive(again.order, again.market, again.side, again.price);
@@ -170,14 +174,14 @@ impl Twin {
             self.extras.remove(&maker.order);
         }
         self.orders.retain(|o| o.remaining > 0);
-        maker_left
+        (maker_left, next)
     }
 
     pub(super) fn trade(&mut self, taker: &mut Order, maker: &Order, size: u64) -> i128 {
         let n = usize::from(maker.market.0);
         let notional = notional(maker.market, maker.price, size);
         taker.remaining -= size;
-        let maker_left = self.take_resting(maker, size);
+        let (maker_left, next) = self.take_resting(maker, size);
         let rules = &self.spec.markets[n];
         let (maker_ppm, taker_ppm) =
             (i128::from(rules.maker_fee_ppm), i128::from(rules.taker_fee_ppm));
@@ -234,6 +238,7 @@ impl Twin {
             maker: maker_party,
             taker: taker_party,
         }));
+        self.events.extend(next);
         let held = [maker_party.start_position, taker_party.start_position];
         self.traded(maker, taker, size, held);
         notional

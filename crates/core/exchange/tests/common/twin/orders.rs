@@ -257,6 +257,10 @@ impl Twin {
                 self.orders.push(order);
                 self.queues.arrive(order.order, order.market, order.side, order.price);
                 self.events.push(Event::Rested(order));
+                if display != 0 {
+                    let (market, order) = (order.market, order.order);
+                    self.events.push(Event::Displayed { market, order, displayed: display });
+                }
                 resting = order.remaining;
             }
         }

@@ -184,9 +184,10 @@ impl Twin {
                 return 0;
             }
         }
-        self.take_resting(&taker, size);
+        let (_, next) = self.take_resting(&taker, size);
         let left = taker.remaining - size;
         self.trade(&mut taker, &Order { price, ..maker }, size);
+        self.events.extend(next);
         self.tied_filled(taker.order.0, size, left);
         size
     }
