@@ -23,15 +23,16 @@ pub(crate) enum EvmCommand {
     /// A record is {\"block\": …, \"pre_state\": …}: the block as eth_getBlockByHash gives it with full
     /// transactions, and what of the state it touches (balance, nonce, code, storage). With
     /// \"block_hashes\": {NUMBER: HASH} it names hashes that the opcode BLOCKHASH asks for beyond the
-    /// parent's; for one that is missing something else stands, and the block
-    /// says so. A PATH is a record (.json, .json.gz, .json.xz), a folder of them, or an archive. Each
-    /// block runs under the hardfork of its height; gas, logs bloom, and, since Byzantium, the
-    /// receipts root must be the header's. The exit code is 1 if anything differs.
+    /// parent's; --hashes gives a file of them for all records. For one that is missing something
+    /// else stands, and the block says so. A PATH is a record (.json, .json.gz, .json.xz), a folder of
+    /// them, or an archive. Each block runs under the hardfork of its height; gas, logs bloom, and,
+    /// since Byzantium, the receipts root must be the header's. The exit code is 1 if anything differs.
     #[command(after_help = "Examples:
   atoll evm replay blocks/
   atoll evm replay blocks/19426587.json.gz --runs 9
   atoll evm replay blocks/ --threads 2 --runs 9
   atoll evm replay blocks/19426587.json.gz --conflicts
+  atoll evm replay blocks/ --hashes testdata/mainnet-block-hashes.json
   atoll evm replay blocks/ --json")]
     Replay(ReplayArgs),
 }
@@ -73,6 +74,9 @@ pub(crate) struct ReplayArgs {
     /// results, state and reads must be the same
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
+    /// A file {NUMBER: HASH} of block hashes that records leave out
+    #[arg(long, value_name = "FILE")]
+    pub(crate) hashes: Option<PathBuf>,
     /// Show which keys made transactions of a block depend on one another
     #[arg(long)]
     pub(crate) conflicts: bool,

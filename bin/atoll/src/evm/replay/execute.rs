@@ -1,6 +1,6 @@
 //! A recorded block, executed.
 
-use super::format::{Block, Recorded, Transaction};
+use super::format::{Block, HashesByNumber, Recorded, Transaction};
 use super::plain;
 use crate::evm::forks;
 use crate::evm::json::Small;
@@ -66,6 +66,8 @@ pub(super) struct Ways {
     pub(super) parallel: Option<EvmParallel>,
     /// Threads to find out who depends on whom.
     pub(super) conflicts: Option<EvmParallel>,
+    /// Hashes that records leave out.
+    pub(super) hashes: HashesByNumber,
 }
 
 /// A recorded block, ready to be executed.
@@ -185,7 +187,8 @@ pub(super) fn replay(recorded: &Recorded, ways: &mut Ways) -> anyhow::Result<Rep
     let environment = environment(block, &config)?;
     let parent = number.checked_sub(1);
     let stood_in = Mutex::new(BTreeSet::new());
-    let given = |asked: u64| match recorded.block_hashes.get(&Small(asked)) {
+    let hashes = [&recorded.block_hashes, &ways.hashes];
+    let given = |asked: u64| match hashes.iter().find_map(|known| known.get(&Small(asked))) {
         Some(hash) => Some(hash.0),
         None if Some(asked) == parent => Some(block.parent_hash.0),
         None => None,
@@ -242,7 +245,7 @@ pub(super) fn replay(recorded: &Recorded, ways: &mut Ways) -> anyhow::Result<Rep
     if !differences.is_empty() && !hashes_left_out.is_empty() {
         differences.push(format!(
             "which may be because the record leaves out the hashes of blocks {hashes_left_out:?}, which \
-             a contract asks for: add them to its \"block_hashes\""
+             a contract asks for: add them to its \"block_hashes\", or give a file of them by --hashes"
         ));
     }
     differences.extend(differ);

@@ -13,8 +13,11 @@ pub(super) struct Recorded {
     pub(super) pre_state: BTreeMap<HexAddress, PreAccount>,
     /// Hashes of earlier blocks that the opcode BLOCKHASH asks for, the parent's aside.
     #[serde(default)]
-    pub(super) block_hashes: BTreeMap<Small, Hash>,
+    pub(super) block_hashes: HashesByNumber,
 }
+
+/// Hashes of blocks, by number.
+pub(super) type HashesByNumber = BTreeMap<Small, Hash>;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -15,8 +15,9 @@ use super::input::{self, Document};
 use anyhow::{Context, bail, ensure};
 use atoll_executor::parallel::{EvmParallel, Limits};
 use execute::{Replayed, Ways};
-use format::Recorded;
+use format::{HashesByNumber, Recorded};
 use std::num::NonZeroUsize;
+use std::path::Path;
 
 fn replay(document: &Document, ways: &mut Ways) -> anyhow::Result<Replayed> {
     let recorded: Recorded = serde_json::from_slice(&document.bytes).with_context(|| {
@@ -42,7 +43,15 @@ fn ways(args: &ReplayArgs) -> anyhow::Result<Ways> {
     let conflicts = args.conflicts.then(|| start(args.threads.unwrap_or(two))).transpose()?;
     let all = Limits { clashes_max: CLASHES_MAX, ..Limits::always() };
     let conflicts = conflicts.map(|threads| threads.with_limits(all));
-    Ok(Ways { runs: args.runs.get(), parallel, conflicts })
+    let hashes = args.hashes.as_deref().map(hashes).transpose()?.unwrap_or_default();
+    Ok(Ways { runs: args.runs.get(), parallel, conflicts, hashes })
+}
+
+fn hashes(path: &Path) -> anyhow::Result<HashesByNumber> {
+    let file = path.display();
+    let bytes = std::fs::read(path).with_context(|| format!("{file} cannot be read"))?;
+    serde_json::from_slice(&bytes)
+        .with_context(|| format!("{file} is not {{\"NUMBER\": \"HASH\", …}}"))
 }
 
 pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<()> {

@@ -51,8 +51,11 @@ fn logs_bloom() -> String {
 }
 
 fn run(record: &Value) -> anyhow::Result<Replayed> {
+    run_with(record, Ways { runs: 3, ..Ways::default() })
+}
+
+fn run_with(record: &Value, mut ways: Ways) -> anyhow::Result<Replayed> {
     let bytes = record.to_string().into_bytes();
-    let mut ways = Ways { runs: 3, ..Ways::default() };
     replay(&Document { name: "blocks/own.json".into(), bytes }, &mut ways)
 }
 
@@ -117,6 +120,13 @@ fn a_hash_that_the_record_leaves_out_is_stood_in_for_and_named() {
     // Given the same hash for it as the parent's, everything is as if that had been asked for.
     record["block_hashes"] = json!({ "19999998": PARENT });
     let replayed = run(&record).expect("executed");
+    assert_eq!((replayed.differences.len(), replayed.hashes_left_out.len()), (0, 0));
+    // In a file beside the record it does as well.
+    record["block_hashes"] = json!({});
+    let hashes = json!({ "19999998": PARENT });
+    let hashes = serde_json::from_value(hashes).expect("hashes");
+    let replayed = run_with(&record, Ways { runs: 1, hashes, ..Ways::default() });
+    let replayed = replayed.expect("executed");
     assert_eq!((replayed.differences.len(), replayed.hashes_left_out.len()), (0, 0));
     // What nothing depends on only needs saying.
     record["block_hashes"] = json!({});
