@@ -11,7 +11,7 @@ const CODE: &str = "0x36153302805460010190550000";
 const CONTRACT: &str = "0xc0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0";
 const SENDERS: u64 = 40;
 /// What a call uses without call data and without the write: 21,000, and the instructions before it.
-const CALL_GAS: u64 = 21_000 + 2 + 3 + 2 + 5 + 3 + 50 + 3 + 3 + 3;
+const CALL_GAS: u64 = 21_000 + 2 + 3 + 2 + 5 + 3 + 200 + 3 + 3 + 3;
 /// A byte of call data that is not zero.
 const DATA_GAS: u64 = 68;
 /// A write to an empty slot, and to another one.
@@ -26,7 +26,7 @@ fn sender(index: u64) -> String {
     format!("0x51515151515151515151515151515151{:08x}", index + 1)
 }
 
-/// A block of Ethereum's first year, whose receipts have no root that a record could be held against.
+/// A block from before Byzantium, whose receipts have no root that a record could be held against.
 fn record(gas_used: u64) -> Value {
     let zero = format!("0x{}", "0".repeat(64));
     let transaction = |index: u64| {
@@ -41,7 +41,7 @@ fn record(gas_used: u64) -> Value {
     }
     json!({
         "block": {
-            "number": 100_000, "timestamp": 1_439_799_138, "parentHash": zero, "difficulty": 1,
+            "number": 3_000_000, "timestamp": 1_484_475_035, "parentHash": zero, "difficulty": 1,
             "miner": "0x3e3e3e3e3e3e3e3e3e3e3e3e3e3e3e3e3e3e3e3e", "gasLimit": 10_000_000,
             "gasUsed": gas_used, "receiptsRoot": zero,
             "logsBloom": format!("0x{}", "0".repeat(512)),

@@ -171,6 +171,5 @@ async fn measure(args: &EvmBenchArgs, folder: &Folder) -> Result<Value> {
     report["rate"] = args.rate.into();
     report["door"] = json!(args.door.name());
     report["connections"] = args.connections.into();
-    report["cores"] = std::thread::available_parallelism().map_or(0, usize::from).into();
     Ok(report)
 }
