@@ -27,6 +27,8 @@ const UNITS = {
   "src/EscapeHatch.sol": ["EscapeHatch"],
   "src/Hub.sol": ["Hub", "TransparentUpgradeableProxy", "ProxyAdmin"],
   "src/TestToken.sol": ["TestToken"],
+  "src/bench/BenchPair.sol": ["BenchPair"],
+  "src/bench/BenchToken.sol": ["BenchToken"],
   "src/environment/EnvironmentBridge.sol": ["EnvironmentBridge", "BridgedToken"],
   "src/interfaces/IStatementVerifier.sol": ["IStatementVerifier"],
   "@openzeppelin/contracts/governance/TimelockController.sol": ["TimelockController"],

@@ -613,6 +613,8 @@ pub(crate) enum BenchCommand {
     State(StateArgs),
     /// Data availability: extend, sample, rebuild a full square; bytes of data an order
     Da(DaBenchArgs),
+    /// EVM transactions serially, in parallel and by revm alone; through JSON-RPC; worst cases
+    Evm(crate::bench::EvmBenchArgs),
     /// Settlement: gas of every call on the hub, time until settled, gas per order
     Settle(SettleArgs),
 }

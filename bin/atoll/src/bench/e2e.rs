@@ -5,23 +5,21 @@
 //! that the order is ordered, logged, confirmed and executed. The generator and the node share
 //! the machine, and the report says how much of it each took.
 
-mod client;
 mod flow;
 mod ramp;
-mod wire;
 
+use super::load::client::{self, Offer, Request};
+use super::load::report::{describe, line};
+use super::load::wire::{Api, Destination, Door};
 use super::work::{Folder, dev_args};
 use crate::cli::{E2eArgs, Rate};
 use crate::dev;
 use anyhow::{Result, bail};
-use client::{Offer, Request};
 use flow::{Flow, Signed};
-use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use wire::Door;
 
 /// How fast the book is filled before anything is measured, orders per second.
 const OPENING_RATE: u32 = 2_000;
@@ -66,7 +64,7 @@ async fn measure(args: &E2eArgs, folder: &Folder) -> Result<Value> {
             let result = match options.rate {
                 Rate::PerSecond(rate) => {
                     let offer = step(&mut flow, door, address, &options, rate, options.run_for)?;
-                    println!("{}", line(door, &offer));
+                    println!("{}", line(door, "orders", &offer));
                     describe(&offer)
                 }
                 Rate::Max => ramp::run(&mut flow, door, address, &options)?,
@@ -97,9 +95,10 @@ async fn measure(args: &E2eArgs, folder: &Folder) -> Result<Value> {
 fn open_market(flow: &mut Flow, address: SocketAddr, args: &E2eArgs) -> Result<()> {
     eprintln!("signing and posting {} orders that rest …", flow::RESTING);
     let opening = flow.opening()?;
-    let requests = requests(Door::Http, address, &opening);
+    let destination = Destination { api: Api::Exchange, door: Door::Http, address };
+    let requests = requests(destination, &opening);
     let rate = f64::from(OPENING_RATE);
-    let offer = client::offer(Door::Http, address, args.connections, &requests, rate)?;
+    let offer = client::offer(destination, args.connections, &requests, rate)?;
     if offer.accepted < offer.offered {
         bail!(
             "of {} orders that open the market only {} rest: {:?}",
@@ -111,10 +110,10 @@ fn open_market(flow: &mut Flow, address: SocketAddr, args: &E2eArgs) -> Result<(
     Ok(())
 }
 
-fn requests(door: Door, address: SocketAddr, signed: &[Signed]) -> Vec<Request> {
+fn requests(destination: Destination, signed: &[Signed]) -> Vec<Request> {
     let request = |(id, Signed { account, payload, .. }): (usize, &Signed)| Request {
         account: *account,
-        bytes: door.request(address, id, payload),
+        bytes: destination.request(id, payload),
     };
     signed.iter().enumerate().map(request).collect()
 }
@@ -131,68 +130,10 @@ fn step(
     let count = (f64::from(rate) * time.as_secs_f64()).ceil().max(1.0) as usize;
     eprintln!("{}: signing {count} orders …", door.name());
     let signed = flow.take(count)?;
-    let requests = requests(door, address, &signed);
-    let offer = client::offer(door, address, args.connections, &requests, f64::from(rate))?;
+    let destination = Destination { api: Api::Exchange, door, address };
+    let requests = requests(destination, &signed);
+    let offer = client::offer(destination, args.connections, &requests, f64::from(rate))?;
     let lost: HashSet<_> = offer.failed.iter().filter_map(|at| signed[*at].rests).collect();
     flow.forget(&lost);
     Ok(offer)
-}
-
-fn quantile(histogram: &Histogram<u64>, quantile: f64) -> u64 {
-    match histogram.is_empty() {
-        true => 0,
-        false => histogram.value_at_quantile(quantile),
-    }
-}
-
-/// One line for people.
-fn line(door: Door, offer: &Offer) -> String {
-    let latency = |q| quantile(&offer.latency_us, q);
-    format!(
-        "{:>9}: {:.0} orders/s offered, {:.0} answered, {:.2} % accepted; p50 {} µs, p99 {} µs, \
-         p99.9 {} µs; sent late by {} µs (p99); {:.2} + {:.2} cores (generator + node){}",
-        door.name(),
-        offer.offered as f64 / offer.send_s,
-        offer.answered_per_s(),
-        100.0 * offer.accepted as f64 / offer.offered as f64,
-        latency(0.5),
-        latency(0.99),
-        latency(0.999),
-        quantile(&offer.lag_us, 0.99),
-        offer.generator_s / offer.answer_s,
-        offer.node_s / offer.answer_s,
-        match offer.refused.is_empty() && offer.unanswered == 0 {
-            true => String::new(),
-            false => format!("; refused {:?}, unanswered {}", offer.refused, offer.unanswered),
-        }
-    )
-}
-
-/// One object for programs.
-fn describe(offer: &Offer) -> Value {
-    let (latency, lag) = (&offer.latency_us, &offer.lag_us);
-    json!({
-        "offered": offer.offered,
-        "offered_per_s": offer.offered as f64 / offer.send_s,
-        "answered": offer.answered(),
-        "answered_per_s": offer.answered_per_s(),
-        "accepted": offer.accepted,
-        "refused": offer.refused,
-        "unanswered": offer.unanswered,
-        "latency_us": {
-            "p50": quantile(latency, 0.5),
-            "p99": quantile(latency, 0.99),
-            "p999": quantile(latency, 0.999),
-            "max": latency.max(),
-        },
-        "late_us": {
-            "p50": quantile(lag, 0.5),
-            "p99": quantile(lag, 0.99),
-            "max": lag.max(),
-        },
-        "cores": {
-            "generator": offer.generator_s / offer.answer_s,
-            "node": offer.node_s / offer.answer_s,
-        },
-    })
 }

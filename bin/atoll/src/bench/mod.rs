@@ -2,11 +2,14 @@
 
 mod da;
 mod e2e;
+mod evm;
 mod exchange;
+mod load;
 mod settle;
 mod state;
 mod work;
 
+pub(crate) use evm::EvmBenchArgs;
 pub(crate) use state::resident_peak_bytes;
 
 use crate::cli::BenchCommand;
@@ -17,6 +20,7 @@ pub(crate) fn run(command: &BenchCommand) -> Result<()> {
     match command {
         BenchCommand::Exchange(args) => exchange::run(args),
         BenchCommand::E2e(args) => e2e::run(args),
+        BenchCommand::Evm(args) => evm::run(args),
         BenchCommand::Settle(args) => settle::run(args),
         BenchCommand::State(args) => state::run(args),
         BenchCommand::Da(args) => da::run(args),

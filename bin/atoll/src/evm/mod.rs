@@ -5,12 +5,14 @@
 //! of Ethereum's tries, so the roots to compare are computed here, out of its tables.
 
 mod args;
-mod forks;
+pub(crate) mod forks;
 mod input;
-mod json;
+pub(crate) mod json;
 mod mpt;
-mod record;
+pub(crate) mod plain;
+pub(crate) mod record;
 mod replay;
+pub(crate) mod runs;
 mod statetest;
 
 pub(crate) use args::EvmCommand;

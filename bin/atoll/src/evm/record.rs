@@ -12,24 +12,24 @@ use std::collections::BTreeMap;
 
 /// An account of a recorded state.
 #[derive(Debug, Deserialize)]
-pub(super) struct PreAccount {
-    pub(super) balance: Number,
-    pub(super) nonce: Small,
+pub(crate) struct PreAccount {
+    pub(crate) balance: Number,
+    pub(crate) nonce: Small,
     #[serde(default)]
-    pub(super) code: Data,
+    pub(crate) code: Data,
     #[serde(default)]
-    pub(super) storage: BTreeMap<Number, Number>,
+    pub(crate) storage: BTreeMap<Number, Number>,
 }
 
 impl PreAccount {
     /// Its storage slots with their values.
-    pub(super) fn slots(&self) -> impl Iterator<Item = (U256, U256)> {
+    pub(crate) fn slots(&self) -> impl Iterator<Item = (U256, U256)> {
         self.storage.iter().map(|(slot, value)| (slot.0, value.0))
     }
 }
 
 /// Tables that hold a recorded state.
-pub(super) fn load(
+pub(crate) fn load(
     accounts: &BTreeMap<HexAddress, PreAccount>,
     spec: SpecId,
 ) -> EvmTables<Resident> {
@@ -50,7 +50,7 @@ pub(super) fn load(
 }
 
 /// The authorization (EIP-7702) of whom a signature gives; one that fits no key has no effect.
-pub(super) fn authorization(
+pub(crate) fn authorization(
     (chain_id, address, nonce): (U256, Address, u64),
     authority: Option<Address>,
 ) -> Either<transition::SignedAuthorization, RecoveredAuthorization> {

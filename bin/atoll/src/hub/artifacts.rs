@@ -18,6 +18,8 @@ macro_rules! artifacts {
 }
 artifacts!(
     Anchor,
+    BenchPair,
+    BenchToken,
     Bridge,
     EnvironmentBridge,
     EscapeHatch,
@@ -40,7 +42,12 @@ pub(crate) fn hub() -> Result<HubBytecode> {
 
 /// Runtime code of the contract that every EVM environment with a bridge has.
 pub(crate) fn environment_bridge() -> Result<Vec<u8>> {
-    let json: Value = serde_json::from_str(artifact("EnvironmentBridge").context("no artifact")?)?;
+    runtime_code("EnvironmentBridge")
+}
+
+/// Runtime code of a contract without immutable values.
+pub(crate) fn runtime_code(name: &str) -> Result<Vec<u8>> {
+    let json: Value = serde_json::from_str(artifact(name).context("no artifact")?)?;
     let code = json["deployedBytecode"].as_str().context("the artifact has no code")?;
     Ok(hex::decode(code)?)
 }

@@ -1,9 +1,10 @@
 //! The highest rate that a door sustains: steps upward until one fails, then halving in between.
 
-use super::client::Offer;
 use super::flow::Flow;
-use super::wire::Door;
-use super::{describe, line, quantile, step};
+use super::step;
+use crate::bench::load::client::Offer;
+use crate::bench::load::report::{describe, line, quantile};
+use crate::bench::load::wire::Door;
 use crate::cli::E2eArgs;
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -49,7 +50,7 @@ pub(super) fn run(
         let mut offer = step(flow, door, address, args, rate, time)?;
         for tried in 1..=TRIES {
             let good = is_good(&offer);
-            println!("{}{}", line(door, &offer), if good { "" } else { "  (too much)" });
+            println!("{}{}", line(door, "orders", &offer), if good { "" } else { "  (too much)" });
             steps.push(json!({ "rate": rate, "good": good, "result": describe(&offer) }));
             if good || tried == TRIES {
                 break;

@@ -1,11 +1,11 @@
 //! A recorded block, executed.
 
 use super::format::{Block, HashesByNumber, Recorded, Transaction};
-use super::plain;
 use crate::evm::forks;
 use crate::evm::json::Small;
 use crate::evm::mpt::{self, TrieReceipt};
-use crate::evm::record;
+use crate::evm::runs::{Run, Work, median};
+use crate::evm::{plain, record};
 use alloy_primitives::{B256, Bloom, Bytes, U256, address, keccak256};
 use anyhow::{Context, anyhow};
 use atoll_executor::parallel::{BlockReport, Conflicts, EvmParallel};
@@ -19,7 +19,7 @@ use atoll_vm::evm::transition::{
 };
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The contract that keeps the beacon chain's roots (EIP-4788).
 const BEACON_ROOTS: Address = address!("000F3df6D732807Ef1319fB7B8bB8522d0Beac02");
@@ -87,77 +87,43 @@ impl Ready<'_> {
         Ok(tables)
     }
 
-    /// Everything after the transactions; what the block read and wrote.
-    fn close(&self, mut tables: EvmTables<Resident>) -> (WriteSet, WriteSet) {
+    /// Everything after the transactions.
+    fn close(&self, tables: &mut EvmTables<Resident>) {
         for withdrawal in &self.recorded.block.withdrawals {
             let amount = U256::from(withdrawal.amount.0) * U256::from(WEI_PER_GWEI);
             let spec = self.context.config.spec;
-            transition::credit(&mut tables, spec, withdrawal.address.0, amount);
+            transition::credit(tables, spec, withdrawal.address.0, amount);
         }
-        let (mut writes, mut reads) = (WriteSet::default(), WriteSet::default());
-        object::seal(&mut tables, &mut writes, Some(&mut reads));
-        (writes, reads)
+    }
+
+    /// Has it executed.
+    fn with<R>(&self, run: impl FnOnce(&Work<'_>) -> R) -> R {
+        let after = |tables: &mut EvmTables<Resident>| self.close(tables);
+        let (context, transactions) = (&self.context, &self.transactions);
+        run(&Work { context, transactions, after: &after })
     }
 
     fn serial(&self) -> anyhow::Result<Run> {
-        let mut tables = self.tables()?;
-        let started = Instant::now();
-        let executed = transition::execute_block(&mut tables, &self.context, &self.transactions);
-        let time = started.elapsed();
-        let executed = executed.map_err(refused)?;
-        Ok(Run { time, executed, sets: self.close(tables) })
+        let tables = self.tables()?;
+        self.with(|work| work.serial(tables)).map_err(refused)
     }
 
-    fn parallel(&self, parallel: &mut EvmParallel) -> anyhow::Result<(Run, BlockReport)> {
-        let mut tables = self.tables()?;
-        let (context, transactions) = (&self.context, &self.transactions);
-        let started = Instant::now();
-        let executed =
-            parallel.execute_block(&mut tables, context, transactions, false, &mut |_| {});
-        let time = started.elapsed();
-        let (executed, report) = executed.map_err(refused)?;
-        Ok((Run { time, executed, sets: self.close(tables) }, report))
+    fn parallel(&self, threads: &mut EvmParallel) -> anyhow::Result<(Run, BlockReport)> {
+        let tables = self.tables()?;
+        self.with(|work| work.parallel(tables, threads, false)).map_err(refused)
     }
 
-    fn conflicts(&self, parallel: &mut EvmParallel) -> anyhow::Result<Conflicts<EvmKey>> {
-        let mut tables = self.tables()?;
-        let (context, transactions) = (&self.context, &self.transactions);
-        let executed =
-            parallel.execute_block(&mut tables, context, transactions, true, &mut |_| {});
-        let (executed, report) = executed.map_err(refused)?;
-        let gas = executed.iter().map(|executed| executed.result.tx_gas_used()).collect();
+    fn conflicts(&self, threads: &mut EvmParallel) -> anyhow::Result<Conflicts<EvmKey>> {
+        let tables = self.tables()?;
+        let parallel = self.with(|work| work.parallel(tables, threads, true));
+        let (run, report) = parallel.map_err(refused)?;
+        let gas = run.executed.iter().map(|executed| executed.result.tx_gas_used()).collect();
         Ok(Conflicts::of(&report.accesses, gas, &report.report.clashes))
     }
 }
 
 fn refused(error: impl std::fmt::Display) -> anyhow::Error {
     anyhow!("{error}; is the record's \"pre_state\" complete?")
-}
-
-/// One execution of a block.
-struct Run {
-    time: Duration,
-    executed: Vec<Executed>,
-    /// What it wrote, and what it read with the values before.
-    sets: (WriteSet, WriteSet),
-}
-
-impl Run {
-    /// What differs from serial execution.
-    fn against(&self, serial: &Self) -> Option<String> {
-        let results = self.executed.iter().zip(&serial.executed);
-        let differs = |(one, other): (&Executed, &Executed)| {
-            one.result != other.result || one.lost != other.lost
-        };
-        let what = match results.map(differs).position(|differs| differs) {
-            Some(index) => format!("the result of transaction {index}"),
-            None if self.executed.len() != serial.executed.len() => "the number of results".into(),
-            None if self.sets.0 != serial.sets.0 => "the state".into(),
-            None if self.sets.1 != serial.sets.1 => "what was read".into(),
-            None => return None,
-        };
-        Some(format!("{what} in parallel differs from serial execution"))
-    }
 }
 
 /// How a block was executed in parallel.
@@ -170,13 +136,6 @@ pub(super) struct InParallel {
     /// Of the last run: transactions that were executed in parallel, and executions.
     pub(super) settled: usize,
     pub(super) executions: usize,
-}
-
-/// The middle of some times.
-pub(super) fn median(times: &[Duration]) -> Duration {
-    let mut times = times.to_vec();
-    times.sort_unstable();
-    times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
 /// Executes a recorded block in all ways that are asked for.
@@ -228,7 +187,7 @@ pub(super) fn replay(recorded: &Recorded, ways: &mut Ways) -> anyhow::Result<Rep
                         (report.report.settled, report.report.executions);
                 }
                 (2, Some(found), _) => found.revm.push(plain::execute(
-                    recorded,
+                    &recorded.pre_state,
                     (&config, &environment),
                     &silent,
                     &ready.transactions,

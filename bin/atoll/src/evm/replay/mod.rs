@@ -7,7 +7,6 @@
 
 mod execute;
 mod format;
-mod plain;
 mod report;
 
 use super::args::ReplayArgs;

@@ -1,7 +1,8 @@
 //! What came of the blocks, for people and for machines.
 
-use super::execute::{InParallel, Replayed, median};
+use super::execute::{InParallel, Replayed};
 use crate::evm::forks;
+use crate::evm::runs::median;
 use atoll_executor::parallel::Conflicts;
 use atoll_vm::evm::parallel::EvmKey;
 use serde_json::{Value, json};
@@ -72,7 +73,7 @@ pub(super) fn line(block: &Replayed) -> String {
 }
 
 /// Which keys made transactions of a block depend on one another.
-pub(super) fn conflicts(found: &Conflicts<EvmKey>) -> String {
+pub(crate) fn conflicts(found: &Conflicts<EvmKey>) -> String {
     let mut out = format!(
         "  at most {:.2} times as fast: {} of {} transactions must follow one another\n",
         found.speedup_max(),

@@ -2,10 +2,11 @@
 
 use super::{Done, Ended, Limits, Panicked, Parallel, Report, Settled};
 use crate::machine::{Machine, Refused};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use atoll_state::Resident;
 use atoll_vm::evm::objects::EvmTables;
-use atoll_vm::evm::parallel::{EvmBatch, EvmKey, EvmValue, Invalid, Outcome, apply};
+use atoll_vm::evm::parallel::{EvmBatch, EvmKey, EvmValue, Fetch, Invalid, Outcome, apply};
 use atoll_vm::evm::transition::{
     Executed, InvalidInBlock, TransitionContext, TxEnv, continue_block,
 };
@@ -17,6 +18,7 @@ use atoll_vm::{Checked, Receipt};
 #[derive(Debug)]
 pub struct EvmParallel {
     parallel: Parallel<EvmKey, EvmValue>,
+    fetch: Option<Arc<dyn Fetch>>,
 }
 
 /// Why a block was not executed to its end.
@@ -47,13 +49,20 @@ impl EvmParallel {
     /// # Errors
     /// A thread cannot be started.
     pub fn new(threads: usize, seed: u64) -> std::io::Result<Self> {
-        Ok(Self { parallel: Parallel::new(threads, seed)? })
+        Ok(Self { parallel: Parallel::new(threads, seed)?, fetch: None })
     }
 
     /// The same with other limits.
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.parallel.limits = limits;
+        self
+    }
+
+    /// The same for blocks on a state that is not in memory: what they read from below is asked for.
+    #[must_use]
+    pub fn with_fetch(mut self, fetch: Arc<dyn Fetch>) -> Self {
+        self.fetch = Some(fetch);
         self
     }
 
@@ -73,6 +82,9 @@ impl EvmParallel {
     ) -> Result<(Vec<Executed>, BlockReport), BlockError> {
         let gas_left = context.block.gas_limit;
         let mut batch = EvmBatch::new(tables, context, transactions, gas_left, Invalid::Ends);
+        if let Some(fetch) = &self.fetch {
+            batch.fetching(fetch.as_ref());
+        }
         if self.parallel.is_worth(&batch) {
             batch.chain();
         }

@@ -102,10 +102,19 @@ impl Outcome {
     }
 }
 
+/// Where the state before a block comes from, if that takes time.
+pub trait Fetch: core::fmt::Debug + Send + Sync {
+    /// Returns when a value can be read. Any thread asks, before each look below the block, also for what
+    /// another one has asked for.
+    fn fetch(&self, key: &EvmKey);
+}
+
 /// The transactions of a block on the tables as they are before it.
 #[derive(Debug)]
 pub struct EvmBatch<'a> {
     tables: &'a EvmTables<Resident>,
+    /// None where everything is in memory.
+    fetch: Option<&'a dyn Fetch>,
     context: &'a TransitionContext<'a>,
     transactions: &'a [TxEnv],
     gas_left: u64,
@@ -130,7 +139,13 @@ impl<'a> EvmBatch<'a> {
         let marked = recipient.is_some_and(|a| [B256::ZERO, STORAGE_ONLY].contains(&a.code_hash));
         let fee_apart = context.config.spec.is_enabled_in(SpecId::SPURIOUS_DRAGON) && !marked;
         let follows = Vec::new();
-        Self { tables, context, transactions, gas_left, invalid, follows, fee_apart }
+        let fetch = None;
+        Self { tables, fetch, context, transactions, gas_left, invalid, follows, fee_apart }
+    }
+
+    /// Asks for each value from below the block before it reads it.
+    pub fn fetching(&mut self, fetch: &'a dyn Fetch) {
+        self.fetch = Some(fetch);
     }
 
     /// Knows from then on which transactions have the same sender.
@@ -171,6 +186,9 @@ impl<'s> Batch for EvmBatch<'s> {
     }
 
     fn base(&self, key: &EvmKey) -> EvmValue {
+        if let Some(fetch) = self.fetch {
+            fetch.fetch(key);
+        }
         match *key {
             EvmKey::Account(address) => {
                 let Account { nonce, code_hash, .. } = self.account(address);

@@ -2,28 +2,81 @@
 //! starts and answers are cut out of the bytes as they come, so that the generator, which shares
 //! the machine with the node, costs little more than its system calls.
 
-pub(super) use crate::cli::Door;
+pub(in crate::bench) use crate::cli::Door;
 use anyhow::{Result, bail};
 use std::net::SocketAddr;
 
 impl Door {
-    pub(super) fn name(self) -> &'static str {
+    pub(in crate::bench) fn name(self) -> &'static str {
         match self {
             Self::Http => "http",
             Self::WebSocket => "websocket",
         }
     }
 
-    /// The bytes of a request. `id` comes back over the WebSocket.
-    pub(super) fn request(self, address: SocketAddr, id: usize, payload: &str) -> Vec<u8> {
+    /// The next whole message at the beginning of `bytes`, with its length; none if it is not
+    /// all there.
+    pub(in crate::bench) fn next_message(
+        self,
+        bytes: &[u8],
+    ) -> Result<Option<(Message<'_>, usize)>> {
         match self {
-            Self::Http => format!(
-                "POST /exchange HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n\
+            Self::Http => response(bytes),
+            Self::WebSocket => unframe(bytes),
+        }
+    }
+}
+
+/// An interface of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::bench) enum Api {
+    /// That of an exchange, as Hyperliquid has it.
+    Exchange,
+    /// Ethereum JSON-RPC of the built-in EVM environment.
+    Evm,
+}
+
+impl Api {
+    fn path(self, door: Door) -> &'static str {
+        match (self, door) {
+            (Self::Exchange, Door::Http) => "/exchange",
+            (Self::Exchange, Door::WebSocket) => "/ws",
+            (Self::Evm, _) => "/evm/evm",
+        }
+    }
+
+    /// Why an answer is not a success; none if it is one.
+    pub(in crate::bench) fn refusal(self, answer: &[u8]) -> Option<String> {
+        match self {
+            Self::Exchange => refusal(answer),
+            Self::Evm => rpc_refusal(answer),
+        }
+    }
+}
+
+/// Where requests go.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::bench) struct Destination {
+    pub(in crate::bench) api: Api,
+    pub(in crate::bench) door: Door,
+    pub(in crate::bench) address: SocketAddr,
+}
+
+impl Destination {
+    /// The bytes of a request: an action for an exchange; of JSON-RPC the whole request, with the same id.
+    /// `id` comes back over the WebSocket.
+    pub(in crate::bench) fn request(&self, id: usize, payload: &str) -> Vec<u8> {
+        let Self { api, door, address } = self;
+        match (door, api) {
+            (Door::Http, _) => format!(
+                "POST {} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n\
                  content-length: {}\r\n\r\n{payload}",
+                api.path(*door),
                 payload.len()
             )
             .into_bytes(),
-            Self::WebSocket => frame(
+            (Door::WebSocket, Api::Evm) => frame(TEXT, payload.as_bytes()),
+            (Door::WebSocket, Api::Exchange) => frame(
                 TEXT,
                 format!(
                     r#"{{"method":"post","id":{id},"request":{{"type":"action","payload":{payload}}}}}"#
@@ -33,19 +86,21 @@ impl Door {
         }
     }
 
-    /// The next whole message at the beginning of `bytes`, with its length; none if it is not
-    /// all there.
-    pub(super) fn next_message(self, bytes: &[u8]) -> Result<Option<(Message<'_>, usize)>> {
-        match self {
-            Self::Http => response(bytes),
-            Self::WebSocket => unframe(bytes),
-        }
+    /// The request that turns a connection into a WebSocket.
+    pub(in crate::bench) fn handshake(&self) -> Vec<u8> {
+        format!(
+            "GET {} HTTP/1.1\r\nhost: {}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+             sec-websocket-version: 13\r\nsec-websocket-key: YXRvbGwgYmVuY2htYXJrLg==\r\n\r\n",
+            self.api.path(Door::WebSocket),
+            self.address,
+        )
+        .into_bytes()
     }
 }
 
 /// Something the node said.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Message<'a> {
+pub(in crate::bench) enum Message<'a> {
     /// An answer.
     Answer(&'a [u8]),
     /// A ping, to be answered with the same bytes.
@@ -58,15 +113,6 @@ const TEXT: u8 = 1;
 const CLOSE: u8 = 8;
 const PING: u8 = 9;
 const PONG: u8 = 10;
-
-/// The request that turns a connection into a WebSocket.
-pub(super) fn handshake(address: SocketAddr) -> Vec<u8> {
-    format!(
-        "GET /ws HTTP/1.1\r\nhost: {address}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
-         sec-websocket-version: 13\r\nsec-websocket-key: YXRvbGwgYmVuY2htYXJrLg==\r\n\r\n"
-    )
-    .into_bytes()
-}
 
 /// A client's frame. It has to be masked; a mask of zeros leaves the bytes as they are.
 fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
@@ -89,7 +135,7 @@ fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// The answer to a ping.
-pub(super) fn pong(payload: &[u8]) -> Vec<u8> {
+pub(in crate::bench) fn pong(payload: &[u8]) -> Vec<u8> {
     frame(PONG, payload)
 }
 
@@ -117,7 +163,7 @@ fn unframe(bytes: &[u8]) -> Result<Option<(Message<'_>, usize)>> {
 }
 
 /// The end of a head: the index after the empty line.
-pub(super) fn head_end(bytes: &[u8]) -> Option<usize> {
+pub(in crate::bench) fn head_end(bytes: &[u8]) -> Option<usize> {
     bytes.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4)
 }
 
@@ -136,7 +182,7 @@ fn response(bytes: &[u8]) -> Result<Option<(Message<'_>, usize)>> {
 }
 
 /// The id in a WebSocket's answer.
-pub(super) fn id_of(answer: &[u8]) -> Option<usize> {
+pub(in crate::bench) fn id_of(answer: &[u8]) -> Option<usize> {
     let at = find(answer, b"\"id\":")? + 5;
     let digits = answer[at..].iter().take_while(|byte| byte.is_ascii_digit());
     digits.fold(None, |id: Option<usize>, byte| {
@@ -144,13 +190,22 @@ pub(super) fn id_of(answer: &[u8]) -> Option<usize> {
     })
 }
 
-/// Why an answer is not a success; none if it is one.
-pub(super) fn refusal(answer: &[u8]) -> Option<String> {
+fn refusal(answer: &[u8]) -> Option<String> {
     if find(answer, br#""status":"ok""#).is_some() && find(answer, b"\"error\"").is_none() {
         return None;
     }
     let value: serde_json::Value = serde_json::from_slice(answer).unwrap_or_default();
     Some(label(&value).unwrap_or_else(|| "not understood".to_string()))
+}
+
+/// The same of an answer by JSON-RPC: an error, or a receipt that says that it failed.
+fn rpc_refusal(answer: &[u8]) -> Option<String> {
+    if find(answer, br#""error":"#).is_none() && find(answer, br#""status":"0x0""#).is_none() {
+        return find(answer, br#""result":"#).is_none().then(|| "not understood".to_string());
+    }
+    let value: serde_json::Value = serde_json::from_slice(answer).unwrap_or_default();
+    let message = || value["error"]["message"].as_str().map(str::to_string);
+    Some(label(&value).or_else(message).unwrap_or_else(|| "failed".to_string()))
 }
 
 /// The first stable label inside an answer.
@@ -221,6 +276,13 @@ mod tests {
         assert_eq!(refusal(item).as_deref(), Some("unknown_order"));
         let whole = br#"{"status":"err","response":"later","code":601,"label":"busy"}"#;
         assert_eq!(refusal(whole).as_deref(), Some("busy"));
+        let sent = br#"{"jsonrpc":"2.0","id":3,"result":{"status":"0x1","type":"0x2"}}"#;
+        assert_eq!((id_of(sent), Api::Evm.refusal(sent)), (Some(3), None));
+        let failed = br#"{"jsonrpc":"2.0","id":3,"result":{"status":"0x0"}}"#;
+        assert_eq!(Api::Evm.refusal(failed).as_deref(), Some("failed"));
+        let refused = br#"{"jsonrpc":"2.0","id":3,"error":{"code":-32000,"message":"nonce too low","data":{"code":5,"label":"nonce_too_low"}}}"#;
+        assert_eq!(Api::Evm.refusal(refused).as_deref(), Some("nonce_too_low"));
+        assert_eq!(Api::Evm.refusal(b"{}").as_deref(), Some("not understood"));
         assert_eq!(refusal(b"garbage").as_deref(), Some("not understood"));
         assert_eq!(id_of(b"{}"), None);
     }

@@ -5,7 +5,7 @@
 //! wait: nothing is hidden by a sender that slows down with what it measures. One thread, no
 //! runtime: it polls its sockets and writes what is due.
 
-use super::wire::{self, Door, Message};
+use super::wire::{self, Destination, Door, Message};
 use anyhow::{Context, Result, bail};
 use hdrhistogram::Histogram;
 use rand::rngs::SmallRng;
@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 /// How long after the last send answers are waited for.
@@ -24,40 +24,40 @@ const POLL_MAX: Duration = Duration::from_millis(100);
 const READ_BYTES: usize = 64 * 1024;
 
 /// A request, ready to be written.
-pub(super) struct Request {
+pub(in crate::bench) struct Request {
     /// Which account sends it: over WebSockets, one account keeps to one connection.
-    pub(super) account: usize,
-    pub(super) bytes: Vec<u8>,
+    pub(in crate::bench) account: usize,
+    pub(in crate::bench) bytes: Vec<u8>,
 }
 
 /// What came of an offer.
-pub(super) struct Offer {
-    pub(super) offered: usize,
-    pub(super) accepted: usize,
-    pub(super) refused: BTreeMap<String, usize>,
+pub(in crate::bench) struct Offer {
+    pub(in crate::bench) offered: usize,
+    pub(in crate::bench) accepted: usize,
+    pub(in crate::bench) refused: BTreeMap<String, usize>,
     /// Requests that were refused or never answered.
-    pub(super) failed: Vec<usize>,
-    pub(super) unanswered: usize,
+    pub(in crate::bench) failed: Vec<usize>,
+    pub(in crate::bench) unanswered: usize,
     /// From the first scheduled send to the last one.
-    pub(super) send_s: f64,
+    pub(in crate::bench) send_s: f64,
     /// From the first scheduled send to the last answer.
-    pub(super) answer_s: f64,
+    pub(in crate::bench) answer_s: f64,
     /// From scheduled send to answer.
-    pub(super) latency_us: Histogram<u64>,
+    pub(in crate::bench) latency_us: Histogram<u64>,
     /// From scheduled send to write.
-    pub(super) lag_us: Histogram<u64>,
+    pub(in crate::bench) lag_us: Histogram<u64>,
     /// Processor time of this thread, seconds.
-    pub(super) generator_s: f64,
+    pub(in crate::bench) generator_s: f64,
     /// Processor time of the rest of the process meanwhile.
-    pub(super) node_s: f64,
+    pub(in crate::bench) node_s: f64,
 }
 
 impl Offer {
-    pub(super) fn answered(&self) -> usize {
+    pub(in crate::bench) fn answered(&self) -> usize {
         self.offered - self.unanswered
     }
 
-    pub(super) fn answered_per_s(&self) -> f64 {
+    pub(in crate::bench) fn answered_per_s(&self) -> f64 {
         self.answered() as f64 / self.answer_s.max(f64::EPSILON)
     }
 }
@@ -73,13 +73,14 @@ struct Connection {
 }
 
 impl Connection {
-    fn open(door: Door, address: SocketAddr) -> Result<Self> {
+    fn open(destination: Destination) -> Result<Self> {
+        let Destination { door, address, .. } = destination;
         let mut stream =
             TcpStream::connect(address).with_context(|| format!("cannot connect to {address}"))?;
         stream.set_nodelay(true)?;
         let mut input = Vec::new();
         if door == Door::WebSocket {
-            stream.write_all(&wire::handshake(address))?;
+            stream.write_all(&destination.handshake())?;
             let mut buffer = [0; 1024];
             let end = loop {
                 if let Some(end) = wire::head_end(&input) {
@@ -158,7 +159,7 @@ fn schedule(count: usize, rate_per_s: f64) -> Vec<Duration> {
 }
 
 struct Client {
-    door: Door,
+    destination: Destination,
     connections: Vec<Connection>,
     /// Connections without a request, over HTTP.
     free: Vec<usize>,
@@ -169,19 +170,18 @@ struct Client {
 }
 
 /// Offers the requests at this rate and waits for their answers.
-pub(super) fn offer(
-    door: Door,
-    address: SocketAddr,
+pub(in crate::bench) fn offer(
+    destination: Destination,
     connections: usize,
     requests: &[Request],
     rate_per_s: f64,
 ) -> Result<Offer> {
-    let open = |_| Connection::open(door, address);
+    let open = |_| Connection::open(destination);
     let connections = (0..connections).map(open).collect::<Result<Vec<_>>>()?;
     let due = schedule(requests.len(), rate_per_s);
     let send_s = due.last().map_or(0.0, Duration::as_secs_f64);
     let client = Client {
-        door,
+        destination,
         free: (0..connections.len()).collect(),
         connections,
         due,
@@ -250,7 +250,7 @@ impl Client {
 
     /// Puts a request on its way; false if no connection is free for it.
     fn send(&mut self, number: usize, request: &Request, now: Duration) -> Result<bool> {
-        let at = match self.door {
+        let at = match self.destination.door {
             Door::Http => match self.free.pop() {
                 Some(at) => at,
                 None => return Ok(false),
@@ -259,7 +259,7 @@ impl Client {
         };
         let connection = &mut self.connections[at];
         connection.out.extend_from_slice(&request.bytes);
-        if self.door == Door::Http {
+        if self.destination.door == Door::Http {
             connection.current = Some(number);
             connection.flush()?;
         }
@@ -302,12 +302,12 @@ impl Client {
         let now = self.now();
         let connection = &mut self.connections[at];
         while let Some((message, length)) =
-            self.door.next_message(&connection.input[connection.read..])?
+            self.destination.door.next_message(&connection.input[connection.read..])?
         {
             connection.read += length;
             match message {
                 Message::Answer(answer) => {
-                    let number = match self.door {
+                    let number = match self.destination.door {
                         Door::Http => connection.current.take(),
                         Door::WebSocket => wire::id_of(answer),
                     };
@@ -322,14 +322,14 @@ impl Client {
                     offer.answer_s = offer.answer_s.max(now.as_secs_f64());
                     let latency = now.saturating_sub(self.due[number]);
                     offer.latency_us.saturating_record(micros(latency));
-                    match wire::refusal(answer) {
+                    match self.destination.api.refusal(answer) {
                         None => offer.accepted += 1,
                         Some(reason) => {
                             *offer.refused.entry(reason).or_default() += 1;
                             offer.failed.push(number);
                         }
                     }
-                    if self.door == Door::Http {
+                    if self.destination.door == Door::Http {
                         self.free.push(at);
                     }
                 }
@@ -346,6 +346,7 @@ impl Client {
 
 #[cfg(test)]
 mod tests {
+    use super::super::wire::Api;
     use super::*;
     use std::net::TcpListener;
 
@@ -372,9 +373,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let server = std::thread::spawn(move || serve(listener));
-        let request = |id| Request { account: id, bytes: Door::Http.request(address, id, "{}") };
+        let destination = Destination { api: Api::Exchange, door: Door::Http, address };
+        let request = |id| Request { account: id, bytes: destination.request(id, "{}") };
         let requests: Vec<Request> = (0..1_500).map(request).collect();
-        let offer = offer(Door::Http, address, 4, &requests, 5_000.0).unwrap();
+        let offer = offer(destination, 4, &requests, 5_000.0).unwrap();
         assert_eq!(server.join().unwrap(), 1_500);
         assert_eq!((offer.accepted, offer.unanswered, offer.failed.len()), (1_500, 0, 0));
         assert_eq!((offer.latency_us.len(), offer.lag_us.len()), (1_500, 1_500));

@@ -1,6 +1,7 @@
 //! Blocks by revm alone, on a state in its own form: what ours is measured against.
 
-use super::format::Recorded;
+use super::json::HexAddress;
+use super::record::PreAccount;
 use alloy_primitives::B256;
 use anyhow::anyhow;
 use atoll_vm::evm::transition::{BlockEnv, CfgEnv, SpecId, TxEnv};
@@ -10,6 +11,7 @@ use revm::handler::MainnetContext;
 use revm::primitives::{Address, StorageKey, StorageValue};
 use revm::state::AccountInfo;
 use revm::{ExecuteCommitEvm, MainBuilder};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -45,14 +47,14 @@ impl DatabaseRef for Hashes<'_> {
 }
 
 /// The time of a block's transactions, one after the other.
-pub(super) fn execute(
-    recorded: &Recorded,
+pub(crate) fn execute(
+    accounts: &BTreeMap<HexAddress, PreAccount>,
     (config, block): (&CfgEnv, &BlockEnv),
     hashes: &(dyn Fn(u64) -> Option<B256> + Sync),
     transactions: &[TxEnv],
 ) -> anyhow::Result<Duration> {
     let mut state = CacheDB::new(Hashes(hashes));
-    for (address, account) in &recorded.pre_state {
+    for (address, account) in accounts {
         let code = account.code.0.clone();
         // What looks like a delegation is one since EIP-7702.
         let code = match config.spec.is_enabled_in(SpecId::PRAGUE) {

@@ -1,0 +1,5 @@
+//! A load generator for a node's doors: requests made beforehand, offered open loop.
+
+pub(super) mod client;
+pub(super) mod report;
+pub(super) mod wire;
