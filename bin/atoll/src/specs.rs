@@ -7,6 +7,7 @@ mod liquidation;
 pub(crate) mod listers;
 pub(crate) mod listing;
 mod margin;
+mod predeploys;
 mod prices;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -172,6 +173,10 @@ struct EvmTable {
     block_gas_limit: u64,
     base_fee: BaseFeeTable,
     fee_recipient: String,
+    #[serde(default)]
+    precompiles: Vec<String>,
+    #[serde(default)]
+    predeploys: Vec<String>,
     bridge: Option<BridgeTable>,
 }
 
@@ -511,7 +516,7 @@ fn exchange(table: &ExchangeTable, genesis: &[GenesisTable]) -> Result<ExchangeV
 }
 
 fn evm(table: &EvmTable, genesis: &[GenesisTable]) -> Result<EvmSpec> {
-    let mut list = Vec::new();
+    let mut list = predeploys::predeploys(&table.predeploys, table.chain_id)?;
     for (at, entry) in genesis.iter().enumerate() {
         let key = |name: &str| format!("genesis[{at}].{name}");
         if !entry.balances.is_empty() {
@@ -558,6 +563,7 @@ fn evm(table: &EvmTable, genesis: &[GenesisTable]) -> Result<EvmSpec> {
             }
         },
         fee_recipient: account("evm.fee_recipient", &table.fee_recipient)?,
+        precompiles: predeploys::precompiles(&table.precompiles)?,
         bridge: table.bridge.as_ref().map(bridge).transpose()?,
         genesis: list,
     };

@@ -4,13 +4,13 @@
 use atoll_executor::parallel::{BlockError, EvmParallel, Limits};
 use atoll_state::{Resident, WriteSet, object};
 use atoll_types::{Address, B256, U256, keccak256};
-use atoll_vm::evm::Bytes;
 use atoll_vm::evm::objects::EvmTables;
 use atoll_vm::evm::transition::{
     self, AccessList, AccessListItem, Authorization, BlobExcessGasAndPrice, BlockEnv, BlockHashes,
     CfgEnv, Either, Executed, RecoveredAuthority, RecoveredAuthorization, SpecId,
     TransitionContext, TxEnv, TxKind,
 };
+use atoll_vm::evm::{Bytes, PrecompileSet};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -388,7 +388,12 @@ fn check(case: &Case) -> bool {
     let (mut config, block) = (CfgEnv::new_with_spec(case.spec()), case.block());
     config.disable_eip3607 = true;
     let hashes = BlockHashes::Known(&|number| Some(B256::from(U256::from(number))));
-    let context = TransitionContext { config: &config, block: &block, hashes };
+    let context = TransitionContext {
+        config: &config,
+        block: &block,
+        hashes,
+        precompiles: PrecompileSet::NONE,
+    };
     let transactions = case.transactions();
     let mut tables = case.tables();
     let serial = transition::execute_block(&mut tables, &context, &transactions);
@@ -449,7 +454,12 @@ fn who_is_only_paid_makes_nobody_wait() {
     assert!(check(&case));
     let (config, block) = (CfgEnv::new_with_spec(case.spec()), case.block());
     let hashes = BlockHashes::Known(&|_| None);
-    let context = TransitionContext { config: &config, block: &block, hashes };
+    let context = TransitionContext {
+        config: &config,
+        block: &block,
+        hashes,
+        precompiles: PrecompileSet::NONE,
+    };
     let (_, report) = with_threads(8, |parallel| {
         let (tables, transactions) = (&mut case.tables(), case.transactions());
         parallel.execute_block(tables, &context, &transactions, true, &mut |_| {}).expect("valid")

@@ -9,7 +9,7 @@ use atoll_types::{Address, B256, Decode, Encode, U256, sha256};
 use atoll_vm::evm::objects::{Account, Block, Code, Flows, Ledger, StorageSlot};
 use atoll_vm::evm::{
     BRIDGE_ADDRESS, BaseFee, BridgedTokenSpec, DELIVERY_KIND, EvmBridge, EvmLog, EvmReceipt,
-    EvmSpec, EvmVm, Hardfork, SYSTEM_ADDRESS, Status,
+    EvmSpec, EvmVm, Hardfork, Precompile, PrecompileSet, SYSTEM_ADDRESS, Status,
 };
 use evm_common::*;
 use std::fmt::Debug;
@@ -108,8 +108,13 @@ fn receipts_and_specs_have_golden_bytes() {
     assert_ne!(sha256(&[&spec.to_bytes()]), sha256(&[&other.to_bytes()]));
     let small = EvmSpec { genesis: vec![], ..other };
     let expected = "591b000000000000010345544880c3c9010000000001050000000000000050";
-    let expected = format!("{expected}00000000000000{}00", "fe".repeat(20));
+    let head = format!("{expected}00000000000000{}", "fe".repeat(20));
+    let expected = format!("{head}0300");
     assert_eq!(small.to_bytes(), hex(&format!("{expected}00")));
+    let plain = EvmSpec { precompiles: PrecompileSet::NONE, ..small.clone() };
+    golden(&plain, &format!("{head}000000"));
+    let unknown = EvmSpec::from_bytes(&hex(&format!("{head}040000")));
+    assert_eq!(unknown, Err(CodecError::Invalid("precompiles")));
     let bridged = EvmSpec { bridge: Some(bridge()), ..small };
     let token = format!("{}0341206202583112", "11".repeat(20));
     assert_eq!(bridged.to_bytes(), hex(&format!("{expected}0102600001{token}")));
@@ -158,7 +163,7 @@ fn a_wrong_spec_is_told_by_key_and_expectation() {
     fn token(s: &mut EvmSpec) -> &mut BridgedTokenSpec {
         &mut bridge_of(s).tokens[0]
     }
-    let cases: [(&str, Change); 25] = [
+    let cases: [(&str, Change); 26] = [
         ("chain_id", |s| s.chain_id = 0),
         ("chain_id", |s| s.chain_id = u64::MAX),
         ("symbol", |s| s.symbol.clear()),
@@ -173,6 +178,7 @@ fn a_wrong_spec_is_told_by_key_and_expectation() {
         }),
         ("genesis.0x", |s| s.genesis[1].address = s.genesis[0].address),
         (".address", |s| s.genesis[0].address = atoll_vm::evm::history::HISTORY_ADDRESS),
+        (".address", |s| s.genesis[0].address = Precompile::Ed25519Batch.address()),
         (".code", |s| s.genesis[3].code = vec![0; 0x6001].into()),
         (".storage", |s| s.genesis[0].storage = vec![(U256::ZERO, U256::from(1))]),
         (".storage", |s| s.genesis[3].storage = vec![(U256::ZERO, U256::from(1)); 2]),

@@ -10,7 +10,7 @@ use atoll_vm::evm::simulate::blocks::{
 };
 use atoll_vm::evm::simulate::{AccountOverride, BlockOverride, Simulation, StorageOverride};
 use atoll_vm::evm::trace::{Exceeded, GethTrace, TraceError, TraceLimits, TracedPlace, Tracer};
-use atoll_vm::evm::{At, CallError, CallRequest};
+use atoll_vm::evm::{At, CallError, CallRequest, Precompile};
 use evm_common::*;
 use serde_json::{Value, json};
 
@@ -351,6 +351,29 @@ fn a_trace_ends_at_its_limits() {
     let tracer = Tracer::Prestate { diff: false, code: true, storage: true };
     let error = simulation.trace(&call(0x51, word(3)), &tracer, &mut limits).unwrap_err();
     assert_eq!(error, TraceError::Exceeded(Exceeded::Bytes(1_000)));
+}
+
+#[test]
+fn an_environments_precompiles_are_precompiles_to_tracers() {
+    let chain = Chain::new(spec());
+    let mut simulation = chain.vm.simulation(At::Open);
+    let precompile = Precompile::Ed25519.address();
+    let asks = format!("365f5f375f5f365f73{precompile:x}5afa503d5f5f3e3d5ff3");
+    simulation.override_state(&vec![(at(0x60), code(&asks.replace("0x", "")))]).unwrap();
+    // RFC 8032, 7.1, test 2.
+    let input = "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c\
+                 92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da\
+                 085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c0072";
+    let request = call(0x60, hex(input));
+    let calls = traced(&mut simulation, &request, &Tracer::Calls { only_top: false, logs: false });
+    let inner = &calls["calls"][0];
+    assert_eq!((&inner["type"], &inner["to"]), (&json!("STATICCALL"), &json!(precompile)));
+    assert_eq!(inner["output"], format!("0x{:064x}", 1));
+    for (precompiles, shown) in [(false, 1), (true, 2)] {
+        let flat = traced(&mut simulation, &request, &Tracer::FlatCalls { precompiles });
+        assert_eq!(flat.as_array().map(Vec::len), Some(shown), "{flat}");
+    }
+    assert_eq!(simulation.access_list(&request).unwrap().list, []);
 }
 
 #[test]

@@ -21,7 +21,7 @@ use atoll_types::crypto::SigningKey;
 use atoll_types::{Address, B256, Decode, U256, keccak256};
 use atoll_vm::SlotContext;
 use atoll_vm::evm::objects::{Account, AccountKey, SlotKey, StorageSlot};
-use atoll_vm::evm::{BaseFee, EvmLog, EvmSpec, GenesisAccount, Hardfork, spec};
+use atoll_vm::evm::{BaseFee, EvmLog, EvmSpec, GenesisAccount, Hardfork, PrecompileSet, spec};
 use evm_common::*;
 use evm_trie::trie_root;
 use serde_json::Value;
@@ -86,6 +86,7 @@ fn spec_of(test: &Value) -> EvmSpec {
         base_fee: BaseFee::Fixed(small(&env["currentBaseFee"])),
         fee_recipient: address(env["currentCoinbase"].as_str().unwrap()),
         genesis: genesis.collect(),
+        precompiles: PrecompileSet::NONE,
         bridge: None,
     }
 }

@@ -11,6 +11,7 @@ use anyhow::{Context, anyhow};
 use atoll_executor::parallel::{BlockReport, Conflicts, EvmParallel};
 use atoll_state::{Resident, WriteSet, object};
 use atoll_types::Address;
+use atoll_vm::evm::PrecompileSet;
 use atoll_vm::evm::objects::EvmTables;
 use atoll_vm::evm::parallel::EvmKey;
 use atoll_vm::evm::transition::{
@@ -164,7 +165,12 @@ pub(super) fn replay(recorded: &Recorded, ways: &mut Ways) -> anyhow::Result<Rep
         env(transaction).with_context(|| format!("transaction {index}"))
     });
     let transactions: Vec<TxEnv> = transactions.collect::<anyhow::Result<_>>()?;
-    let context = |hashes| TransitionContext { config: &config, block: &environment, hashes };
+    let context = |hashes| TransitionContext {
+        config: &config,
+        block: &environment,
+        hashes,
+        precompiles: PrecompileSet::NONE,
+    };
     let mut ready = Ready { recorded, context: context(BlockHashes::Known(&known)), transactions };
     let mut serial = ready.serial()?;
     ready.context = context(BlockHashes::Known(&silent));
@@ -379,8 +385,12 @@ pub(super) fn opened(recorded: &Recorded) -> anyhow::Result<Vec<U256>> {
     let block = &recorded.block;
     let config = forks::mainnet(block.number.0, block.timestamp.0);
     let environment = environment(block, &config)?;
-    let context =
-        TransitionContext { config: &config, block: &environment, hashes: BlockHashes::History };
+    let context = TransitionContext {
+        config: &config,
+        block: &environment,
+        hashes: BlockHashes::History,
+        precompiles: PrecompileSet::NONE,
+    };
     let mut tables = record::load(&recorded.pre_state, config.spec);
     open(&mut tables, &context, block)?;
     Ok(tables.storage().map(|(_, value)| value).collect())

@@ -107,6 +107,7 @@ impl EvmVm<Resident> {
             config: &self.config,
             block: &block_env,
             hashes: BlockHashes::History,
+            precompiles: self.spec.precompiles,
         };
         let gas_left = self.spec.block_gas_limit.saturating_sub(block.gas_used);
         let tables = &self.tables;
@@ -178,6 +179,7 @@ impl<S: Source> EvmVm<S> {
             config: &self.config,
             block: &block_env,
             hashes: BlockHashes::History,
+            precompiles: self.spec.precompiles,
         };
         let executed = transition::transact(&mut self.tables, &context, environment);
         self.receipt_of(checked, block, executed)

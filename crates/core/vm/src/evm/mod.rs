@@ -25,6 +25,7 @@ mod execute;
 pub mod history;
 pub mod objects;
 pub mod parallel;
+pub mod precompiles;
 pub mod query;
 pub mod receipt;
 mod rlp;
@@ -37,6 +38,7 @@ pub mod transition;
 
 pub use bridge::{BRIDGE_ADDRESS, BridgedTokenSpec, DELIVERY_KIND, EvmBridge, SYSTEM_ADDRESS};
 pub use execute::prev_randao;
+pub use precompiles::{Precompile, PrecompileSet};
 pub use query::{At, CallError, CallOutcome, CallRequest};
 pub use receipt::{EvmLog, EvmReceipt, Status};
 pub use revm::primitives::Bytes;
@@ -81,7 +83,7 @@ impl<S: Source> EvmVm<S> {
 impl<S: Source> Vm<S> for EvmVm<S> {
     type Spec = EvmSpec;
     type Transaction = EvmTransaction;
-    const PROGRAM: &'static str = "evm 2 (revm 43.0.3)";
+    const PROGRAM: &'static str = "evm 3 (revm 43.0.3)";
     const PEEKS_BEFORE: bool = true;
 
     fn new(identity: Identity, spec: EvmSpec, seed: u64) -> Self {

@@ -10,6 +10,7 @@ use revm::primitives::{Bytes, eip7825};
 
 use super::bridge::EvmBridge;
 use super::history::HISTORY_ADDRESS;
+use super::precompiles::PrecompileSet;
 
 /// Most accounts in a genesis state.
 pub const GENESIS_ACCOUNTS_MAX: u32 = 1 << 20;
@@ -152,6 +153,8 @@ pub struct EvmSpec {
     pub base_fee: BaseFee,
     /// Who receives the tips.
     pub fee_recipient: Address,
+    /// Precompiles on top of the hardfork's.
+    pub precompiles: PrecompileSet,
     /// The genesis state.
     pub genesis: Vec<GenesisAccount>,
     /// What lets money in and out; none for an environment without a hub.
@@ -243,6 +246,11 @@ impl EvmSpec {
                 "the block hash contract of EIP-2935",
                 "another address: this contract is part of every genesis state",
             )?;
+            if let Some(taken) = self.precompiles.iter().find(|p| p.address() == account.address) {
+                let found = alloc::format!("the precompile {}", taken.name());
+                let expected = "another address: the code of an account there would never run";
+                return expect(false, key("address"), found, expected);
+            }
             let code = account.code.len() <= CODE_BYTES_MAX as usize
                 && Bytecode::new_raw_checked(account.code.clone()).is_ok();
             expect(
@@ -319,6 +327,7 @@ impl Encode for EvmSpec {
             }
         }
         out.extend_from_slice(self.fee_recipient.as_slice());
+        out.push(self.precompiles.bits());
         put_varint(out, self.genesis.len() as u64);
         for account in &self.genesis {
             account.encode(out);
@@ -349,6 +358,7 @@ impl Decode for EvmSpec {
             _ => return Err(CodecError::Invalid("base fee")),
         };
         let fee_recipient = r.address()?;
+        let precompiles = PrecompileSet::from_bits(r.u8()?)?;
         let mut genesis = Vec::new();
         for _ in 0..r.length("genesis accounts", GENESIS_ACCOUNTS_MAX)? {
             genesis.push(GenesisAccount::decode(r)?);
@@ -361,6 +371,7 @@ impl Decode for EvmSpec {
             block_gas_limit,
             base_fee,
             fee_recipient,
+            precompiles,
             genesis,
             bridge,
         })

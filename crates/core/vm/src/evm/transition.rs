@@ -11,6 +11,7 @@ use super::database::{self, Recorded};
 use super::objects::{
     Account, AccountKey, Code, CodeKey, EvmTables, STORAGE_ONLY, SlotKey, StorageSlot,
 };
+use super::precompiles::{self, PrecompileSet};
 use alloc::vec::Vec;
 use atoll_state::Source;
 use atoll_types::{Address, B256, U256, keccak256};
@@ -74,6 +75,8 @@ pub struct TransitionContext<'a> {
     pub block: &'a BlockEnv,
     /// Hashes of the blocks before.
     pub hashes: BlockHashes<'a>,
+    /// Precompiles on top of the hardfork's.
+    pub precompiles: PrecompileSet,
 }
 
 /// A transaction that was executed.
@@ -94,11 +97,12 @@ struct Engine<'a, S: Source> {
 impl<'a, S: Source> Engine<'a, S> {
     fn new(tables: &'a mut EvmTables<S>, context: &TransitionContext<'a>) -> Self {
         let (spec, hashes) = (context.config.spec, context.hashes);
+        let precompiles = precompiles::provider(spec, context.precompiles);
         let recorded = Recorded { tables, hashes, sender: Address::ZERO };
         let context = MainnetContext::new(recorded, spec)
             .with_cfg(context.config.clone())
             .with_block(context.block.clone());
-        Self { evm: context.build_mainnet() }
+        Self { evm: context.build_mainnet().with_precompiles(precompiles) }
     }
 
     /// Executes a message, and writes what it changed if that is to be.

@@ -13,6 +13,7 @@ use atoll_types::{
 };
 use atoll_vm::evm::{
     BaseFee, Bytes, EvmReceipt, EvmSpec, EvmTransaction, EvmVm, GenesisAccount, Hardfork,
+    PrecompileSet,
 };
 use atoll_vm::{Checked, Identity, Receipt, SlotContext, Vm};
 
@@ -77,6 +78,7 @@ pub(crate) fn spec() -> EvmSpec {
         base_fee: BaseFee::Fixed(1_000_000_000),
         fee_recipient: Address::repeat_byte(0xfe),
         bridge: None,
+        precompiles: PrecompileSet::ALL,
         genesis: vec![
             rich("a"),
             rich("b"),

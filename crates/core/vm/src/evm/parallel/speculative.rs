@@ -9,6 +9,7 @@ use super::{BlockHashes, EvmBatch, EvmKey, EvmValue, MissingBlockHash, Outcome, 
 use crate::evm::changes::{self, Touched};
 use crate::evm::database::{account_of, after_touch, info};
 use crate::evm::objects::Account;
+use crate::evm::precompiles;
 use crate::evm::transition::SpecId;
 use crate::parallel::{Aspect, Interrupted, ReadId, Seen, Version, Versions, View};
 use alloc::vec::Vec;
@@ -250,7 +251,8 @@ impl<'a, 's> Worker<'a, 's> {
         let context = MainnetContext::new(database, spec)
             .with_cfg(batch.context.config.clone())
             .with_block(batch.context.block.clone());
-        let mut evm: Evm<'a, 's> = context.build_mainnet();
+        let precompiles = precompiles::provider(spec, batch.context.precompiles);
+        let mut evm: Evm<'a, 's> = context.build_mainnet().with_precompiles(precompiles);
         let table = evm.instruction.instruction_table_mut();
         table[opcode::BALANCE as usize] = Instruction::new(balance);
         table[opcode::SELFBALANCE as usize] = Instruction::new(self_balance);

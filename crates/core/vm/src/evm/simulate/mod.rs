@@ -14,6 +14,7 @@ pub use overrides::{AccountOverride, BlockOverride, StateOverride, StorageOverri
 
 pub use super::database::Peek;
 use super::execute::refusal;
+use super::precompiles;
 use super::query::{At, CALL_GAS_MAX, CallError, CallOutcome, CallRequest, outcome};
 use super::{EvmSpec, EvmVm};
 use alloc::string::ToString;
@@ -25,7 +26,7 @@ use revm::context::result::{EVMError, ExecResultAndState, ExecutionResult};
 use revm::context::{BlockEnv, CfgEnv, TxEnv};
 use revm::context_interface::transaction::AccessList;
 use revm::database::CacheDB;
-use revm::handler::MainnetContext;
+use revm::handler::{EthPrecompiles, MainnetContext};
 use revm::primitives::{KECCAK_EMPTY, TxKind};
 use revm::state::EvmState;
 use revm::{Database, DatabaseRef, ExecuteEvm, InspectEvm, Inspector, MainBuilder};
@@ -145,6 +146,10 @@ impl<'a, S: Source> Simulation<'a, S> {
         Ok(gas.min(u64::try_from(left / price).unwrap_or(u64::MAX)))
     }
 
+    fn precompiles(&self, config: &CfgEnv) -> EthPrecompiles {
+        precompiles::provider(config.spec, self.spec.precompiles)
+    }
+
     fn execute<I>(
         &mut self,
         (config, block): (CfgEnv, BlockEnv),
@@ -157,10 +162,12 @@ impl<'a, S: Source> Simulation<'a, S> {
         // The state goes into the execution and comes back out of it.
         let empty = CacheDB::new(self.db.db);
         let db = core::mem::replace(&mut self.db, empty);
+        let precompiles = self.precompiles(&config);
         let mut evm = MainnetContext::new(db, config.spec)
             .with_cfg(config)
             .with_block(block)
-            .build_mainnet_with_inspector(inspector);
+            .build_mainnet_with_inspector(inspector)
+            .with_precompiles(precompiles);
         let ended = evm.inspect_tx(transaction);
         self.db = evm.ctx.journaled_state.database;
         Ok((ended?, evm.inspector))
@@ -170,10 +177,12 @@ impl<'a, S: Source> Simulation<'a, S> {
     fn run(&mut self, request: &CallRequest, gas: u64) -> Result<ExecutionResult, CallError> {
         let (config, block) = self.lenient(request.is_free());
         let transaction = self.env(request, gas, self.nonce(request.from));
+        let precompiles = self.precompiles(&config);
         let mut evm = MainnetContext::new(&mut self.db, config.spec)
             .with_cfg(config)
             .with_block(block)
-            .build_mainnet();
+            .build_mainnet()
+            .with_precompiles(precompiles);
         let ended = evm.transact(transaction);
         Ok(ended.map_err(|error| CallError::Invalid(refusal(&error)))?.result)
     }
