@@ -9,6 +9,7 @@ use alloy_primitives::{Address, B256, U256};
 use anyhow::{Result, anyhow, ensure};
 use atoll_executor::parallel::{BlockReport, Conflicts, EvmParallel, Limits};
 use atoll_state::{Object, Resident, WriteSet, object};
+use atoll_vm::evm::PrecompileSet;
 use atoll_vm::evm::objects::{Account, EvmTables, StorageSlot};
 use atoll_vm::evm::parallel::EvmKey;
 use atoll_vm::evm::transition::{
@@ -130,8 +131,12 @@ fn with_block<R>(workload: &Workload, run: impl FnOnce(&Block<'_>) -> R) -> R {
     let config = forks::config(SPEC, CHAIN_ID);
     let limit = workload.transactions.iter().map(|transaction| transaction.gas_limit).sum();
     let block = environment(limit, &config);
-    let context =
-        TransitionContext { config: &config, block: &block, hashes: BlockHashes::History };
+    let context = TransitionContext {
+        config: &config,
+        block: &block,
+        hashes: BlockHashes::History,
+        precompiles: PrecompileSet::NONE,
+    };
     run(&Block { workload, context })
 }
 
