@@ -2,10 +2,19 @@
 # Each tool chain after the other, on one node; or the ones that are named.
 set -uo pipefail
 cd "$(dirname "$0")"
-[ $# -gt 0 ] || set -- forge
+[ $# -gt 0 ] || set -- forge hardhat
+# Hardhat asks nobody whether it may report what it does.
+export HARDHAT_DISABLE_TELEMETRY_PROMPT=true
+
+hardhat_suites() {
+  hardhat build >log 2>&1 || { cat log; echo "FAILED hardhat build"; return 1; }
+  hardhat run governor.mjs --no-compile --network atoll && hardhat run uniswap.mjs --no-compile --network atoll
+}
+
 for tool in "$@"; do
   case "$tool" in
     forge) ./forge.sh ;;
-    *) echo "forge: $tool is none of them"; false ;;
-  esac || exit 1
+    hardhat) hardhat_suites ;;
+    *) echo "forge, hardhat: $tool is none of them"; false ;;
+  esac || { echo "FAILED $tool"; exit 1; }
 done
