@@ -2,7 +2,7 @@
 # Each tool chain after the other, on one node; or the ones that are named.
 set -uo pipefail
 cd "$(dirname "$0")"
-[ $# -gt 0 ] || set -- forge hardhat
+[ $# -gt 0 ] || set -- forge hardhat web3
 # Hardhat asks nobody whether it may report what it does.
 export HARDHAT_DISABLE_TELEMETRY_PROMPT=true
 
@@ -15,6 +15,7 @@ for tool in "$@"; do
   case "$tool" in
     forge) ./forge.sh ;;
     hardhat) hardhat_suites ;;
-    *) echo "forge, hardhat: $tool is none of them"; false ;;
+    web3) venv/bin/python web3_suite.py ;;
+    *) echo "forge, hardhat, web3: $tool is none of them"; false ;;
   esac || { echo "FAILED $tool"; exit 1; }
 done
