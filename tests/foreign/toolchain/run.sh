@@ -11,11 +11,14 @@ hardhat_suites() {
   hardhat run governor.mjs --no-compile --network atoll && hardhat run uniswap.mjs --no-compile --network atoll
 }
 
+# It deploys what forge builds.
+web3_suite() { forge build >log 2>&1; venv/bin/python web3_suite.py; }
+
 for tool in "$@"; do
   case "$tool" in
     forge) ./forge.sh ;;
     hardhat) hardhat_suites ;;
-    web3) venv/bin/python web3_suite.py ;;
+    web3) web3_suite ;;
     *) echo "forge, hardhat, web3: $tool is none of them"; false ;;
   esac || { echo "FAILED $tool"; exit 1; }
 done
