@@ -1,8 +1,9 @@
 //! A block of transactions on tables, one after the other and in parallel, with the time that takes.
 
-use atoll_executor::parallel::{BlockError, BlockReport, EvmParallel};
+use atoll_executor::parallel::{BlockError, BlockReport, Conflicts, EvmParallel, Limits};
 use atoll_state::{Resident, WriteSet, object};
 use atoll_vm::evm::objects::EvmTables;
+use atoll_vm::evm::parallel::EvmKey;
 use atoll_vm::evm::transition::{self, Executed, InvalidInBlock, TransitionContext, TxEnv};
 use std::time::{Duration, Instant};
 
@@ -82,6 +83,25 @@ impl Work<'_> {
         (self.after)(&mut tables);
         Ok((Run::new(time, executed, tables), report))
     }
+
+    /// What depends on what, found out by executing it on threads that have [`finding_clashes`].
+    pub(crate) fn conflicts(
+        &self,
+        tables: EvmTables<Resident>,
+        threads: &mut EvmParallel,
+    ) -> Result<Conflicts<EvmKey>, BlockError> {
+        let (run, report) = self.parallel(tables, threads, true)?;
+        let gas = run.executed.iter().map(|executed| executed.result.tx_gas_used()).collect();
+        Ok(Conflicts::of(&report.accesses, gas, &report.report.clashes))
+    }
+}
+
+/// Most clashes that are remembered of a block.
+const CLASHES_MAX: usize = 1 << 16;
+
+/// Limits under which everything is executed in parallel, and clashes are remembered.
+pub(crate) fn finding_clashes() -> Limits {
+    Limits { clashes_max: CLASHES_MAX, ..Limits::always() }
 }
 
 /// The middle of some times.

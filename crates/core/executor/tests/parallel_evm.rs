@@ -6,9 +6,8 @@ use atoll_state::{Resident, WriteSet, object};
 use atoll_types::{Address, B256, U256, keccak256};
 use atoll_vm::evm::objects::EvmTables;
 use atoll_vm::evm::transition::{
-    self, AccessList, AccessListItem, Authorization, BlobExcessGasAndPrice, BlockEnv, BlockHashes,
-    CfgEnv, Either, Executed, RecoveredAuthority, RecoveredAuthorization, SpecId,
-    TransitionContext, TxEnv, TxKind,
+    self, AccessList, AccessListItem, Authorization, BlockEnv, BlockHashes, CfgEnv, Either,
+    Executed, RecoveredAuthority, RecoveredAuthorization, SpecId, TransitionContext, TxEnv, TxKind,
 };
 use atoll_vm::evm::{Bytes, PrecompileSet};
 use proptest::prelude::*;
@@ -334,13 +333,7 @@ impl Case {
             timestamp: U256::from(1000),
             gas_limit: self.gas_limit,
             basefee: if london { self.base_fee } else { 0 },
-            difficulty: U256::ZERO,
-            prevrandao: Some(B256::ZERO),
-            blob_excess_gas_and_price: Some(BlobExcessGasAndPrice {
-                excess_blob_gas: 0,
-                blob_gasprice: 1,
-            }),
-            slot_num: 0,
+            ..BlockEnv::default()
         }
     }
 }

@@ -6,8 +6,7 @@ use atoll_state::{Resident, WriteSet, object};
 use atoll_types::{Address, B256, U256};
 use atoll_vm::evm::objects::EvmTables;
 use atoll_vm::evm::transition::{
-    self, BlobExcessGasAndPrice, BlockEnv, BlockHashes, CfgEnv, Executed, SpecId,
-    TransitionContext, TxEnv, TxKind,
+    self, BlockEnv, BlockHashes, CfgEnv, Executed, SpecId, TransitionContext, TxEnv, TxKind,
 };
 use atoll_vm::evm::{Bytes, Precompile, PrecompileSet};
 
@@ -86,13 +85,7 @@ fn block() -> BlockEnv {
         timestamp: U256::from(1000),
         gas_limit: 30_000_000,
         basefee: 1,
-        difficulty: U256::ZERO,
-        prevrandao: Some(B256::ZERO),
-        blob_excess_gas_and_price: Some(BlobExcessGasAndPrice {
-            excess_blob_gas: 0,
-            blob_gasprice: 1,
-        }),
-        slot_num: 0,
+        ..BlockEnv::default()
     }
 }
 

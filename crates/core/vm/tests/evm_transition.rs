@@ -5,8 +5,8 @@ use atoll_state::Resident;
 use atoll_types::{Address, B256, U256};
 use atoll_vm::evm::objects::EvmTables;
 use atoll_vm::evm::transition::{
-    self, BlobExcessGasAndPrice, BlockEnv, BlockHashes, CfgEnv, Executed, MissingBlockHash, SpecId,
-    TransitionContext, TransitionError, TxEnv, TxKind,
+    self, BlockEnv, BlockHashes, CfgEnv, Executed, MissingBlockHash, SpecId, TransitionContext,
+    TransitionError, TxEnv, TxKind,
 };
 use atoll_vm::evm::{Bytes, PrecompileSet};
 
@@ -35,13 +35,7 @@ impl Chain {
             timestamp: U256::from(1000),
             gas_limit: 1_000_000,
             basefee: 0,
-            difficulty: U256::ZERO,
-            prevrandao: Some(B256::ZERO),
-            blob_excess_gas_and_price: Some(BlobExcessGasAndPrice {
-                excess_blob_gas: 0,
-                blob_gasprice: 1,
-            }),
-            slot_num: 0,
+            ..BlockEnv::default()
         };
         Self { tables, config: CfgEnv::new_with_spec(spec), block }
     }

@@ -3,15 +3,14 @@
 use super::cold::{self, Cold};
 use super::state::randao;
 use super::workload::{BASE_FEE, CHAIN_ID, Workload};
-use crate::evm::runs::{Run, Work, median};
+use crate::evm::runs::{Run, Work, finding_clashes, median};
 use crate::evm::{forks, plain, record};
 use alloy_primitives::{Address, B256, U256};
 use anyhow::{Result, anyhow, ensure};
-use atoll_executor::parallel::{BlockReport, Conflicts, EvmParallel, Limits};
+use atoll_executor::parallel::{BlockReport, EvmParallel, Limits};
 use atoll_state::{Object, Resident, WriteSet, object};
 use atoll_vm::evm::PrecompileSet;
 use atoll_vm::evm::objects::{Account, EvmTables, StorageSlot};
-use atoll_vm::evm::parallel::EvmKey;
 use atoll_vm::evm::transition::{
     BlobExcessGasAndPrice, BlockEnv, BlockHashes, CfgEnv, SpecId, TransitionContext,
 };
@@ -21,8 +20,6 @@ use std::time::Duration;
 /// When the blocks are, in seconds since the Unix epoch.
 pub(super) const TIMESTAMP: u64 = 1_800_000_000;
 const SPEC: SpecId = SpecId::OSAKA;
-/// Most clashes that are remembered.
-const CLASHES_MAX: usize = 1 << 16;
 
 /// A way to execute blocks in parallel.
 pub(super) struct Threads {
@@ -38,9 +35,8 @@ pub(super) struct Threads {
 impl Threads {
     pub(super) fn new(count: usize, wait: Duration) -> Result<Self> {
         let cold = Arc::new(Cold::new(wait));
-        let limits = Limits { clashes_max: CLASHES_MAX, ..Limits::always() };
         let parallel = EvmParallel::new(count, 0)?;
-        let always = EvmParallel::new(count, 0)?.with_limits(limits);
+        let always = EvmParallel::new(count, 0)?.with_limits(finding_clashes());
         let on_cold = EvmParallel::new(count, 0)?.with_limits(Limits::always());
         let on_cold = on_cold.with_fetch(cold.clone());
         Ok(Self { count, parallel, always, on_cold, cold })
@@ -55,6 +51,13 @@ pub(super) struct InParallel {
     /// not pay.
     pub(super) settled: usize,
     pub(super) executions: usize,
+}
+
+impl InParallel {
+    fn add(&mut self, (run, BlockReport { report, .. }): (Run, BlockReport)) {
+        self.times.push(run.time);
+        (self.settled, self.executions) = (report.settled, report.executions);
+    }
 }
 
 /// What a block took.
@@ -174,17 +177,13 @@ pub(super) fn warm(
                     1 => revm.push(revm_alone(block)?),
                     _ => {
                         let (found, way) = (&mut parallel[way - 2], &mut ways[way - 2]);
-                        let (run, report) = block.parallel(&mut way.parallel, &serial)?;
-                        found.times.push(run.time);
-                        (found.settled, found.executions) =
-                            (report.report.settled, report.report.executions);
+                        found.add(block.parallel(&mut way.parallel, &serial)?);
                     }
                 }
             }
         }
-        let conflicts = |way: &mut Threads| conflicts(block, way);
         let asked = ways.first_mut().filter(|_| with_revm);
-        let speedup_max = asked.map_or(Ok(1.0), conflicts)?;
+        let speedup_max = asked.map_or(Ok(1.0), |way| speedup_max(block, way))?;
         Ok(measured(block, &serial, (serial_times, revm), parallel, speedup_max))
     })
 }
@@ -208,11 +207,7 @@ pub(super) fn cold(
                     continue;
                 };
                 ways[at].cold.forget();
-                let (run, report) = block.parallel(&mut ways[at].on_cold, &serial)?;
-                let found = &mut parallel[at];
-                found.times.push(run.time);
-                (found.settled, found.executions) =
-                    (report.report.settled, report.report.executions);
+                parallel[at].add(block.parallel(&mut ways[at].on_cold, &serial)?);
                 let fetched = ways[at].cold.reads();
                 // What is executed in vain may read more; the fee recipient is not read at all.
                 let needed = reads(&serial).saturating_sub(1);
@@ -256,11 +251,8 @@ fn revm_alone(block: &Block<'_>) -> Result<Duration> {
 }
 
 /// How many times as fast as serially the block could be at most, by what depends on what.
-fn conflicts(block: &Block<'_>, way: &mut Threads) -> Result<f64> {
-    let (run, report) = block.work().parallel(block.tables(), &mut way.always, true)?;
-    let gas = run.executed.iter().map(|executed| executed.result.tx_gas_used()).collect();
-    let found: Conflicts<EvmKey> = Conflicts::of(&report.accesses, gas, &report.report.clashes);
-    Ok(found.speedup_max())
+fn speedup_max(block: &Block<'_>, way: &mut Threads) -> Result<f64> {
+    Ok(block.work().conflicts(block.tables(), &mut way.always)?.speedup_max())
 }
 
 /// How many times as long one takes as the other, by medians.

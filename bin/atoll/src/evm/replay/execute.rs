@@ -116,10 +116,7 @@ impl Ready<'_> {
 
     fn conflicts(&self, threads: &mut EvmParallel) -> anyhow::Result<Conflicts<EvmKey>> {
         let tables = self.tables()?;
-        let parallel = self.with(|work| work.parallel(tables, threads, true));
-        let (run, report) = parallel.map_err(refused)?;
-        let gas = run.executed.iter().map(|executed| executed.result.tx_gas_used()).collect();
-        Ok(Conflicts::of(&report.accesses, gas, &report.report.clashes))
+        self.with(|work| work.conflicts(tables, threads)).map_err(refused)
     }
 }
 

@@ -11,8 +11,9 @@ mod report;
 
 use super::args::ReplayArgs;
 use super::input::{self, Document};
+use crate::evm::runs::finding_clashes;
 use anyhow::{Context, bail, ensure};
-use atoll_executor::parallel::{EvmParallel, Limits};
+use atoll_executor::parallel::EvmParallel;
 use execute::{Replayed, Ways};
 use format::{HashesByNumber, Recorded};
 use std::num::NonZeroUsize;
@@ -30,9 +31,6 @@ fn replay(document: &Document, ways: &mut Ways) -> anyhow::Result<Replayed> {
     replayed.with_context(|| format!("{}: block {number} cannot be executed", document.name))
 }
 
-/// Most clashes that are remembered of a block.
-const CLASHES_MAX: usize = 1 << 16;
-
 fn ways(args: &ReplayArgs) -> anyhow::Result<Ways> {
     let start = |threads: NonZeroUsize| {
         EvmParallel::new(threads.get(), 0).context("a thread cannot be started")
@@ -40,8 +38,7 @@ fn ways(args: &ReplayArgs) -> anyhow::Result<Ways> {
     let parallel = args.threads.map(start).transpose()?;
     let two = NonZeroUsize::MIN.saturating_add(1);
     let conflicts = args.conflicts.then(|| start(args.threads.unwrap_or(two))).transpose()?;
-    let all = Limits { clashes_max: CLASHES_MAX, ..Limits::always() };
-    let conflicts = conflicts.map(|threads| threads.with_limits(all));
+    let conflicts = conflicts.map(|threads| threads.with_limits(finding_clashes()));
     let hashes = args.hashes.as_deref().map(hashes).transpose()?.unwrap_or_default();
     Ok(Ways { runs: args.runs.get(), parallel, conflicts, hashes })
 }
