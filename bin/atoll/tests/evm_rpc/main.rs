@@ -295,7 +295,8 @@ fn the_state_that_any_block_left_is_there() {
     let check = |node: &Node| {
         let chain = Chain::new(node);
         // Forwards and back, so that what is at hand and what is made again take turns.
-        for (receipt, value) in receipts.iter().zip(1..).chain(receipts.iter().zip(1..).rev()) {
+        let left: Vec<_> = receipts.iter().zip(1..).collect();
+        for &(receipt, value) in left.iter().chain(left.iter().rev()) {
             let at = &receipt["blockNumber"];
             let before = json!(format!("{:#x}", number(at) - 1));
             let hash = json!({ "blockHash": receipt["blockHash"] });
