@@ -148,7 +148,12 @@ impl<S: Source> DatabaseRef for Peek<'_, S> {
     }
 
     fn code_by_hash_ref(&self, code_hash: B256) -> Result<Bytecode, Infallible> {
-        Ok(self.tables.code.peek(&CodeKey(code_hash)).map(|code| code.0.clone()).unwrap_or_default())
+        Ok(self
+            .tables
+            .code
+            .peek(&CodeKey(code_hash))
+            .map(|code| code.0.clone())
+            .unwrap_or_default())
     }
 
     fn storage_ref(&self, address: Address, slot: U256) -> Result<U256, Infallible> {

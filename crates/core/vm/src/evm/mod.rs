@@ -41,8 +41,8 @@ pub use bridge::{BRIDGE_ADDRESS, BridgedTokenSpec, DELIVERY_KIND, EvmBridge, SYS
 pub use execute::prev_randao;
 pub use precompiles::{Precompile, PrecompileSet};
 pub use query::{At, CallError, CallOutcome, CallRequest};
-pub use recent::{Kept, RECENT_BLOCKS_MAX};
 pub use receipt::{EvmLog, EvmReceipt, Status};
+pub use recent::{Kept, RECENT_BLOCKS_MAX};
 pub use revm::primitives::Bytes;
 pub use spec::{BaseFee, EvmSpec, GenesisAccount, Hardfork, SpecError};
 pub use transaction::{EvmTransaction, SignedAuthorization, decode_checked};
@@ -52,10 +52,10 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 use atoll_state::{Source, TableVisitor, Tables};
 use atoll_types::{Address, B256, EnvironmentId, Message, Reject, U256, keccak256};
-use recent::Recent;
 use objects::{
     Account, AccountKey, Block, Code, CodeKey, EvmTables, Singleton, SlotKey, StorageSlot, TokenKey,
 };
+use recent::Recent;
 use revm::bytecode::Bytecode;
 use revm::context::CfgEnv;
 use revm::primitives::KECCAK_EMPTY;

@@ -21,8 +21,8 @@ use atoll_rpc::port::{
 };
 use atoll_state::{Object, Resident};
 use atoll_types::{Address, B256, Encode, SlotHeader, U256};
-use atoll_vm::evm::objects::{Account, AccountKey, SlotKey, StorageSlot};
 use atoll_vm::Vm;
+use atoll_vm::evm::objects::{Account, AccountKey, SlotKey, StorageSlot};
 use atoll_vm::evm::{self, BaseFee, Bytes, EvmVm};
 use block::{Assembled, assemble};
 use serde_json::Value;

@@ -1,7 +1,7 @@
 //! Messages on the state that a block left, with what is otherwise: the gateway's words and the VM's.
 
-use super::{Inner, internal};
 use super::logs::accrue;
+use super::{Inner, internal};
 use alloy_primitives::Bloom;
 use atoll_rpc::port::{
     self, AccessListItem, AccessListView, BlockId, BlockPlace, BlockTransactions, CallError,
