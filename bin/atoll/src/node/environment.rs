@@ -68,6 +68,8 @@ pub(crate) type AnyPrepared = Result<AnyChecked, Refused>;
 
 /// Most threads of one EVM environment.
 const EVM_THREADS_MAX: usize = 8;
+/// What is kept of the changes of recent slots, for questions about states that have passed.
+const RECENT_BYTES_MAX: usize = 64 << 20;
 
 /// Transactions of a tick with their static checks.
 type Checks<'a, T> = [Result<&'a Checked<T>, &'a Refused>];
@@ -299,7 +301,8 @@ impl<V: Hosted> Live<V> {
     pub(crate) fn new(network: NetworkId, spec: &EnvironmentSpec, seed: u64) -> Option<Self> {
         let vm_spec = V::spec(&spec.vm)?.clone();
         let identity = Identity { network, environment: spec.id };
-        let machine = Machine::new(identity, vm_spec.clone(), seed);
+        let mut machine = Machine::new(identity, vm_spec.clone(), seed);
+        machine.keep_recent(RECENT_BYTES_MAX);
         Some(Self {
             identity,
             spec: spec.clone(),

@@ -281,6 +281,90 @@ fn what_was_executed_is_traced_from_snapshots_and_history() {
 }
 
 #[test]
+fn the_state_that_any_block_left_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut node = start(&folder);
+    let (contract, receipts) = {
+        let chain = Chain::new(&node);
+        // Behind a snapshot, so that what is made again begins there. Two of them are kept.
+        chain.until("eth_blockNumber", json!([]), |head| number(head) > 105);
+        let contract = chain.deploy(COUNTER);
+        let receipts: Vec<_> = (0..3).map(|_| chain.calls(&contract)).collect();
+        (contract, receipts)
+    };
+    let check = |node: &Node| {
+        let chain = Chain::new(node);
+        // Forwards and back, so that what is at hand and what is made again take turns.
+        let left: Vec<_> = receipts.iter().zip(1..).collect();
+        for &(receipt, value) in left.iter().chain(left.iter().rev()) {
+            let at = &receipt["blockNumber"];
+            let before = json!(format!("{:#x}", number(at) - 1));
+            let hash = json!({ "blockHash": receipt["blockHash"] });
+            let stored = |at: &Value| chain.ask("eth_getStorageAt", json!([contract, "0x0", at]));
+            assert_eq!([stored(at), stored(&hash)], [slot(value), slot(value)]);
+            assert_eq!(stored(&before), slot(value - 1));
+            let call = json!([{ "to": contract }, at]);
+            assert_eq!(chain.ask("eth_call", call), slot(value + 1));
+            let tells = json!({ &contract: { "code": "0x435f5260205ff3" } });
+            let block = chain.ask("eth_call", json!([{ "to": contract }, at, tells]));
+            assert_eq!(block, slot(number(at)), "in that block");
+            let nonce = |at: &Value| {
+                number(&chain.ask("eth_getTransactionCount", json!([chain.from(), at])))
+            };
+            assert_eq!(nonce(at), nonce(&before) + 1);
+            let calls = json!([{ "calls": [{ "to": contract }] }]);
+            let done = chain.ask("eth_simulateV1", json!([{ "blockStateCalls": calls }, at]));
+            assert_eq!(done[0]["calls"][0]["returnData"], slot(value + 1));
+            assert_eq!(done[0]["parentHash"], receipt["blockHash"]);
+        }
+        let none = chain.refused("eth_getBalance", json!([contract, "0xffffffff"]));
+        assert_eq!(none["message"], "there is no such block");
+    };
+    check(&node);
+    node.kill();
+    let node = start(&folder);
+    check(&node);
+}
+
+#[test]
+fn what_comes_early_waits_for_its_turn() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(&folder);
+    let chain = Chain::new(&node);
+    let contract = chain.deploy(COUNTER);
+    let to = Some(contract.parse().unwrap());
+    let signed: Vec<_> = (0..6).map(|_| chain.signed(Draft { to, ..Draft::default() })).collect();
+    let send = |raw: &str| {
+        let params = json!([raw]);
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "eth_sendRawTransaction",
+            "params": params });
+        node.post("/evm/evm", &body).1
+    };
+    // The last one first.
+    let sent: Vec<Value> = std::thread::scope(|scope| {
+        let one = |raw| {
+            let thread = scope.spawn(move || send(raw));
+            std::thread::sleep(Duration::from_millis(20));
+            thread
+        };
+        let threads: Vec<_> = signed.iter().rev().map(|raw| one(raw)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    for answer in &sent {
+        let receipt = json!([answer["result"]]);
+        let receipt = chain.until("eth_getTransactionReceipt", receipt, Value::is_object);
+        assert_eq!(receipt["status"], "0x1", "{answer}");
+    }
+    assert_eq!(chain.ask("eth_call", json!([{ "to": contract }, "latest"])), slot(7));
+    // One whose turn does not come.
+    chain.nonce.set(chain.nonce.get() + 1);
+    let begun = Instant::now();
+    let refused = send(&chain.signed(Draft { to, ..Draft::default() }));
+    assert_eq!(refused["error"]["data"]["label"], "nonce_too_high", "{refused}");
+    assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
+}
+
+#[test]
 fn answers_have_the_shapes_of_the_execution_apis() {
     let folder = tempfile::tempdir().unwrap();
     let node = start(&folder);

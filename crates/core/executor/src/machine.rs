@@ -89,6 +89,11 @@ impl<S: Source, V: Vm<S>> Machine<V, S> {
         self.seal(None)
     }
 
+    /// [`Vm::keep_recent`].
+    pub fn keep_recent(&mut self, bytes_max: usize) {
+        self.vm.keep_recent(bytes_max);
+    }
+
     /// The VM, for queries.
     pub fn vm(&self) -> &V {
         &self.vm
@@ -198,6 +203,7 @@ impl<S: Source, V: Vm<S>> Machine<V, S> {
     /// [`Self::begin_witnessed`]; the next range begins.
     pub fn seal(&mut self, reads: Option<&mut ReadSet>) -> WriteSet {
         let mut writes = WriteSet::default();
+        self.vm.sealing();
         object::seal(&mut self.vm, &mut writes, reads);
         self.begin();
         writes

@@ -186,6 +186,13 @@ pub trait Vm<S: Source>: Tables<S> + Sized {
     /// the next command. Records nothing, and results never depend on it.
     fn loaded(&mut self) {}
 
+    /// From now on keeps about so many bytes of what ranges change, if the VM answers questions about
+    /// states that have passed. Beside the objects; results never depend on it.
+    fn keep_recent(&mut self, _bytes_max: usize) {}
+
+    /// The range is about to be sealed. Changes nothing that results depend on.
+    fn sealing(&mut self) {}
+
     /// Checks that money is conserved; walks all accounts, so for audits and tests only.
     fn audit(&self) -> Vec<AssetAudit>;
 }

@@ -3,10 +3,14 @@
 
 mod evm_common;
 
-use atoll_state::object;
-use atoll_types::{Address, U256};
+use atoll_state::{Object, Resident, object};
+use atoll_types::{Address, B256, Decode, U256};
+use atoll_vm::Vm;
+use atoll_vm::evm::objects::{Account, AccountKey, SlotKey, StorageSlot};
+use atoll_vm::evm::{At, CallRequest, EvmVm, prev_randao};
 use evm_common::*;
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 
 #[derive(Clone, Debug)]
 struct Op {
@@ -111,5 +115,73 @@ proptest! {
         let bytes = [0, 1].map(|nonce| Draft { nonce, ..draft.clone() }.sign(&key("a")));
         let receipts = chain.block(&bytes);
         prop_assert!(receipts.iter().all(|receipt| !receipt.payload.is_empty()));
+    }
+}
+
+type Objects = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+
+/// The state `at` is that of a VM which was given these objects alone.
+fn assert_left(vm: &EvmVm<Resident>, at: At, objects: &Objects, keys: &BTreeSet<Vec<u8>>) {
+    let mut alone = EvmVm::<Resident>::new(identity(), vm.spec().clone(), 3);
+    for (key, value) in objects {
+        object::load(&mut alone, key, value.as_deref()).unwrap();
+    }
+    let number = alone.block().number;
+    for key in keys {
+        if key[0] == Account::TAG {
+            let AccountKey(address) = AccountKey::from_bytes(&key[1..]).unwrap();
+            let found = (vm.balance_at(address, at), vm.nonce_at(address, at));
+            assert_eq!(found, (alone.balance(address), alone.nonce(address)), "{address} {number}");
+            assert_eq!(vm.code_at(address, at), alone.code(address), "{address} {number}");
+        }
+        if key[0] == StorageSlot::TAG {
+            let SlotKey { address, slot } = SlotKey::from_bytes(&key[1..]).unwrap();
+            let found = vm.storage_at(address, slot, at);
+            assert_eq!(found, alone.storage(address, slot), "{address} {slot} {number}");
+        }
+    }
+    // Through revm, in that block.
+    let (to, parent) = (Some(Address::repeat_byte(0x54)), number.saturating_sub(1));
+    let call = CallRequest { to, input: word(parent).into(), ..CallRequest::default() };
+    assert_eq!(vm.call_at(&call, at), alone.call(&call));
+    let mut block = alone.simulation(At::Open).block().clone();
+    let randao = if number == 0 { B256::ZERO } else { prev_randao(header_hash(parent)) };
+    block.prevrandao = Some(randao);
+    assert_eq!(*vm.simulation(at).block(), block);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+    #[test]
+    fn recent_blocks_have_the_states_that_they_left(
+        blocks in prop::collection::vec(prop::collection::vec(op(), 0..6), 1..9),
+        bytes_max in prop_oneof![Just(usize::MAX), 200..4_000usize],
+    ) {
+        let mut chain = Chain::new(spec());
+        chain.vm.keep_recent(bytes_max);
+        let mut left = vec![sorted(&mut chain)];
+        let mut keys: BTreeSet<_> = left[0].iter().map(|(key, _)| key.clone()).collect();
+        let assert_all = |vm: &EvmVm<Resident>, left: &[Objects], keys: &BTreeSet<Vec<u8>>| {
+            for (number, objects) in left.iter().enumerate() {
+                match vm.at(number as u64) {
+                    Some(at) => assert_left(vm, at, objects, keys),
+                    None => assert!(bytes_max < usize::MAX && number + 1 < left.len()),
+                }
+            }
+            assert!(vm.at(left.len() as u64).is_none(), "a block that is not sealed");
+        };
+        for ops in &blocks {
+            let context = chain.next();
+            chain.vm.open_slot(&context);
+            for op in ops {
+                let bytes = draft(op, chain.nonce(NAMES[op.from])).sign(&key(NAMES[op.from]));
+                chain.vm.execute(&check(&chain.spec, &bytes).unwrap());
+            }
+            assert_all(&chain.vm, &left, &keys);
+            seal(&mut chain.vm);
+            left.push(sorted(&mut chain));
+            keys.extend(left[left.len() - 1].iter().map(|(key, _)| key.clone()));
+            assert_all(&chain.vm, &left, &keys);
+        }
     }
 }

@@ -21,6 +21,7 @@ mod txpool;
 
 pub use error::RpcError;
 pub(crate) use filters::Filters;
+pub(crate) use methods::EARLY_MAX;
 
 use crate::metrics::Door;
 use crate::server::{Client, EvmEnvironment, Refusal, Shared, refuse};

@@ -69,6 +69,8 @@ pub struct Shared {
     /// Of what filters and log subscriptions look for.
     pub(crate) filter_bytes: Arc<Semaphore>,
     pub(crate) filters: evm::Filters,
+    /// Transactions that wait for what their senders have sent before.
+    pub(crate) early: Semaphore,
     pub(crate) stopping: watch::Sender<bool>,
 }
 
@@ -109,6 +111,7 @@ impl Gateway {
             rate: limits.requests_per_s_max.map(request::Rate::new),
             filter_bytes: Arc::new(Semaphore::new(limits.filter_bytes_max)),
             filters: evm::Filters::default(),
+            early: Semaphore::new(evm::EARLY_MAX),
             stopping: watch::Sender::new(false),
             config,
             ports,

@@ -45,7 +45,7 @@ impl Close {
     const TIMEOUT: Self = Self { code: close_code::ERROR, reason: "no answer in time" };
     const TOO_LARGE: Self = Self { code: close_code::SIZE, reason: "a message was too large" };
     const BROKEN: Self = Self { code: close_code::PROTOCOL, reason: "not a WebSocket frame" };
-    const BINARY: Self = Self { code: close_code::UNSUPPORTED, reason: "send text, not binary" };
+    const BINARY: Self = Self { code: close_code::UNSUPPORTED, reason: "send text in UTF-8" };
 }
 
 /// The bounded queue of what goes out to one client.
@@ -149,7 +149,11 @@ async fn run<S: Session>(
                 Ok(None | Some(Ok(Message::Close(_)))) => return Close::GONE,
                 Ok(Some(Err(error))) => return close_of(&error),
                 Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => continue,
-                Ok(Some(Ok(Message::Binary(_)))) => return Close::BINARY,
+                // web3.py sends its JSON so.
+                Ok(Some(Ok(Message::Binary(bytes)))) => match Utf8Bytes::try_from(bytes) {
+                    Ok(text) => text,
+                    Err(_) => return Close::BINARY,
+                },
                 Ok(Some(Ok(Message::Text(text)))) => text,
             };
             while let Some(rate) = &shared.rate

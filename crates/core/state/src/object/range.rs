@@ -168,6 +168,15 @@ impl<O: Object, S: Source> Table<O, S> {
         first.map(|undo| (undo.at, &undo.value))
     }
 
+    /// What a witnessed range has written so far and what differs now, as it was when the range began, in
+    /// the order of first writes.
+    pub fn changed(&self) -> impl Iterator<Item = (&O::Key, &O)> {
+        self.first_pre_images().filter_map(|(at, before)| {
+            let entry = &self.slab[at as usize];
+            (entry.value != *before).then_some((&entry.key, before))
+        })
+    }
+
     /// Forgets what was not there and still is not.
     pub(super) fn forget_absent(&mut self, absent: &O) {
         let mut fresh = core::mem::take(&mut self.fresh);

@@ -5,10 +5,13 @@
 //! believing the result.
 
 use super::history;
-use super::objects::{Account, AccountKey, CodeKey, EvmTables, STORAGE_ONLY, SlotKey};
-use super::query::{At, read};
+use super::objects::{
+    Account, AccountKey, Block, CodeKey, EvmTables, STORAGE_ONLY, Singleton, SlotKey,
+};
+use super::query::At;
+use super::recent::{Kept, Recent};
 use super::transition::{BlockHashes, MissingBlockHash, SpecId};
-use atoll_state::Source;
+use atoll_state::{Object, Source, Table};
 use atoll_types::{Address, B256, U256};
 use core::convert::Infallible;
 use revm::bytecode::Bytecode;
@@ -85,9 +88,13 @@ impl<S: Source> Database for Recorded<'_, S> {
     }
 }
 
-/// The tables, read without recording.
+/// The tables as they are, or were, read without recording.
 #[derive(Debug)]
-pub struct Peek<'a, S: Source>(pub(super) &'a EvmTables<S>, pub(super) At);
+pub struct Peek<'a, S: Source> {
+    pub(super) tables: &'a EvmTables<S>,
+    pub(super) recent: &'a Recent,
+    pub(super) at: At,
+}
 
 impl<S: Source> Clone for Peek<'_, S> {
     fn clone(&self) -> Self {
@@ -97,26 +104,64 @@ impl<S: Source> Clone for Peek<'_, S> {
 
 impl<S: Source> Copy for Peek<'_, S> {}
 
+impl<'a, S: Source> Peek<'a, S> {
+    fn read<O: Object>(
+        &self,
+        table: &'a Table<O, S>,
+        key: &O::Key,
+        before: impl FnOnce(Kept) -> Option<&'a O>,
+    ) -> Option<&'a O> {
+        match self.at {
+            At::Open => table.peek(key),
+            At::Sealed => table.peek_before(key),
+            At::After(kept) => before(kept).or_else(|| table.peek_before(key)),
+        }
+    }
+
+    pub(super) fn account(&self, address: Address) -> Option<&'a Account> {
+        let (recent, key) = (self.recent, AccountKey(address));
+        self.read(&self.tables.accounts, &key, |kept| recent.account(kept, &key))
+    }
+
+    pub(super) fn slot(&self, key: &SlotKey) -> U256 {
+        let recent = self.recent;
+        let found = self.read(&self.tables.storage, key, |kept| recent.slot(kept, key));
+        found.map(|slot| slot.0).unwrap_or_default()
+    }
+
+    pub(super) fn block_hash(&self, number: u64) -> B256 {
+        B256::from(self.slot(&history::slot_of(number)))
+    }
+
+    pub(super) fn block(&self) -> Block {
+        let recent = self.recent;
+        let found = self.read(&self.tables.block, &Singleton, |kept| recent.block(kept));
+        found.copied().unwrap_or_default()
+    }
+}
+
 impl<S: Source> DatabaseRef for Peek<'_, S> {
     type Error = Infallible;
 
     fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, Infallible> {
-        Ok(read(&self.0.accounts, &AccountKey(address), self.1)
-            .and_then(|account| info(account, false)))
+        Ok(self.account(address).and_then(|account| info(account, false)))
     }
 
     fn code_by_hash_ref(&self, code_hash: B256) -> Result<Bytecode, Infallible> {
-        Ok(self.0.code.peek(&CodeKey(code_hash)).map(|code| code.0.clone()).unwrap_or_default())
+        Ok(self
+            .tables
+            .code
+            .peek(&CodeKey(code_hash))
+            .map(|code| code.0.clone())
+            .unwrap_or_default())
     }
 
     fn storage_ref(&self, address: Address, slot: U256) -> Result<U256, Infallible> {
-        let found = read(&self.0.storage, &SlotKey { address, slot }, self.1);
-        Ok(found.map(|slot| slot.0).unwrap_or_default())
+        Ok(self.slot(&SlotKey { address, slot }))
     }
 
     fn block_hash_ref(&self, number: u64) -> Result<B256, Infallible> {
-        let slot = read(&self.0.storage, &history::slot_of(number), self.1);
-        Ok(slot.map(|slot| B256::from(slot.0)).unwrap_or_default())
+        Ok(self.block_hash(number))
     }
 }
 

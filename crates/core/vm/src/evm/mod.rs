@@ -28,6 +28,7 @@ pub mod parallel;
 pub mod precompiles;
 pub mod query;
 pub mod receipt;
+mod recent;
 mod rlp;
 pub mod simulate;
 pub mod spec;
@@ -41,6 +42,7 @@ pub use execute::prev_randao;
 pub use precompiles::{Precompile, PrecompileSet};
 pub use query::{At, CallError, CallOutcome, CallRequest};
 pub use receipt::{EvmLog, EvmReceipt, Status};
+pub use recent::{Kept, RECENT_BLOCKS_MAX};
 pub use revm::primitives::Bytes;
 pub use spec::{BaseFee, EvmSpec, GenesisAccount, Hardfork, SpecError};
 pub use transaction::{EvmTransaction, SignedAuthorization, decode_checked};
@@ -53,6 +55,7 @@ use atoll_types::{Address, B256, EnvironmentId, Message, Reject, U256, keccak256
 use objects::{
     Account, AccountKey, Block, Code, CodeKey, EvmTables, Singleton, SlotKey, StorageSlot, TokenKey,
 };
+use recent::Recent;
 use revm::bytecode::Bytecode;
 use revm::context::CfgEnv;
 use revm::primitives::KECCAK_EMPTY;
@@ -65,6 +68,7 @@ pub struct EvmVm<S: Source> {
     config: CfgEnv,
     prev_randao: B256,
     tables: EvmTables<S>,
+    recent: Recent,
 }
 
 impl<S: Source> Tables<S> for EvmVm<S> {
@@ -89,7 +93,8 @@ impl<S: Source> Vm<S> for EvmVm<S> {
     fn new(identity: Identity, spec: EvmSpec, seed: u64) -> Self {
         let (environment, config) = (identity.environment, execute::config(&spec));
         let tables = EvmTables::new(seed);
-        Self { environment, spec, config, prev_randao: B256::ZERO, tables }
+        let (prev_randao, recent) = (B256::ZERO, Recent::default());
+        Self { environment, spec, config, prev_randao, tables, recent }
     }
 
     fn genesis(&mut self) {
@@ -166,6 +171,14 @@ impl<S: Source> Vm<S> for EvmVm<S> {
 
     fn receive(&mut self, hash: B256, message: &Message) -> Receipt {
         self.receive_money(hash, message)
+    }
+
+    fn keep_recent(&mut self, bytes_max: usize) {
+        self.recent.keep(bytes_max);
+    }
+
+    fn sealing(&mut self) {
+        self.recent.note(&self.tables);
     }
 
     fn audit(&self) -> Vec<AssetAudit> {

@@ -25,7 +25,7 @@ fn amount(r: &mut Reader<'_>) -> Result<U256, CodecError> {
 }
 
 /// Key of an account: its address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountKey(pub Address);
 
 /// An account. One without balance, nonce and code does not exist (EIP-161), unless it says so.
@@ -69,7 +69,7 @@ impl Default for Account {
 }
 
 /// Key of a storage slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SlotKey {
     /// Whose storage.
     pub address: Address,

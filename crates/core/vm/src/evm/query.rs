@@ -1,11 +1,13 @@
 //! Queries of a node: they read without recording and change nothing.
 
-use super::objects::{AccountKey, Block, CodeKey, Singleton, SlotKey};
+use super::database::Peek;
+use super::objects::{AccountKey, Block, CodeKey, SlotKey};
+use super::recent::Kept;
 use super::{EvmLog, EvmTransaction, EvmVm, SignedAuthorization};
 use crate::Checked;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use atoll_state::{Object, Source, Table};
+use atoll_state::Source;
 use atoll_types::{Address, B256, Reject, RejectCode, U256};
 use revm::context::result::{ExecutionResult, Output};
 use revm::primitives::{Bytes, KECCAK_EMPTY};
@@ -23,6 +25,8 @@ pub enum At {
     Open,
     /// As the last block left it.
     Sealed,
+    /// As a block before that one left it.
+    After(Kept),
 }
 
 /// A message to run on the current state.
@@ -82,19 +86,20 @@ pub enum CallError {
     Invalid(Reject),
 }
 
-/// Reads an object of a table.
-pub(super) fn read<'a, O: Object, S: Source>(
-    table: &'a Table<O, S>,
-    key: &O::Key,
-    at: At,
-) -> Option<&'a O> {
-    match at {
-        At::Open => table.peek(key),
-        At::Sealed => table.peek_before(key),
-    }
-}
-
 impl<S: Source> EvmVm<S> {
+    /// The state after a sealed block, if it is kept.
+    pub fn at(&self, number: u64) -> Option<At> {
+        if number == self.block_at(At::Sealed).number {
+            return Some(At::Sealed);
+        }
+        self.recent.kept(number).map(At::After)
+    }
+
+    /// A state, read without recording.
+    pub(super) fn peek(&self, at: At) -> Peek<'_, S> {
+        Peek { tables: &self.tables, recent: &self.recent, at }
+    }
+
     /// An account's balance in wei.
     pub fn balance(&self, address: Address) -> U256 {
         self.balance_at(address, At::Open)
@@ -102,8 +107,7 @@ impl<S: Source> EvmVm<S> {
 
     /// An account's balance in wei.
     pub fn balance_at(&self, address: Address, at: At) -> U256 {
-        let account = read(&self.tables.accounts, &AccountKey(address), at);
-        account.map(|account| account.balance).unwrap_or_default()
+        self.peek(at).account(address).map(|account| account.balance).unwrap_or_default()
     }
 
     /// An account's nonce.
@@ -113,7 +117,7 @@ impl<S: Source> EvmVm<S> {
 
     /// An account's nonce.
     pub fn nonce_at(&self, address: Address, at: At) -> u64 {
-        read(&self.tables.accounts, &AccountKey(address), at).map_or(0, |account| account.nonce)
+        self.peek(at).account(address).map_or(0, |account| account.nonce)
     }
 
     /// An account's code; empty for none.
@@ -123,7 +127,7 @@ impl<S: Source> EvmVm<S> {
 
     /// An account's code; empty for none.
     pub fn code_at(&self, address: Address, at: At) -> Bytes {
-        let account = read(&self.tables.accounts, &AccountKey(address), at);
+        let account = self.peek(at).account(address);
         // Code never changes under its hash.
         let code = account.and_then(|account| self.tables.code.peek(&CodeKey(account.code_hash)));
         code.map(|code| code.0.original_bytes()).unwrap_or_default()
@@ -136,8 +140,7 @@ impl<S: Source> EvmVm<S> {
 
     /// A storage slot.
     pub fn storage_at(&self, address: Address, slot: U256, at: At) -> U256 {
-        let slot = read(&self.tables.storage, &SlotKey { address, slot }, at);
-        slot.map(|slot| slot.0).unwrap_or_default()
+        self.peek(at).slot(&SlotKey { address, slot })
     }
 
     /// The current block, or the last one.
@@ -146,7 +149,7 @@ impl<S: Source> EvmVm<S> {
     }
 
     pub(super) fn block_at(&self, at: At) -> Block {
-        read(&self.tables.block, &Singleton, at).copied().unwrap_or_default()
+        self.peek(at).block()
     }
 
     /// The base fee of the next block, as things stand.

@@ -224,7 +224,8 @@ fn execute<S: Source>(vm: &mut EvmVm<S>, spec: &EvmSpec, steps: &[Step]) -> Vec<
     receipts
 }
 
-fn seal<S: Source>(vm: &mut EvmVm<S>) -> (WriteSet, ReadSet) {
+pub(crate) fn seal<S: Source>(vm: &mut EvmVm<S>) -> (WriteSet, ReadSet) {
+    vm.sealing();
     let (mut writes, mut reads) = (WriteSet::default(), ReadSet::default());
     object::seal(vm, &mut writes, Some(&mut reads));
     object::begin(vm);

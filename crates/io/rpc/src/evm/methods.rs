@@ -5,10 +5,11 @@ use super::args::{FilterArgument, block, filter, number};
 use super::error::RpcError;
 use super::parse::{Params, address, bytes, hash, kind, quantity_u64, storage_key};
 use super::{debug, filters, proof, render, simulate, txpool};
-use crate::port::{BlockId, BlockTransactions, EvmPort, Wait};
+use crate::port::{Accepted, BlockId, BlockTransactions, EvmPort, Wait};
 use alloy_primitives::{Bytes, keccak256};
 use atoll_types::{Reject, RejectCode};
 use serde_json::{Value, json};
+use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
 
 type Answer = Result<Value, RpcError>;
@@ -17,6 +18,11 @@ type Answer = Result<Value, RpcError>;
 const FEE_HISTORY_BLOCKS_MAX: u64 = 1024;
 /// Most percentiles of one `eth_feeHistory`.
 const PERCENTILES_MAX: usize = 100;
+/// Most transactions that wait at once for what their senders have sent before.
+pub(crate) const EARLY_MAX: usize = 256;
+/// How long one waits.
+const EARLY_WAIT_MAX: Duration = Duration::from_secs(1);
+const EARLY_PAUSE: Duration = Duration::from_millis(5);
 
 /// Every method there is, with the most arguments it takes.
 const METHODS: &[(&str, usize)] = &[
@@ -198,12 +204,17 @@ pub(super) fn boolean(value: &Value) -> Result<bool, String> {
 ///
 /// The sequencer executes as it orders, so this waits a millisecond for execution: a transaction
 /// that was ordered without effect (its nonce came too early) is an error here, not a hash that
-/// never gets a receipt.
+/// never gets a receipt. Before that it waits a little for what belongs before it, and sends it again:
+/// tools send several at once, and they come in any order.
 async fn submit(context: &Context, raw: Bytes) -> Result<alloy_primitives::B256, RpcError> {
     let hash = keccak256(&raw);
     let shared = &context.shared;
     let chain = &context.environment;
-    let sent = chain.submit.submit(chain.id, raw.to_vec(), Wait::Execution).await;
+    let send = || chain.submit.submit(chain.id, raw.to_vec(), Wait::Execution);
+    let mut sent = send().await;
+    if came_early(&sent) && turn_comes(context, &raw).await {
+        sent = send().await;
+    }
     let refused = match sent {
         // What ran and failed is in its block like any other; its receipt says so.
         Ok(accepted) => accepted.receipt.and_then(|receipt| {
@@ -225,6 +236,29 @@ async fn submit(context: &Context, raw: Bytes) -> Result<alloy_primitives::B256,
             Err(reject.into())
         }
     }
+}
+
+/// Whether it was ordered, and refused because of what is not there before it.
+fn came_early(sent: &Result<Accepted, Reject>) -> bool {
+    let code = sent.as_ref().ok().and_then(|accepted| accepted.receipt.as_ref()?.code);
+    code == Some(RejectCode::NonceTooHigh)
+}
+
+/// Waits until what a sender has sent before is executed; gives up after [`EARLY_WAIT_MAX`], and at
+/// once where many wait.
+async fn turn_comes(context: &Context, raw: &[u8]) -> bool {
+    let port = context.environment.port.as_ref();
+    let Ok(_permit) = context.shared.early.try_acquire() else { return false };
+    let Some((sender, nonce)) = port.sender(raw) else { return false };
+    let turn = async {
+        loop {
+            match port.nonce(sender, BlockId::Latest).await {
+                Ok(next) if next < nonce => tokio::time::sleep(EARLY_PAUSE).await,
+                found => return found.is_ok(),
+            }
+        }
+    };
+    tokio::time::timeout(EARLY_WAIT_MAX, turn).await.unwrap_or(false)
 }
 
 /// EIP-7966: sends and waits for the receipt, which is there as soon as the slot is sealed.

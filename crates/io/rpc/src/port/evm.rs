@@ -445,6 +445,9 @@ pub trait EvmPort: Send + Sync + 'static {
     /// bounded the distance.
     fn block_hashes(&self, from: u64, to: u64) -> Pending<'_, Result<Vec<B256>, QueryError>>;
 
+    /// Who signed a transaction, and its nonce; none for what is no transaction.
+    fn sender(&self, raw: &[u8]) -> Option<(Address, u64)>;
+
     /// Transactions that are ordered and executed, and in no block that can be read yet; in order.
     fn pending(&self) -> Vec<EvmTransaction>;
 

@@ -494,6 +494,10 @@ impl EvmPort for Node {
         ready(Ok((from..=to).map(hash_of).collect()))
     }
 
+    fn sender(&self, raw: &[u8]) -> Option<(Address, u64)> {
+        Some((Address::repeat_byte(1), u64::from(*raw.last()?)))
+    }
+
     fn pending(&self) -> Vec<EvmTransaction> {
         vec![EvmTransaction { place: None, ..transaction() }]
     }

@@ -84,7 +84,11 @@ async fn messages_are_bounded() {
     socket.send(Message::text("x".repeat(6000))).await.expect("send");
     assert_eq!(closed(&mut socket).await.0, 1009);
     let mut socket = connect(&node).await;
-    socket.send(Message::binary(vec![1])).await.expect("send");
+    // Bytes are taken for text, if they are.
+    let asked = br#"{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}"#;
+    socket.send(Message::binary(asked.to_vec())).await.expect("send");
+    assert!(json_of(&mut socket).await["result"].is_string());
+    socket.send(Message::binary(vec![0xff])).await.expect("send");
     assert_eq!(closed(&mut socket).await.0, 1003);
 }
 

@@ -1,4 +1,5 @@
-//! Ethereum JSON-RPC on a running node: one block per slot, blocks from history, state at the head.
+//! Ethereum JSON-RPC on a running node: one block per slot, blocks from history, and the state that any
+//! of them left, as far as it can be made again.
 
 mod block;
 mod logs;
@@ -20,6 +21,7 @@ use atoll_rpc::port::{
 };
 use atoll_state::{Object, Resident};
 use atoll_types::{Address, B256, Encode, SlotHeader, U256};
+use atoll_vm::Vm;
 use atoll_vm::evm::objects::{Account, AccountKey, SlotKey, StorageSlot};
 use atoll_vm::evm::{self, BaseFee, Bytes, EvmVm};
 use block::{Assembled, assemble};
@@ -28,6 +30,9 @@ use simulate::{call_error, call_request};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::broadcast;
+
+/// Blocks that are kept as the gateway shows them.
+const BLOCKS_KEPT: usize = 8;
 
 type LiveEvm = Arc<Live<EvmVm<Resident>>>;
 
@@ -124,64 +129,83 @@ impl Inner {
         })
     }
 
-    /// Reads the state of a block. Two are kept, that of the last sealed block and the one that is
-    /// being made; who names a block by its hash gets exactly that one's or an error.
+    /// Reads the state that a block left; the latest is that of the one which is being made, with all that
+    /// has been executed. States of the last blocks are at hand, older ones are made again.
     fn state<T>(
         &self,
         block: BlockId,
         read: impl FnOnce(&EvmVm<Resident>, evm::At) -> T,
     ) -> Result<T, QueryError> {
-        self.at_head(block)?;
-        let at = match block {
-            BlockId::Hash(_) => evm::At::Sealed,
-            _ => evm::At::Open,
-        };
-        // The slot is sealed under this lock: while it is held, the last sealed one stays the last.
-        let machine = self.live.machine.read();
-        if let BlockId::Hash(_) = block {
-            let sealed = self.live.gate.executed_slot.load(Relaxed);
-            match self.number(block)? {
-                Some(number) if number == sealed => {}
-                _ => {
-                    return Err(QueryError::NotKept(format!(
-                        "the state of that block has just been replaced by that of block {sealed}; \
-                         ask for the latest block again"
-                    )));
-                }
+        self.live.gate.readable()?;
+        let number = self.number_of_state(block)?;
+        {
+            let machine = self.live.machine.read();
+            if let Some(at) = at(machine.vm(), number) {
+                return Ok(read(machine.vm(), at));
             }
         }
-        Ok(read(machine.vm(), at))
+        self.past_state(number.unwrap_or_default(), |vm| read(vm, evm::At::Open))
     }
 
-    /// Only the state at the head is kept; older states can be regenerated as witnesses.
-    fn at_head(&self, block: BlockId) -> Result<(), QueryError> {
-        self.live.gate.readable()?;
-        let head = self.latest();
-        let near = |number: u64| number <= head && number + 1 >= head;
-        match block {
-            BlockId::Latest | BlockId::Pending => Ok(()),
-            BlockId::Finalized => Ok(()),
-            BlockId::Number(number) if near(number) => Ok(()),
-            _ => match self.number(block)? {
-                Some(number) if near(number) => Ok(()),
-                Some(number) => Err(QueryError::NotKept(format!(
-                    "the state of block {number} is not kept, only that of the head, {head}; ask \
-                     for \"latest\""
-                ))),
-                None => Err(QueryError::NotFound("there is no such block".into())),
-            },
+    /// The block that left a state; none for the state as it is.
+    fn number_of_state(&self, block: BlockId) -> Result<Option<u64>, QueryError> {
+        if let BlockId::Latest | BlockId::Pending = block {
+            return Ok(None);
         }
+        let missing = || QueryError::NotFound("there is no such block".into());
+        Ok(Some(self.number(block)?.ok_or_else(missing)?))
     }
 
-    fn located(&self, hash: B256) -> Result<Option<(u64, Assembled)>, QueryError> {
+    /// Whether a state need not be made again.
+    fn at_hand(&self, block: BlockId) -> Result<bool, QueryError> {
+        let number = self.number_of_state(block)?;
+        Ok(at(self.live.machine.read().vm(), number).is_some())
+    }
+
+    /// A block's transactions and receipts. Who sent some wait for the same block, and ask for it
+    /// together: it is put together once. What the block itself says of the state may not be known yet,
+    /// so it is not for who asks for that.
+    fn executed(&self, number: u64) -> Result<Option<Arc<Assembled>>, QueryError> {
+        let mut blocks = self.feeds.blocks.lock();
+        if let Some((_, block)) = blocks.iter().find(|(kept, _)| *kept == number) {
+            return Ok(Some(block.clone()));
+        }
+        let Some(block) = self.assembled(BlockId::Number(number))?.map(Arc::new) else {
+            return Ok(None);
+        };
+        if blocks.len() == BLOCKS_KEPT {
+            blocks.pop_front();
+        }
+        blocks.push_back((number, block.clone()));
+        Ok(Some(block))
+    }
+
+    fn located(&self, hash: B256) -> Result<Option<(u64, Arc<Assembled>)>, QueryError> {
         let Some(at) = self.shared.archive.locate(&hash).map_err(internal)? else {
             return Ok(None);
         };
         if at.environment != self.live.spec.id {
             return Ok(None);
         }
-        Ok(self.assembled(BlockId::Number(at.slot))?.map(|block| (at.slot, block)))
+        Ok(self.executed(at.slot)?.map(|block| (at.slot, block)))
     }
+}
+
+/// Where the VM has the state that a block left, or none for the state as it is.
+fn at(vm: &EvmVm<Resident>, number: Option<u64>) -> Option<evm::At> {
+    number.map_or(Some(evm::At::Open), |number| vm.at(number))
+}
+
+/// Reads a little of a state: at once where it is at hand, else on the pool for what takes long.
+async fn reading<T: Send + 'static>(
+    inner: Inner,
+    block: BlockId,
+    read: impl FnOnce(&EvmVm<Resident>, evm::At) -> T + Send + 'static,
+) -> Result<T, QueryError> {
+    if inner.at_hand(block)? {
+        return inner.state(block, read);
+    }
+    blocking(move || inner.state(block, read)).await
 }
 
 /// Runs work that holds a thread for long on the pool that is there for it.
@@ -220,15 +244,15 @@ impl EvmPort for EvmAdapter {
     }
 
     fn balance(&self, address: Address, block: BlockId) -> Pending<'_, Result<U256, QueryError>> {
-        Box::pin(async move { self.inner().state(block, |vm, at| vm.balance_at(address, at)) })
+        Box::pin(reading(self.inner(), block, move |vm, at| vm.balance_at(address, at)))
     }
 
     fn nonce(&self, address: Address, block: BlockId) -> Pending<'_, Result<u64, QueryError>> {
-        Box::pin(async move { self.inner().state(block, |vm, at| vm.nonce_at(address, at)) })
+        Box::pin(reading(self.inner(), block, move |vm, at| vm.nonce_at(address, at)))
     }
 
     fn code(&self, address: Address, block: BlockId) -> Pending<'_, Result<Bytes, QueryError>> {
-        Box::pin(async move { self.inner().state(block, |vm, at| vm.code_at(address, at)) })
+        Box::pin(reading(self.inner(), block, move |vm, at| vm.code_at(address, at)))
     }
 
     fn storage(
@@ -237,9 +261,8 @@ impl EvmPort for EvmAdapter {
         key: U256,
         block: BlockId,
     ) -> Pending<'_, Result<B256, QueryError>> {
-        Box::pin(async move {
-            self.inner().state(block, |vm, at| B256::from(vm.storage_at(address, key, at)))
-        })
+        let read = move |vm: &EvmVm<Resident>, at| B256::from(vm.storage_at(address, key, at));
+        Box::pin(reading(self.inner(), block, read))
     }
 
     fn call(
@@ -329,7 +352,10 @@ impl EvmPort for EvmAdapter {
         block: BlockId,
     ) -> Pending<'_, Result<Option<Vec<EvmReceipt>>, QueryError>> {
         let inner = self.inner();
-        Box::pin(blocking(move || Ok(inner.assembled(block)?.map(|block| block.receipts))))
+        Box::pin(blocking(move || {
+            let Some(number) = inner.number(block)? else { return Ok(None) };
+            Ok(inner.executed(number)?.map(|block| block.receipts.clone()))
+        }))
     }
 
     fn transaction(&self, hash: B256) -> Pending<'_, Result<Option<EvmTransaction>, QueryError>> {
@@ -338,8 +364,9 @@ impl EvmPort for EvmAdapter {
             // In this order: what leaves those waiting is in history by then.
             let waiting = inner.feeds.open.lock().transactions().find(|t| t.hash == hash).cloned();
             let found = inner.located(hash)?;
-            let found =
-                found.and_then(|(_, b)| b.transactions.into_iter().find(|t| t.hash == hash));
+            let found = found.and_then(|(_, block)| {
+                block.transactions.iter().find(|transaction| transaction.hash == hash).cloned()
+            });
             Ok(found.or(waiting))
         }))
     }
@@ -348,7 +375,9 @@ impl EvmPort for EvmAdapter {
         let inner = self.inner();
         Box::pin(blocking(move || {
             let found = inner.located(hash)?;
-            Ok(found.and_then(|(_, b)| b.receipts.into_iter().find(|r| r.transaction_hash == hash)))
+            Ok(found.and_then(|(_, block)| {
+                block.receipts.iter().find(|receipt| receipt.transaction_hash == hash).cloned()
+            }))
         }))
     }
 
@@ -400,6 +429,12 @@ impl EvmPort for EvmAdapter {
             };
             (from..=to.min(inner.latest())).map(hash).collect()
         }))
+    }
+
+    fn sender(&self, raw: &[u8]) -> Option<(Address, u64)> {
+        type Evm = EvmVm<Resident>;
+        let checked = Evm::check(&self.live.identity, &self.live.vm_spec, raw).ok()?;
+        Some((checked.signer, checked.transaction.nonce))
     }
 
     fn pending(&self) -> Vec<EvmTransaction> {

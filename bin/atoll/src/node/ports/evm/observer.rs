@@ -1,6 +1,6 @@
 //! What an EVM environment tells while it executes: counts, events for subscribers, the log index.
 
-use super::block::{assemble, transaction};
+use super::block::{Assembled, assemble, transaction};
 use super::logs;
 use super::noted_base_fee;
 use crate::node::archive::SlotRecord;
@@ -22,6 +22,8 @@ pub(crate) struct EvmFeeds {
     pub(super) heads: broadcast::Sender<Arc<EvmHead>>,
     pub(super) arrivals: broadcast::Sender<Arc<Vec<EvmTransaction>>>,
     pub(super) open: Mutex<Open>,
+    /// The blocks asked for last, by number.
+    pub(super) blocks: Mutex<VecDeque<(u64, Arc<Assembled>)>>,
 }
 
 impl EvmFeeds {
@@ -31,6 +33,7 @@ impl EvmFeeds {
             heads: broadcast::channel(blocks).0,
             arrivals: broadcast::channel(ARRIVALS_BUFFER).0,
             open: Mutex::default(),
+            blocks: Mutex::default(),
         })
     }
 }

@@ -16,7 +16,7 @@ use atoll_storage::{DataDirView, SnapshotStore};
 use atoll_types::{Address, B256, Decode, EntryKind, Lane, SlotHeader, Transaction};
 use atoll_vm::evm::{self, EvmTransaction, EvmVm};
 use atoll_vm::{Checked, Receipt, SlotContext};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -97,34 +97,54 @@ impl Workshop {
 }
 
 impl Inner {
-    /// Executes a block that has passed once more, and shows `each` of its transactions before it
-    /// is executed.
-    pub(super) fn again<T>(
+    /// Reads the state that a block left, however long ago.
+    pub(super) fn past_state<T>(
         &self,
         block: u64,
-        mut each: impl FnMut(Again<'_>) -> Result<Option<T>, QueryError>,
-    ) -> Result<Vec<T>, QueryError> {
+        read: impl FnOnce(&EvmVm<Resident>) -> T,
+    ) -> Result<T, QueryError> {
+        let mut bench = self.bench()?;
+        let past = self.reach(&mut bench, block)?;
+        let found = read(past.machine.vm());
+        bench.past = Some(past);
+        Ok(found)
+    }
+
+    fn bench(&self) -> Result<MutexGuard<'_, Bench>, QueryError> {
         let Some(mut bench) = self.workshop.bench.try_lock_for(WAIT_MAX) else {
             return Err(QueryError::Busy(
                 "the node is making another past state; ask again in a moment".into(),
             ));
         };
         self.workshop.watch(&mut bench);
+        Ok(bench)
+    }
+
+    /// The environment after a block: from where the last question left it, if that is not behind
+    /// the nearest snapshot.
+    fn reach(&self, bench: &mut Bench, block: u64) -> Result<Past, QueryError> {
         let not_kept = |error: anyhow::Error| QueryError::NotKept(format!("{error:#}"));
-        let store = self.snapshots().map_err(not_kept)?;
-        let slots = store.slots().map_err(|error| not_kept(error.into()))?;
-        let nearest = slots.iter().copied().rfind(|slot| *slot < block);
         let mut past = match bench.past.take() {
-            Some(past) if past.slot < block && nearest <= Some(past.slot) => past,
-            _ => self.restore(&store, nearest, slots.first(), block).map_err(not_kept)?,
+            Some(past) if past.slot == block => return Ok(past),
+            past => {
+                let store = self.snapshots().map_err(not_kept)?;
+                let slots = store.slots().map_err(|error| not_kept(error.into()))?;
+                let nearest = slots.iter().copied().rfind(|slot| *slot <= block);
+                match past.filter(|past| past.slot < block && nearest <= Some(past.slot)) {
+                    Some(past) => past,
+                    None => {
+                        self.restore(&store, nearest, slots.first(), block).map_err(not_kept)?
+                    }
+                }
+            }
         };
         let begun = Instant::now();
-        while past.slot + 1 < block {
+        while past.slot < block {
             if begun.elapsed() > MAKING_TIME_MAX {
                 let reached = past.slot;
                 bench.past = Some(past);
                 return Err(QueryError::TooLarge(format!(
-                    "the state before block {block} could not be made again within {} s: block \
+                    "the state of block {block} could not be made again within {} s: block \
                      {reached} is reached; ask again to go on from there",
                     MAKING_TIME_MAX.as_secs()
                 )));
@@ -133,6 +153,18 @@ impl Inner {
             self.past_block(slot, &mut past.machine)?.execute(&mut |_| Ok(None::<()>))?;
             past.slot = slot;
         }
+        Ok(past)
+    }
+
+    /// Executes a block that has passed once more, and shows `each` of its transactions before it
+    /// is executed.
+    pub(super) fn again<T>(
+        &self,
+        block: u64,
+        mut each: impl FnMut(Again<'_>) -> Result<Option<T>, QueryError>,
+    ) -> Result<Vec<T>, QueryError> {
+        let mut bench = self.bench()?;
+        let mut past = self.reach(&mut bench, block.saturating_sub(1))?;
         // What breaks off in the middle is of no further use, and is not put back.
         let found = self.past_block(block, &mut past.machine)?.execute(&mut each)?;
         past.slot = block;
@@ -145,7 +177,7 @@ impl Inner {
         Ok(SnapshotStore::view(view.snapshot_dir(), self.live.identity.network.0.0))
     }
 
-    /// The environment after the nearest slot before `block` that a snapshot has, or at genesis.
+    /// The environment after the nearest slot up to `block` that a snapshot has, or at genesis.
     fn restore(
         &self,
         store: &SnapshotStore,
@@ -157,7 +189,7 @@ impl Inner {
         let Some(slot) = nearest else {
             if let Some(oldest) = oldest {
                 bail!(
-                    "the state before block {block} is not kept: the oldest snapshot is of block \
+                    "the state of block {block} is not kept: the oldest snapshot is of block \
                      {oldest}; a node with a longer --snapshot-interval keeps more"
                 );
             }

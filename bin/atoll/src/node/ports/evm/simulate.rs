@@ -1,7 +1,7 @@
-//! Messages on the state at the head, with what is otherwise: the gateway's words and the VM's.
+//! Messages on the state that a block left, with what is otherwise: the gateway's words and the VM's.
 
-use super::Inner;
 use super::logs::accrue;
+use super::{Inner, internal};
 use alloy_primitives::Bloom;
 use atoll_rpc::port::{
     self, AccessListItem, AccessListView, BlockId, BlockPlace, BlockTransactions, CallError,
@@ -105,7 +105,7 @@ impl Inner {
         })
     }
 
-    /// Blocks that are thought of on top of the last sealed one.
+    /// Blocks that are thought of on top of a sealed one; the latest is the last of them.
     pub(super) fn simulate(
         &self,
         at: BlockId,
@@ -120,7 +120,14 @@ impl Inner {
         let options =
             blocks::SimulateOptions { transfers: request.transfers, validate: request.validate };
         let requests: Vec<_> = request.blocks.into_iter().map(block).collect();
-        let done = self.state(at, |vm, _| {
+        let parent = match self.number_of_state(at)? {
+            Some(number) => self.shared.archive.header(number).map_err(internal)?,
+            None => None,
+        };
+        let done = self.state(at, |vm, at| {
+            if let Some(parent) = parent {
+                return vm.simulation(at).blocks(&requests, options, parent.hash());
+            }
             let head = self.shared.head.read();
             let parent = match vm.sealed_block() {
                 (number, _) if number == head.slot => head.hash(),

@@ -13,7 +13,7 @@ pub mod overrides;
 pub use overrides::{AccountOverride, BlockOverride, StateOverride, StorageOverride};
 
 pub use super::database::Peek;
-use super::execute::refusal;
+use super::execute::{prev_randao, refusal};
 use super::precompiles;
 use super::query::{At, CALL_GAS_MAX, CallError, CallOutcome, CallRequest, outcome};
 use super::{EvmSpec, EvmVm};
@@ -55,18 +55,23 @@ impl<S: Source> EvmVm<S> {
     pub fn sealed_block(&self) -> (u64, Option<B256>) {
         let number = self.block_at(At::Sealed).number;
         let begun = self.block().number > number;
-        let hash: Result<_, Infallible> = Peek(&self.tables, At::Open).block_hash_ref(number);
-        (number, hash.ok().filter(|_| begun))
+        (number, begun.then(|| self.peek(At::Open).block_hash(number)))
     }
 
     /// A simulation on a state, in that state's block.
     pub fn simulation(&self, at: At) -> Simulation<'_, S> {
-        let block = self.block_at(at);
+        let (peek, block) = (self.peek(at), self.block_at(at));
+        let mut env = self.block_env(&block);
+        if at != At::Open {
+            // The VM knows that of the block in the making alone.
+            let parent = block.number.checked_sub(1).map(|parent| peek.block_hash(parent));
+            env.prevrandao = Some(parent.map_or(B256::ZERO, prev_randao));
+        }
         Simulation {
-            db: CacheDB::new(Peek(&self.tables, at)),
+            db: CacheDB::new(peek),
             spec: &self.spec,
             config: self.config.clone(),
-            block: self.block_env(&block),
+            block: env,
             gas_used: block.gas_used,
         }
     }
