@@ -90,6 +90,7 @@ impl HubEntry {
             to: self.to,
             token: self.token,
             amount: self.amount,
+            data: Vec::new(),
         })
     }
 }
@@ -137,20 +138,38 @@ impl Decode for HubEntry {
     }
 }
 
-/// Why money moves between environments.
+/// Largest [`Message::data`], in bytes.
+pub const MESSAGE_DATA_BYTES_MAX: u32 = 8 * 1024;
+
+/// What a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum MessageKind {
-    /// Somebody sent it.
+    /// Money that somebody sent.
     Transfer = 1,
-    /// It could not be delivered and comes back to who sent it.
+    /// Money that could not be delivered and comes back to who sent it.
     Bounce = 2,
+    /// What the sender wants done at the destination, in the name of [`Message::account`].
+    Action = 3,
+    /// Asks an environment what it shows to the one that it comes from. Only the router makes them.
+    Observe = 4,
+    /// What the sending environment shows to the destination.
+    Observation = 5,
 }
 
-/// Money on its way from one environment to another, or out to the hub.
+impl MessageKind {
+    /// Whether it carries money. All others carry data.
+    pub fn is_money(self) -> bool {
+        matches!(self, Self::Transfer | Self::Bounce)
+    }
+}
+
+/// Money, or data, on its way from one environment to another, or money out to the hub.
+///
+/// Money has a token and an amount and no data; anything else has data alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Why it moves.
+    /// What it is.
     pub kind: MessageKind,
     /// The router's count of messages; 0 until it is routed. For a deposit, the queue's index.
     pub number: u64,
@@ -166,11 +185,14 @@ pub struct Message {
     pub token: Address,
     /// How much, in the token's smallest unit on the hub.
     pub amount: U256,
+    /// What is no money; at most [`MESSAGE_DATA_BYTES_MAX`].
+    pub data: Vec<u8>,
 }
 
 impl Message {
     /// Identifies the message once it is routed; the receipt of a delivery is found by it.
     pub fn hash(&self) -> B256 {
+        let data = sha256(&[&self.data]);
         hash_words(
             "atoll message",
             &[
@@ -182,8 +204,19 @@ impl Message {
                 &self.to,
                 &self.token,
                 &self.amount,
+                &data,
             ],
         )
+    }
+
+    /// In whose name an action is done at the destination: an account of its own for every address
+    /// of every environment, with no key to it.
+    ///
+    /// A contract's address may belong to other code in another environment, and an environment
+    /// whose VM is broken may say that anybody sent something. So nobody acts through a message for
+    /// an account that a key signs for, and no environment for another's.
+    pub fn account(&self) -> Address {
+        account_of(self.source, self.from)
     }
 
     /// The message that returns the money, from whoever could not take it.
@@ -197,8 +230,15 @@ impl Message {
             to: self.from,
             token: self.token,
             amount: self.amount,
+            data: Vec::new(),
         }
     }
+}
+
+/// The account through which an address of one environment acts in the others: the last 20 bytes of
+/// H("atoll account", environment, address).
+pub fn account_of(environment: EnvironmentId, address: Address) -> Address {
+    Address::from_word(hash_words("atoll account", &[&environment.0, &address]))
 }
 
 impl Encode for Message {
@@ -211,6 +251,7 @@ impl Encode for Message {
         out.extend_from_slice(self.to.as_slice());
         out.extend_from_slice(self.token.as_slice());
         out.extend_from_slice(&self.amount.to_be_bytes::<32>());
+        put_bytes(out, &self.data);
     }
 }
 
@@ -219,9 +260,12 @@ impl Decode for Message {
         let kind = match r.u8()? {
             1 => MessageKind::Transfer,
             2 => MessageKind::Bounce,
+            3 => MessageKind::Action,
+            4 => MessageKind::Observe,
+            5 => MessageKind::Observation,
             _ => return Err(CodecError::Invalid("kind of message")),
         };
-        Ok(Self {
+        let message = Self {
             kind,
             number: r.u64()?,
             source: EnvironmentId(r.u32()?),
@@ -230,7 +274,13 @@ impl Decode for Message {
             to: r.address()?,
             token: r.address()?,
             amount: r.u256()?,
-        })
+            data: r.bytes("data of a message", MESSAGE_DATA_BYTES_MAX)?.to_vec(),
+        };
+        let fits = match kind.is_money() {
+            true => message.data.is_empty(),
+            false => message.token.is_zero() && message.amount.is_zero(),
+        };
+        if fits { Ok(message) } else { Err(CodecError::Invalid("message")) }
     }
 }
 

@@ -36,7 +36,17 @@ fn run(chain: &mut Chain, to: Address, value: U256, input: Vec<u8>) -> Receipt {
 fn sent(destination: u32, from: Address, token: Address, amount: U256) -> Message {
     let destination = EnvironmentId(destination);
     let kind = MessageKind::Transfer;
-    Message { kind, number: 0, source: SELF, destination, from, to: THERE, token, amount }
+    Message {
+        kind,
+        number: 0,
+        source: SELF,
+        destination,
+        from,
+        to: THERE,
+        token,
+        amount,
+        data: Vec::new(),
+    }
 }
 
 #[test]

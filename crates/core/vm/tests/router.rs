@@ -54,6 +54,7 @@ fn message(
         to: Address::repeat_byte(0xbb),
         token,
         amount: U256::from(amount),
+        data: Vec::new(),
     }
 }
 

@@ -170,7 +170,13 @@ impl<S: Source> Vm<S> for EvmVm<S> {
     }
 
     fn receive(&mut self, hash: B256, message: &Message) -> Receipt {
-        self.receive_money(hash, message)
+        match message.kind.is_money() {
+            true => self.receive_money(hash, message),
+            false => {
+                let code = atoll_types::RejectCode::Unsupported.number();
+                Receipt { hash, code, ..Receipt::default() }
+            }
+        }
     }
 
     fn keep_recent(&mut self, bytes_max: usize) {

@@ -91,6 +91,7 @@ impl<S: Source> ExchangeVm<S> {
                 to,
                 token,
                 amount: sending.asset.to_hub(amount),
+                data: Vec::new(),
             });
         }
         status(outcome, None)
@@ -130,12 +131,12 @@ impl<S: Source> ExchangeVm<S> {
             Wallet::Spot
         };
         let input = match (kind, source) {
-            (MessageKind::Transfer, ROUTER) => Input::Credit { address, asset, wallet, amount },
-            (MessageKind::Transfer, _) => Input::Receive { address, asset, wallet, amount },
             (MessageKind::Bounce, source) => {
                 let outside = if source == ROUTER { Outside::Hub } else { Outside::Environment };
                 Input::Return { outside, address, asset, wallet, amount }
             }
+            (_, ROUTER) => Input::Credit { address, asset, wallet, amount },
+            _ => Input::Receive { address, asset, wallet, amount },
         };
         let mut events = Vec::new();
         self.exchange.apply(&input, &mut events)?;
@@ -149,7 +150,6 @@ impl<S: Source> ExchangeVm<S> {
             return Vec::new();
         }
         alloc::vec![match message.kind {
-            MessageKind::Transfer => message.bounced(),
             MessageKind::Bounce => Message {
                 kind: MessageKind::Transfer,
                 number: 0,
@@ -158,6 +158,7 @@ impl<S: Source> ExchangeVm<S> {
                 from: message.to,
                 ..message.clone()
             },
+            _ => message.bounced(),
         }]
     }
 

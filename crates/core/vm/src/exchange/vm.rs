@@ -458,7 +458,13 @@ impl<S: Source> Vm<S> for ExchangeVm<S> {
     }
 
     fn receive(&mut self, hash: B256, message: &Message) -> Receipt {
-        self.receive_money(hash, message)
+        match message.kind.is_money() {
+            true => self.receive_money(hash, message),
+            false => {
+                let code = RejectCode::Unsupported.number();
+                Receipt { hash, code, ..Receipt::default() }
+            }
+        }
     }
 
     fn loaded(&mut self) {

@@ -8,6 +8,7 @@
 //!
 //! * **Rule 4.** An outflow above its environment's balance, or to nowhere, is bounced before it is
 //!   delivered: a broken environment cannot make another's escrow pay.
+//! * What carries no money is delivered or dropped: nothing of it has to come back.
 //! * A deposit for an environment that this network does not run goes back out at once.
 
 pub mod objects;
@@ -20,7 +21,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use atoll_state::{Source, Table, TableVisitor, Tables};
-use atoll_types::hub::{ROUTER, WithdrawalTree};
+use atoll_types::hub::{MESSAGE_DATA_BYTES_MAX, MessageKind, ROUTER, WithdrawalTree};
 use atoll_types::{
     Address, B256, Encode, EnvironmentId, Message, NetTransfer, Reject, RejectCode, U256,
     Withdrawal,
@@ -29,6 +30,8 @@ use objects::{Counter, Deliveries, DeliveryKey, Ledger, LedgerKey, Singleton, Wi
 
 /// Largest amount that one message may move: sums of 2³⁰ of them stay inside an `i128`.
 pub const AMOUNT_BITS_MAX: usize = 96;
+
+const DATA_BYTES_MAX: usize = MESSAGE_DATA_BYTES_MAX as usize;
 
 /// The router over its objects.
 #[derive(Debug)]
@@ -134,6 +137,16 @@ impl<S: Source> RouterVm<S> {
         (ledger.balance() < amount).then_some(RejectCode::InsufficientBalance)
     }
 
+    /// The same for a message without money, of which nothing has to come back.
+    fn refusal_of_data(&self, message: &Message) -> Option<RejectCode> {
+        if message.kind == MessageKind::Observe || message.data.len() > DATA_BYTES_MAX {
+            return Some(RejectCode::NotAllowed);
+        }
+        let Message { source, destination, .. } = *message;
+        let known = destination != source && self.runs(destination);
+        (!known).then_some(RejectCode::UnknownEnvironment)
+    }
+
     fn take_deposit(&mut self, hash: B256, message: &Message) -> Receipt {
         let Message { destination, token, amount, .. } = *message;
         self.add(destination, token, |ledger| grow(&mut ledger.deposits, amount));
@@ -155,6 +168,13 @@ impl<S: Source> RouterVm<S> {
     fn route(&mut self, hash: B256, message: &Message) -> Receipt {
         let Message { source, destination, token, amount, .. } = *message;
         let mut receipt = Receipt { hash, ..Receipt::default() };
+        if !message.kind.is_money() {
+            match self.refusal_of_data(message) {
+                Some(code) => receipt.code = code.number(),
+                None => receipt.messages.push(self.deliver(message.clone())),
+            }
+            return receipt;
+        }
         let outcome = match self.refusal(message) {
             Some(code) => Err(code),
             None if destination == ROUTER => self.withdraw(message).map(Some),
@@ -203,7 +223,7 @@ pub fn net_transfers<'a>(receipts: impl Iterator<Item = &'a Receipt>) -> Vec<Net
 impl<S: Source> Vm<S> for RouterVm<S> {
     type Spec = RouterSpec;
     type Transaction = ();
-    const PROGRAM: &'static str = "router 1";
+    const PROGRAM: &'static str = "router 2";
 
     fn new(_: Identity, spec: RouterSpec, seed: u64) -> Self {
         Self {

@@ -78,6 +78,7 @@ pub(crate) fn arriving(source: u32, token: Address, to: Address, amount: U256) -
         to,
         token,
         amount,
+        data: Vec::new(),
     }
 }
 

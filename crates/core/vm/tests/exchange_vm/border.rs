@@ -158,6 +158,7 @@ fn money_leaves_to_the_hub_and_to_others_and_comes_back() {
             to: Address::repeat_byte(0xee),
             token,
             amount: U256::from(amount) * U256::from(unit),
+            data: Vec::new(),
         };
         assert_eq!(venue.sent.first(), Some(&sent));
         assert_eq!(venue.sent.len(), 1);

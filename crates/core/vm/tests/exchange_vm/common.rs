@@ -218,6 +218,7 @@ pub(crate) fn transfer(source: u32, to: Address, token: Address, amount: U256) -
         to,
         token,
         amount,
+        data: Vec::new(),
     }
 }
 

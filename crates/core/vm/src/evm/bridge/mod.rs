@@ -97,6 +97,7 @@ fn message_sent(log: &EvmLog, source: EnvironmentId) -> Option<Message> {
         to: address_of(to)?,
         token: address_of(token.as_slice())?,
         amount,
+        data: Vec::new(),
     })
 }
 
@@ -128,7 +129,6 @@ impl<S: Source> EvmVm<S> {
     /// Back to where it came from; out to the hub if it was on its way back already.
     fn returned(&self, message: &Message) -> Message {
         match message.kind {
-            MessageKind::Transfer => message.bounced(),
             MessageKind::Bounce => Message {
                 kind: MessageKind::Transfer,
                 number: 0,
@@ -138,7 +138,9 @@ impl<S: Source> EvmVm<S> {
                 to: message.to,
                 token: message.token,
                 amount: message.amount,
+                data: Vec::new(),
             },
+            _ => message.bounced(),
         }
     }
 
