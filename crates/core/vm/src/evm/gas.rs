@@ -248,7 +248,7 @@ impl GasOverrides {
     }
 
     /// revm's table of prices with these in it.
-    pub(super) fn table(&self, spec: SpecId) -> GasParams {
+    pub fn table(&self, spec: SpecId) -> GasParams {
         let mut table = GasParams::new_spec(spec);
         if !self.operations.is_empty() {
             let priced = self.operations.iter();
