@@ -3,6 +3,7 @@
 //! Every error names the file, the key and what was expected. Decimal numbers are strings, so that
 //! nothing is ever rounded. `environments/*.toml` document each key.
 
+mod gas;
 mod liquidation;
 pub(crate) mod listers;
 pub(crate) mod listing;
@@ -177,6 +178,8 @@ struct EvmTable {
     precompiles: Vec<String>,
     #[serde(default)]
     predeploys: Vec<String>,
+    #[serde(default)]
+    gas: gas::GasTable,
     bridge: Option<BridgeTable>,
 }
 
@@ -564,6 +567,7 @@ fn evm(table: &EvmTable, genesis: &[GenesisTable]) -> Result<EvmSpec> {
         },
         fee_recipient: account("evm.fee_recipient", &table.fee_recipient)?,
         precompiles: predeploys::precompiles(&table.precompiles)?,
+        gas: gas::overrides(&table.gas)?,
         bridge: table.bridge.as_ref().map(bridge).transpose()?,
         genesis: list,
     };

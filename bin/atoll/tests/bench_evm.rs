@@ -91,14 +91,16 @@ fn worst_cases_fill_their_blocks() {
     positive(&report, "/slot_s");
     let cases = report["cases"].as_array().unwrap();
     let names: Vec<&str> = cases.iter().map(|case| case["name"].as_str().unwrap()).collect();
-    for wanted in ["bn254", "bls12-381", "p256", "modexp", "keccak256", "EXTCODESIZE", "CREATE2"] {
+    for wanted in
+        ["bn254", "bls12-381", "p256", "ed25519", "modexp", "keccak256", "EXTCODESIZE", "CREATE2"]
+    {
         assert!(names.iter().any(|name| name.starts_with(wanted)), "{wanted} in {names:?}");
     }
     for case in cases {
         for pointer in ["/gas_used", "/slots", "/mgas_in_a_slot", "/serial/execute_s"] {
             positive(case, pointer);
         }
-        assert!(case["gas_used"].as_u64().unwrap() >= 7_200_000, "{case}");
+        assert!(case["gas_used"].as_u64().unwrap() >= 6_800_000, "{case}");
     }
 }
 

@@ -163,8 +163,7 @@ async def subscriptions(token):
     async def log(context):
         logs.append(context.result)
 
-    # web3.py sends bytes unless it is told otherwise; the node takes text only (close code 1003).
-    provider = WebSocketProvider(url.replace("http", "ws", 1), use_text_frames=True)
+    provider = WebSocketProvider(url.replace("http", "ws", 1))
     async with AsyncWeb3(provider) as socket:
         assert await socket.eth.chain_id == 3002
         await socket.subscription_manager.subscribe([

@@ -172,3 +172,31 @@ fn the_entry_point_of_erc_4337_can_be_deployed() {
     assert_eq!(vm.call(&request).unwrap().output[..], expected[..]);
     println!("EntryPoint at {expected}, {gas} gas");
 }
+
+#[test]
+fn prices_of_gas_are_checked_and_their_names_told() {
+    let with = |line: &str, other: &str| {
+        assert!(BUILT_IN[1].1.contains(line));
+        format!("{:#}", evm_spec(&BUILT_IN[1].1.replace(line, other)).unwrap_err())
+    };
+    let error = with("p256verify = 10", "p256 = 10");
+    assert!(
+        error.contains("evm.gas.precompiles is \"p256\"; expected one of: ecrecover, sha256"),
+        "{error}"
+    );
+    let error = with("p256verify = 10", "p256verify = 1001");
+    assert!(
+        error.contains("evm.gas.precompiles.p256verify is 1001, expected 1 to 1000"),
+        "{error}"
+    );
+    let error = with("keccak256-word = 30", "sha3-word = 30");
+    assert!(
+        error.contains("evm.gas.operations is \"sha3-word\"; expected one of: exp-byte, keccak"),
+        "{error}"
+    );
+    let error = with("keccak256-word = 30", "keccak256-word = 5");
+    assert!(
+        error.contains("evm.gas.operations.keccak256-word is 5, expected 6, as in the hardfork"),
+        "{error}"
+    );
+}

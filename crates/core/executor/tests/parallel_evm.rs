@@ -9,7 +9,7 @@ use atoll_vm::evm::transition::{
     self, AccessList, AccessListItem, Authorization, BlockEnv, BlockHashes, CfgEnv, Either,
     Executed, RecoveredAuthority, RecoveredAuthorization, SpecId, TransitionContext, TxEnv, TxKind,
 };
-use atoll_vm::evm::{Bytes, PrecompileSet};
+use atoll_vm::evm::{Bytes, PrecompileRules};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -385,7 +385,7 @@ fn check(case: &Case) -> bool {
         config: &config,
         block: &block,
         hashes,
-        precompiles: PrecompileSet::NONE,
+        precompiles: PrecompileRules::default(),
     };
     let transactions = case.transactions();
     let mut tables = case.tables();
@@ -451,7 +451,7 @@ fn who_is_only_paid_makes_nobody_wait() {
         config: &config,
         block: &block,
         hashes,
-        precompiles: PrecompileSet::NONE,
+        precompiles: PrecompileRules::default(),
     };
     let (_, report) = with_threads(8, |parallel| {
         let (tables, transactions) = (&mut case.tables(), case.transactions());

@@ -8,7 +8,7 @@ use atoll_vm::evm::objects::EvmTables;
 use atoll_vm::evm::transition::{
     self, BlockEnv, BlockHashes, CfgEnv, Executed, SpecId, TransitionContext, TxEnv, TxKind,
 };
-use atoll_vm::evm::{Bytes, Precompile, PrecompileSet};
+use atoll_vm::evm::{Bytes, GasOverrides, Precompile, PrecompileRules, PrecompileSet};
 
 /// Ask one of the precompiles each, and count in slot 0 how much came back.
 const COUNTERS: [(Address, Precompile); 2] = [
@@ -105,14 +105,16 @@ fn seen(executed: Vec<Executed>, mut tables: EvmTables<Resident>) -> Seen {
 fn precompiles_in_parallel_are_precompiles_one_by_one() {
     let config = CfgEnv::new_with_spec(SpecId::OSAKA);
     let (block, transactions) = (block(), transactions());
-    for precompiles in [PrecompileSet::ALL, PrecompileSet::NONE] {
+    let raised = GasOverrides::default().with_factor("ed25519", 6).expect("a precompile");
+    let raised = PrecompileRules { set: PrecompileSet::ALL, factors: raised.factors() };
+    for precompiles in [PrecompileSet::ALL.into(), PrecompileSet::NONE.into(), raised] {
         let hashes = BlockHashes::History;
         let context = TransitionContext { config: &config, block: &block, hashes, precompiles };
         let mut serial = tables();
         let executed = transition::execute_block(&mut serial, &context, &transactions).unwrap();
         let serial = seen(executed, serial);
         let answered = serial.3.iter().all(|count| *count > U256::from(32 * 20));
-        assert_eq!(answered, precompiles == PrecompileSet::ALL, "{:?}", serial.3);
+        assert_eq!(answered, precompiles.set == PrecompileSet::ALL, "{:?}", serial.3);
         for threads in [1, 2, 3, 8] {
             let mut parallel =
                 EvmParallel::new(threads, 5).expect("threads").with_limits(Limits::always());
@@ -129,7 +131,7 @@ fn precompiles_in_parallel_are_precompiles_one_by_one() {
 fn gas_of_a_precompile_is_checked_in_a_transaction_to_it() {
     let config = CfgEnv::new_with_spec(SpecId::OSAKA);
     let block = block();
-    let precompiles = PrecompileSet::ALL;
+    let precompiles = PrecompileSet::ALL.into();
     let hashes = BlockHashes::History;
     let context = TransitionContext { config: &config, block: &block, hashes, precompiles };
     let ask = |gas_limit| {

@@ -10,8 +10,8 @@ use atoll_types::{
     sha256,
 };
 use atoll_vm::evm::{
-    BaseFee, Bytes, EvmSpec, EvmTransaction, EvmVm, GenesisAccount, Hardfork, PrecompileSet,
-    SignedAuthorization,
+    BaseFee, Bytes, EvmSpec, EvmTransaction, EvmVm, GasOverrides, GenesisAccount, Hardfork,
+    PrecompileSet, SignedAuthorization,
 };
 use atoll_vm::{Checked, Identity, Receipt, SlotContext};
 use proptest::prelude::*;
@@ -50,6 +50,7 @@ fn machine(block_gas_limit: u64) -> EvmMachine {
         base_fee: BaseFee::Fixed(1_000),
         fee_recipient: Address::repeat_byte(0xfe),
         precompiles: PrecompileSet::ALL,
+        gas: GasOverrides::default(),
         bridge: None,
         genesis: rich.chain([counter(0xc0), counter(0xc1)]).collect(),
     };

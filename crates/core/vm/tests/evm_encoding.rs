@@ -109,11 +109,11 @@ fn receipts_and_specs_have_golden_bytes() {
     let small = EvmSpec { genesis: vec![], ..other };
     let expected = "591b000000000000010345544880c3c9010000000001050000000000000050";
     let head = format!("{expected}00000000000000{}", "fe".repeat(20));
-    let expected = format!("{head}0300");
+    let expected = format!("{head}03000000");
     assert_eq!(small.to_bytes(), hex(&format!("{expected}00")));
     let plain = EvmSpec { precompiles: PrecompileSet::NONE, ..small.clone() };
-    golden(&plain, &format!("{head}000000"));
-    let unknown = EvmSpec::from_bytes(&hex(&format!("{head}040000")));
+    golden(&plain, &format!("{head}0000000000"));
+    let unknown = EvmSpec::from_bytes(&hex(&format!("{head}0400000000")));
     assert_eq!(unknown, Err(CodecError::Invalid("precompiles")));
     let bridged = EvmSpec { bridge: Some(bridge()), ..small };
     let token = format!("{}0341206202583112", "11".repeat(20));

@@ -8,7 +8,7 @@ use atoll_vm::evm::transition::{
     self, BlockEnv, BlockHashes, CfgEnv, Executed, MissingBlockHash, SpecId, TransitionContext,
     TransitionError, TxEnv, TxKind,
 };
-use atoll_vm::evm::{Bytes, PrecompileSet};
+use atoll_vm::evm::{Bytes, PrecompileRules};
 
 const SENDER: Address = Address::repeat_byte(0x51);
 const CONTRACT: Address = Address::repeat_byte(0xc0);
@@ -47,7 +47,7 @@ impl Chain {
             config,
             block,
             hashes: BlockHashes::Known(&known),
-            precompiles: PrecompileSet::NONE,
+            precompiles: PrecompileRules::default(),
         };
         transition::execute_block(&mut self.tables, &context, transactions)
     }

@@ -21,7 +21,9 @@ use atoll_types::crypto::SigningKey;
 use atoll_types::{Address, B256, Decode, U256, keccak256};
 use atoll_vm::SlotContext;
 use atoll_vm::evm::objects::{Account, AccountKey, SlotKey, StorageSlot};
-use atoll_vm::evm::{BaseFee, EvmLog, EvmSpec, GenesisAccount, Hardfork, PrecompileSet, spec};
+use atoll_vm::evm::{
+    BaseFee, EvmLog, EvmSpec, GasOverrides, GenesisAccount, Hardfork, PrecompileSet, spec,
+};
 use evm_common::*;
 use evm_trie::trie_root;
 use serde_json::Value;
@@ -87,6 +89,7 @@ fn spec_of(test: &Value) -> EvmSpec {
         fee_recipient: address(env["currentCoinbase"].as_str().unwrap()),
         genesis: genesis.collect(),
         precompiles: PrecompileSet::NONE,
+        gas: GasOverrides::default(),
         bridge: None,
     }
 }

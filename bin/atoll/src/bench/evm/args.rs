@@ -56,6 +56,9 @@ pub(crate) struct EvmBenchArgs {
     /// Blocks of what costs most time for its gas instead
     #[arg(long, conflicts_with_all = ["rpc", "workload", "cold"])]
     pub(crate) worst: bool,
+    /// With --worst: Ethereum's prices in place of the built-in environment's
+    #[arg(long, requires = "worst")]
+    pub(crate) ethereum_prices: bool,
     /// Payments through a whole node's JSON-RPC over loopback instead
     #[arg(long, conflicts_with_all = ["workload", "mgas", "threads", "runs", "cold"])]
     pub(crate) rpc: bool,

@@ -1,6 +1,6 @@
 //! Small EVM programs that repeat something until little gas is left.
 
-use alloy_primitives::Bytes;
+use alloy_primitives::{Address, Bytes};
 
 /// Jumps over a place that fails, which is at [`FAIL`].
 const HEAD: [u8; 6] = [0x60, 0x05, 0x56, 0x5b, 0xfe, 0x5b];
@@ -28,9 +28,9 @@ pub(super) fn repeat(before: &[u8], again: &[u8], gas: u32) -> Bytes {
 
 /// Calls a precompiled contract with the memory's first bytes, as many as there is call data, and fails if
 /// it does.
-pub(super) fn call_precompile(address: u16) -> Vec<u8> {
-    let [high, low] = address.to_be_bytes();
-    vec![0x5f, 0x5f, 0x36, 0x5f, 0x61, high, low, 0x5a, 0xfa, 0x15, 0x60, FAIL, 0x57]
+pub(super) fn call_precompile(address: Address) -> Vec<u8> {
+    let (before, after) = ([0x5f, 0x5f, 0x36, 0x5f, 0x73], [0x5a, 0xfa, 0x15, 0x60, FAIL, 0x57]);
+    [&before[..], address.as_slice(), &after].concat()
 }
 
 /// Applies an instruction that takes one word and gives one to a counter, and counts on.

@@ -37,6 +37,26 @@ const P256_POINT: [u8; 64] = hex!(
 const SECP256K1_X: [u8; 32] =
     hex!("79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798");
 
+/// RFC 8032, 7.1, test 2: public key and signature, then the message.
+const ED25519: ([u8; 96], u8) = (
+    hex!(
+        "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c"
+        "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
+        "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"
+    ),
+    0x72,
+);
+
+/// A signature that is right.
+pub(super) fn ed25519() -> Vec<u8> {
+    [&ED25519.0[..], &[ED25519.1]].concat()
+}
+
+/// So many of them in a batch.
+pub(super) fn ed25519_batch(signatures: usize) -> Vec<u8> {
+    [&1u32.to_be_bytes()[..], &ed25519()].concat().repeat(signatures)
+}
+
 /// So many pairs on alt_bn128 (EIP-197).
 pub(super) fn bn254_pairing(pairs: usize) -> Vec<u8> {
     BN254_PAIR.repeat(pairs)

@@ -9,17 +9,24 @@ use alloy_primitives::{Address, B256, U256};
 use anyhow::{Result, anyhow, ensure};
 use atoll_executor::parallel::{BlockReport, EvmParallel, Limits};
 use atoll_state::{Object, Resident, WriteSet, object};
-use atoll_vm::evm::PrecompileSet;
 use atoll_vm::evm::objects::{Account, EvmTables, StorageSlot};
 use atoll_vm::evm::transition::{
     BlobExcessGasAndPrice, BlockEnv, BlockHashes, CfgEnv, SpecId, TransitionContext,
 };
+use atoll_vm::evm::{GasOverrides, PrecompileRules, PrecompileSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// When the blocks are, in seconds since the Unix epoch.
 pub(super) const TIMESTAMP: u64 = 1_800_000_000;
-const SPEC: SpecId = SpecId::OSAKA;
+pub(super) const SPEC: SpecId = SpecId::OSAKA;
+
+/// What a block is executed under, beside the hardfork. The default is Ethereum's.
+#[derive(Default)]
+pub(super) struct Rules {
+    pub(super) gas: GasOverrides,
+    pub(super) precompiles: PrecompileSet,
+}
 
 /// A way to execute blocks in parallel.
 pub(super) struct Threads {
@@ -130,15 +137,15 @@ fn environment(gas_limit: u64, config: &CfgEnv) -> BlockEnv {
 }
 
 /// Has something done with a workload as a block.
-fn with_block<R>(workload: &Workload, run: impl FnOnce(&Block<'_>) -> R) -> R {
-    let config = forks::config(SPEC, CHAIN_ID);
+fn with_block<R>(workload: &Workload, rules: &Rules, run: impl FnOnce(&Block<'_>) -> R) -> R {
+    let config = forks::config(SPEC, CHAIN_ID).with_gas_params(rules.gas.table(SPEC));
     let limit = workload.transactions.iter().map(|transaction| transaction.gas_limit).sum();
     let block = environment(limit, &config);
     let context = TransitionContext {
         config: &config,
         block: &block,
         hashes: BlockHashes::History,
-        precompiles: PrecompileSet::NONE,
+        precompiles: PrecompileRules { set: rules.precompiles, factors: rules.gas.factors() },
     };
     run(&Block { workload, context })
 }
@@ -153,14 +160,16 @@ fn in_parallel(ways: &[Threads]) -> Vec<InParallel> {
     ways.iter().map(new).collect()
 }
 
-/// Executes a block `runs` times in each way, in turns. In parallel it must come out as serially.
+/// Executes a block `runs` times in each way, in turns. In parallel it must come out as serially. Revm
+/// alone is among the ways only under Ethereum's rules.
 pub(super) fn warm(
     workload: &Workload,
     ways: &mut [Threads],
     runs: usize,
-    with_revm: bool,
+    rules: Option<&Rules>,
 ) -> Result<Measured> {
-    with_block(workload, |block| {
+    let with_revm = rules.is_none();
+    with_block(workload, rules.unwrap_or(&Rules::default()), |block| {
         let (mut serial_times, mut revm) = (Vec::new(), Vec::new());
         let mut parallel = in_parallel(ways);
         let mut serial = block.serial()?;
@@ -194,7 +203,7 @@ pub(super) fn cold(
     ways: &mut [Threads],
     (wait, runs): (Duration, usize),
 ) -> Result<Measured> {
-    with_block(workload, |block| {
+    with_block(workload, &Rules::default(), |block| {
         let mut times = Vec::new();
         let mut parallel = in_parallel(ways);
         let mut serial = block.serial()?;

@@ -2,14 +2,19 @@
 
 use super::code::{self, repeat};
 use super::input;
+use super::measure::{Rules, SPEC};
 use super::state::address;
 use super::workload::{Builder, Workload};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use anyhow::{Context, Result};
 use atoll_executor::VmSpec;
+use atoll_vm::evm::Precompile;
+use atoll_vm::evm::precompiles::{BATCH_GAS, GasSchedule as PrecompilePrices, SINGLE_GAS};
 
 /// Bytes of memory that are hashed at once.
 const MEMORY_BYTES: u32 = 1 << 20;
+/// Signatures in a batch.
+const BATCH: usize = 64;
 /// A transaction ends when it has less gas left than what it repeats uses, and so much.
 const SPARE: u32 = 10_000;
 
@@ -20,8 +25,8 @@ struct Case {
 }
 
 enum Does {
-    /// Calls a precompiled contract for so much gas again and again.
-    Precompile { at: u16, input: Vec<u8>, gas: u32 },
+    /// Calls a precompiled contract, for so much gas where its price is not raised, again and again.
+    Precompile { at: Address, input: Vec<u8>, gas: u64 },
     /// Hashes a large memory.
     HashMemory,
     /// Asks for what nobody asked for before: an account's code size, or a slot.
@@ -31,13 +36,20 @@ enum Does {
 }
 
 fn cases() -> Vec<Case> {
-    let precompile =
-        |name, at, gas, input| Case { name, does: Does::Precompile { at, input, gas } };
+    let precompile = |name, at: u16, gas, input| {
+        let at = Address::left_padding_from(&at.to_be_bytes());
+        Case { name, does: Does::Precompile { at, input, gas } }
+    };
+    let own = |name, precompile: Precompile, prices: PrecompilePrices, input: Vec<u8>| {
+        let signatures = if precompile == Precompile::Ed25519 { 1 } else { BATCH };
+        let gas = prices.cost(signatures, input.len());
+        Case { name, does: Does::Precompile { at: precompile.address(), input, gas } }
+    };
     vec![
         precompile("bn254 pairing, 2 pairs", 0x08, 113_000, input::bn254_pairing(2)),
         precompile("bn254 pairing, 16 pairs", 0x08, 589_000, input::bn254_pairing(16)),
         precompile("bls12-381 pairing, 2 pairs", 0x0f, 102_900, input::bls_pairing(2)),
-        precompile("bls12-381 pairing, 16 pairs", 0x0f, 559_300, input::bls_pairing(16)),
+        precompile("bls12-381 pairing, 8 pairs", 0x0f, 298_500, input::bls_pairing(8)),
         precompile("p256 verification", 0x0100, 6_900, input::p256()),
         precompile("ecrecover", 0x01, 3_000, input::ecrecover()),
         precompile("point evaluation", 0x0a, 50_000, input::point_evaluation()),
@@ -45,6 +57,13 @@ fn cases() -> Vec<Case> {
         precompile("modexp, 256 bytes", 0x05, 600_000, input::modexp(256, &[0xff; 32])),
         precompile("modexp, 1024 bytes, cube", 0x05, 33_000, input::modexp(1024, &[3])),
         precompile("blake2f, 100,000 rounds", 0x09, 100_000, input::blake2f(100_000)),
+        own("ed25519", Precompile::Ed25519, SINGLE_GAS, input::ed25519()),
+        own(
+            "ed25519 batch of 64",
+            Precompile::Ed25519Batch,
+            BATCH_GAS,
+            input::ed25519_batch(BATCH),
+        ),
         Case { name: "keccak256 of 1 MiB", does: Does::HashMemory },
         Case {
             name: "EXTCODESIZE, cold accounts",
@@ -57,14 +76,17 @@ fn cases() -> Vec<Case> {
 
 impl Does {
     /// The contract that does it, and the call data for its so-many-th call.
-    fn program(&self) -> Bytes {
+    fn program(&self, rules: &Rules) -> Bytes {
+        let spared = |gas: u64| u32::try_from(gas).unwrap_or(u32::MAX).saturating_add(SPARE);
         match self {
             Self::Precompile { at, gas, .. } => {
-                repeat(&code::LOAD_INPUT, &code::call_precompile(*at), *gas + SPARE)
+                let gas = gas * rules.gas.factors().of(at);
+                repeat(&code::LOAD_INPUT, &code::call_precompile(*at), spared(gas))
             }
             Self::HashMemory => {
                 let hash = code::hash_memory(MEMORY_BYTES);
-                repeat(&hash, &hash, MEMORY_BYTES / 32 * 6 + SPARE)
+                let gas = rules.gas.table(SPEC).keccak256_cost(MEMORY_BYTES as usize);
+                repeat(&hash, &hash, spared(gas))
             }
             Self::Cold { opcode, gas } => {
                 repeat(&code::FIRST_WORD, &code::count(*opcode), *gas + SPARE)
@@ -94,11 +116,11 @@ fn first(call: u64) -> U256 {
 }
 
 /// A block for each case: transactions of `transaction_gas` at most, as many as have room in `gas`.
-pub(super) fn blocks(gas: u64, transaction_gas: u64) -> Vec<Workload> {
+pub(super) fn blocks(gas: u64, transaction_gas: u64, rules: &Rules) -> Vec<Workload> {
     let block = |Case { name, does }: Case| {
         let mut builder = Builder::new();
         let contract = address("worst", 0);
-        builder.state.put_code(contract, &does.program());
+        builder.state.put_code(contract, &does.program(rules));
         let (mut left, mut call) = (gas, 0);
         while left >= transaction_gas.min(gas) / 2 {
             let limit = left.min(transaction_gas);
@@ -130,8 +152,8 @@ fn fill(builder: &mut Builder, (contract, opcode): (Address, u8), from: U256, co
     }
 }
 
-/// Gas limits of the built-in EVM environment: of a block, and of a transaction.
-pub(super) fn limits() -> Result<(u64, u64)> {
+/// Gas limits of the built-in EVM environment, of a block and of a transaction, and its rules.
+pub(super) fn built_in() -> Result<(u64, u64, Rules)> {
     let specs = crate::specs::load_all(None)?;
     let evm = specs.iter().find_map(|spec| match &spec.vm {
         VmSpec::Evm(evm) => Some(evm),
@@ -139,5 +161,6 @@ pub(super) fn limits() -> Result<(u64, u64)> {
     });
     let evm = evm.context("the built-in specs have no EVM environment")?;
     let block = evm.block_gas_limit;
-    Ok((block, evm.hardfork.transaction_gas_limit().unwrap_or(block).min(block)))
+    let transaction = evm.hardfork.transaction_gas_limit().unwrap_or(block).min(block);
+    Ok((block, transaction, Rules { gas: evm.gas.clone(), precompiles: evm.precompiles }))
 }

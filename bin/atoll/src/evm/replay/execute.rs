@@ -11,7 +11,7 @@ use anyhow::{Context, anyhow};
 use atoll_executor::parallel::{BlockReport, Conflicts, EvmParallel};
 use atoll_state::{Resident, WriteSet, object};
 use atoll_types::Address;
-use atoll_vm::evm::PrecompileSet;
+use atoll_vm::evm::PrecompileRules;
 use atoll_vm::evm::objects::EvmTables;
 use atoll_vm::evm::parallel::EvmKey;
 use atoll_vm::evm::transition::{
@@ -166,7 +166,7 @@ pub(super) fn replay(recorded: &Recorded, ways: &mut Ways) -> anyhow::Result<Rep
         config: &config,
         block: &environment,
         hashes,
-        precompiles: PrecompileSet::NONE,
+        precompiles: PrecompileRules::default(),
     };
     let mut ready = Ready { recorded, context: context(BlockHashes::Known(&known)), transactions };
     let mut serial = ready.serial()?;
@@ -386,7 +386,7 @@ pub(super) fn opened(recorded: &Recorded) -> anyhow::Result<Vec<U256>> {
         config: &config,
         block: &environment,
         hashes: BlockHashes::History,
-        precompiles: PrecompileSet::NONE,
+        precompiles: PrecompileRules::default(),
     };
     let mut tables = record::load(&recorded.pre_state, config.spec);
     open(&mut tables, &context, block)?;

@@ -9,7 +9,7 @@ use alloy_primitives::{Address, B256, U256, keccak256};
 use atoll_executor::parallel::{BlockError, EvmParallel};
 use atoll_state::Resident;
 use atoll_types::crypto::SigningKey;
-use atoll_vm::evm::PrecompileSet;
+use atoll_vm::evm::PrecompileRules;
 use atoll_vm::evm::objects::EvmTables;
 use atoll_vm::evm::transition::{
     self, AccessList, AccessListItem, BlobExcessGasAndPrice, BlockEnv, BlockHashes, CfgEnv, Either,
@@ -61,7 +61,7 @@ fn compare(
         config: &config,
         block: &block,
         hashes: BlockHashes::Known(&block_hash),
-        precompiles: PrecompileSet::NONE,
+        precompiles: PrecompileRules::default(),
     };
     let outcome = match transaction(test, post, chain_id) {
         Ok(transaction) => match execute(&mut tables, &context, transaction, parallel) {

@@ -25,6 +25,7 @@ pub fn prev_randao(parent: B256) -> B256 {
 pub(super) fn config(spec: &EvmSpec) -> CfgEnv {
     let mut config = CfgEnv::new_with_spec(spec.hardfork.spec_id());
     config.chain_id = spec.chain_id;
+    config.set_gas_params(spec.gas.table(spec.hardfork.spec_id()));
     config
 }
 
@@ -107,7 +108,7 @@ impl EvmVm<Resident> {
             config: &self.config,
             block: &block_env,
             hashes: BlockHashes::History,
-            precompiles: self.spec.precompiles,
+            precompiles: self.spec.precompile_rules(),
         };
         let gas_left = self.spec.block_gas_limit.saturating_sub(block.gas_used);
         let tables = &self.tables;
@@ -179,7 +180,7 @@ impl<S: Source> EvmVm<S> {
             config: &self.config,
             block: &block_env,
             hashes: BlockHashes::History,
-            precompiles: self.spec.precompiles,
+            precompiles: self.spec.precompile_rules(),
         };
         let executed = transition::transact(&mut self.tables, &context, environment);
         self.receipt_of(checked, block, executed)

@@ -22,6 +22,7 @@ pub mod bridge;
 mod changes;
 mod database;
 mod execute;
+pub mod gas;
 pub mod history;
 pub mod objects;
 pub mod parallel;
@@ -39,7 +40,8 @@ pub mod transition;
 
 pub use bridge::{BRIDGE_ADDRESS, BridgedTokenSpec, DELIVERY_KIND, EvmBridge, SYSTEM_ADDRESS};
 pub use execute::prev_randao;
-pub use precompiles::{Precompile, PrecompileSet};
+pub use gas::{GasOverrides, Operation};
+pub use precompiles::{Precompile, PrecompileRules, PrecompileSet};
 pub use query::{At, CallError, CallOutcome, CallRequest};
 pub use receipt::{EvmLog, EvmReceipt, Status};
 pub use recent::{Kept, RECENT_BLOCKS_MAX};
@@ -87,7 +89,7 @@ impl<S: Source> EvmVm<S> {
 impl<S: Source> Vm<S> for EvmVm<S> {
     type Spec = EvmSpec;
     type Transaction = EvmTransaction;
-    const PROGRAM: &'static str = "evm 3 (revm 43.0.3)";
+    const PROGRAM: &'static str = "evm 4 (revm 43.0.3)";
     const PEEKS_BEFORE: bool = true;
 
     fn new(identity: Identity, spec: EvmSpec, seed: u64) -> Self {

@@ -9,8 +9,9 @@ use revm::primitives::hardfork::SpecId;
 use revm::primitives::{Bytes, eip7825};
 
 use super::bridge::EvmBridge;
+use super::gas::GasOverrides;
 use super::history::HISTORY_ADDRESS;
-use super::precompiles::PrecompileSet;
+use super::precompiles::{PrecompileRules, PrecompileSet};
 
 /// Most accounts in a genesis state.
 pub const GENESIS_ACCOUNTS_MAX: u32 = 1 << 20;
@@ -155,6 +156,8 @@ pub struct EvmSpec {
     pub fee_recipient: Address,
     /// Precompiles on top of the hardfork's.
     pub precompiles: PrecompileSet,
+    /// Prices that are not the hardfork's.
+    pub gas: GasOverrides,
     /// The genesis state.
     pub genesis: Vec<GenesisAccount>,
     /// What lets money in and out; none for an environment without a hub.
@@ -217,11 +220,17 @@ impl EvmSpec {
                 "2 to 10000",
             )?;
         }
+        self.gas.validate(self.hardfork.spec_id())?;
         self.validate_genesis()?;
         match &self.bridge {
             Some(bridge) => bridge.validate(self.genesis.iter().map(|account| account.address)),
             None => Ok(()),
         }
+    }
+
+    /// The precompiled contracts and what they cost.
+    pub(super) fn precompile_rules(&self) -> PrecompileRules {
+        PrecompileRules { set: self.precompiles, factors: self.gas.factors() }
     }
 
     fn validate_genesis(&self) -> Result<(), SpecError> {
@@ -328,6 +337,7 @@ impl Encode for EvmSpec {
         }
         out.extend_from_slice(self.fee_recipient.as_slice());
         out.push(self.precompiles.bits());
+        self.gas.encode(out);
         put_varint(out, self.genesis.len() as u64);
         for account in &self.genesis {
             account.encode(out);
@@ -359,6 +369,7 @@ impl Decode for EvmSpec {
         };
         let fee_recipient = r.address()?;
         let precompiles = PrecompileSet::from_bits(r.u8()?)?;
+        let gas = GasOverrides::decode(r)?;
         let mut genesis = Vec::new();
         for _ in 0..r.length("genesis accounts", GENESIS_ACCOUNTS_MAX)? {
             genesis.push(GenesisAccount::decode(r)?);
@@ -372,6 +383,7 @@ impl Decode for EvmSpec {
             base_fee,
             fee_recipient,
             precompiles,
+            gas,
             genesis,
             bridge,
         })

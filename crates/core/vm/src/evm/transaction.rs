@@ -17,7 +17,7 @@ use revm::context_interface::either::Either;
 use revm::context_interface::transaction::{
     AccessList, AccessListItem, Authorization, RecoveredAuthority, RecoveredAuthorization,
 };
-use revm::handler::validation::validate_initial_tx_gas;
+use revm::handler::validation::validate_initial_tx_gas_with_gas_params;
 use revm::primitives::{Bytes, TxKind, eip3860};
 
 /// A signed EIP-7702 authorization.
@@ -329,9 +329,10 @@ fn check_limits(spec: &EvmSpec, transaction: &EvmTransaction) -> Result<(), Reje
         );
     }
     let env = transaction.env(Address::ZERO, spec.chain_id, false);
-    let checked = validate_initial_tx_gas(
+    let checked = validate_initial_tx_gas_with_gas_params(
         &env,
         spec.hardfork.spec_id(),
+        &spec.gas.table(spec.hardfork.spec_id()),
         false,
         false,
         spec.hardfork.transaction_gas_limit().unwrap_or(u64::MAX),

@@ -11,7 +11,7 @@ use super::database::{self, Recorded};
 use super::objects::{
     Account, AccountKey, Code, CodeKey, EvmTables, STORAGE_ONLY, SlotKey, StorageSlot,
 };
-use super::precompiles::{self, PrecompileSet};
+use super::precompiles::{self, PrecompileRules, Provider};
 use alloc::vec::Vec;
 use atoll_state::Source;
 use atoll_types::{Address, B256, U256, keccak256};
@@ -19,7 +19,7 @@ use core::fmt;
 use revm::bytecode::Bytecode;
 use revm::context::result::{EVMError, ExecutionResult, InvalidTransaction};
 use revm::database_interface::DBErrorMarker;
-use revm::handler::{EthFrame, Handler, MainnetContext, MainnetEvm, MainnetHandler, SystemCallTx};
+use revm::handler::{EthFrame, Handler, MainnetContext, MainnetHandler, SystemCallTx};
 use revm::interpreter::interpreter::EthInterpreter;
 use revm::primitives::Bytes;
 use revm::{ExecuteEvm, MainBuilder};
@@ -75,8 +75,8 @@ pub struct TransitionContext<'a> {
     pub block: &'a BlockEnv,
     /// Hashes of the blocks before.
     pub hashes: BlockHashes<'a>,
-    /// Precompiles on top of the hardfork's.
-    pub precompiles: PrecompileSet,
+    /// Precompiles on top of the hardfork's, and what any of them cost.
+    pub precompiles: PrecompileRules,
 }
 
 /// A transaction that was executed.
@@ -89,15 +89,17 @@ pub struct Executed {
     pub lost: Option<U256>,
 }
 
+type Evm<'a, S> = precompiles::Evm<MainnetContext<Recorded<'a, S>>>;
+
 /// revm over tables, for one transaction or many.
 struct Engine<'a, S: Source> {
-    evm: MainnetEvm<MainnetContext<Recorded<'a, S>>>,
+    evm: Evm<'a, S>,
 }
 
 impl<'a, S: Source> Engine<'a, S> {
     fn new(tables: &'a mut EvmTables<S>, context: &TransitionContext<'a>) -> Self {
         let (spec, hashes) = (context.config.spec, context.hashes);
-        let precompiles = precompiles::provider(spec, context.precompiles);
+        let precompiles = Provider::new(spec, context.precompiles);
         let recorded = Recorded { tables, hashes, sender: Address::ZERO };
         let context = MainnetContext::new(recorded, spec)
             .with_cfg(context.config.clone())
@@ -109,7 +111,7 @@ impl<'a, S: Source> Engine<'a, S> {
     fn execute(
         &mut self,
         message: TxEnv,
-        run: impl FnOnce(&mut MainnetEvm<MainnetContext<Recorded<'a, S>>>) -> Outcome,
+        run: impl FnOnce(&mut Evm<'a, S>) -> Outcome,
         keep: impl FnOnce(&ExecutionResult) -> bool,
     ) -> Result<Executed, TransitionError> {
         self.evm.ctx.journaled_state.database.sender = message.caller;

@@ -12,8 +12,8 @@ use atoll_types::{
     Address, B256, Decode, EnvironmentId, Message, NetworkId, Reject, U256, keccak256, sha256,
 };
 use atoll_vm::evm::{
-    BaseFee, Bytes, EvmReceipt, EvmSpec, EvmTransaction, EvmVm, GenesisAccount, Hardfork,
-    PrecompileSet,
+    BaseFee, Bytes, EvmReceipt, EvmSpec, EvmTransaction, EvmVm, GasOverrides, GenesisAccount,
+    Hardfork, PrecompileSet,
 };
 use atoll_vm::{Checked, Identity, Receipt, SlotContext, Vm};
 
@@ -79,6 +79,7 @@ pub(crate) fn spec() -> EvmSpec {
         fee_recipient: Address::repeat_byte(0xfe),
         bridge: None,
         precompiles: PrecompileSet::ALL,
+        gas: GasOverrides::default(),
         genesis: vec![
             rich("a"),
             rich("b"),

@@ -208,7 +208,7 @@ impl<S: Source> EvmVm<S> {
             config: &self.config,
             block: &block_env,
             hashes: BlockHashes::History,
-            precompiles: self.spec.precompiles,
+            precompiles: self.spec.precompile_rules(),
         };
         match transition::call_as_system(&mut self.tables, &context, transaction) {
             Ok(ExecutionResult::Success { logs, .. }) => {

@@ -9,7 +9,7 @@ use super::{BlockHashes, EvmBatch, EvmKey, EvmValue, MissingBlockHash, Outcome, 
 use crate::evm::changes::{self, Touched};
 use crate::evm::database::{account_of, after_touch, info};
 use crate::evm::objects::Account;
-use crate::evm::precompiles;
+use crate::evm::precompiles::{self, Provider};
 use crate::evm::transition::SpecId;
 use crate::parallel::{Aspect, Interrupted, ReadId, Seen, Version, Versions, View};
 use alloc::vec::Vec;
@@ -20,7 +20,7 @@ use revm::bytecode::{Bytecode, opcode};
 use revm::context::result::{EVMError, HaltReason};
 use revm::context_interface::{Block, Cfg, Transaction};
 use revm::database_interface::DBErrorMarker;
-use revm::handler::{FrameResult, Handler, MainnetContext, MainnetEvm, post_execution};
+use revm::handler::{FrameResult, Handler, MainnetContext, post_execution};
 use revm::interpreter::instructions::{contract, host};
 use revm::interpreter::interpreter::EthInterpreter;
 use revm::interpreter::{Instruction, InstructionContext, InstructionExecResult};
@@ -29,7 +29,7 @@ use revm::state::{AccountInfo, EvmState};
 use revm::{Database, ExecuteEvm, MainBuilder};
 
 type Context<'a, 's> = MainnetContext<Speculative<'a, 's>>;
-type Evm<'a, 's> = MainnetEvm<Context<'a, 's>>;
+type Evm<'a, 's> = precompiles::Evm<Context<'a, 's>>;
 
 /// revm, kept by a thread.
 pub struct Worker<'a, 's> {
@@ -251,7 +251,7 @@ impl<'a, 's> Worker<'a, 's> {
         let context = MainnetContext::new(database, spec)
             .with_cfg(batch.context.config.clone())
             .with_block(batch.context.block.clone());
-        let precompiles = precompiles::provider(spec, batch.context.precompiles);
+        let precompiles = Provider::new(spec, batch.context.precompiles);
         let mut evm: Evm<'a, 's> = context.build_mainnet().with_precompiles(precompiles);
         let table = evm.instruction.instruction_table_mut();
         table[opcode::BALANCE as usize] = Instruction::new(balance);

@@ -9,12 +9,18 @@
 pub mod ed25519;
 mod verify;
 
+use super::gas::Factors;
+use alloc::string::String;
 use atoll_types::Address;
 use atoll_types::codec::CodecError;
-use revm::handler::EthPrecompiles;
+use revm::context_interface::{Cfg, ContextTr};
+use revm::handler::instructions::EthInstructions;
+use revm::handler::{EthFrame, EthPrecompiles, PrecompileProvider};
+use revm::interpreter::interpreter::EthInterpreter;
+use revm::interpreter::{CallInputs, Gas, InterpreterResult};
 use revm::precompile::{self, PrecompileId, PrecompileSpecId, Precompiles};
 use revm::primitives::hardfork::SpecId;
-use revm::primitives::{OnceLock, address};
+use revm::primitives::{AddressSet, OnceLock, address};
 
 pub use verify::{BATCH_GAS, GasSchedule, SINGLE_GAS};
 
@@ -123,7 +129,79 @@ pub fn of(spec: SpecId, set: PrecompileSet) -> &'static Precompiles {
     })
 }
 
-/// What revm takes them from. The hardfork is the configured one, so that revm leaves it as it is.
-pub(super) fn provider(spec: SpecId, set: PrecompileSet) -> EthPrecompiles {
-    EthPrecompiles { precompiles: of(spec, set), spec }
+/// The precompiled contracts of an environment: those on top of its hardfork's, and what they cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PrecompileRules {
+    /// Those on top.
+    pub set: PrecompileSet,
+    /// What they and the hardfork's cost.
+    pub factors: Factors,
+}
+
+impl From<PrecompileSet> for PrecompileRules {
+    fn from(set: PrecompileSet) -> Self {
+        Self { set, factors: Factors::default() }
+    }
+}
+
+/// revm as on mainnet, with an environment's precompiled contracts.
+pub(super) type Evm<CTX> = revm::context::Evm<
+    CTX,
+    (),
+    EthInstructions<EthInterpreter, CTX>,
+    Provider,
+    EthFrame<EthInterpreter>,
+>;
+
+/// What revm takes them from.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    contracts: EthPrecompiles,
+    factors: Factors,
+}
+
+impl Provider {
+    /// The hardfork is the configured one, so that revm leaves it as it is.
+    pub(super) fn new(spec: SpecId, rules: PrecompileRules) -> Self {
+        let precompiles = of(spec, rules.set);
+        Self { contracts: EthPrecompiles { precompiles, spec }, factors: rules.factors }
+    }
+}
+
+impl<CTX: ContextTr> PrecompileProvider<CTX> for Provider {
+    type Output = InterpreterResult;
+
+    fn set_spec(&mut self, spec: <CTX::Cfg as Cfg>::Spec) -> bool {
+        PrecompileProvider::<CTX>::set_spec(&mut self.contracts, spec)
+    }
+
+    fn run(
+        &mut self,
+        context: &mut CTX,
+        inputs: &CallInputs,
+    ) -> Result<Option<InterpreterResult>, String> {
+        let factor = self.factors.of(&inputs.bytecode_address);
+        if factor <= 1 {
+            return self.contracts.run(context, inputs);
+        }
+        // Cost times factor is within the limit exactly if cost is within its part of the limit.
+        let part = CallInputs { gas_limit: inputs.gas_limit / factor, ..inputs.clone() };
+        let Some(mut result) = self.contracts.run(context, &part)? else { return Ok(None) };
+        let used = part.gas_limit.saturating_sub(result.gas.remaining()).saturating_mul(factor);
+        let mut gas = Gas::new_with_regular_gas_and_reservoir(inputs.gas_limit, inputs.reservoir);
+        match result.result.is_halt() {
+            true => gas.spend_all(),
+            false => gas.set_remaining(inputs.gas_limit.saturating_sub(used)),
+        }
+        result.gas = gas;
+        Ok(Some(result))
+    }
+
+    fn warm_addresses(&self) -> &AddressSet {
+        self.contracts.warm_addresses()
+    }
+
+    fn contains(&self, address: &Address) -> bool {
+        self.contracts.contains(address)
+    }
 }

@@ -14,7 +14,7 @@ pub use overrides::{AccountOverride, BlockOverride, StateOverride, StorageOverri
 
 pub use super::database::Peek;
 use super::execute::{prev_randao, refusal};
-use super::precompiles;
+use super::precompiles::Provider;
 use super::query::{At, CALL_GAS_MAX, CallError, CallOutcome, CallRequest, outcome};
 use super::{EvmSpec, EvmVm};
 use alloc::string::ToString;
@@ -26,7 +26,7 @@ use revm::context::result::{EVMError, ExecResultAndState, ExecutionResult};
 use revm::context::{BlockEnv, CfgEnv, TxEnv};
 use revm::context_interface::transaction::AccessList;
 use revm::database::CacheDB;
-use revm::handler::{EthPrecompiles, MainnetContext};
+use revm::handler::MainnetContext;
 use revm::primitives::{KECCAK_EMPTY, TxKind};
 use revm::state::EvmState;
 use revm::{Database, DatabaseRef, ExecuteEvm, InspectEvm, Inspector, MainBuilder};
@@ -151,8 +151,8 @@ impl<'a, S: Source> Simulation<'a, S> {
         Ok(gas.min(u64::try_from(left / price).unwrap_or(u64::MAX)))
     }
 
-    fn precompiles(&self, config: &CfgEnv) -> EthPrecompiles {
-        precompiles::provider(config.spec, self.spec.precompiles)
+    fn precompiles(&self, config: &CfgEnv) -> Provider {
+        Provider::new(config.spec, self.spec.precompile_rules())
     }
 
     fn execute<I>(
