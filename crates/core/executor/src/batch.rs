@@ -26,7 +26,7 @@ pub enum Step {
     },
     /// A transaction.
     Transaction(Vec<u8>),
-    /// Money that the router delivers; for the router, what an environment sent.
+    /// Money or data that the router delivers; for the router, what an environment sent.
     Message(Message),
     /// An entry of the hub's queue.
     Entry(HubEntry),
@@ -206,7 +206,7 @@ impl Range {
         let step = |step: &Step| match step {
             Step::Input(bytes) | Step::Transaction(bytes) => bytes.len() + 6,
             Step::Tick { .. } => 9,
-            Step::Message(_) => 112,
+            Step::Message(message) => message.data.len() + 112,
             Step::Entry(entry) => entry.data.len() + 128,
         };
         96 + self.steps.iter().map(step).sum::<usize>()

@@ -29,8 +29,8 @@ fn spec() -> RouterSpec {
     RouterSpec {
         message_delay_slots: DELAY as u32,
         environments: vec![
-            RoutedEnvironment { id: A, funded },
-            RoutedEnvironment { id: B, funded: Vec::new() },
+            RoutedEnvironment { id: A, funded, observes: None },
+            RoutedEnvironment { id: B, funded: Vec::new(), observes: None },
         ],
     }
 }

@@ -4,6 +4,7 @@ mod border;
 mod claims;
 mod common;
 mod conditional;
+mod contract;
 mod encoding;
 mod flow;
 mod idle;
