@@ -257,3 +257,35 @@ impl Decode for Range {
         Ok(Self { environment, context, hub_cursor, start, tick_time_us, steps })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use atoll_types::{Address, MessageKind, U256};
+
+    #[test]
+    fn a_range_is_never_longer_than_it_says() {
+        for bytes in [0, 1, 127, 128, 8192] {
+            let message = Message {
+                kind: MessageKind::Observation,
+                number: u64::MAX,
+                source: EnvironmentId(1),
+                destination: EnvironmentId(2),
+                from: Address::ZERO,
+                to: Address::ZERO,
+                token: Address::ZERO,
+                amount: U256::ZERO,
+                data: alloc::vec![9; bytes],
+            };
+            let range = Range {
+                environment: EnvironmentId(2),
+                context: SlotContext::default(),
+                hub_cursor: (0, 0),
+                start: 0,
+                tick_time_us: Some(1),
+                steps: alloc::vec![Step::Message(message); 300],
+            };
+            assert!(range.to_bytes().len() <= range.encoded_len(), "{bytes}");
+        }
+    }
+}

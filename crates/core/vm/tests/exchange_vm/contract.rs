@@ -5,7 +5,7 @@ use crate::common::{
     CHAIN_ID, IDENTITY, START_MS, UBTC_TOKEN, UBTC_UNIT, USDC, USDC_TOKEN, Venue, key, naive_claim,
     order, transfer,
 };
-use atoll_exchange::{ClientId, OrderId, OrderSelector, Side, Tif, Wallet, objects::LedgerKey};
+use atoll_exchange::{ClientId, OrderId, Side, Tif, Wallet, objects::LedgerKey};
 use atoll_state::{Resident, object};
 use atoll_types::hub::ROUTER;
 use atoll_types::{
@@ -183,7 +183,8 @@ fn orders_are_what_a_user_would_have_signed() {
     resting(&pair.order(buy, "1999.5", "0.01", GTC));
     assert_eq!(code(&pair.order((0, false), "1999.5", "0.01", alo)), RejectCode::WouldCross);
     resting(&pair.order((1, true), "29999.5", "0.01", alo));
-    resting(&pair.order((10_000, true), "29999.9", "0.01", GTC));
+    let unpaid = pair.order((10_000, true), "29999.9", "0.01", GTC);
+    assert_eq!(code(&unpaid), RejectCode::InsufficientBalance);
     assert_eq!(code(&pair.order(buy, "2000", "0.02", ioc)), RejectCode::NoLiquidity);
     pair.both(|venue| {
         venue.place("bob", order(Side::Sell, 200_000, 300, Tif::Gtc));
@@ -502,7 +503,8 @@ fn what_cannot_be_read_is_refused_and_changes_nothing() {
     }
 }
 
-fn any_data() -> impl Strategy<Value = Vec<u8>> {
+/// Data that is sometimes an action.
+pub(crate) fn any_data() -> impl Strategy<Value = Vec<u8>> {
     let number = prop::sample::select(vec![1, 7, 9, 10, 11, 0x100, 0x101, 2]);
     let small = prop_oneof![
         4 => (0..12u128).prop_map(n),

@@ -10,6 +10,7 @@ mod flow;
 mod idle;
 mod liquidation;
 mod listing;
+mod observation;
 mod refusals;
 mod signers;
 mod vectors;
