@@ -694,8 +694,11 @@ pub(crate) fn load_all(folder: Option<&Path>) -> Result<Vec<EnvironmentSpec>> {
 
 /// The router of a network with these environments: it has a root whenever one of them has.
 pub(crate) fn router(specs: &[EnvironmentSpec]) -> EnvironmentSpec {
-    let environments =
-        specs.iter().map(|spec| RoutedEnvironment { id: spec.id, funded: funding(spec) });
+    let environments = specs.iter().map(|spec| RoutedEnvironment {
+        id: spec.id,
+        funded: funding(spec),
+        observes: None,
+    });
     let interval = specs.iter().map(|spec| spec.commit_interval_slots).min().unwrap_or(1);
     let lag = specs.iter().map(|spec| spec.root_lag_slots_max).max().unwrap_or(2);
     EnvironmentSpec {

@@ -11,7 +11,7 @@ use atoll_sequencer::obeys;
 use atoll_state::db::{MemoryDb, StateDb};
 use atoll_state::{PathProof, Resident};
 use atoll_types::hub::ROUTER;
-use atoll_types::{Address, B256, EnvironmentId, Lane, Message, NetworkId};
+use atoll_types::{Address, B256, EnvironmentId, Lane, Message, MessageKind, NetworkId};
 use atoll_vm::Receipt;
 use atoll_vm::router::RouterVm;
 use std::sync::Arc;
@@ -103,7 +103,8 @@ impl Replica {
         Some(done)
     }
 
-    /// Whether a message is delivered in one of the next `slots`.
+    /// Whether money or an action is delivered in one of the next `slots`. What one environment is
+    /// shown of another goes on for ever, and nothing waits for it.
     pub(crate) fn is_under_way(&self, slots: u64) -> bool {
         let Some(router) = self.router() else { return false };
         let machine = router.machine.read();
@@ -111,7 +112,7 @@ impl Replica {
         let ahead = self.at + 1..=self.at + slots;
         ahead.flat_map(|slot| ids().map(move |id| (slot, id))).any(|(slot, id)| {
             let deliveries = machine.vm().deliveries(slot, id);
-            !deliveries.is_empty()
+            deliveries.iter().any(|of| of.kind.is_money() || of.kind == MessageKind::Action)
         })
     }
 

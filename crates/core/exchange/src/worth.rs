@@ -2,12 +2,13 @@
 
 use crate::engine::margin_sum;
 use crate::exchange::Exchange;
-use crate::ids::{AccountId, Amount, AssetId};
+use crate::ids::{AccountId, Amount, AssetId, MarketId};
 use crate::margin::Margin;
 use crate::margin::isolated::IsolatedView;
 use crate::margin::pledge::share_up;
 use crate::objects::{
-    AccountKey, BalanceKey, GroupKey, IsolatedKey, MarketKey, PositionGroup, State,
+    AccountKey, BalanceKey, GroupKey, IsolatedKey, MarketKey, MarketPrices, Position,
+    PositionGroup, State,
 };
 use crate::rules::Rules;
 use atoll_state::Source;
@@ -24,6 +25,21 @@ impl<S: Source> Exchange<S> {
         let sum = margin_sum(&self.rules, &mut self.state, account, None);
         let prices = &mut self.state.prices;
         sum.finish(|market| prices.get(&MarketKey(market)).oracle)
+    }
+
+    /// What ticks move of a market, as a recorded read.
+    pub fn prices(&mut self, market: MarketId) -> MarketPrices {
+        *self.state.prices.get(&MarketKey(market))
+    }
+
+    /// An account's position in a market with its open orders there, as a recorded read; empty if
+    /// there is none.
+    pub fn position(&mut self, account: AccountId, market: MarketId) -> Position {
+        let Some(slot) = self.state.accounts.get(&AccountKey(account)).slot(market) else {
+            return Position::default();
+        };
+        let (group, place) = (slot / PositionGroup::SLOTS, slot % PositionGroup::SLOTS);
+        self.state.positions.get(&GroupKey { account, group: group as u8 }).0[place as usize]
     }
 
     /// What an account would have of an asset if its positions were closed at the marks, as a
@@ -46,8 +62,9 @@ impl<S: Source> Exchange<S> {
         spot + cross + self.isolated_worth(account, asset)
     }
 
-    /// What the isolated positions that settle in an asset are worth, as far as that is positive.
-    fn isolated_worth(&mut self, account: AccountId, asset: AssetId) -> Amount {
+    /// What the isolated positions that settle in an asset are worth with their margin, as far as that
+    /// is positive, as a recorded read.
+    pub fn isolated_worth(&mut self, account: AccountId, asset: AssetId) -> Amount {
         let State { accounts, positions, prices, isolated, .. } = &mut self.state;
         let owner = accounts.get(&AccountKey(account));
         let mut worth = 0;

@@ -26,7 +26,7 @@ pub enum Step {
     },
     /// A transaction.
     Transaction(Vec<u8>),
-    /// Money that the router delivers; for the router, what an environment sent.
+    /// Money or data that the router delivers; for the router, what an environment sent.
     Message(Message),
     /// An entry of the hub's queue.
     Entry(HubEntry),
@@ -206,7 +206,7 @@ impl Range {
         let step = |step: &Step| match step {
             Step::Input(bytes) | Step::Transaction(bytes) => bytes.len() + 6,
             Step::Tick { .. } => 9,
-            Step::Message(_) => 112,
+            Step::Message(message) => message.data.len() + 112,
             Step::Entry(entry) => entry.data.len() + 128,
         };
         96 + self.steps.iter().map(step).sum::<usize>()
@@ -255,5 +255,37 @@ impl Decode for Range {
             steps.push(Step::decode(r)?);
         }
         Ok(Self { environment, context, hub_cursor, start, tick_time_us, steps })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use atoll_types::{Address, MessageKind, U256};
+
+    #[test]
+    fn a_range_is_never_longer_than_it_says() {
+        for bytes in [0, 1, 127, 128, 8192] {
+            let message = Message {
+                kind: MessageKind::Observation,
+                number: u64::MAX,
+                source: EnvironmentId(1),
+                destination: EnvironmentId(2),
+                from: Address::ZERO,
+                to: Address::ZERO,
+                token: Address::ZERO,
+                amount: U256::ZERO,
+                data: alloc::vec![9; bytes],
+            };
+            let range = Range {
+                environment: EnvironmentId(2),
+                context: SlotContext::default(),
+                hub_cursor: (0, 0),
+                start: 0,
+                tick_time_us: Some(1),
+                steps: alloc::vec![Step::Message(message); 300],
+            };
+            assert!(range.to_bytes().len() <= range.encoded_len(), "{bytes}");
+        }
     }
 }

@@ -43,6 +43,12 @@ macro_rules! unsigned {
 }
 unsigned!(u8, u16, u32, u64, u128);
 
+impl Word for bool {
+    fn word(&self) -> B256 {
+        u8::from(*self).word()
+    }
+}
+
 /// Two's complement, as Solidity's `int256`.
 impl Word for i128 {
     fn word(&self) -> B256 {

@@ -7,10 +7,13 @@ use atoll_state::proof::VerifiedWitness;
 use atoll_state::{Resident, Witnessed, WriteSet};
 use atoll_types::hub::{ROUTER, WithdrawalTree};
 use atoll_types::{
-    Address, B256, Decode, EnvironmentId, Message, MessageKind, NetworkId, RejectCode, U256,
-    Withdrawal,
+    Address, B256, Decode, Encode, EnvironmentId, Message, MessageKind, NetworkId, RejectCode,
+    U256, Withdrawal,
 };
-use atoll_vm::router::{Funding, RoutedEnvironment, RouterSpec, RouterVm, net_transfers};
+use atoll_vm::router::{
+    Funding, OBSERVE_EVERY_SLOTS_MAX, Observes, RoutedEnvironment, RouterSpec, RouterVm,
+    net_transfers,
+};
 use atoll_vm::{Identity, Receipt, SlotContext, Vm};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -29,10 +32,17 @@ fn spec() -> RouterSpec {
     RouterSpec {
         message_delay_slots: DELAY as u32,
         environments: vec![
-            RoutedEnvironment { id: A, funded },
-            RoutedEnvironment { id: B, funded: Vec::new() },
+            RoutedEnvironment { id: A, funded, observes: None },
+            RoutedEnvironment { id: B, funded: Vec::new(), observes: None },
         ],
     }
+}
+
+/// A network in which B is shown A.
+fn observing(every_slots: u32) -> RouterSpec {
+    let mut spec = spec();
+    spec.environments[1].observes = Some(Observes { environment: A, every_slots });
+    spec
 }
 
 fn identity() -> Identity {
@@ -58,26 +68,46 @@ fn message(
     }
 }
 
+fn data(
+    kind: MessageKind,
+    source: EnvironmentId,
+    destination: EnvironmentId,
+    bytes: usize,
+) -> Message {
+    Message { kind, data: vec![7; bytes], ..message(source, destination, token(0), 0) }
+}
+
+/// What the router asks A for.
+fn question(number: u64) -> Message {
+    let (from, to) = (Address::ZERO, Address::ZERO);
+    Message { from, to, number, ..data(MessageKind::Observe, B, A, 0) }
+}
+
 fn context(slot: u64) -> SlotContext {
     SlotContext { slot, ..SlotContext::default() }
 }
 
 /// A router on full state that checks each slot again from its witness alone.
 struct Twice {
+    spec: RouterSpec,
     vm: RouterVm<Resident>,
     db: MemoryDb,
 }
 
 impl Twice {
     fn new() -> Self {
-        let mut vm = RouterVm::new(identity(), spec(), 7);
+        Self::of(spec())
+    }
+
+    fn of(spec: RouterSpec) -> Self {
+        let mut vm = RouterVm::new(identity(), spec.clone(), 7);
         object::begin(&mut vm);
         vm.genesis();
         let mut writes = WriteSet::default();
         object::seal(&mut vm, &mut writes, None);
         let mut db = MemoryDb::default();
         db.commit(&writes);
-        Self { vm, db }
+        Self { spec, vm, db }
     }
 
     fn slot(&mut self, slot: u64, messages: &[Message]) -> Vec<Receipt> {
@@ -94,7 +124,7 @@ impl Twice {
             reads.iter().map(|(k, v)| (db::key_path(k), v.map(db::value_hash))).collect();
         let proof = self.db.prove(&keys);
         let proven = VerifiedWitness::verify(self.db.root().0, &proof, &claims).unwrap();
-        let mut again = RouterVm::<Witnessed>::new(identity(), spec(), 8);
+        let mut again = RouterVm::<Witnessed>::new(identity(), self.spec.clone(), 8);
         for (key, value) in reads.iter() {
             object::load(&mut again, key, value).unwrap();
         }
@@ -174,11 +204,112 @@ fn deposits_credit_the_ledger_and_strangers_get_theirs_back() {
     assert!(RouterVm::<Resident>::check(&identity(), &spec(), &[1]).is_err());
 }
 
+#[test]
+fn data_is_delivered_or_dropped_and_moves_no_money() {
+    let mut router = Twice::new();
+    let (action, observation) = (MessageKind::Action, MessageKind::Observation);
+    let ledgers = |router: &Twice| {
+        let mut all: Vec<_> = router.vm.ledgers().map(|(k, l)| (k.to_bytes(), *l)).collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all
+    };
+    let before = ledgers(&router);
+    let (unknown, refused) =
+        (RejectCode::UnknownEnvironment.number(), RejectCode::NotAllowed.number());
+    let sent = [
+        (data(action, A, B, 8192), 0),
+        (data(observation, B, A, 8192), 0),
+        (data(action, A, B, 0), 0),
+        (data(action, A, NOWHERE, 1), unknown),
+        (data(action, A, ROUTER, 1), unknown),
+        (data(action, A, A, 1), unknown),
+        (data(observation, B, NOWHERE, 1), unknown),
+        (data(action, A, B, 8193), refused),
+        (data(observation, B, A, 8193), refused),
+        (data(MessageKind::Observe, B, A, 0), refused),
+        (data(MessageKind::Observe, B, A, 1), refused),
+    ];
+    let messages: Vec<Message> = sent.iter().map(|(message, _)| message.clone()).collect();
+    let receipts = router.slot(1, &messages);
+    for (receipt, (message, code)) in receipts.iter().zip(&sent) {
+        assert_eq!(receipt.code, *code, "{:?} of {} bytes", message.kind, message.data.len());
+        assert_eq!(receipt.messages.len(), usize::from(*code == 0));
+        assert!(receipt.payload.is_empty());
+    }
+    let numbered = |at: usize, number| Message { number, ..messages[at].clone() };
+    assert_eq!(router.vm.deliveries(3, B), [numbered(0, 1), numbered(2, 3)]);
+    assert_eq!(router.vm.deliveries(3, A), [numbered(1, 2)]);
+    assert_eq!(ledgers(&router), before);
+    assert_eq!(router.vm.withdrawals().count(), 0);
+    assert_eq!(net_transfers(receipts.iter()), []);
+    router.slot(2, &[]);
+    router.slot(3, &[]);
+    assert_eq!((router.vm.deliveries(3, A), router.vm.deliveries(3, B)), (vec![], vec![]));
+}
+
+#[test]
+fn who_is_observed_is_asked_in_its_slots() {
+    let mut router = Twice::of(observing(3));
+    let mut asked = Vec::new();
+    for slot in 1..=10 {
+        let sent = [data(MessageKind::Action, B, A, 1)];
+        router.slot(slot, &sent);
+        // Once: not again where a range begins in the middle of a slot.
+        router.vm.resume(&context(slot), None);
+        let all = router.vm.deliveries(slot + DELAY, A);
+        let (questions, others): (Vec<_>, Vec<_>) =
+            all.iter().cloned().partition(|message| message.kind == MessageKind::Observe);
+        assert_eq!(others.len(), 1);
+        // Before what was sent.
+        assert_eq!(all.first() == questions.first(), !questions.is_empty());
+        assert!(router.vm.deliveries(slot + DELAY, B).is_empty());
+        asked.extend(questions.into_iter().map(|message| (slot, message)));
+    }
+    assert_eq!(asked, [(3, question(3)), (6, question(7)), (9, question(11))]);
+    assert_eq!(MessageKind::Observe as u8, 4);
+}
+
+#[test]
+fn the_spec_is_golden_and_bounded() {
+    let spec = observing(0x0102);
+    let golden = [
+        &[2, 0, 0, 0, 2, 1, 0, 0, 0, 1][..],
+        &[0; 20],
+        &[0; 31],
+        &[100, 0, 2, 0, 0, 0, 0, 1, 1, 0, 0, 0, 2, 1, 0, 0],
+    ];
+    assert_eq!(spec.to_bytes(), golden.concat());
+    assert_eq!(RouterSpec::from_bytes(&spec.to_bytes()), Ok(spec));
+    let read = |of: EnvironmentId, observes: Observes| {
+        let mut spec = self::spec();
+        spec.environments[usize::from(of == B)].observes = Some(observes);
+        RouterSpec::from_bytes(&spec.to_bytes()).is_ok()
+    };
+    let observes = |environment, every_slots| Observes { environment, every_slots };
+    // A is before what it observes.
+    assert!(read(A, observes(B, 1)));
+    assert!(read(B, observes(A, OBSERVE_EVERY_SLOTS_MAX)));
+    for refused in [
+        observes(A, 0),
+        observes(A, OBSERVE_EVERY_SLOTS_MAX + 1),
+        observes(B, 1),
+        observes(NOWHERE, 1),
+        observes(ROUTER, 1),
+    ] {
+        assert!(!read(B, refused), "{refused:?}");
+    }
+}
+
 fn any_message() -> impl Strategy<Value = Message> {
-    let environment = prop_oneof![Just(ROUTER), Just(A), Just(B), Just(NOWHERE)];
+    let environment = || prop_oneof![Just(ROUTER), Just(A), Just(B), Just(NOWHERE)];
     let source = prop_oneof![1 => Just(ROUTER), 3 => Just(A), 3 => Just(B)];
-    (source, environment, 0..2u8, 0..60u64)
-        .prop_map(|(source, to, t, amount)| message(source, to, token(t), amount))
+    let money = (source, environment(), 0..2u8, 0..60u64)
+        .prop_map(|(source, to, t, amount)| message(source, to, token(t), amount));
+    let kinds = [MessageKind::Action, MessageKind::Observe, MessageKind::Observation];
+    let bytes = prop_oneof![6 => 0..40usize, 1 => 8190..8196usize];
+    let other = (prop::sample::select(kinds.to_vec()), any::<bool>(), environment(), bytes)
+        .prop_map(|(kind, first, to, bytes)| data(kind, if first { A } else { B }, to, bytes));
+    prop_oneof![2 => money, 1 => other]
 }
 
 proptest! {
@@ -187,13 +318,17 @@ proptest! {
     fn no_environment_pays_more_than_it_has(
         slots in prop::collection::vec(prop::collection::vec(any_message(), 0..80), 1..6)
     ) {
-        let mut router = Twice::new();
+        let mut router = Twice::of(observing(2));
         let mut balances: BTreeMap<(EnvironmentId, Address), u64> = BTreeMap::new();
         balances.insert((A, token(0)), 100);
         let (mut out, mut number) = (0u64, 0u64);
         let mut expected: BTreeMap<(u64, EnvironmentId), Vec<Message>> = BTreeMap::new();
         for (slot, messages) in slots.iter().enumerate() {
             let slot = slot as u64 + 1;
+            if slot % 2 == 0 {
+                number += 1;
+                expected.entry((slot + DELAY, A)).or_default().push(question(number));
+            }
             for m in messages {
                 let amount = m.amount.to::<u64>();
                 let balance = *balances.entry((m.source, m.token)).or_default();
@@ -203,7 +338,12 @@ proptest! {
                     let at = (slot + DELAY, message.destination);
                     expected.entry(at).or_default().push(Message { number, ..message });
                 };
-                if m.source == ROUTER {
+                if m.kind != MessageKind::Transfer {
+                    let own = m.kind != MessageKind::Observe && m.data.len() <= 8192;
+                    if own && runs && m.destination != m.source {
+                        deliver(m.clone());
+                    }
+                } else if m.source == ROUTER {
                     if runs {
                         *balances.entry((m.destination, m.token)).or_default() += amount;
                     } else {

@@ -328,6 +328,13 @@ pub(super) struct Decoder<'s> {
     commands_max: u32,
 }
 
+impl<'s> Decoder<'s> {
+    /// For one command, with the markets that are listed by now; `late` is none.
+    pub(super) fn of_one(rules: &'s Rules, late: &'s Cell<Option<bool>>) -> Self {
+        Self { rules, late, commands_max: 1 }
+    }
+}
+
 impl Decoder<'_> {
     fn batch<'a, T>(
         &self,
@@ -403,13 +410,8 @@ impl Decoder<'_> {
             if market == LATE {
                 return Ok(late(&kind, side));
             }
-            let unknown = refusal(RejectCode::UnknownMarket, UNKNOWN_MARKET);
-            let spec = self.rules.market_spec(market).ok_or(unknown)?;
             let lots = |size: Decimal| self.lots(market, size);
-            let ticks = |price: Decimal| {
-                let ticks = price.steps(spec.price_decimals, spec.tick);
-                ticks.map_err(|error| step_refusal(error, RejectCode::OffTick, OFF_TICK))
-            };
+            let ticks = |price: Decimal| self.ticks(market, price);
             let plain = OrderRequest::default();
             match kind {
                 OrderType::Limit { tif, expires_ms, display } => {
@@ -452,6 +454,13 @@ impl Decoder<'_> {
         Ok(order().unwrap_or_else(Order::Refused))
     }
 
+    pub(super) fn ticks(&self, market: MarketId, price: Decimal) -> Result<u64, Refusal> {
+        let unknown = refusal(RejectCode::UnknownMarket, UNKNOWN_MARKET);
+        let spec = self.rules.market_spec(market).ok_or(unknown)?;
+        let ticks = price.steps(spec.price_decimals, spec.tick);
+        ticks.map_err(|error| step_refusal(error, RejectCode::OffTick, OFF_TICK))
+    }
+
     pub(super) fn lots(&self, market: MarketId, size: Decimal) -> Result<u64, Refusal> {
         if market == LATE {
             return Ok(0);
@@ -472,7 +481,7 @@ impl Decoder<'_> {
         found.ok_or(unknown)
     }
 
-    fn cancel_step(&self, asset: u64, target: OrderSelector) -> Step {
+    pub(super) fn cancel_step(&self, asset: u64, target: OrderSelector) -> Step {
         match self.market(asset) {
             Ok(market) => {
                 Step { target_market: Some(market), command: Ok(Command::Cancel(target)) }

@@ -117,9 +117,13 @@ impl<S: Source> ExchangeVm<S> {
             return Err(Reject::new(RejectCode::Unsupported, message));
         };
         let amount = hub.from_hub(amount)?;
+        let mut keyless = false;
         if self.exchange.account(&address).is_none() {
             let Agent { master, .. } = self.agents.get(&SignerKey(address));
-            if !master.is_zero() {
+            // No key signs for the account of a contract: to approve it as an agent keeps the
+            // contract's money out, and does nothing else.
+            keyless = !master.is_zero() && address == message.account();
+            if !master.is_zero() && !keyless {
                 let message = format!("{address} is an agent's key: it can have no account here");
                 return Err(Reject::new(RejectCode::NotAllowed, message));
             }
@@ -140,6 +144,9 @@ impl<S: Source> ExchangeVm<S> {
         };
         let mut events = Vec::new();
         self.exchange.apply(&input, &mut events)?;
+        if keyless {
+            self.disapprove(address);
+        }
         self.renew_claims_of(&address);
         Ok(ExchangeReceipt { statuses: alloc::vec![Status::Success], events })
     }

@@ -22,6 +22,16 @@ pub enum StepError {
 }
 
 impl Decimal {
+    /// `units / 10^scale`.
+    pub fn fixed(units: u64, scale: u32) -> Self {
+        let mut decimal = Self { mantissa: units.into(), scale };
+        while decimal.scale > 0 && decimal.mantissa % 10 == 0 {
+            decimal.mantissa /= 10;
+            decimal.scale -= 1;
+        }
+        decimal
+    }
+
     /// Reads digits with at most one point between them. `None` for anything else: signs,
     /// exponents, spaces, a missing digit before or after the point, or more than 38 digits.
     pub fn parse(text: &str) -> Option<Self> {
@@ -132,6 +142,7 @@ mod tests {
         fn what_is_written_is_read_back(units: u64, decimals in 0..=18u8) {
             let text = format_units(units.into(), decimals);
             prop_assert_eq!(steps(&text, decimals, 1), Some(Ok(units)));
+            prop_assert_eq!(Decimal::parse(&text), Some(Decimal::fixed(units, decimals.into())));
             prop_assert!(!text.contains('.') || !text.ends_with('0'));
         }
     }

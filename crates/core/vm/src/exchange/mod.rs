@@ -14,6 +14,9 @@
 //! * **Money across the border.** Assets with a token on the hub come in by deposits and transfers
 //!   ([`crate::Vm::receive`]) and leave by [`AtollMessage::Send`], which only a master key signs.
 //!   What each account could take out is recorded for the hub ([`claims`]).
+//! * **Contracts of other environments** ask for orders and money through messages
+//!   ([`contract`]), each for an account that no key signs for, and are shown what they ask for or
+//!   what their environment observes ([`observation`]).
 //! * **Listed markets.** What an action says of a market that is not in the spec is read again when
 //!   it executes ([`Action::Late`]): which markets are listed, and with which ticks, is state.
 //! * **Inputs.** Only oracle prices are inputs of a slot's opening; they take effect at the next
@@ -23,11 +26,13 @@
 //! to no account and cannot leave.
 
 pub mod action;
+mod agents;
 pub mod authority;
 mod border;
 pub mod build;
 pub mod claims;
 mod conditional;
+pub mod contract;
 pub mod decimal;
 pub mod domain;
 mod listing_action;
@@ -35,6 +40,7 @@ mod margin_action;
 mod message;
 pub mod msgpack;
 pub mod objects;
+pub mod observation;
 mod order_type;
 pub mod receipt;
 mod risk_action;
@@ -49,6 +55,7 @@ mod vm;
 pub use action::{Action, Step, asset_of_market, market_of_asset};
 pub use authority::{Domain, SignedAction};
 pub use border::Sending;
+pub use contract::ContractAction;
 pub use message::{AtollMessage, OraclePrices};
 pub use receipt::{ExchangeReceipt, Status};
 pub use spec::{ExchangeVmSpec, GenesisBalance, HubAsset};

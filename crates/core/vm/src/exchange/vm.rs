@@ -5,7 +5,7 @@ use super::authority::{self, Domain, SignedAction};
 use super::claims::Claims;
 use super::objects::{Agent, AgentList, Nonces, SignerKey};
 use super::signers::{Peeked, Recorded};
-use super::{ExchangeReceipt, ExchangeVmSpec, Status};
+use super::{ExchangeReceipt, ExchangeVmSpec, OraclePrices, Status};
 use crate::{AssetAudit, Checked, Identity, Receipt, SlotContext, Vm};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -15,7 +15,7 @@ use atoll_exchange::{
     OrderSelector, Outcome, Placed, Refusal, TriggerRequest,
 };
 use atoll_state::object::{self, Source, Table, TableVisitor, Tables};
-use atoll_types::{Address, B256, Encode, Message, Reject, RejectCode, U256};
+use atoll_types::{Address, B256, Encode, Message, MessageKind, Reject, RejectCode, U256};
 
 /// The exchange over its objects.
 #[derive(Debug)]
@@ -24,11 +24,13 @@ pub struct ExchangeVm<S: Source> {
     pub(super) spec: ExchangeVmSpec,
     pub(super) exchange: Exchange<S>,
     pub(super) agents: Table<Agent, S>,
-    agent_lists: Table<AgentList, S>,
+    pub(super) agent_lists: Table<AgentList, S>,
     pub(super) nonces: Table<Nonces, S>,
     pub(super) claims: Claims<S>,
+    /// The slot.
+    pub(super) slot: u64,
     /// Time of the latest tick, or of the slot before its first one.
-    now_us: u64,
+    pub(super) now_us: u64,
     /// What the latest slot opening or tick did: for observers, never read in execution.
     tick_events: Vec<Event>,
 }
@@ -118,50 +120,68 @@ impl<S: Source> ExchangeVm<S> {
         let (exchange, agents, nonces) = (&mut self.exchange, &mut self.agents, &mut self.nonces);
         let mut signers = Recorded { exchange, agents, nonces, now_ms };
         let account = authority::authorize(spec, now_ms, checked, &mut signers)?;
-        let late = match &checked.transaction.action {
+        let action = &checked.transaction.action;
+        let late = match action {
             Action::Late { body, .. } => {
                 self.exchange.follow();
-                Some(action::decode_late(&self.identity, &self.spec, self.exchange.rules(), body)?)
+                let rules = self.exchange.rules();
+                let steps = action::decode_late(&self.identity, &self.spec, rules, body)?;
+                Some(Action::Commands(steps))
             }
             _ => None,
         };
         let nonces = self.nonces.get_mut(&SignerKey(checked.signer));
         let nonce = checked.transaction.nonce;
+        if let Action::Oracle(prices) = action {
+            nonces.advance(nonce);
+            return Ok(self.report(checked, prices));
+        }
+        nonces.insert(nonce);
+        Ok(self.perform(account, late.as_ref().unwrap_or(action), messages))
+    }
+
+    /// Takes in the prices of an oracle source.
+    fn report(
+        &mut self,
+        checked: &Checked<SignedAction>,
+        prices: &OraclePrices,
+    ) -> ExchangeReceipt {
         let mut receipt = ExchangeReceipt::default();
-        match &checked.transaction.action {
-            Action::Oracle(prices) => {
-                nonces.advance(nonce);
-                let time_us = nonce.saturating_mul(1000);
-                self.exchange.follow();
-                for (market, price, external) in prices.told() {
-                    // No source of this market has a number that no market has a source for.
-                    let source = self.source(market, &checked.signer).unwrap_or(u8::MAX);
-                    let report = OracleReport { market, source, price, external, time_us };
-                    let outcome = self.exchange.apply(&Input::Oracle(report), &mut receipt.events);
-                    receipt.statuses.push(status(outcome, None));
-                }
-            }
+        let time_us = checked.transaction.nonce.saturating_mul(1000);
+        self.exchange.follow();
+        for (market, price, external) in prices.told() {
+            // No source of this market has a number that no market has a source for.
+            let source = self.source(market, &checked.signer).unwrap_or(u8::MAX);
+            let report = OracleReport { market, source, price, external, time_us };
+            let outcome = self.exchange.apply(&Input::Oracle(report), &mut receipt.events);
+            receipt.statuses.push(status(outcome, None));
+        }
+        receipt
+    }
+
+    /// Does what an account asks for, whichever way it asked: signed, or through a message.
+    pub(super) fn perform(
+        &mut self,
+        account: Address,
+        action: &Action,
+        messages: &mut Vec<Message>,
+    ) -> ExchangeReceipt {
+        let mut receipt = ExchangeReceipt::default();
+        match action {
             Action::ApproveAgent { agent, name, valid_until_ms } => {
-                nonces.insert(nonce);
                 let approval =
                     Agent { master: account, valid_until_ms: *valid_until_ms, name: name.clone() };
                 let outcome = self.approve(*agent, approval);
                 receipt.statuses.push(status(outcome.map(|()| Outcome::Done), None));
             }
             Action::Send(sending) => {
-                nonces.insert(nonce);
                 let status = self.send(account, sending, &mut receipt.events, messages);
                 receipt.statuses.push(status);
             }
-            Action::Commands(_) | Action::Late { .. } => {
-                nonces.insert(nonce);
-                let steps = match &checked.transaction.action {
-                    Action::Commands(steps) => steps,
-                    _ => late.as_ref().unwrap_or(const { &Vec::new() }),
-                };
+            Action::Commands(steps) => {
                 let Some(caller) = self.exchange.account(&account) else {
                     // Only on a witness that leaves the account out: nobody believes the result.
-                    return Ok(receipt);
+                    return receipt;
                 };
                 for step in steps {
                     match &step.command {
@@ -178,8 +198,10 @@ impl<S: Source> ExchangeVm<S> {
                     receipt.statuses.push(Status::Success);
                 }
             }
+            // Prices are no account's, and what was late has been read by now.
+            Action::Oracle(_) | Action::Late { .. } => {}
         }
-        Ok(receipt)
+        receipt
     }
 
     /// The number of an oracle source of a market with this key.
@@ -291,56 +313,6 @@ impl<S: Source> ExchangeVm<S> {
         let (key, place) = OrderPage::of(account, order.slot());
         state.orders.peek(&key)?.get(place, order).map(|found| found.market)
     }
-
-    /// Enters, replaces or (with a validity of 0) revokes an agent.
-    fn approve(&mut self, agent: Address, approval: Agent) -> Result<(), Refusal> {
-        let refuse = |code, message| Err(Refusal { code, message, have_need: None });
-        let list_key = SignerKey(approval.master);
-        let mut list = self.agent_lists.get(&list_key).clone();
-        let same_name = |agents: &mut Table<Agent, S>, list: &AgentList| {
-            let named = |a: &Address| agents.get(&SignerKey(*a)).name == approval.name;
-            list.0.iter().position(named)
-        };
-        if approval.valid_until_ms == 0 {
-            let Some(place) = same_name(&mut self.agents, &list) else {
-                let message = "there is no agent of this name to revoke";
-                return refuse(RejectCode::UnknownAccount, message);
-            };
-            self.agents.remove(&SignerKey(list.0.remove(place)));
-            self.agent_lists.set(&list_key, list);
-            return Ok(());
-        }
-        if approval.valid_until_ms < self.now_ms() {
-            let message = "the agent's validity ends in the past; 0 revokes it";
-            return refuse(RejectCode::Expired, message);
-        }
-        if agent.is_zero() || self.exchange.account(&agent).is_some() {
-            let message = "the agent's address is zero or has an account; use a fresh key";
-            return refuse(RejectCode::NotAllowed, message);
-        }
-        let master = self.agents.get(&SignerKey(agent)).master;
-        if !master.is_zero() && master != approval.master {
-            let message = "the key is another account's agent; use a fresh key";
-            return refuse(RejectCode::NotAllowed, message);
-        }
-        // The key may be there under another name, the name with another key.
-        let mut kept = list.clone();
-        if let Some(place) = same_name(&mut self.agents, &kept) {
-            kept.0.remove(place);
-        }
-        kept.0.retain(|other| *other != agent);
-        if kept.0.len() >= self.spec.agents_per_account_max as usize {
-            let message = "the account has as many agents as it may; revoke one first";
-            return refuse(RejectCode::NotAllowed, message);
-        }
-        kept.0.push(agent);
-        for dropped in list.0.drain(..).filter(|old| !kept.0.contains(old)) {
-            self.agents.remove(&SignerKey(dropped));
-        }
-        self.agent_lists.set(&list_key, kept);
-        self.agents.set(&SignerKey(agent), approval);
-        Ok(())
-    }
 }
 
 pub(super) fn status(
@@ -371,7 +343,7 @@ const STEPS_AHEAD: usize = 2;
 impl<S: Source> Vm<S> for ExchangeVm<S> {
     type Spec = ExchangeVmSpec;
     type Transaction = SignedAction;
-    const PROGRAM: &'static str = "exchange 8";
+    const PROGRAM: &'static str = "exchange 9";
 
     fn new(identity: Identity, spec: ExchangeVmSpec, seed: u64) -> Self {
         Self {
@@ -382,6 +354,7 @@ impl<S: Source> Vm<S> for ExchangeVm<S> {
             agent_lists: Table::new(seed),
             nonces: Table::new(seed),
             claims: Claims::new(seed),
+            slot: 0,
             now_us: 0,
             tick_events: Vec::new(),
         }
@@ -419,6 +392,7 @@ impl<S: Source> Vm<S> for ExchangeVm<S> {
     }
 
     fn resume(&mut self, context: &SlotContext, tick_time_us: Option<u64>) {
+        self.slot = context.slot;
         self.now_us = tick_time_us.unwrap_or(context.time_us);
         self.tick_events.clear();
     }
@@ -446,7 +420,7 @@ impl<S: Source> Vm<S> for ExchangeVm<S> {
     fn execute(&mut self, checked: &Checked<SignedAction>) -> Receipt {
         let mut messages = Vec::new();
         let outcome = self.reach(checked, &mut messages);
-        Receipt { messages, ..receipt(checked, outcome) }
+        Receipt { messages, ..receipt(checked.hash, outcome) }
     }
 
     fn execute_input(&mut self, checked: &Checked<SignedAction>) -> Receipt {
@@ -454,15 +428,17 @@ impl<S: Source> Vm<S> for ExchangeVm<S> {
             return self.execute(checked);
         }
         let message = "only the oracle's prices may open a slot; submit this as a transaction";
-        receipt(checked, Err(Reject::new(RejectCode::NotAllowed, message)))
+        receipt(checked.hash, Err(Reject::new(RejectCode::NotAllowed, message)))
     }
 
     fn receive(&mut self, hash: B256, message: &Message) -> Receipt {
-        match message.kind.is_money() {
-            true => self.receive_money(hash, message),
-            false => {
-                let code = RejectCode::Unsupported.number();
-                Receipt { hash, code, ..Receipt::default() }
+        match message.kind {
+            MessageKind::Transfer | MessageKind::Bounce => self.receive_money(hash, message),
+            MessageKind::Action => self.receive_action(hash, message),
+            MessageKind::Observe => self.show_markets(hash, message),
+            MessageKind::Observation => {
+                let said = "an exchange observes nobody; this is for an environment that does";
+                receipt(hash, Err(Reject::new(RejectCode::Unsupported, said)))
             }
         }
     }
@@ -476,12 +452,12 @@ impl<S: Source> Vm<S> for ExchangeVm<S> {
     }
 }
 
-fn receipt(checked: &Checked<SignedAction>, outcome: Result<ExchangeReceipt, Reject>) -> Receipt {
+pub(super) fn receipt(hash: B256, outcome: Result<ExchangeReceipt, Reject>) -> Receipt {
     let (code, payload) = match outcome {
         Ok(receipt) => (0, receipt.to_bytes()),
         Err(reject) => (reject.code.number(), String::into_bytes(reject.message)),
     };
-    Receipt { hash: checked.hash, code, payload, messages: Vec::new() }
+    Receipt { hash, code, payload, messages: Vec::new() }
 }
 
 fn audit<S: Source>(

@@ -9,12 +9,14 @@
 //! * **Rule 4.** An outflow above its environment's balance, or to nowhere, is bounced before it is
 //!   delivered: a broken environment cannot make another's escrow pay.
 //! * What carries no money is delivered or dropped: nothing of it has to come back.
+//! * Before all that, an environment that is to show itself to another one is asked to: in the slots
+//!   that [`Observes`] says, in the name of the one that it is shown to. Nobody else can ask so.
 //! * A deposit for an environment that this network does not run goes back out at once.
 
 pub mod objects;
 mod spec;
 
-pub use spec::{Funding, RoutedEnvironment, RouterSpec};
+pub use spec::{Funding, OBSERVE_EVERY_SLOTS_MAX, Observes, RoutedEnvironment, RouterSpec};
 
 use crate::{AssetAudit, Checked, Identity, Receipt, SlotContext, Vm};
 use alloc::collections::BTreeMap;
@@ -81,6 +83,29 @@ impl<S: Source> RouterVm<S> {
     /// The tree of withdrawals. For queries and statements.
     pub fn withdrawals(&self) -> WithdrawalTree {
         self.withdrawals.peek(&Singleton).map(|w| w.0.clone()).unwrap_or_default()
+    }
+
+    /// Asks each environment that another one observes to show itself, if it is time.
+    fn ask(&mut self) {
+        for at in 0..self.spec.environments.len() {
+            let RoutedEnvironment { id, observes: Some(observes), .. } = self.spec.environments[at]
+            else {
+                continue;
+            };
+            if self.slot.is_multiple_of(observes.every_slots.into()) {
+                self.deliver(Message {
+                    kind: MessageKind::Observe,
+                    number: 0,
+                    source: id,
+                    destination: observes.environment,
+                    from: Address::ZERO,
+                    to: Address::ZERO,
+                    token: Address::ZERO,
+                    amount: U256::ZERO,
+                    data: Vec::new(),
+                });
+            }
+        }
     }
 
     fn runs(&self, environment: EnvironmentId) -> bool {
@@ -223,7 +248,7 @@ pub fn net_transfers<'a>(receipts: impl Iterator<Item = &'a Receipt>) -> Vec<Net
 impl<S: Source> Vm<S> for RouterVm<S> {
     type Spec = RouterSpec;
     type Transaction = ();
-    const PROGRAM: &'static str = "router 2";
+    const PROGRAM: &'static str = "router 3";
 
     fn new(_: Identity, spec: RouterSpec, seed: u64) -> Self {
         Self {
@@ -264,6 +289,7 @@ impl<S: Source> Vm<S> for RouterVm<S> {
                 self.deliveries.remove(&key);
             }
         }
+        self.ask();
     }
 
     fn resume(&mut self, context: &SlotContext, _: Option<u64>) {

@@ -10,6 +10,8 @@ pub(super) const ENVIRONMENTS_MAX: u32 = 1 << 16;
 pub(super) const TOKENS_MAX: u32 = 1 << 16;
 /// Longest delay of a message.
 pub(super) const MESSAGE_DELAY_SLOTS_MAX: u32 = 1000;
+/// Bound of [`Observes::every_slots`].
+pub const OBSERVE_EVERY_SLOTS_MAX: u32 = 10_000;
 
 /// What an environment's genesis balances are of one token: its opening balance in the ledger, and
 /// what its escrow on the hub is funded with.
@@ -21,6 +23,15 @@ pub struct Funding {
     pub amount: U256,
 }
 
+/// What an environment is shown of another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Observes {
+    /// The other one; the router runs it.
+    pub environment: EnvironmentId,
+    /// In every slot that is a multiple of this it is asked, 1 to [`OBSERVE_EVERY_SLOTS_MAX`].
+    pub every_slots: u32,
+}
+
 /// An environment that this network runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoutedEnvironment {
@@ -28,6 +39,8 @@ pub struct RoutedEnvironment {
     pub id: EnvironmentId,
     /// What its genesis holds, by token.
     pub funded: Vec<Funding>,
+    /// What it is shown without asking for it.
+    pub observes: Option<Observes>,
 }
 
 /// The router's spec.
@@ -51,7 +64,22 @@ impl Encode for RouterSpec {
                 out.extend_from_slice(token.as_slice());
                 out.extend_from_slice(&amount.to_be_bytes::<32>());
             }
+            out.push(u8::from(routed.observes.is_some()));
+            if let Some(Observes { environment, every_slots }) = routed.observes {
+                out.extend_from_slice(&environment.0.to_le_bytes());
+                out.extend_from_slice(&every_slots.to_le_bytes());
+            }
         }
+    }
+}
+
+impl Observes {
+    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let (environment, every_slots) = (EnvironmentId(r.u32()?), r.u32()?);
+        if !(1..=OBSERVE_EVERY_SLOTS_MAX).contains(&every_slots) {
+            return Err(CodecError::Invalid("slots between observations"));
+        }
+        Ok(Self { environment, every_slots })
     }
 }
 
@@ -72,7 +100,15 @@ impl Decode for RouterSpec {
             for _ in 0..r.length("funded tokens", TOKENS_MAX)? {
                 funded.push(Funding { token: r.address()?, amount: r.u256()? });
             }
-            environments.push(RoutedEnvironment { id, funded });
+            let observes = if r.bool()? { Some(Observes::read(r)?) } else { None };
+            environments.push(RoutedEnvironment { id, funded, observes });
+        }
+        let runs = |id| environments.binary_search_by_key(&id, |routed| routed.id).is_ok();
+        let fits = |routed: &RoutedEnvironment| {
+            routed.observes.is_none_or(|of| of.environment != routed.id && runs(of.environment))
+        };
+        if !environments.iter().all(fits) {
+            return Err(CodecError::Invalid("observed environment"));
         }
         Ok(Self { message_delay_slots, environments })
     }

@@ -4,6 +4,8 @@ use crate::common::{
     IDENTITY, START_MS, UBTC_TOKEN, UBTC_UNIT, USDC_TOKEN, context, execute, key, marks, order,
     spec, transfer, wire,
 };
+use crate::contract::{EVM, account_of, any_data, asked_by};
+use crate::observation::shown;
 use atoll_exchange::{MarketId, OrderId, OrderRequest, OrderSelector, Side, Tif, Wallet};
 use atoll_state::{ReadSet, Resident, Source, Witnessed, WriteSet, object};
 use atoll_types::{Address, Encode, EnvironmentId, Message, MessageKind, RejectCode, U256};
@@ -26,6 +28,13 @@ enum Op {
     Slot,
     Arrive { who: u8, kind: u8, amount: u64 },
     Leave { who: u8, destination: u8, bitcoin: bool, amount: u64 },
+    Fund { contract: u8, bitcoin: bool, amount: u64 },
+    Ask { contract: u8, data: Vec<u8> },
+    Show,
+}
+
+fn contract(number: u8) -> Address {
+    Address::repeat_byte(0xc0 + number)
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -51,6 +60,10 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (0..6u8, 0..4u8, any::<bool>(), 0..3_000u64).prop_map(
             |(who, destination, bitcoin, amount)| Op::Leave { who, destination, bitcoin, amount }
         ),
+        2 => (0..3u8, any::<bool>(), 1..1u64 << 36)
+            .prop_map(|(contract, bitcoin, amount)| Op::Fund { contract, bitcoin, amount }),
+        5 => (0..3u8, any_data()).prop_map(|(contract, data)| Op::Ask { contract, data }),
+        1 => Just(Op::Show),
     ]
 }
 
@@ -94,6 +107,16 @@ fn steps(spec: &ExchangeVmSpec, ops: &[Op], nonce: &mut u64) -> Vec<Step> {
                 let bounce = Message { kind: MessageKind::Bounce, ..message.clone() };
                 return Step::Message(if kind % 2 == 0 { message } else { bounce });
             }
+            Op::Fund { contract: number, bitcoin, amount } => {
+                let (token, unit) = if bitcoin { (UBTC_TOKEN, UBTC_UNIT) } else { (USDC_TOKEN, 1) };
+                let to = account_of(EVM, contract(number));
+                let amount = U256::from(amount) * U256::from(unit);
+                return Step::Message(transfer(EVM, to, token, amount));
+            }
+            Op::Ask { contract: number, ref data } => {
+                return Step::Message(asked_by(EVM, contract(number), data.clone()));
+            }
+            Op::Show => return Step::Message(shown(EVM)),
             Op::Leave { who, destination, bitcoin, amount } => {
                 let message = AtollMessage::Send {
                     destination: EnvironmentId(destination.into()),
