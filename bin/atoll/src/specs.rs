@@ -20,7 +20,9 @@ use atoll_executor::spec::{NAME_BYTES_MAX, Ordering, VmSpec};
 use atoll_types::crypto::SigningKey;
 use atoll_types::hub::ROUTER;
 use atoll_types::{Address, EnvironmentId, NetworkId, U256};
-use atoll_vm::evm::{BaseFee, BridgedTokenSpec, EvmBridge, EvmSpec, GenesisAccount, Hardfork};
+use atoll_vm::evm::{
+    BaseFee, BridgedTokenSpec, EvmBridge, EvmExchange, EvmSpec, GenesisAccount, Hardfork,
+};
 use atoll_vm::exchange::{ExchangeVmSpec, GenesisBalance, HubAsset};
 use atoll_vm::router::{Funding, RoutedEnvironment, RouterSpec};
 use margin::{PledgeTable, TierTable};
@@ -178,6 +180,15 @@ struct EvmTable {
     #[serde(default)]
     predeploys: Vec<String>,
     bridge: Option<BridgeTable>,
+    exchange: Option<ExchangePortTable>,
+}
+
+/// The exchange environment that an EVM environment's contracts trade on and read.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExchangePortTable {
+    environment: u32,
+    every_slots: u32,
 }
 
 /// How money comes into an EVM environment and leaves it.
@@ -515,7 +526,7 @@ fn exchange(table: &ExchangeTable, genesis: &[GenesisTable]) -> Result<ExchangeV
     Ok(spec)
 }
 
-fn evm(table: &EvmTable, genesis: &[GenesisTable]) -> Result<EvmSpec> {
+fn evm(id: u32, table: &EvmTable, genesis: &[GenesisTable]) -> Result<EvmSpec> {
     let mut list = predeploys::predeploys(&table.predeploys, table.chain_id)?;
     for (at, entry) in genesis.iter().enumerate() {
         let key = |name: &str| format!("genesis[{at}].{name}");
@@ -565,6 +576,7 @@ fn evm(table: &EvmTable, genesis: &[GenesisTable]) -> Result<EvmSpec> {
         fee_recipient: account("evm.fee_recipient", &table.fee_recipient)?,
         precompiles: predeploys::precompiles(&table.precompiles)?,
         bridge: table.bridge.as_ref().map(bridge).transpose()?,
+        exchange: table.exchange.as_ref().map(|port| exchange_port(id, port)).transpose()?,
         genesis: list,
     };
     spec.validate().map_err(|error| anyhow!("evm.{error}"))?;
@@ -583,6 +595,20 @@ fn bridge(table: &BridgeTable) -> Result<EvmBridge> {
     Ok(EvmBridge {
         code: crate::hub::artifacts::environment_bridge()?.into(),
         tokens: tokens.collect::<Result<_>>()?,
+    })
+}
+
+fn exchange_port(own: u32, table: &ExchangePortTable) -> Result<EvmExchange> {
+    if table.environment == own {
+        bail!(
+            "evm.exchange.environment is {own}, which is this environment's own id; expected the id \
+             of an exchange environment"
+        );
+    }
+    Ok(EvmExchange {
+        code: crate::hub::artifacts::runtime_code("ExchangePort")?.into(),
+        environment: EnvironmentId(table.environment),
+        every_slots: table.every_slots,
     })
 }
 
@@ -616,7 +642,7 @@ fn parse_inner(text: &str) -> Result<EnvironmentSpec> {
     }
     let vm = match (file.vm, &file.exchange, &file.evm) {
         (Kind::Exchange, Some(table), None) => VmSpec::Exchange(exchange(table, &file.genesis)?),
-        (Kind::Evm, None, Some(table)) => VmSpec::Evm(evm(table, &file.genesis)?),
+        (Kind::Evm, None, Some(table)) => VmSpec::Evm(evm(file.id, table, &file.genesis)?),
         (Kind::Exchange, ..) => {
             bail!("vm is \"exchange\"; expected a table [exchange] and no other")
         }
@@ -683,6 +709,20 @@ pub(crate) fn load_all(folder: Option<&Path>) -> Result<Vec<EnvironmentSpec>> {
                     b.id
                 );
             }
+        }
+    }
+    for spec in &specs {
+        let VmSpec::Evm(EvmSpec { exchange: Some(port), .. }) = &spec.vm else { continue };
+        // One that is not there yet may be added; until then nothing comes from it.
+        let named = specs.iter().find(|other| other.id == port.environment);
+        if let Some(other) = named.filter(|other| !matches!(other.vm, VmSpec::Exchange(_))) {
+            bail!(
+                "{}: evm.exchange.environment is {}, which is {}, no exchange; expected the id of an \
+                 exchange environment",
+                spec.name,
+                other.id,
+                other.name
+            );
         }
     }
     Ok(specs)

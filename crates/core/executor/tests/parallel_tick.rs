@@ -51,6 +51,7 @@ fn machine(block_gas_limit: u64) -> EvmMachine {
         fee_recipient: Address::repeat_byte(0xfe),
         precompiles: PrecompileSet::ALL,
         bridge: None,
+        exchange: None,
         genesis: rich.chain([counter(0xc0), counter(0xc1)]).collect(),
     };
     let network = NetworkId(B256::repeat_byte(1));

@@ -88,6 +88,7 @@ fn spec_of(test: &Value) -> EvmSpec {
         genesis: genesis.collect(),
         precompiles: PrecompileSet::NONE,
         bridge: None,
+        exchange: None,
     }
 }
 

@@ -9,6 +9,7 @@ use revm::primitives::hardfork::SpecId;
 use revm::primitives::{Bytes, eip7825};
 
 use super::bridge::EvmBridge;
+use super::exchange_port::EvmExchange;
 use super::history::HISTORY_ADDRESS;
 use super::precompiles::PrecompileSet;
 
@@ -159,6 +160,8 @@ pub struct EvmSpec {
     pub genesis: Vec<GenesisAccount>,
     /// What lets money in and out; none for an environment without a hub.
     pub bridge: Option<EvmBridge>,
+    /// The exchange that contracts trade on and read; none for an environment that has none.
+    pub exchange: Option<EvmExchange>,
 }
 
 /// A value of a spec that cannot be.
@@ -218,10 +221,9 @@ impl EvmSpec {
             )?;
         }
         self.validate_genesis()?;
-        match &self.bridge {
-            Some(bridge) => bridge.validate(self.genesis.iter().map(|account| account.address)),
-            None => Ok(()),
-        }
+        let genesis = || self.genesis.iter().map(|account| account.address);
+        self.bridge.as_ref().map_or(Ok(()), |bridge| bridge.validate(genesis()))?;
+        self.exchange.as_ref().map_or(Ok(()), |exchange| exchange.validate(genesis()))
     }
 
     fn validate_genesis(&self) -> Result<(), SpecError> {
@@ -336,6 +338,10 @@ impl Encode for EvmSpec {
         if let Some(bridge) = &self.bridge {
             bridge.encode(out);
         }
+        out.push(u8::from(self.exchange.is_some()));
+        if let Some(exchange) = &self.exchange {
+            exchange.encode(out);
+        }
     }
 }
 
@@ -364,6 +370,7 @@ impl Decode for EvmSpec {
             genesis.push(GenesisAccount::decode(r)?);
         }
         let bridge = if r.bool()? { Some(EvmBridge::decode(r)?) } else { None };
+        let exchange = if r.bool()? { Some(EvmExchange::decode(r)?) } else { None };
         Ok(Self {
             chain_id,
             hardfork,
@@ -374,6 +381,7 @@ impl Decode for EvmSpec {
             precompiles,
             genesis,
             bridge,
+            exchange,
         })
     }
 }
