@@ -30,6 +30,7 @@ const UNITS = {
   "src/bench/BenchPair.sol": ["BenchPair"],
   "src/bench/BenchToken.sol": ["BenchToken"],
   "src/environment/EnvironmentBridge.sol": ["EnvironmentBridge", "BridgedToken"],
+  "src/environment/ExchangePort.sol": ["ExchangePort"],
   "src/interfaces/IStatementVerifier.sol": ["IStatementVerifier"],
   "@openzeppelin/contracts/governance/TimelockController.sol": ["TimelockController"],
 };

@@ -21,9 +21,11 @@ use atoll_executor::spec::{NAME_BYTES_MAX, Ordering, VmSpec};
 use atoll_types::crypto::SigningKey;
 use atoll_types::hub::ROUTER;
 use atoll_types::{Address, EnvironmentId, NetworkId, U256};
-use atoll_vm::evm::{BaseFee, BridgedTokenSpec, EvmBridge, EvmSpec, GenesisAccount, Hardfork};
+use atoll_vm::evm::{
+    BaseFee, BridgedTokenSpec, EvmBridge, EvmExchange, EvmSpec, GenesisAccount, Hardfork,
+};
 use atoll_vm::exchange::{ExchangeVmSpec, GenesisBalance, HubAsset};
-use atoll_vm::router::{Funding, RoutedEnvironment, RouterSpec};
+use atoll_vm::router::{Funding, Observes, RoutedEnvironment, RouterSpec};
 use margin::{PledgeTable, TierTable};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -181,6 +183,15 @@ struct EvmTable {
     #[serde(default)]
     gas: gas::GasTable,
     bridge: Option<BridgeTable>,
+    exchange: Option<ExchangePortTable>,
+}
+
+/// The exchange environment that an EVM environment's contracts trade on and read.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExchangePortTable {
+    environment: u32,
+    every_slots: u32,
 }
 
 /// How money comes into an EVM environment and leaves it.
@@ -518,7 +529,7 @@ fn exchange(table: &ExchangeTable, genesis: &[GenesisTable]) -> Result<ExchangeV
     Ok(spec)
 }
 
-fn evm(table: &EvmTable, genesis: &[GenesisTable]) -> Result<EvmSpec> {
+fn evm(id: u32, table: &EvmTable, genesis: &[GenesisTable]) -> Result<EvmSpec> {
     let mut list = predeploys::predeploys(&table.predeploys, table.chain_id)?;
     for (at, entry) in genesis.iter().enumerate() {
         let key = |name: &str| format!("genesis[{at}].{name}");
@@ -569,6 +580,7 @@ fn evm(table: &EvmTable, genesis: &[GenesisTable]) -> Result<EvmSpec> {
         precompiles: predeploys::precompiles(&table.precompiles)?,
         gas: gas::overrides(&table.gas)?,
         bridge: table.bridge.as_ref().map(bridge).transpose()?,
+        exchange: table.exchange.as_ref().map(|port| exchange_port(id, port)).transpose()?,
         genesis: list,
     };
     spec.validate().map_err(|error| anyhow!("evm.{error}"))?;
@@ -587,6 +599,20 @@ fn bridge(table: &BridgeTable) -> Result<EvmBridge> {
     Ok(EvmBridge {
         code: crate::hub::artifacts::environment_bridge()?.into(),
         tokens: tokens.collect::<Result<_>>()?,
+    })
+}
+
+fn exchange_port(own: u32, table: &ExchangePortTable) -> Result<EvmExchange> {
+    if table.environment == own {
+        bail!(
+            "evm.exchange.environment is {own}, which is this environment's own id; expected the id \
+             of an exchange environment"
+        );
+    }
+    Ok(EvmExchange {
+        code: crate::hub::artifacts::runtime_code("ExchangePort")?.into(),
+        environment: EnvironmentId(table.environment),
+        every_slots: table.every_slots,
     })
 }
 
@@ -620,7 +646,7 @@ fn parse_inner(text: &str) -> Result<EnvironmentSpec> {
     }
     let vm = match (file.vm, &file.exchange, &file.evm) {
         (Kind::Exchange, Some(table), None) => VmSpec::Exchange(exchange(table, &file.genesis)?),
-        (Kind::Evm, None, Some(table)) => VmSpec::Evm(evm(table, &file.genesis)?),
+        (Kind::Evm, None, Some(table)) => VmSpec::Evm(evm(file.id, table, &file.genesis)?),
         (Kind::Exchange, ..) => {
             bail!("vm is \"exchange\"; expected a table [exchange] and no other")
         }
@@ -689,6 +715,20 @@ pub(crate) fn load_all(folder: Option<&Path>) -> Result<Vec<EnvironmentSpec>> {
             }
         }
     }
+    for spec in &specs {
+        let VmSpec::Evm(EvmSpec { exchange: Some(port), .. }) = &spec.vm else { continue };
+        // One that is not there yet may be added; until then nothing comes from it.
+        let named = specs.iter().find(|other| other.id == port.environment);
+        if let Some(other) = named.filter(|other| !matches!(other.vm, VmSpec::Exchange(_))) {
+            bail!(
+                "{}: evm.exchange.environment is {}, which is {}, no exchange; expected the id of an \
+                 exchange environment",
+                spec.name,
+                other.id,
+                other.name
+            );
+        }
+    }
     Ok(specs)
 }
 
@@ -697,7 +737,13 @@ pub(crate) fn router(specs: &[EnvironmentSpec]) -> EnvironmentSpec {
     let environments = specs.iter().map(|spec| RoutedEnvironment {
         id: spec.id,
         funded: funding(spec),
-        observes: None,
+        observes: match &spec.vm {
+            VmSpec::Evm(EvmSpec { exchange: Some(port), .. }) => {
+                Some(Observes { environment: port.environment, every_slots: port.every_slots })
+                    .filter(|port| specs.iter().any(|other| other.id == port.environment))
+            }
+            _ => None,
+        },
     });
     let interval = specs.iter().map(|spec| spec.commit_interval_slots).min().unwrap_or(1);
     let lag = specs.iter().map(|spec| spec.root_lag_slots_max).max().unwrap_or(2);

@@ -23,6 +23,7 @@ artifacts!(
     Bridge,
     EnvironmentBridge,
     EscapeHatch,
+    ExchangePort,
     Hub,
     HubQueue,
     Registry,

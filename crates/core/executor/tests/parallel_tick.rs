@@ -52,6 +52,7 @@ fn machine(block_gas_limit: u64) -> EvmMachine {
         precompiles: PrecompileSet::ALL,
         gas: GasOverrides::default(),
         bridge: None,
+        exchange: None,
         genesis: rich.chain([counter(0xc0), counter(0xc1)]).collect(),
     };
     let network = NetworkId(B256::repeat_byte(1));

@@ -91,6 +91,7 @@ fn spec_of(test: &Value) -> EvmSpec {
         precompiles: PrecompileSet::NONE,
         gas: GasOverrides::default(),
         bridge: None,
+        exchange: None,
     }
 }
 

@@ -14,13 +14,17 @@
 //!   [`EvmReceipt`] as payload, whatever its outcome.
 //! * **Money.** Σ balances + burned + destroyed = genesis + what came in − what went out; the
 //!   supply of a bridged token = what came in − what went out. [`bridge`] says how it moves.
+//! * **The exchange.** Contracts trade on an exchange environment and read it through
+//!   [`exchange_port`], by messages.
 //!
 //! Known limitations: code of a contract whose creation succeeded stays for ever, that of an
 //! EIP-7702 delegation included (it is shared by all who delegate to the same address).
 
+mod abi;
 pub mod bridge;
 mod changes;
 mod database;
+pub mod exchange_port;
 mod execute;
 pub mod gas;
 pub mod history;
@@ -33,12 +37,14 @@ mod recent;
 mod rlp;
 pub mod simulate;
 pub mod spec;
+mod system;
 #[cfg(feature = "trace")]
 pub mod trace;
 pub mod transaction;
 pub mod transition;
 
 pub use bridge::{BRIDGE_ADDRESS, BridgedTokenSpec, DELIVERY_KIND, EvmBridge, SYSTEM_ADDRESS};
+pub use exchange_port::{EXCHANGE_PORT_ADDRESS, EvmExchange};
 pub use execute::prev_randao;
 pub use gas::{GasOverrides, Operation};
 pub use precompiles::{Precompile, PrecompileRules, PrecompileSet};
@@ -131,6 +137,9 @@ impl<S: Source> Vm<S> for EvmVm<S> {
             let account = Account { nonce: 1, balance: U256::ZERO, code_hash };
             self.tables.accounts.set(&AccountKey(BRIDGE_ADDRESS), account);
         }
+        if let Some(exchange) = &self.spec.exchange {
+            exchange_port::deploy(&mut self.tables, self.environment, exchange);
+        }
         self.tables.ledger.get_mut(&Singleton).genesis = total;
         let base_fee = self.spec.base_fee.initial();
         self.tables.block.set(&Singleton, Block { base_fee, ..Block::default() });
@@ -174,10 +183,7 @@ impl<S: Source> Vm<S> for EvmVm<S> {
     fn receive(&mut self, hash: B256, message: &Message) -> Receipt {
         match message.kind.is_money() {
             true => self.receive_money(hash, message),
-            false => {
-                let code = atoll_types::RejectCode::Unsupported.number();
-                Receipt { hash, code, ..Receipt::default() }
-            }
+            false => self.receive_data(hash, message),
         }
     }
 

@@ -9,6 +9,7 @@ use revm::primitives::hardfork::SpecId;
 use revm::primitives::{Bytes, eip7825};
 
 use super::bridge::EvmBridge;
+use super::exchange_port::EvmExchange;
 use super::gas::GasOverrides;
 use super::history::HISTORY_ADDRESS;
 use super::precompiles::{PrecompileRules, PrecompileSet};
@@ -162,6 +163,8 @@ pub struct EvmSpec {
     pub genesis: Vec<GenesisAccount>,
     /// What lets money in and out; none for an environment without a hub.
     pub bridge: Option<EvmBridge>,
+    /// The exchange that contracts trade on and read; none for an environment that has none.
+    pub exchange: Option<EvmExchange>,
 }
 
 /// A value of a spec that cannot be.
@@ -222,10 +225,9 @@ impl EvmSpec {
         }
         self.gas.validate(self.hardfork.spec_id())?;
         self.validate_genesis()?;
-        match &self.bridge {
-            Some(bridge) => bridge.validate(self.genesis.iter().map(|account| account.address)),
-            None => Ok(()),
-        }
+        let genesis = || self.genesis.iter().map(|account| account.address);
+        self.bridge.as_ref().map_or(Ok(()), |bridge| bridge.validate(genesis()))?;
+        self.exchange.as_ref().map_or(Ok(()), |exchange| exchange.validate(genesis()))
     }
 
     /// The precompiled contracts and what they cost.
@@ -346,6 +348,10 @@ impl Encode for EvmSpec {
         if let Some(bridge) = &self.bridge {
             bridge.encode(out);
         }
+        out.push(u8::from(self.exchange.is_some()));
+        if let Some(exchange) = &self.exchange {
+            exchange.encode(out);
+        }
     }
 }
 
@@ -375,6 +381,7 @@ impl Decode for EvmSpec {
             genesis.push(GenesisAccount::decode(r)?);
         }
         let bridge = if r.bool()? { Some(EvmBridge::decode(r)?) } else { None };
+        let exchange = if r.bool()? { Some(EvmExchange::decode(r)?) } else { None };
         Ok(Self {
             chain_id,
             hardfork,
@@ -386,6 +393,7 @@ impl Decode for EvmSpec {
             gas,
             genesis,
             bridge,
+            exchange,
         })
     }
 }

@@ -78,6 +78,7 @@ pub(crate) fn spec() -> EvmSpec {
         base_fee: BaseFee::Fixed(1_000_000_000),
         fee_recipient: Address::repeat_byte(0xfe),
         bridge: None,
+        exchange: None,
         precompiles: PrecompileSet::ALL,
         gas: GasOverrides::default(),
         genesis: vec![

@@ -16,17 +16,16 @@ pub use spec::{
     TOKENS_MAX,
 };
 
-use super::objects::{AccountKey, Block, Flows, Singleton, TokenKey};
-use super::transition::{self, BlockHashes, TransitionContext};
-use super::{CallRequest, EvmLog, EvmReceipt, EvmVm, Status};
+use super::abi::{address_of, put_bytes, put_word, selector, word_of};
+use super::exchange_port::{self, EXCHANGE_PORT_ADDRESS};
+use super::objects::{AccountKey, Flows, Singleton, TokenKey};
+use super::{CallRequest, EvmLog, EvmReceipt, EvmVm};
 use crate::Receipt;
 use alloc::vec::Vec;
 use atoll_state::Source;
 use atoll_types::hub::{MessageKind, ROUTER};
 use atoll_types::{Address, B256, Encode, EnvironmentId, Message, RejectCode, U256, keccak256};
-use revm::context::TxEnv;
-use revm::context::result::ExecutionResult;
-use revm::primitives::{Bytes, TxKind, address};
+use revm::primitives::{Bytes, address};
 
 /// Where the bridge contract stands.
 pub const BRIDGE_ADDRESS: Address = address!("A701100000000000000000000000000000000001");
@@ -35,31 +34,6 @@ pub const DELIVERY_KIND: u8 = 0x7e;
 /// Most gas that the arrival of a token may use; its creation takes less than half of it.
 pub const RECEIVE_GAS: u64 = 2_000_000;
 
-fn selector(signature: &str) -> [u8; 4] {
-    let hash = keccak256(signature.as_bytes());
-    [hash[0], hash[1], hash[2], hash[3]]
-}
-
-fn put_word(out: &mut Vec<u8>, value: U256) {
-    out.extend_from_slice(&value.to_be_bytes::<32>());
-}
-
-fn put_text(out: &mut Vec<u8>, text: &str) {
-    put_word(out, U256::from(text.len()));
-    out.extend_from_slice(text.as_bytes());
-    out.resize(out.len().next_multiple_of(32), 0);
-}
-
-fn word_of(address: Address) -> U256 {
-    U256::from_be_bytes(address.into_word().0)
-}
-
-/// An address that a word holds; none where there is more in it.
-fn address_of(word: &[u8]) -> Option<Address> {
-    let (high, low) = word.split_at_checked(12)?;
-    high.iter().all(|byte| *byte == 0).then(|| Address::try_from(low).ok())?
-}
-
 /// Call data of `receiveToken`.
 fn receive_token(spec: &BridgedTokenSpec, to: Address, amount: U256) -> Bytes {
     let (mut head, mut tail) = (Vec::new(), Vec::new());
@@ -67,7 +41,7 @@ fn receive_token(spec: &BridgedTokenSpec, to: Address, amount: U256) -> Bytes {
     put_word(&mut head, word_of(spec.token));
     for text in [&spec.name, &spec.symbol] {
         put_word(&mut head, U256::from(HEAD_BYTES + tail.len()));
-        put_text(&mut tail, text);
+        put_bytes(&mut tail, text.as_bytes());
     }
     put_word(&mut head, U256::from(spec.decimals));
     put_word(&mut head, word_of(to));
@@ -161,7 +135,7 @@ impl<S: Source> EvmVm<S> {
         let key = TokenKey(token);
         let flows = came_in(*self.tables.flows.get(&key), message).ok_or(RejectCode::Overflow)?;
         let (callee, logs) = match mint {
-            Some(data) => (BRIDGE_ADDRESS, self.call_as_system(data)?),
+            Some(data) => (BRIDGE_ADDRESS, self.call_as_system(BRIDGE_ADDRESS, data, RECEIVE_GAS)?),
             None => {
                 self.credit_native(&flows, to, amount)?;
                 (to, Vec::new())
@@ -192,81 +166,39 @@ impl<S: Source> EvmVm<S> {
         Ok(())
     }
 
-    /// Calls the bridge contract in the name of the system. Nothing is kept of a call that fails.
-    fn call_as_system(&mut self, data: Bytes) -> Result<Vec<EvmLog>, RejectCode> {
-        let block = *self.tables.block.get(&Singleton);
-        let block_env = self.block_env(&block);
-        let transaction = TxEnv {
-            caller: SYSTEM_ADDRESS,
-            gas_limit: RECEIVE_GAS,
-            kind: TxKind::Call(BRIDGE_ADDRESS),
-            data,
-            chain_id: Some(self.spec.chain_id),
-            ..TxEnv::default()
-        };
-        let context = TransitionContext {
-            config: &self.config,
-            block: &block_env,
-            hashes: BlockHashes::History,
-            precompiles: self.spec.precompile_rules(),
-        };
-        match transition::call_as_system(&mut self.tables, &context, transaction) {
-            Ok(ExecutionResult::Success { logs, .. }) => {
-                Ok(logs.into_iter().map(super::execute::log).collect())
-            }
-            Ok(_) | Err(_) => Err(RejectCode::Reverted),
-        }
-    }
-
-    /// Counts a delivery in the block and writes its receipt.
-    fn delivered(&mut self, hash: B256, callee: Address, logs: Vec<EvmLog>) -> EvmReceipt {
-        let block = *self.tables.block.get(&Singleton);
-        let after = Block {
-            transactions: block.transactions.saturating_add(1),
-            logs: block.logs.saturating_add(logs.len() as u32),
-            ..block
-        };
-        self.tables.block.set(&Singleton, after);
-        EvmReceipt {
-            status: Status::Success,
-            kind: DELIVERY_KIND,
-            transaction_hash: hash,
-            transaction_index: block.transactions,
-            from: SYSTEM_ADDRESS,
-            to: Some(callee),
-            contract_address: None,
-            gas_used: 0,
-            cumulative_gas_used: block.gas_used,
-            effective_gas_price: 0,
-            first_log_index: block.logs,
-            logs,
-            output: Bytes::new(),
-        }
-    }
-
-    /// The messages of a transaction that succeeded; burns the native currency they take along.
+    /// The messages of a transaction that succeeded, in order; burns the native currency they take
+    /// along.
     pub(super) fn messages_sent(&mut self, logs: &[EvmLog]) -> Vec<Message> {
-        if self.spec.bridge.is_none() {
-            return Vec::new();
-        }
+        let (bridge, port) = (self.spec.bridge.is_some(), self.spec.exchange.is_some());
         let mut messages = Vec::new();
-        for message in logs.iter().filter_map(|log| message_sent(log, self.environment)) {
-            if message.token.is_zero() {
-                let account = self.tables.accounts.get(&AccountKey(BRIDGE_ADDRESS));
-                // A contract that promises what it was not given has sent nothing.
-                let Some(rest) = account.balance.checked_sub(message.amount) else { continue };
-                self.tables.accounts.get_mut(&AccountKey(BRIDGE_ADDRESS)).balance = rest;
+        for log in logs {
+            match log.address {
+                BRIDGE_ADDRESS if bridge => messages.extend(self.money_sent(log)),
+                EXCHANGE_PORT_ADDRESS if port => {
+                    messages.extend(exchange_port::action_sent(log, self.environment));
+                }
+                _ => {}
             }
-            let flows = self.tables.flows.get_mut(&TokenKey(message.token));
-            let sum = match message.destination {
-                ROUTER => &mut flows.withdrawals,
-                _ => &mut flows.outbound,
-            };
-            // Never above what came in and the genesis state, whose sum is in range.
-            *sum = sum.saturating_add(message.amount);
-            messages.push(message);
         }
         messages
+    }
+
+    fn money_sent(&mut self, log: &EvmLog) -> Option<Message> {
+        let message = message_sent(log, self.environment)?;
+        if message.token.is_zero() {
+            let account = self.tables.accounts.get(&AccountKey(BRIDGE_ADDRESS));
+            // A contract that promises what it was not given has sent nothing.
+            let rest = account.balance.checked_sub(message.amount)?;
+            self.tables.accounts.get_mut(&AccountKey(BRIDGE_ADDRESS)).balance = rest;
+        }
+        let flows = self.tables.flows.get_mut(&TokenKey(message.token));
+        let sum = match message.destination {
+            ROUTER => &mut flows.withdrawals,
+            _ => &mut flows.outbound,
+        };
+        // Never above what came in and the genesis state, whose sum is in range.
+        *sum = sum.saturating_add(message.amount);
+        Some(message)
     }
 
     /// Where a token of the hub is, or will be, in this environment. For queries.
