@@ -520,7 +520,20 @@ pub(crate) fn any_data() -> impl Strategy<Value = Vec<u8>> {
             let words = [n(asset), n(buy), price, n(u128::from(size) * 100_000)];
             raw(1, &[&words[..], &[n(reduces), n(tif), n(cloid)]].concat())
         });
+    let accounts =
+        vec![alias(), account_of(EVM, Address::repeat_byte(0xc1)), key("alice").address()];
+    let assets = prop::collection::vec(prop::sample::select(vec![0u128, 1, 10_000, 2]), 0..4);
+    let tokens = prop::collection::vec(prop::sample::select(vec![USDC_TOKEN, UBTC_TOKEN]), 0..3);
+    let observe =
+        (prop::sample::select(accounts), assets, tokens).prop_map(|(of, assets, tokens)| {
+            let mut words = vec![a(of), n(assets.len() as u128)];
+            words.extend(assets.into_iter().map(n));
+            words.push(n(tokens.len() as u128));
+            words.extend(tokens.into_iter().map(a));
+            raw(0x101, &words)
+        });
     prop_oneof![
+        2 => observe,
         1 => prop::collection::vec(any::<u8>(), 0..700),
         4 => (number, prop::collection::vec(small, 0..9)).prop_map(|(number, words)| raw(number, &words)),
         4 => orders,

@@ -4,7 +4,7 @@ use crate::common::{
     IDENTITY, START_MS, UBTC_TOKEN, UBTC_UNIT, USDC_TOKEN, context, execute, key, marks, order,
     spec, transfer, wire,
 };
-use crate::contract::{EVM, account_of, any_data, asked_by};
+use crate::contract::{EVM, a, account_of, any_data, asked_by, n, raw};
 use crate::observation::shown;
 use atoll_exchange::{MarketId, OrderId, OrderRequest, OrderSelector, Side, Tif, Wallet};
 use atoll_state::{ReadSet, Resident, Source, Witnessed, WriteSet, object};
@@ -277,6 +277,36 @@ fn what_only_an_earlier_range_touched_is_in_the_witness() {
     let later = full.now_ms() * 1000;
     let receipts = range(&mut full, later, &[by_agent]);
     assert_eq!(receipts[0].code, RejectCode::NotAllowed.number());
+}
+
+#[test]
+fn what_is_shown_of_an_earlier_range_is_in_the_witness() {
+    let spec = spec(true);
+    let (mut full, mut nonce, start) = (opened(&spec), START_MS, START_MS * 1000);
+    let mut range = |ops: &[Op]| {
+        let steps = steps(&spec, ops, &mut nonce);
+        again(&mut full, &spec, start, &steps, None)
+    };
+    let alias = a(account_of(EVM, contract(0)));
+    let buy = [n(0), n(1), n(2_001_00000000), n(1_00000000), n(0), n(2), n(9)];
+    let look = [alias, n(2), n(0), n(1), n(2), a(USDC_TOKEN), a(UBTC_TOKEN)];
+    let ask = |number, words: &[U256]| Op::Ask { contract: 0, data: raw(number, words) };
+    let codes = |receipts: &[Receipt]| receipts.iter().map(|r| r.code).collect::<Vec<_>>();
+    let sell = Op::Order { who: 0, market: 0, side: false, offset: 20, size: 2, tif: 0, client: 0 };
+    range(&[sell]);
+    // The first money, an order, and a look at both: each in a range of its own.
+    for bitcoin in [false, true] {
+        range(&[Op::Fund { contract: 0, bitcoin, amount: 1 << 33 }]);
+    }
+    assert_eq!(codes(&range(&[ask(1, &buy)])), [0]);
+    let shown = range(&[ask(0x101, &look)]);
+    assert_eq!(shown[0].messages.len(), 1);
+    // It exists.
+    assert_eq!(shown[0].messages[0].data[1 + 4 * 32 - 1], 1);
+    assert_eq!(range(&[Op::Show])[0].messages.len(), 1);
+    assert_eq!(codes(&range(&[ask(11, &[n(0), n(9)]), ask(7, &[n(5), n(0)])])), [0, 0]);
+    let send = [n(0), a(contract(0)), a(UBTC_TOKEN), n(1), n(UBTC_UNIT)];
+    assert_eq!(range(&[ask(0x100, &send)])[0].messages.len(), 1);
 }
 
 proptest! {
