@@ -5,11 +5,12 @@ mod evm_common;
 use atoll_state::Object;
 use atoll_state::object::{self, LoadError};
 use atoll_types::codec::CodecError;
-use atoll_types::{Address, B256, Decode, Encode, U256, sha256};
+use atoll_types::{Address, B256, Decode, Encode, EnvironmentId, U256, sha256};
 use atoll_vm::evm::objects::{Account, Block, Code, Flows, Ledger, StorageSlot};
 use atoll_vm::evm::{
-    BRIDGE_ADDRESS, BaseFee, BridgedTokenSpec, DELIVERY_KIND, EvmBridge, EvmLog, EvmReceipt,
-    EvmSpec, EvmVm, Hardfork, Precompile, PrecompileSet, SYSTEM_ADDRESS, Status,
+    BRIDGE_ADDRESS, BaseFee, BridgedTokenSpec, DELIVERY_KIND, EXCHANGE_PORT_ADDRESS, EvmBridge,
+    EvmExchange, EvmLog, EvmReceipt, EvmSpec, EvmVm, Hardfork, Precompile, PrecompileSet,
+    SYSTEM_ADDRESS, Status,
 };
 use evm_common::*;
 use std::fmt::Debug;
