@@ -86,7 +86,7 @@ contract ExchangeVaultTest is ExchangeTest {
         _nearShares(shares, 100 * SHARE, "at the new price");
         _redeem(alice, 500 * SHARE);
         go(2 * delay);
-        vm.expectRevert(abi.encodeWithSelector(ExchangeVault.NotEnoughCash.selector, 600 * USD, 320 * USD));
+        vm.expectRevert(abi.encodeWithSelector(ExchangeVault.NotEnoughCash.selector, 600 * USD - 1, 320 * USD));
         vault.settleRedemption(alice);
         go(600);
         vm.prank(manager);
