@@ -31,6 +31,7 @@ const UNITS = {
   "src/bench/BenchToken.sol": ["BenchToken"],
   "src/environment/EnvironmentBridge.sol": ["EnvironmentBridge", "BridgedToken"],
   "src/environment/ExchangePort.sol": ["ExchangePort"],
+  "src/examples/ExchangeVault.sol": ["ExchangeVault"],
   "src/interfaces/IStatementVerifier.sol": ["IStatementVerifier"],
   "@openzeppelin/contracts/governance/TimelockController.sol": ["TimelockController"],
 };

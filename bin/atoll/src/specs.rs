@@ -917,6 +917,46 @@ mod tests {
     }
 
     #[test]
+    fn the_exchange_of_an_evm_environment_is_another_one_and_an_exchange() {
+        let good = BUILT_IN[1].1;
+        let spec = parse("evm.toml", good).unwrap();
+        let VmSpec::Evm(EvmSpec { exchange: Some(port), .. }) = &spec.vm else { panic!("a port") };
+        assert_eq!((port.environment, port.every_slots), (EnvironmentId(1), 5));
+        for (from, to, expected) in [
+            (
+                "environment = 1 ",
+                "environment = 2 ",
+                "evm.exchange.environment is 2, which is this",
+            ),
+            ("environment = 1 ", "environment = 0 ", "evm.exchange.environment is 0, expected"),
+            ("environment = 1 ", "", "environment"),
+            (
+                "every_slots = 5 ",
+                "every_slots = 0 ",
+                "evm.exchange.every_slots is 0, expected 1 to 10000",
+            ),
+            ("every_slots = 5 ", "every_slots = 10001 ", "evm.exchange.every_slots is 10001"),
+            ("every_slots = 5 ", "every_slot = 5 ", "every_slot"),
+        ] {
+            assert!(good.contains(from), "{from}");
+            let error = parse("evm.toml", &good.replacen(from, to, 1)).unwrap_err();
+            assert!(format!("{error:#}").contains(expected), "{to}: {error:#}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        put("evm.toml", good);
+        // What is not there yet may come.
+        assert_eq!(load_all(Some(folder.path())).unwrap().len(), 1);
+        let other = good
+            .replacen("id = 2", "id = 1", 1)
+            .replacen("name = \"evm\"", "name = \"other\"", 1)
+            .replacen("environment = 1 ", "environment = 9 ", 1);
+        put("other.toml", &other);
+        let error = load_all(Some(folder.path())).unwrap_err();
+        assert!(format!("{error:#}").contains("is 1, which is other, no exchange"), "{error:#}");
+    }
+
+    #[test]
     fn decimals_scale_exactly_or_not_at_all() {
         let d = |s| Decimal::parse(s).unwrap();
         assert_eq!(d("0.10").scaled(1), Some(1));

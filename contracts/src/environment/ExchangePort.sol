@@ -68,7 +68,7 @@ contract ExchangePort is IExchange {
     uint256 public constant ACTION_BYTE_GAS = 32;
     /// @notice Most assets, and most tokens, of one observation of an account.
     uint256 public constant OBSERVED_MAX = 8;
-    uint256 private constant OBSERVATION_GAS = 70_000;
+    uint256 private constant OBSERVATION_GAS = 80_000;
     uint256 private constant OBSERVATION_ENTRY_GAS = 26_000;
 
     uint24 private constant LIMIT_ORDER = 1;

@@ -3,6 +3,12 @@ pragma solidity 0.8.37;
 
 /// @notice The cheat codes of forge that the tests use.
 interface Vm {
+    struct Log {
+        bytes32[] topics;
+        bytes data;
+        address emitter;
+    }
+
     struct Gas {
         uint64 gasLimit;
         uint64 gasTotalUsed;
@@ -19,6 +25,11 @@ interface Vm {
     function deal(address to, uint256 amount) external;
     function etch(address to, bytes calldata code) external;
     function warp(uint256 time) external;
+    function roll(uint256 number) external;
+    function recordLogs() external;
+    function getRecordedLogs() external returns (Log[] memory);
+    function snapshotState() external returns (uint256);
+    function revertToState(uint256 id) external returns (bool);
     function getBlockTimestamp() external view returns (uint256);
     function store(address target, bytes32 slot, bytes32 value) external;
     function load(address target, bytes32 slot) external view returns (bytes32);

@@ -5,13 +5,14 @@ use atoll_executor::machine::{Machine, Refused};
 use atoll_executor::parallel::{EvmParallel, Limits};
 use atoll_state::Resident;
 use atoll_state::object::ReadSet;
+use atoll_types::hub::MessageKind;
 use atoll_types::{
     Address, B256, EnvironmentId, Lane, NetworkId, Reject, RejectCode, U256, crypto::Signature,
-    sha256,
+    keccak256, sha256,
 };
 use atoll_vm::evm::{
-    BaseFee, Bytes, EvmSpec, EvmTransaction, EvmVm, GasOverrides, GenesisAccount, Hardfork,
-    PrecompileSet, SignedAuthorization,
+    BaseFee, Bytes, EXCHANGE_PORT_ADDRESS, EvmExchange, EvmSpec, EvmTransaction, EvmVm,
+    GasOverrides, GenesisAccount, Hardfork, PrecompileSet, SignedAuthorization,
 };
 use atoll_vm::{Checked, Identity, Receipt, SlotContext};
 use proptest::prelude::*;
@@ -24,6 +25,15 @@ const COUNTER: &[u8] = &[
     0x5f, 0x54, 0x60, 1, 0x01, 0x80, 0x5f, 0x55, 0x80, 0x5f, 0x52, 0x60, 32, 0x5f, 0xa0, 0x60, 7,
     0x16, 0x60, 25, 0x57, 0x5f, 0x5f, 0xfd, 0x00, 0x5b, 0x00,
 ];
+
+/// Stands where the port to the exchange does: sends its caller's action, which is how many there were.
+fn port() -> Bytes {
+    let count = [0x60, 1, 0x54, 0x60, 1, 0x01, 0x80, 0x60, 1, 0x55, 0x60, 0x40, 0x52];
+    // The log's data: an argument of type bytes.
+    let data = [0x60, 32, 0x5f, 0x52, 0x60, 32, 0x60, 32, 0x52, 0x33, 0x60, 1, 0x7f];
+    let signature = keccak256(b"ActionSent(uint32,address,bytes)");
+    [&count[..], &data, signature.as_slice(), &[0x60, 0x60, 0x5f, 0xa3, 0x00]].concat().into()
+}
 
 fn sender(n: u8) -> Address {
     Address::repeat_byte(0x10 + n)
@@ -52,7 +62,7 @@ fn machine(block_gas_limit: u64) -> EvmMachine {
         precompiles: PrecompileSet::ALL,
         gas: GasOverrides::default(),
         bridge: None,
-        exchange: None,
+        exchange: Some(EvmExchange { code: port(), environment: EnvironmentId(1), every_slots: 5 }),
         genesis: rich.chain([counter(0xc0), counter(0xc1)]).collect(),
     };
     let network = NetworkId(B256::repeat_byte(1));
@@ -94,7 +104,10 @@ fn checked(n: usize, sent: &Sent, nonces: &mut [u64]) -> Result<Checked<EvmTrans
         gas_limit: sent.gas,
         max_fee_per_gas: 2_000,
         max_priority_fee_per_gas: Some(10),
-        to: Some(Address::repeat_byte([0xc0, 0xc1, 0x77, 0xfe][usize::from(sent.to)])),
+        to: Some(match sent.to {
+            4 => EXCHANGE_PORT_ADDRESS,
+            to => Address::repeat_byte([0xc0, 0xc1, 0x77, 0xfe][usize::from(to)]),
+        }),
         value: U256::from(u64::from(sent.to) * 3),
         input: Bytes::new(),
         access_list: vec![],
@@ -109,7 +122,7 @@ fn checked(n: usize, sent: &Sent, nonces: &mut [u64]) -> Result<Checked<EvmTrans
 fn sent() -> impl Strategy<Value = Sent> {
     let rare = || prop::bool::weighted(0.03);
     let gas = prop_oneof![3 => Just(100_000u64), 1 => 21_000..60_000u64];
-    (0..SENDERS, 0..4u8, gas, rare(), rare(), prop::bool::weighted(0.005)).prop_map(
+    (0..SENDERS, 0..5u8, gas, rare(), rare(), prop::bool::weighted(0.005)).prop_map(
         |(from, to, gas, nonce_off, refused, authorizes)| Sent {
             from,
             to,
@@ -175,5 +188,35 @@ proptest! {
             prop_assert!(found.1 == serial.1, "{threads} threads: another state");
             prop_assert!(found.2 == serial.2, "{threads} threads: other reads");
         }
+    }
+}
+
+#[test]
+fn actions_leave_in_the_order_of_the_tick() {
+    let mut nonces = vec![0; usize::from(SENDERS)];
+    let sent = |n: usize| Sent {
+        from: (n % 3) as u8,
+        to: 4,
+        // Every seventh runs out of gas, and sends nothing.
+        gas: if n % 7 == 6 { 30_000 } else { 100_000 },
+        nonce_off: false,
+        refused: false,
+        authorizes: false,
+    };
+    let tick = (0..60).map(|n| checked(n, &sent(n), &mut nonces)).collect();
+    let ticks: Ticks = vec![tick];
+    let serial = run(&ticks, 30_000_000, |machine, tick| machine.execute_all(tick.iter().copied()));
+    let actions: Vec<_> = serial.0.iter().flat_map(|receipt| &receipt.messages).collect();
+    let counts = actions.iter().map(|action| U256::from_be_slice(&action.data));
+    assert_eq!(counts.collect::<Vec<_>>(), (1..=52).map(U256::from).collect::<Vec<_>>());
+    for (n, action) in (0..60).filter(|n| n % 7 != 6).zip(&actions) {
+        assert_eq!(action.kind, MessageKind::Action);
+        assert_eq!((action.from, action.destination), (sender((n % 3) as u8), EnvironmentId(1)));
+    }
+    for threads in [1, 2, 3, 8] {
+        let mut parallel =
+            EvmParallel::new(threads, 5).expect("threads").with_limits(Limits::always());
+        let found = run(&ticks, 30_000_000, |machine, tick| parallel.execute_tick(machine, tick));
+        assert!(found == serial, "{threads} threads");
     }
 }

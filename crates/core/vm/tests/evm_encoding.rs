@@ -5,11 +5,12 @@ mod evm_common;
 use atoll_state::Object;
 use atoll_state::object::{self, LoadError};
 use atoll_types::codec::CodecError;
-use atoll_types::{Address, B256, Decode, Encode, U256, sha256};
+use atoll_types::{Address, B256, Decode, Encode, EnvironmentId, U256, sha256};
 use atoll_vm::evm::objects::{Account, Block, Code, Flows, Ledger, StorageSlot};
 use atoll_vm::evm::{
-    BRIDGE_ADDRESS, BaseFee, BridgedTokenSpec, DELIVERY_KIND, EvmBridge, EvmLog, EvmReceipt,
-    EvmSpec, EvmVm, Hardfork, Precompile, PrecompileSet, SYSTEM_ADDRESS, Status,
+    BRIDGE_ADDRESS, BaseFee, BridgedTokenSpec, DELIVERY_KIND, EXCHANGE_PORT_ADDRESS, EvmBridge,
+    EvmExchange, EvmLog, EvmReceipt, EvmSpec, EvmVm, Hardfork, Precompile, PrecompileSet,
+    SYSTEM_ADDRESS, Status,
 };
 use evm_common::*;
 use std::fmt::Debug;
@@ -110,15 +111,18 @@ fn receipts_and_specs_have_golden_bytes() {
     let expected = "591b000000000000010345544880c3c9010000000001050000000000000050";
     let head = format!("{expected}00000000000000{}", "fe".repeat(20));
     let expected = format!("{head}03000000");
-    assert_eq!(small.to_bytes(), hex(&format!("{expected}00")));
+    assert_eq!(small.to_bytes(), hex(&format!("{expected}0000")));
     let plain = EvmSpec { precompiles: PrecompileSet::NONE, ..small.clone() };
-    golden(&plain, &format!("{head}0000000000"));
-    let unknown = EvmSpec::from_bytes(&hex(&format!("{head}0400000000")));
+    golden(&plain, &format!("{head}000000000000"));
+    let unknown = EvmSpec::from_bytes(&hex(&format!("{head}040000000000")));
     assert_eq!(unknown, Err(CodecError::Invalid("precompiles")));
-    let bridged = EvmSpec { bridge: Some(bridge()), ..small };
+    let bridged = EvmSpec { bridge: Some(bridge()), ..small.clone() };
     let token = format!("{}0341206202583112", "11".repeat(20));
-    assert_eq!(bridged.to_bytes(), hex(&format!("{expected}0102600001{token}")));
+    assert_eq!(bridged.to_bytes(), hex(&format!("{expected}0102600001{token}00")));
     assert_eq!(EvmSpec::from_bytes(&bridged.to_bytes()), Ok(bridged));
+    let trading = EvmSpec { exchange: Some(port()), ..small };
+    assert_eq!(trading.to_bytes(), hex(&format!("{expected}000103600001070000000a000000")));
+    assert_eq!(EvmSpec::from_bytes(&trading.to_bytes()), Ok(trading));
 }
 
 #[test]
@@ -153,6 +157,14 @@ impl Empty for EvmVm<atoll_state::Resident> {
     }
 }
 
+fn port() -> EvmExchange {
+    EvmExchange { code: vec![0x60, 0, 1].into(), environment: EnvironmentId(7), every_slots: 10 }
+}
+
+fn port_of(spec: &mut EvmSpec) -> &mut EvmExchange {
+    spec.exchange.as_mut().unwrap()
+}
+
 fn bridge_of(spec: &mut EvmSpec) -> &mut EvmBridge {
     spec.bridge.as_mut().unwrap()
 }
@@ -163,7 +175,7 @@ fn a_wrong_spec_is_told_by_key_and_expectation() {
     fn token(s: &mut EvmSpec) -> &mut BridgedTokenSpec {
         &mut bridge_of(s).tokens[0]
     }
-    let cases: [(&str, Change); 26] = [
+    let cases: [(&str, Change); 32] = [
         ("chain_id", |s| s.chain_id = 0),
         ("chain_id", |s| s.chain_id = u64::MAX),
         ("symbol", |s| s.symbol.clear()),
@@ -194,10 +206,17 @@ fn a_wrong_spec_is_told_by_key_and_expectation() {
         ("bridge.tokens[0].symbol", |s| token(s).symbol.clear()),
         ("bridge.tokens[0].symbol", |s| token(s).symbol = "A\n".into()),
         ("bridge.tokens[0].decimals", |s| token(s).decimals = 37),
+        (".address", |s| s.genesis[0].address = EXCHANGE_PORT_ADDRESS),
+        ("exchange.code", |s| port_of(s).code = vec![].into()),
+        ("exchange.code", |s| port_of(s).code = vec![0; 0x6001].into()),
+        ("exchange.environment", |s| port_of(s).environment = EnvironmentId(0)),
+        ("exchange.every_slots", |s| port_of(s).every_slots = 0),
+        ("exchange.every_slots", |s| port_of(s).every_slots = 10_001),
     ];
-    assert_eq!(EvmSpec { bridge: Some(bridge()), ..spec() }.validate(), Ok(()));
+    let good = || EvmSpec { bridge: Some(bridge()), exchange: Some(port()), ..spec() };
+    assert_eq!(good().validate(), Ok(()));
     for (key, change) in cases {
-        let mut wrong = EvmSpec { bridge: Some(bridge()), ..spec() };
+        let mut wrong = good();
         change(&mut wrong);
         let error = wrong.validate().unwrap_err();
         assert!(error.key.contains(key), "{error}");

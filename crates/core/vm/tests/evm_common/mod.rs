@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 
 pub(crate) mod bridge;
+pub(crate) mod exchange;
 
 use alloy_rlp::{Encodable, Header};
 use atoll_state::object::{self, ReadSet};
