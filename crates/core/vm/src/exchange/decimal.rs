@@ -25,7 +25,7 @@ impl Decimal {
     /// `units / 10^scale`.
     pub fn fixed(units: u64, scale: u32) -> Self {
         let mut decimal = Self { mantissa: units.into(), scale };
-        while decimal.scale > 0 && decimal.mantissa % 10 == 0 {
+        while decimal.scale > 0 && decimal.mantissa.is_multiple_of(10) {
             decimal.mantissa /= 10;
             decimal.scale -= 1;
         }
