@@ -325,7 +325,7 @@ proptest! {
         let mut expected: BTreeMap<(u64, EnvironmentId), Vec<Message>> = BTreeMap::new();
         for (slot, messages) in slots.iter().enumerate() {
             let slot = slot as u64 + 1;
-            if slot % 2 == 0 {
+            if slot.is_multiple_of(2) {
                 number += 1;
                 expected.entry((slot + DELAY, A)).or_default().push(question(number));
             }

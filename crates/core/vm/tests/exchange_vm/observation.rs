@@ -164,7 +164,7 @@ fn markets_are_shown_to_the_environment_that_observes() {
     venue.receive(&shown(EVM)).unwrap();
     let (slot, time, all) = markets(&venue.sent[0]);
     assert_eq!((slot, time), (12, u128::from(time_us)));
-    let eth = 2_000_01 * 1_000_000;
+    let eth = 200_001 * 1_000_000;
     assert_eq!(all, [(0, eth, eth, 0), (1, btc, btc, 5), (10_000, 0, 0, 0)]);
     // Nothing of it is written: it may be asked for at any time.
     let refused = venue.receive(&Message { kind: MessageKind::Observation, ..shown(EVM) });
@@ -210,7 +210,7 @@ fn an_account_is_shown_with_funding_that_is_not_settled() {
     venue.receive(&transfer(EVM, alias(), UBTC_TOKEN, n(3 * UBTC_UNIT))).unwrap();
     venue.place("bob", order(Side::Sell, 200_000, 50_000, Tif::Gtc));
     // Two ETH at 2000 at most, immediate or cancel.
-    let words = [n(0), n(1), n(2_000_00000000), n(2_00000000), n(0), n(3), n(0)];
+    let words = [n(0), n(1), n(200_000_000_000), n(200_000_000), n(0), n(3), n(0)];
     let mut receipt = venue.receive(&asked(raw(1, &words))).unwrap();
     let Status::Filled { size: 20_000, notional: 4_000_000_000, .. } = receipt.statuses.remove(0)
     else {
@@ -220,7 +220,7 @@ fn an_account_is_shown_with_funding_that_is_not_settled() {
     let seen = look(&mut venue, alias(), &[0], &[]);
     assert_eq!((seen.slot, seen.time_us), (1, u128::from(START_MS) * 1000));
     assert_eq!(seen.value, 100_000_000_000 - 1_600_000);
-    assert_eq!(seen.positions, [(0, 2_00000000, 4_000_000_000)]);
+    assert_eq!(seen.positions, [(0, 200_000_000, 4_000_000_000)]);
     // The rest of bob's order goes, so that the last price is all there is of the book.
     let bob = venue.vm.account_of(&key("bob").address()).unwrap();
     let ask = venue.vm.exchange().peek_orders(bob, 1)[0].order;
@@ -247,9 +247,9 @@ fn an_account_is_shown_with_funding_that_is_not_settled() {
         free: 99_988_347_500,
         positions: vec![
             (10_000, 0, 0),
-            (0, 2_00000000, 4_000_000_000),
+            (0, 200_000_000, 4_000_000_000),
             (1, 0, 0),
-            (0, 2_00000000, 4_000_000_000),
+            (0, 200_000_000, 4_000_000_000),
         ],
         balances: vec![(UBTC_TOKEN, 3 * UBTC_UNIT), (USDC_TOKEN, 0)],
     };
@@ -261,7 +261,7 @@ fn an_account_is_shown_with_funding_that_is_not_settled() {
     assert_eq!((margin.equity(), margin.withdrawable()), (seen.value, seen.free));
     // A user sees the same of it, and a short has the signs of one.
     let seen = look(&mut venue, key("bob").address(), &[0], &[]);
-    assert_eq!(seen.positions, [(0, -2_00000000, -4_000_000_000)]);
+    assert_eq!(seen.positions, [(0, -200_000_000, -4_000_000_000)]);
 }
 
 #[test]
@@ -303,7 +303,7 @@ fn isolated_positions_are_part_of_the_value() {
     venue.place("alice", order(Side::Buy, 200_000, 150_000, Tif::Gtc));
     // Fifteen ETH for 30,000: a fee of 12, and a fifth is the position's.
     let seen = look(&mut venue, alice, &[0], &[]);
-    assert_eq!(seen.positions, [(0, 15_00000000, 30_000_000_000)]);
+    assert_eq!(seen.positions, [(0, 1_500_000_000, 30_000_000_000)]);
     assert_eq!(seen.value, 1_000_000_000_000 - 12_000_000);
     assert_eq!(seen.free, 1_000_000_000_000 - 12_000_000 - 6_000_000_000);
 }

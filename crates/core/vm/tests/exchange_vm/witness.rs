@@ -288,7 +288,7 @@ fn what_is_shown_of_an_earlier_range_is_in_the_witness() {
         again(&mut full, &spec, start, &steps, None)
     };
     let alias = a(account_of(EVM, contract(0)));
-    let buy = [n(0), n(1), n(2_001_00000000), n(1_00000000), n(0), n(2), n(9)];
+    let buy = [n(0), n(1), n(200_100_000_000), n(100_000_000), n(0), n(2), n(9)];
     let look = [alias, n(2), n(0), n(1), n(2), a(USDC_TOKEN), a(UBTC_TOKEN)];
     let ask = |number, words: &[U256]| Op::Ask { contract: 0, data: raw(number, words) };
     let codes = |receipts: &[Receipt]| receipts.iter().map(|r| r.code).collect::<Vec<_>>();
