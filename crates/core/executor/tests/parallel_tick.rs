@@ -198,7 +198,7 @@ fn actions_leave_in_the_order_of_the_tick() {
         from: (n % 3) as u8,
         to: 4,
         // Every seventh runs out of gas, and sends nothing.
-        gas: if n % 7 == 6 { 30_000 } else { 100_000 },
+        gas: if n % 7 == 6 { 27_000 } else { 100_000 },
         nonce_off: false,
         refused: false,
         authorizes: false,
