@@ -216,10 +216,14 @@ contract ExchangePort is IExchange {
         (uint40 slot40, uint40 time) = _when(slot, timeMicros);
         for (uint256 i = 0; i < markets.length; ++i) {
             ObservedMarket memory m = markets[i];
-            if (m.oracle > type(uint80).max || m.mark > type(uint80).max) revert OutOfRange();
-            _markets[m.asset] = MarketRecord(uint80(m.oracle), uint80(m.mark), m.state, slot40, time);
+            _markets[m.asset] = MarketRecord(_price(m.oracle), _price(m.mark), m.state, slot40, time);
         }
         emit MarketsObserved(slot, markets.length);
+    }
+
+    /// Anyone may list a market: one whose price is beyond all sense must not hide the others.
+    function _price(uint128 price) private pure returns (uint80) {
+        return price > type(uint80).max ? type(uint80).max : uint80(price);
     }
 
     function _receiveAccount(bytes calldata data) private {

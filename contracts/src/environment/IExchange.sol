@@ -25,6 +25,7 @@ interface IExchange {
         ImmediateOrCancel
     }
 
+    /// @param oracle,mark 10^8 times the human price; 2^80 - 1 for whatever is larger.
     /// @param state 0 open; others are listed in docs/evm/exchange.md.
     struct Market {
         uint128 oracle;

@@ -250,6 +250,12 @@ fn markets_are_shown_and_shown_again() {
     assert_eq!(ask(&chain, 0), Some(numbers(&[70_000, 69_999, 1, 16, 1_800_000_001])));
     assert_eq!(ask(&chain, 10_000).unwrap()[3], U256::from(11));
     assert_eq!(ask(&chain, 1), None);
+    // A price beyond what a market's slot has room for is shown as the largest, and hides no other.
+    let absurd = [market(1, 1 << 80, u128::MAX, 0), market(0, 3, 4, 0)];
+    chain.deliver(&[observation(markets_of(20, TIME_US, &absurd))]);
+    let largest: u128 = (1 << 80) - 1;
+    assert_eq!(ask(&chain, 1).unwrap()[..2], [U256::from(largest), U256::from(largest)]);
+    assert_eq!(ask(&chain, 0).unwrap()[..2], numbers(&[3, 4]));
 }
 
 fn shown() -> Shown {
@@ -337,7 +343,6 @@ fn what_is_no_observation_of_the_exchange_has_no_effect() {
         with(|s| s.free = -1),
         with(|s| s.positions[1].1 = 1 << 79),
         with(|s| s.positions[1].2 = -(1 << 95) - 1),
-        markets_of(30, TIME_US, &[market(0, 1, 1, 0), market(1, 1 << 80, 1, 0)]),
         markets_of(30, TIME_US, &[market(0, 1, 1, 256)]),
     ];
     let wrong =
