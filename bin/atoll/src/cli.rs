@@ -83,6 +83,12 @@ pub(crate) enum Command {
     /// Run recorded Ethereum through an EVM environment's executor: state tests, mainnet blocks
     #[command(subcommand)]
     Evm(crate::evm::EvmCommand),
+    /// Why the transactions of an EVM block had to follow one another, or what one of them did
+    #[command(after_help = "Examples:
+  atoll trace latest --conflicts              which keys made transactions wait for one another
+  atoll trace 1204 --conflicts --json
+  atoll trace 0x5c50…                         calls, gas and logs of a transaction")]
+    Trace(crate::trace::TraceArgs),
     /// Check environment spec files and print what they define
     Spec(SpecArgs),
     /// Follow a network without trusting who serves it: headers, data samples, settled state

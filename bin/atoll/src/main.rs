@@ -22,6 +22,7 @@ mod specs;
 mod stats;
 mod status;
 mod summary;
+mod trace;
 mod verify;
 mod watch;
 
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         Command::Market(command) => markets::market(command),
         Command::Account(command) => markets::account(command),
         Command::Light(args) => light::run(args),
+        Command::Trace(args) => trace::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

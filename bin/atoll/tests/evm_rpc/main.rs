@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod conflicts;
 mod exchange_port;
 mod shapes;
 mod sign;

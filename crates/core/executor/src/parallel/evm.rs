@@ -1,16 +1,17 @@
 //! Blocks and ticks of EVM transactions in parallel.
 
-use super::{Done, Ended, Limits, Panicked, Parallel, Report, Settled};
+use super::{Clash, Conflicts, Done, Ended, Limits, Panicked, Parallel, Report, Settled};
 use crate::machine::{Machine, Refused};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use atoll_state::Resident;
+use atoll_types::Decode;
 use atoll_vm::evm::objects::EvmTables;
 use atoll_vm::evm::parallel::{EvmBatch, EvmKey, EvmValue, Fetch, Invalid, Outcome, apply};
 use atoll_vm::evm::transition::{
     Executed, InvalidInBlock, TransitionContext, TxEnv, continue_block,
 };
-use atoll_vm::evm::{EvmTransaction, EvmVm};
+use atoll_vm::evm::{EvmReceipt, EvmTransaction, EvmVm};
 use atoll_vm::parallel::{Access, Change, Read};
 use atoll_vm::{Checked, Receipt};
 
@@ -121,32 +122,66 @@ impl EvmParallel {
         machine: &mut Machine<EvmVm<Resident>, Resident>,
         transactions: &[Result<&Checked<EvmTransaction>, &Refused>],
     ) -> Vec<Receipt> {
+        self.execute(machine, transactions).0
+    }
+
+    /// The same, and which keys made the transactions depend on one another. Of those that were not
+    /// executed in parallel nothing is known: limits should be [`Limits::always`], with room for
+    /// clashes.
+    ///
+    /// # Panics
+    /// Where serial execution does.
+    pub fn conflicts(
+        &mut self,
+        machine: &mut Machine<EvmVm<Resident>, Resident>,
+        transactions: &[Result<&Checked<EvmTransaction>, &Refused>],
+    ) -> (Vec<Receipt>, Conflicts<EvmKey>) {
+        let (receipts, accesses, clashes) = self.execute(machine, transactions);
+        let gas = |receipt: &Receipt| EvmReceipt::from_bytes(&receipt.payload).map(|r| r.gas_used);
+        // What is refused used nothing.
+        let work = receipts.iter().map(|receipt| gas(receipt).unwrap_or(0)).collect();
+        let found = Conflicts::of(&accesses, work, &clashes);
+        (receipts, found)
+    }
+
+    fn execute(
+        &mut self,
+        machine: &mut Machine<EvmVm<Resident>, Resident>,
+        transactions: &[Result<&Checked<EvmTransaction>, &Refused>],
+    ) -> (Vec<Receipt>, Vec<Access<EvmBatch<'static>>>, Vec<Clash<EvmKey>>) {
         let checked: Vec<_> = transactions.iter().filter_map(|one| one.ok()).collect();
         let done = machine.vm().with_batch(&checked, |batch| {
             if self.parallel.is_worth(batch) {
                 batch.chain();
             }
             let done = self.parallel.run(batch, &mut |_, _: &Outcome| {})?;
-            Ok::<Vec<_>, Panicked>(done.settled.into_iter().map(executed).collect())
+            let settled: Vec<_> = done.settled.into_iter().map(executed).collect();
+            Ok::<_, Panicked>((settled, done.report.clashes))
         });
-        let mut done = match done {
+        let (done, clashes) = match done {
             Some(Err(panicked)) => panic!("{panicked}"),
             Some(Ok(done)) => done,
-            None => Vec::new(),
-        }
-        .into_iter();
-        let receipt = |transaction: &Result<&Checked<EvmTransaction>, &Refused>| {
-            let Ok(checked) = transaction else { return machine.execute(*transaction) };
-            // What was not executed in parallel comes after what was.
-            match done.next() {
-                None => machine.execute(*transaction),
-                Some(None) => machine.vm_mut().settle(checked, None),
-                Some(Some((outcome, reads, _))) => {
-                    machine.vm_mut().settle(checked, Some((outcome, &reads)))
-                }
-            }
+            None => Default::default(),
         };
-        transactions.iter().map(receipt).collect()
+        let mut done = done.into_iter();
+        let mut accesses = Vec::with_capacity(transactions.len());
+        let mut receipt = |transaction: &Result<&Checked<EvmTransaction>, &Refused>| {
+            let mut access = Access { reads: Vec::new(), writes: Vec::new() };
+            let receipt = match transaction.map(|checked| (checked, done.next())) {
+                // What was not executed in parallel comes after what was.
+                Err(_) | Ok((_, None)) => machine.execute(*transaction),
+                Ok((checked, Some(None))) => machine.vm_mut().settle(checked, None),
+                Ok((checked, Some(Some((outcome, reads, writes))))) => {
+                    let receipt = machine.vm_mut().settle(checked, Some((outcome, &reads)));
+                    access = Access { reads, writes };
+                    receipt
+                }
+            };
+            accesses.push(access);
+            receipt
+        };
+        let receipts = transactions.iter().map(&mut receipt).collect();
+        (receipts, accesses, clashes)
     }
 }
 

@@ -5,7 +5,8 @@ use super::error::RpcError;
 use super::methods::boolean;
 use super::overrides;
 use super::parse::{Params, hash, kind, quantity_u64};
-use crate::port::{BlockId, EvmPort, On, StepOptions, TraceOptions, Tracer};
+use super::render;
+use crate::port::{BlockId, EvmPort, KeyConflict, On, StepOptions, TraceOptions, Tracer};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
@@ -42,6 +43,29 @@ async fn one_block(port: &dyn EvmPort, at: BlockId, options: TraceOptions) -> An
     };
     let shown = |(hash, result)| json!({ "txHash": hash, "result": result });
     Ok(traced.into_iter().map(shown).collect())
+}
+
+/// `atoll_getConflicts`: why the transactions of a block have to follow one another.
+pub(super) async fn conflicts(port: &dyn EvmPort, params: &Params) -> Answer {
+    let found = port.conflicts(params.required(0, block)?).await?;
+    let Some(found) = found else { return Ok(Value::Null) };
+    let key = |conflict: &KeyConflict| {
+        json!({
+            "key": conflict.key,
+            "writers": conflict.writers,
+            "readers": conflict.readers,
+            "clashes": conflict.clashes,
+        })
+    };
+    Ok(json!({
+        "block": render::quantity(found.block),
+        "transactions": found.transactions,
+        "gas": found.gas,
+        "chain": found.chain,
+        "speedupMax": found.speedup_max,
+        "keys": found.keys.iter().map(key).collect::<Value>(),
+        "keysLeftOut": found.keys_left_out,
+    }))
 }
 
 pub(super) async fn call(port: &dyn EvmPort, params: &Params) -> Answer {

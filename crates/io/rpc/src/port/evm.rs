@@ -410,6 +410,10 @@ pub trait EvmPort: Send + Sync + 'static {
         options: TraceOptions,
     ) -> Pending<'_, Result<Option<BlockTraces>, QueryError>>;
 
+    /// Which keys made the transactions of a block depend on one another; none where there is no such
+    /// block.
+    fn conflicts(&self, block: BlockId) -> Pending<'_, Result<Option<BlockConflicts>, QueryError>>;
+
     /// A block, its transactions in full or as hashes.
     fn block(
         &self,

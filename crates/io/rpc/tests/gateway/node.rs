@@ -431,6 +431,25 @@ impl EvmPort for Node {
         })
     }
 
+    fn conflicts(&self, block: BlockId) -> Pending<'_, Result<Option<BlockConflicts>, QueryError>> {
+        let key = KeyConflict {
+            key: "0x07 balance".into(),
+            writers: vec![0],
+            readers: vec![1, 2],
+            clashes: 3,
+        };
+        let found = BlockConflicts {
+            block: 12,
+            transactions: vec![transaction().hash],
+            gas: vec![21_000],
+            chain: vec![0],
+            speedup_max: 1.5,
+            keys: vec![key],
+            keys_left_out: 4,
+        };
+        ready(Ok((block != BlockId::Number(99)).then_some(found)))
+    }
+
     fn block(&self, id: BlockId, full: bool) -> Pending<'_, Result<Option<EvmBlock>, QueryError>> {
         let mut found = block();
         if full {

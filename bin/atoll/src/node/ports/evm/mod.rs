@@ -2,6 +2,7 @@
 //! of them left, as far as it can be made again.
 
 mod block;
+mod conflicts;
 mod logs;
 mod observer;
 mod ordered;
@@ -336,6 +337,14 @@ impl EvmPort for EvmAdapter {
     ) -> Pending<'_, Result<Option<port::BlockTraces>, QueryError>> {
         let inner = self.inner();
         Box::pin(blocking(move || inner.trace_block(block, &options)))
+    }
+
+    fn conflicts(
+        &self,
+        block: BlockId,
+    ) -> Pending<'_, Result<Option<port::BlockConflicts>, QueryError>> {
+        let inner = self.inner();
+        Box::pin(blocking(move || inner.conflicts(block)))
     }
 
     fn block(

@@ -9,11 +9,13 @@
 use super::{Inner, internal};
 use anyhow::{Context, Result, bail};
 use atoll_executor::machine::{Prepared, prepare};
+use atoll_executor::parallel::{Conflicts, EvmParallel};
 use atoll_executor::{Machine, Step};
 use atoll_rpc::port::QueryError;
 use atoll_state::Resident;
 use atoll_storage::{DataDirView, SnapshotStore};
 use atoll_types::{Address, B256, Decode, EntryKind, Lane, SlotHeader, Transaction};
+use atoll_vm::evm::parallel::EvmKey;
 use atoll_vm::evm::{self, EvmTransaction, EvmVm};
 use atoll_vm::{Checked, Receipt, SlotContext};
 use parking_lot::{Mutex, MutexGuard};
@@ -172,6 +174,21 @@ impl Inner {
         Ok(found)
     }
 
+    /// Executes a block that has passed once more, its transactions in parallel: their hashes, and what
+    /// made them depend on one another.
+    pub(super) fn depending(
+        &self,
+        block: u64,
+        threads: &mut EvmParallel,
+    ) -> Result<(Vec<B256>, Conflicts<EvmKey>), QueryError> {
+        let mut bench = self.bench()?;
+        let mut past = self.reach(&mut bench, block.saturating_sub(1))?;
+        let found = self.past_block(block, &mut past.machine)?.conflicts(threads)?;
+        past.slot = block;
+        bench.past = Some(past);
+        Ok(found)
+    }
+
     fn snapshots(&self) -> Result<SnapshotStore> {
         let view = DataDirView::open(&self.workshop.data_dir)?;
         Ok(SnapshotStore::view(view.snapshot_dir(), self.live.identity.network.0.0))
@@ -230,6 +247,20 @@ impl PastBlock<'_> {
         self,
         each: &mut impl FnMut(Again<'_>) -> Result<Option<T>, QueryError>,
     ) -> Result<Vec<T>, QueryError> {
+        self.run(each, |_| true)
+    }
+
+    /// The same, and `rest` before the block ends, which says whether that comes to what it came to.
+    fn run<T>(
+        self,
+        each: &mut impl FnMut(Again<'_>) -> Result<Option<T>, QueryError>,
+        rest: impl FnOnce(&mut EvmMachine) -> bool,
+    ) -> Result<Vec<T>, QueryError> {
+        let different = |slot: u64| {
+            let sentence =
+                format!("block {slot} comes to something else when it is executed again");
+            Err(QueryError::Internal(sentence))
+        };
         let Self { machine, header, steps, receipts, inner } = self;
         let spec = &inner.live.vm_spec;
         let context =
@@ -265,14 +296,55 @@ impl PastBlock<'_> {
             };
             // A forced transaction is known by its entry, too: what it came to is what counts.
             if expected.is_none_or(|e| (e.code, &e.payload) != (came_to.code, &came_to.payload)) {
-                return Err(QueryError::Internal(format!(
-                    "block {} comes to something else when it is executed again",
-                    header.slot
-                )));
+                return different(header.slot);
             }
+        }
+        if !rest(machine) {
+            return different(header.slot);
         }
         machine.seal(None);
         Ok(found)
+    }
+}
+
+impl PastBlock<'_> {
+    /// The same, with all its transactions as one batch: ticks mean nothing to the EVM. What stands in the
+    /// slot's opening is executed before them.
+    fn conflicts(
+        mut self,
+        threads: &mut EvmParallel,
+    ) -> Result<(Vec<B256>, Conflicts<EvmKey>), QueryError> {
+        let first = self.steps.iter().position(|step| matches!(step, Step::Transaction(_)));
+        let opening = first.unwrap_or(self.steps.len());
+        let mut ordered = self.steps.split_off(opening);
+        ordered.retain(|step| matches!(step, Step::Transaction(_)));
+        let expected = self.receipts.split_off(self.receipts.len().saturating_sub(ordered.len()));
+        let inner = self.inner;
+        let prepared = |(step, receipt): (&Step, &Receipt)| {
+            let Step::Transaction(bytes) = step else { return None };
+            let executed = evm::EvmReceipt::from_bytes(&receipt.payload).ok();
+            Some(inner.prepared(bytes, executed.as_ref()))
+        };
+        let prepared: Vec<_> = ordered.iter().zip(&expected).filter_map(prepared).collect();
+        let transactions: Vec<_> = prepared.iter().map(|one| one.as_ref()).collect();
+        let hash = |one: &Prepared<EvmTransaction>| match one {
+            Ok(checked) => checked.transaction.hash,
+            Err(refused) => refused.hash,
+        };
+        let hashes = prepared.iter().map(hash).collect();
+        let slot = self.header.slot;
+        let mut found = None;
+        self.run(&mut |_| Ok(None::<()>), |machine| {
+            let (receipts, conflicts) = threads.conflicts(machine, &transactions);
+            found = Some(conflicts);
+            let same = |(one, other): (&Receipt, &Receipt)| {
+                (one.code, &one.payload) == (other.code, &other.payload)
+            };
+            receipts.len() == expected.len() && receipts.iter().zip(&expected).all(same)
+        })?;
+        found
+            .map(|found| (hashes, found))
+            .ok_or_else(|| QueryError::Internal(format!("block {slot} was not executed")))
     }
 }
 

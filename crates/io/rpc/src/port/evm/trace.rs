@@ -7,6 +7,42 @@ use std::time::Duration;
 /// The traces of a block's transactions, each with its hash.
 pub type BlockTraces = Vec<(B256, Value)>;
 
+/// Which keys made the transactions of a block depend on one another.
+///
+/// A transaction depends on those whose writes it looked at, so all but `clashes` follows from the order
+/// alone. Places count from 0.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct BlockConflicts {
+    /// The block's number.
+    pub block: u64,
+    /// Hashes of the transactions, in order; those that were refused are among them.
+    pub transactions: Vec<B256>,
+    /// Gas that each used.
+    pub gas: Vec<u64>,
+    /// Places of the transactions that have to follow one another and used most gas.
+    pub chain: Vec<usize>,
+    /// How many times as fast as one after the other any number of threads could be: gas of all over
+    /// gas of the chain.
+    pub speedup_max: f64,
+    /// The keys, those with most readers first.
+    pub keys: Vec<KeyConflict>,
+    /// Keys that are not told.
+    pub keys_left_out: usize,
+}
+
+/// A key that one transaction wrote and a later one looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyConflict {
+    /// An account's balance, its nonce and code, or a slot of it.
+    pub key: String,
+    /// Places of the transactions that wrote it and were looked at.
+    pub writers: Vec<usize>,
+    /// Places of the transactions that looked at what others had written.
+    pub readers: Vec<usize>,
+    /// How often a thread waited or executed again because of it, this time.
+    pub clashes: usize,
+}
+
 /// How to trace.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct TraceOptions {
