@@ -64,7 +64,7 @@ pub struct Receipt {
     pub code: u16,
     /// What happened, as the VM defines it.
     pub payload: Vec<u8>,
-    /// Money that left the environment with it, on its way to the router.
+    /// What left the environment with it, on its way to the router: money, or data for another one.
     pub messages: Vec<Message>,
 }
 
@@ -175,8 +175,9 @@ pub trait Vm<S: Source>: Tables<S> + Sized {
         self.execute(transaction)
     }
 
-    /// Takes in money: a deposit, a transfer from another environment, or its own message that
-    /// came back. `hash` identifies the delivery and is that of the receipt.
+    /// Takes in what the router delivers: money (a deposit, a transfer from another environment, or its
+    /// own message that came back), or what another environment wants done or shows. `hash` identifies
+    /// the delivery and is that of the receipt.
     ///
     /// Money is never lost: what cannot be credited goes back as a message of the receipt
     /// ([`Message::bounced`]), and what came back and still cannot be credited goes out to the hub.
