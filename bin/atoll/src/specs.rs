@@ -3,6 +3,7 @@
 //! Every error names the file, the key and what was expected. Decimal numbers are strings, so that
 //! nothing is ever rounded. `environments/*.toml` document each key.
 
+mod evm;
 mod gas;
 mod liquidation;
 pub(crate) mod listers;
@@ -21,11 +22,8 @@ use atoll_executor::spec::{NAME_BYTES_MAX, Ordering, VmSpec};
 use atoll_types::crypto::SigningKey;
 use atoll_types::hub::ROUTER;
 use atoll_types::{Address, EnvironmentId, NetworkId, U256};
-use atoll_vm::evm::{
-    BaseFee, BridgedTokenSpec, EvmBridge, EvmExchange, EvmSpec, GenesisAccount, Hardfork,
-};
 use atoll_vm::exchange::{ExchangeVmSpec, GenesisBalance, HubAsset};
-use atoll_vm::router::{Funding, Observes, RoutedEnvironment, RouterSpec};
+use atoll_vm::router::{Funding, RoutedEnvironment, RouterSpec};
 use margin::{PledgeTable, TierTable};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -54,7 +52,7 @@ struct File {
     root_lag_slots_max: u32,
     ordering: OrderingKey,
     exchange: Option<ExchangeTable>,
-    evm: Option<EvmTable>,
+    evm: Option<evm::EvmTable>,
     #[serde(default)]
     genesis: Vec<GenesisTable>,
 }
@@ -169,57 +167,6 @@ enum ProductKey {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct EvmTable {
-    chain_id: u64,
-    hardfork: String,
-    symbol: String,
-    block_gas_limit: u64,
-    base_fee: BaseFeeTable,
-    fee_recipient: String,
-    #[serde(default)]
-    precompiles: Vec<String>,
-    #[serde(default)]
-    predeploys: Vec<String>,
-    #[serde(default)]
-    gas: gas::GasTable,
-    bridge: Option<BridgeTable>,
-    exchange: Option<ExchangePortTable>,
-}
-
-/// The exchange environment that an EVM environment's contracts trade on and read.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ExchangePortTable {
-    environment: u32,
-    every_slots: u32,
-}
-
-/// How money comes into an EVM environment and leaves it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BridgeTable {
-    #[serde(default)]
-    tokens: Vec<BridgedTokenTable>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BridgedTokenTable {
-    hub_token: String,
-    name: String,
-    symbol: String,
-    decimals: u8,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum BaseFeeTable {
-    Fixed { fixed: u64 },
-    Eip1559 { initial: u64, change_denominator: u64 },
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct GenesisTable {
     account: String,
     count: Option<u32>,
@@ -256,6 +203,12 @@ impl Decimal {
         let more = decimals.checked_sub(self.decimals)?;
         self.digits.checked_mul(10u128.checked_pow(more)?)
     }
+}
+
+/// A name that is none of those that are known.
+fn unknown(key: &str, found: &str, known: impl IntoIterator<Item = &'static str>) -> anyhow::Error {
+    let known: Vec<_> = known.into_iter().collect();
+    wrong(key, found, &format!("one of: {}", known.join(", ")))
 }
 
 fn wrong(key: &str, found: &str, expected: &str) -> anyhow::Error {
@@ -529,93 +482,6 @@ fn exchange(table: &ExchangeTable, genesis: &[GenesisTable]) -> Result<ExchangeV
     Ok(spec)
 }
 
-fn evm(id: u32, table: &EvmTable, genesis: &[GenesisTable]) -> Result<EvmSpec> {
-    let mut list = predeploys::predeploys(&table.predeploys, table.chain_id)?;
-    for (at, entry) in genesis.iter().enumerate() {
-        let key = |name: &str| format!("genesis[{at}].{name}");
-        if !entry.balances.is_empty() {
-            bail!("{} is set; expected balance = \"…\" in an EVM's genesis", key("balances"));
-        }
-        let hex = |name: &str, text: &str| {
-            text.parse().map_err(|_| wrong(&key(name), text, "hex digits with 0x"))
-        };
-        let word = |name: &str, text: &str| -> Result<U256> {
-            text.parse().map_err(|_| wrong(&key(name), text, "a 256-bit number"))
-        };
-        let balance = entry.balance.as_deref().unwrap_or("0");
-        let balance = U256::from(units(&key("balance"), balance, NATIVE_DECIMALS)?);
-        let mut storage = Vec::new();
-        for (slot, value) in &entry.storage {
-            storage.push((word("storage", slot)?, word("storage", value)?));
-        }
-        for address in accounts(&key("account"), entry)? {
-            list.push(GenesisAccount {
-                address,
-                balance,
-                nonce: entry.nonce.unwrap_or(0),
-                code: entry
-                    .code
-                    .as_deref()
-                    .map(|c| hex("code", c))
-                    .transpose()?
-                    .unwrap_or_default(),
-                storage: storage.clone(),
-            });
-        }
-    }
-    let forks = "one of cancun, prague, osaka";
-    let spec = EvmSpec {
-        chain_id: table.chain_id,
-        hardfork: Hardfork::from_name(&table.hardfork)
-            .ok_or_else(|| wrong("evm.hardfork", &table.hardfork, forks))?,
-        symbol: table.symbol.clone(),
-        block_gas_limit: table.block_gas_limit,
-        base_fee: match table.base_fee {
-            BaseFeeTable::Fixed { fixed } => BaseFee::Fixed(fixed),
-            BaseFeeTable::Eip1559 { initial, change_denominator } => {
-                BaseFee::Eip1559 { initial, change_denominator }
-            }
-        },
-        fee_recipient: account("evm.fee_recipient", &table.fee_recipient)?,
-        precompiles: predeploys::precompiles(&table.precompiles)?,
-        gas: gas::overrides(&table.gas)?,
-        bridge: table.bridge.as_ref().map(bridge).transpose()?,
-        exchange: table.exchange.as_ref().map(|port| exchange_port(id, port)).transpose()?,
-        genesis: list,
-    };
-    spec.validate().map_err(|error| anyhow!("evm.{error}"))?;
-    Ok(spec)
-}
-
-fn bridge(table: &BridgeTable) -> Result<EvmBridge> {
-    let tokens = table.tokens.iter().enumerate().map(|(at, listed)| {
-        Ok(BridgedTokenSpec {
-            token: token(&format!("evm.bridge.tokens[{at}].hub_token"), &listed.hub_token)?,
-            name: listed.name.clone(),
-            symbol: listed.symbol.clone(),
-            decimals: listed.decimals,
-        })
-    });
-    Ok(EvmBridge {
-        code: crate::hub::artifacts::environment_bridge()?.into(),
-        tokens: tokens.collect::<Result<_>>()?,
-    })
-}
-
-fn exchange_port(own: u32, table: &ExchangePortTable) -> Result<EvmExchange> {
-    if table.environment == own {
-        bail!(
-            "evm.exchange.environment is {own}, which is this environment's own id; expected the id \
-             of an exchange environment"
-        );
-    }
-    Ok(EvmExchange {
-        code: crate::hub::artifacts::runtime_code("ExchangePort")?.into(),
-        environment: EnvironmentId(table.environment),
-        every_slots: table.every_slots,
-    })
-}
-
 fn parse_inner(text: &str) -> Result<EnvironmentSpec> {
     let file: File = toml::from_str(text)?;
     let name_ok = !file.name.is_empty()
@@ -646,7 +512,7 @@ fn parse_inner(text: &str) -> Result<EnvironmentSpec> {
     }
     let vm = match (file.vm, &file.exchange, &file.evm) {
         (Kind::Exchange, Some(table), None) => VmSpec::Exchange(exchange(table, &file.genesis)?),
-        (Kind::Evm, None, Some(table)) => VmSpec::Evm(evm(file.id, table, &file.genesis)?),
+        (Kind::Evm, None, Some(table)) => VmSpec::Evm(evm::spec(file.id, table, &file.genesis)?),
         (Kind::Exchange, ..) => {
             bail!("vm is \"exchange\"; expected a table [exchange] and no other")
         }
@@ -715,20 +581,7 @@ pub(crate) fn load_all(folder: Option<&Path>) -> Result<Vec<EnvironmentSpec>> {
             }
         }
     }
-    for spec in &specs {
-        let VmSpec::Evm(EvmSpec { exchange: Some(port), .. }) = &spec.vm else { continue };
-        // One that is not there yet may be added; until then nothing comes from it.
-        let named = specs.iter().find(|other| other.id == port.environment);
-        if let Some(other) = named.filter(|other| !matches!(other.vm, VmSpec::Exchange(_))) {
-            bail!(
-                "{}: evm.exchange.environment is {}, which is {}, no exchange; expected the id of an \
-                 exchange environment",
-                spec.name,
-                other.id,
-                other.name
-            );
-        }
-    }
+    evm::check_ports(&specs)?;
     Ok(specs)
 }
 
@@ -737,13 +590,7 @@ pub(crate) fn router(specs: &[EnvironmentSpec]) -> EnvironmentSpec {
     let environments = specs.iter().map(|spec| RoutedEnvironment {
         id: spec.id,
         funded: funding(spec),
-        observes: match &spec.vm {
-            VmSpec::Evm(EvmSpec { exchange: Some(port), .. }) => {
-                Some(Observes { environment: port.environment, every_slots: port.every_slots })
-                    .filter(|port| specs.iter().any(|other| other.id == port.environment))
-            }
-            _ => None,
-        },
+        observes: evm::observes(spec, specs),
     });
     let interval = specs.iter().map(|spec| spec.commit_interval_slots).min().unwrap_or(1);
     let lag = specs.iter().map(|spec| spec.root_lag_slots_max).max().unwrap_or(2);
@@ -914,46 +761,6 @@ mod tests {
             let text = format!("{error:#}");
             assert!(text.contains("x.toml") && text.contains(expected), "{to}: {text}");
         }
-    }
-
-    #[test]
-    fn the_exchange_of_an_evm_environment_is_another_one_and_an_exchange() {
-        let good = BUILT_IN[1].1;
-        let spec = parse("evm.toml", good).unwrap();
-        let VmSpec::Evm(EvmSpec { exchange: Some(port), .. }) = &spec.vm else { panic!("a port") };
-        assert_eq!((port.environment, port.every_slots), (EnvironmentId(1), 5));
-        for (from, to, expected) in [
-            (
-                "environment = 1 ",
-                "environment = 2 ",
-                "evm.exchange.environment is 2, which is this",
-            ),
-            ("environment = 1 ", "environment = 0 ", "evm.exchange.environment is 0, expected"),
-            ("environment = 1 ", "", "environment"),
-            (
-                "every_slots = 5 ",
-                "every_slots = 0 ",
-                "evm.exchange.every_slots is 0, expected 1 to 10000",
-            ),
-            ("every_slots = 5 ", "every_slots = 10001 ", "evm.exchange.every_slots is 10001"),
-            ("every_slots = 5 ", "every_slot = 5 ", "every_slot"),
-        ] {
-            assert!(good.contains(from), "{from}");
-            let error = parse("evm.toml", &good.replacen(from, to, 1)).unwrap_err();
-            assert!(format!("{error:#}").contains(expected), "{to}: {error:#}");
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-        put("evm.toml", good);
-        // What is not there yet may come.
-        assert_eq!(load_all(Some(folder.path())).unwrap().len(), 1);
-        let other = good
-            .replacen("id = 2", "id = 1", 1)
-            .replacen("name = \"evm\"", "name = \"other\"", 1)
-            .replacen("environment = 1 ", "environment = 9 ", 1);
-        put("other.toml", &other);
-        let error = load_all(Some(folder.path())).unwrap_err();
-        assert!(format!("{error:#}").contains("is 1, which is other, no exchange"), "{error:#}");
     }
 
     #[test]

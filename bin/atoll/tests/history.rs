@@ -3,48 +3,11 @@
 
 mod common;
 
-use atoll_types::crypto::SigningKey;
-use atoll_vm::exchange::{build, sign};
-use common::{Node, now_ms};
+use atoll_vm::exchange::build;
+use common::{Node, Trader, now_ms};
 use serde_json::{Value, json};
 
-struct Trader {
-    key: SigningKey,
-    nonce: u64,
-}
-
 impl Trader {
-    fn new(agent: usize) -> Self {
-        Self { key: SigningKey::from_label(&format!("agent-{agent}")), nonce: now_ms() }
-    }
-
-    fn user(&self) -> String {
-        format!("{:#x}", self.key.address())
-    }
-
-    fn act(&mut self, node: &Node, action: Vec<u8>) {
-        self.nonce = now_ms().max(self.nonce + 1);
-        let bytes =
-            atoll_types::Encode::to_bytes(&sign::sign_action(&self.key, action, self.nonce));
-        let (status, answer) = node.submit("perps", &bytes).unwrap();
-        assert_eq!(status, 200, "{answer}");
-    }
-
-    /// BTC at a whole price.
-    fn order(&mut self, node: &Node, buy: bool, price: u64, size: &str, client: Option<u8>) {
-        let order = build::OrderWire {
-            asset: 0,
-            buy,
-            price: price.to_string(),
-            size: size.into(),
-            reduce_only: false,
-            tif: atoll_exchange::Tif::Gtc,
-            client_id: client.map(|n| [n; 16]),
-            ..Default::default()
-        };
-        self.act(node, build::orders(&[order]));
-    }
-
     fn ask(&self, node: &Node, kind: &str) -> Value {
         let (status, answer) = node.post("/info", &json!({ "type": kind, "user": self.user() }));
         assert_eq!(status, 200, "{answer}");
@@ -63,7 +26,7 @@ fn fills_and_ended_orders_outlive_the_process() {
     let data = folder.path().join("data");
     let args = ["--rate", "0", "--snapshot-interval", "10"];
     let mut node = Node::start(&data, &args);
-    let (mut alice, mut bob) = (Trader::new(0), Trader::new(1));
+    let (mut alice, mut bob) = (Trader::new("agent-0"), Trader::new("agent-1"));
     let started = now_ms();
     let mids =
         node.eventually_post("/info", &json!({ "type": "allMids" }), |v| v["BTC"].is_string());

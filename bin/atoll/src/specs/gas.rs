@@ -1,7 +1,7 @@
 //! Prices of an EVM environment that are not its hardfork's: the tables `evm.gas.operations` and
 //! `evm.gas.precompiles`.
 
-use super::wrong;
+use super::unknown;
 use anyhow::Result;
 use atoll_vm::evm::gas::precompile_names;
 use atoll_vm::evm::{GasOverrides, Operation};
@@ -22,19 +22,15 @@ pub(super) struct GasTable {
 pub(super) fn overrides(table: &GasTable) -> Result<GasOverrides> {
     let mut overrides = GasOverrides::default();
     for (name, price) in &table.operations {
-        let operation = Operation::from_name(name).ok_or_else(|| {
-            let names: Vec<_> = Operation::ALL.map(Operation::name).into();
-            let expected = format!("one of: {}", names.join(", "));
-            wrong("evm.gas.operations", name, &expected)
-        })?;
+        let known = Operation::ALL.map(Operation::name);
+        let operation =
+            Operation::from_name(name).ok_or_else(|| unknown("evm.gas.operations", name, known))?;
         overrides = overrides.with(operation, *price);
     }
     for (name, factor) in &table.precompiles {
-        overrides = overrides.with_factor(name, *factor).ok_or_else(|| {
-            let names: Vec<_> = precompile_names().collect();
-            let expected = format!("one of: {}", names.join(", "));
-            wrong("evm.gas.precompiles", name, &expected)
-        })?;
+        overrides = overrides
+            .with_factor(name, *factor)
+            .ok_or_else(|| unknown("evm.gas.precompiles", name, precompile_names()))?;
     }
     Ok(overrides)
 }

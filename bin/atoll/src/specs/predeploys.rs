@@ -1,7 +1,7 @@
 //! What an EVM environment has beside its hardfork by name: precompiles, and contracts that tools
 //! expect at the same address on every chain.
 
-use super::wrong;
+use super::unknown;
 use alloy_primitives::hex;
 use anyhow::{Context, Result, bail};
 use atoll_types::{Address, B256, U256, keccak256};
@@ -23,18 +23,16 @@ const PERMIT2_DOMAIN_SEPARATOR: usize = 6_983;
 fn named<T>(
     key: &str,
     names: &[String],
-    known: impl IntoIterator<Item = &'static str>,
+    known: impl IntoIterator<Item = &'static str> + Clone,
     find: impl Fn(&str) -> Option<T>,
 ) -> Result<Vec<T>> {
-    let known: Vec<_> = known.into_iter().collect();
     let mut found = Vec::new();
     for (at, name) in names.iter().enumerate() {
         let key = format!("{key}[{at}]");
         if names[..at].contains(name) {
             bail!("{key} is \"{name}\", which is named before; expected each once");
         }
-        let expected = format!("one of: {}", known.join(", "));
-        found.push(find(name).ok_or_else(|| wrong(&key, name, &expected))?);
+        found.push(find(name).ok_or_else(|| unknown(&key, name, known.clone()))?);
     }
     Ok(found)
 }

@@ -153,6 +153,59 @@ pub(crate) fn noop(key: &SigningKey, nonce: u64) -> Vec<u8> {
     sign::sign_action(key, build::noop(), nonce).to_bytes()
 }
 
+/// Somebody with a key on the exchange.
+pub(crate) struct Trader {
+    pub(crate) key: SigningKey,
+    nonce: u64,
+}
+
+impl Trader {
+    /// The development key of this name.
+    pub(crate) fn new(label: &str) -> Self {
+        Self { key: SigningKey::from_label(label), nonce: 0 }
+    }
+
+    pub(crate) fn user(&self) -> String {
+        format!("{:#x}", self.key.address())
+    }
+
+    pub(crate) fn nonce(&mut self) -> u64 {
+        self.nonce = now_ms().max(self.nonce + 1);
+        self.nonce
+    }
+
+    /// Signs and submits an action, which must reach the exchange.
+    pub(crate) fn act(&mut self, node: &Node, action: Vec<u8>) {
+        let nonce = self.nonce();
+        let signed = atoll_vm::exchange::sign::sign_action(&self.key, action, nonce);
+        let (status, answer) = node.submit("perps", &signed.to_bytes()).unwrap();
+        assert_eq!(status, 200, "{answer}");
+    }
+
+    /// BTC at a whole price.
+    pub(crate) fn order(
+        &mut self,
+        node: &Node,
+        buy: bool,
+        price: u64,
+        size: &str,
+        client: Option<u8>,
+    ) {
+        use atoll_vm::exchange::build;
+        let order = build::OrderWire {
+            asset: 0,
+            buy,
+            price: price.to_string(),
+            size: size.into(),
+            reduce_only: false,
+            tif: atoll_exchange::Tif::Gtc,
+            client_id: client.map(|n| [n; 16]),
+            ..Default::default()
+        };
+        self.act(node, build::orders(&[order]));
+    }
+}
+
 /// An address that nothing listens on.
 pub(crate) fn free_address() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

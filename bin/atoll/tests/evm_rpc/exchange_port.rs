@@ -1,15 +1,13 @@
 //! The exchange from a transaction of the EVM, on a running node: an account of the exchange that no
 //! key signs for is given money, trades, and is seen; what it did is there after a crash.
 
-use super::common::{Node, now_ms};
+use super::common::{Node, Trader};
 use super::{Chain, Draft, hex};
-use atoll_exchange::Tif;
-use atoll_types::crypto::SigningKey;
 use atoll_types::hub::account_of;
 use atoll_types::{Address, Encode, EnvironmentId, NetworkId, U256, keccak256};
 use atoll_vm::Identity;
 use atoll_vm::evm::{BRIDGE_ADDRESS, EXCHANGE_PORT_ADDRESS};
-use atoll_vm::exchange::{AtollMessage, build, sign};
+use atoll_vm::exchange::{AtollMessage, sign};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -79,26 +77,8 @@ impl Chain<'_> {
     }
 }
 
-/// Somebody with a key on the exchange.
-struct Trader {
-    key: SigningKey,
-    nonce: u64,
-}
-
 impl Trader {
-    fn nonce(&mut self) -> u64 {
-        self.nonce = now_ms().max(self.nonce + 1);
-        self.nonce
-    }
-
-    fn order(&mut self, node: &Node, buy: bool, price: &str, size: &str, tif: Tif) {
-        let (price, size) = (price.into(), size.into());
-        let order = build::OrderWire { asset: BTC, buy, price, size, tif, ..Default::default() };
-        let nonce = self.nonce();
-        let action = sign::sign_action(&self.key, build::orders(&[order]), nonce).to_bytes();
-        assert_eq!(node.submit("perps", &action).unwrap().0, 200);
-    }
-
+    /// Sends USDC into the EVM environment.
     fn send(&mut self, node: &Node, to: Address, amount: u128) {
         let network = node.eventually("/atoll/status")["network"].as_str().unwrap().to_string();
         let identity =
@@ -153,7 +133,7 @@ fn an_account_without_a_key_trades_by_messages_and_is_observed() {
             call("placeLimitOrder(uint32,bool,uint64,uint64,bool,uint8,uint128)", &words)
         };
         chain.port(buy(ONE / 10, 7));
-        let mut trader = Trader { key: SigningKey::from_label("agent-7"), nonce: 0 };
+        let mut trader = Trader::new("agent-7");
         trader.send(&node, sender, 50_000_000_000);
         let bridged = call("tokenOf(address)", &[word_of(usdc)]);
         let token = Address::from_word(chain.call(BRIDGE_ADDRESS, &bridged).unwrap()[0].into());
@@ -178,7 +158,7 @@ fn an_account_without_a_key_trades_by_messages_and_is_observed() {
             |orders| orders.as_array().is_some_and(|orders| orders.len() == 1),
         );
         assert_eq!(open[0]["cloid"], format!("0x{:032x}", 8), "{open}");
-        trader.order(&node, false, &price.to_string(), "0.1", Tif::Ioc);
+        trader.order(&node, false, price, "0.1", None);
         let state = json!({ "type": "clearinghouseState", "user": format!("{account:#x}") });
         node.eventually_post("/info", &state, |state| {
             state["assetPositions"][0]["position"]["szi"] == "0.1"

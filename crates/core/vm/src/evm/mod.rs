@@ -129,13 +129,8 @@ impl<S: Source> Vm<S> for EvmVm<S> {
         if self.spec.hardfork >= Hardfork::Prague {
             history::deploy(&mut self.tables);
         }
-        if let Some(bridge) = &self.spec.bridge
-            && let Ok(code) = Bytecode::new_raw_checked(bridge.code.clone())
-        {
-            let code_hash = keccak256(&bridge.code);
-            self.tables.code.set(&CodeKey(code_hash), Code(code));
-            let account = Account { nonce: 1, balance: U256::ZERO, code_hash };
-            self.tables.accounts.set(&AccountKey(BRIDGE_ADDRESS), account);
+        if let Some(bridge) = &self.spec.bridge {
+            system::deploy(&mut self.tables, BRIDGE_ADDRESS, &bridge.code);
         }
         if let Some(exchange) = &self.spec.exchange {
             exchange_port::deploy(&mut self.tables, self.environment, exchange);

@@ -1,15 +1,56 @@
-//! Deliveries: what comes into the environment by a message is a transaction of the block in the
-//! name of the system address, which nobody has a key for. It has no signature and pays no gas.
+//! Contracts that are part of an environment, and deliveries to them: what comes into the environment by
+//! a message is a transaction of the block in the name of the system address, which nobody has a key
+//! for. It has no signature and pays no gas.
 
-use super::objects::{Block, Singleton};
+use super::objects::{Account, AccountKey, Block, Code, CodeKey, EvmTables, Singleton};
+use super::spec::{CODE_BYTES_MAX, SpecError, expect};
 use super::transition::{self, BlockHashes, TransitionContext};
 use super::{DELIVERY_KIND, EvmLog, EvmReceipt, EvmVm, SYSTEM_ADDRESS, Status};
 use alloc::vec::Vec;
 use atoll_state::Source;
-use atoll_types::{Address, B256, RejectCode};
+use atoll_types::{Address, B256, RejectCode, U256, keccak256};
+use revm::bytecode::Bytecode;
 use revm::context::TxEnv;
 use revm::context::result::ExecutionResult;
 use revm::primitives::{Bytes, TxKind};
+
+/// Checks the code of a contract of the spec's table `key`, and that no genesis account stands where
+/// it does or where the system does; else `found` is there, and `harm` is what would come of it.
+pub(super) fn validate(
+    key: &str,
+    (address, code): (Address, &Bytes),
+    genesis: impl Iterator<Item = Address>,
+    (found, harm): (&str, &str),
+) -> Result<(), SpecError> {
+    for account in genesis {
+        expect(
+            account != address && account != SYSTEM_ADDRESS,
+            alloc::format!("genesis.{account}.address"),
+            found,
+            alloc::format!("another address: {harm}"),
+        )?;
+    }
+    let runs = !code.is_empty()
+        && code.len() <= CODE_BYTES_MAX as usize
+        && Bytecode::new_raw_checked(code.clone()).is_ok();
+    expect(
+        runs,
+        alloc::format!("{key}.code"),
+        alloc::format!("{} bytes", code.len()),
+        alloc::format!("EVM code of 1 to {CODE_BYTES_MAX} bytes"),
+    )
+}
+
+/// Puts a contract into the genesis state. Code that [`validate`] refuses is left out; says whether it
+/// is there.
+pub(super) fn deploy<S: Source>(tables: &mut EvmTables<S>, address: Address, code: &Bytes) -> bool {
+    let Ok(bytecode) = Bytecode::new_raw_checked(code.clone()) else { return false };
+    let code_hash = keccak256(code);
+    tables.code.set(&CodeKey(code_hash), Code(bytecode));
+    let account = Account { nonce: 1, balance: U256::ZERO, code_hash };
+    tables.accounts.set(&AccountKey(address), account);
+    true
+}
 
 impl<S: Source> EvmVm<S> {
     /// Calls a contract in the name of the system with so much gas. Nothing is kept of a call that

@@ -13,6 +13,7 @@ use atoll_types::{
 };
 use revm::context::TxEnv;
 use revm::context::result::InvalidTransaction;
+use revm::context_interface::cfg::gas_params::GasParams;
 use revm::context_interface::either::Either;
 use revm::context_interface::transaction::{
     AccessList, AccessListItem, Authorization, RecoveredAuthority, RecoveredAuthorization,
@@ -329,10 +330,17 @@ fn check_limits(spec: &EvmSpec, transaction: &EvmTransaction) -> Result<(), Reje
         );
     }
     let env = transaction.env(Address::ZERO, spec.chain_id, false);
+    // Of what is paid before a transaction runs a spec can raise the price of access lists alone, and
+    // its table is made anew each time.
+    let hardfork = spec.hardfork.spec_id();
+    let prices = match transaction.access_list.is_empty() {
+        true => GasParams::new_spec(hardfork),
+        false => spec.gas.table(hardfork),
+    };
     let checked = validate_initial_tx_gas_with_gas_params(
         &env,
-        spec.hardfork.spec_id(),
-        &spec.gas.table(spec.hardfork.spec_id()),
+        hardfork,
+        &prices,
         false,
         false,
         spec.hardfork.transaction_gas_limit().unwrap_or(u64::MAX),

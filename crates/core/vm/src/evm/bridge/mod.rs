@@ -52,9 +52,6 @@ fn receive_token(spec: &BridgedTokenSpec, to: Address, amount: U256) -> Bytes {
 
 /// The message that a log of the bridge contract stands for.
 fn message_sent(log: &EvmLog, source: EnvironmentId) -> Option<Message> {
-    if log.address != BRIDGE_ADDRESS {
-        return None;
-    }
     let [signature, destination, token, from] = log.topics.as_slice() else { return None };
     if *signature != keccak256(b"MessageSent(uint32,address,address,address,uint256)") {
         return None;

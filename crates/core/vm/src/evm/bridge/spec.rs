@@ -1,12 +1,12 @@
 //! The part of an EVM environment's spec that lets money in and out.
 
-use super::super::spec::{CODE_BYTES_MAX, SpecError, expect};
-use super::{BRIDGE_ADDRESS, SYSTEM_ADDRESS};
+use super::BRIDGE_ADDRESS;
+use crate::evm::spec::{CODE_BYTES_MAX, SpecError, expect};
+use crate::evm::system;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use atoll_types::codec::{CodecError, put_bytes, put_varint};
 use atoll_types::{Address, Decode, Encode, Reader};
-use revm::bytecode::Bytecode;
 use revm::primitives::Bytes;
 
 /// Most tokens of one environment.
@@ -51,22 +51,11 @@ impl EvmBridge {
         &self,
         genesis: impl Iterator<Item = Address>,
     ) -> Result<(), SpecError> {
-        for address in genesis {
-            expect(
-                address != BRIDGE_ADDRESS && address != SYSTEM_ADDRESS,
-                alloc::format!("genesis.{address}.address"),
-                "the bridge contract or the system",
-                "another address: whoever had code there could make money",
-            )?;
-        }
-        let code = !self.code.is_empty()
-            && self.code.len() <= CODE_BYTES_MAX as usize
-            && Bytecode::new_raw_checked(self.code.clone()).is_ok();
-        expect(
-            code,
-            "bridge.code",
-            alloc::format!("{} bytes", self.code.len()),
-            alloc::format!("EVM code of 1 to {CODE_BYTES_MAX} bytes"),
+        system::validate(
+            "bridge",
+            (BRIDGE_ADDRESS, &self.code),
+            genesis,
+            ("the bridge contract or the system", "whoever had code there could make money"),
         )?;
         expect(
             self.tokens.len() <= TOKENS_MAX as usize,

@@ -12,17 +12,16 @@
 
 mod spec;
 
-pub use spec::{EVERY_SLOTS_MAX, EvmExchange};
+pub use spec::EvmExchange;
 
 use super::abi::{self, address_of};
-use super::objects::{Account, AccountKey, Code, CodeKey, EvmTables, SlotKey, StorageSlot};
-use super::{EvmLog, EvmVm};
+use super::objects::{EvmTables, SlotKey, StorageSlot};
+use super::{EvmLog, EvmVm, system};
 use crate::Receipt;
 use alloc::vec::Vec;
 use atoll_state::Source;
 use atoll_types::hub::{MESSAGE_DATA_BYTES_MAX, MessageKind};
 use atoll_types::{Address, B256, Encode, EnvironmentId, Message, RejectCode, U256, keccak256};
-use revm::bytecode::Bytecode;
 use revm::primitives::{Bytes, address};
 
 /// Where the contract stands.
@@ -38,12 +37,9 @@ pub(super) fn deploy<S: Source>(
     own: EnvironmentId,
     exchange: &EvmExchange,
 ) {
-    // Code that the spec's validation refuses is left out.
-    let Ok(code) = Bytecode::new_raw_checked(exchange.code.clone()) else { return };
-    let code_hash = keccak256(&exchange.code);
-    tables.code.set(&CodeKey(code_hash), Code(code));
-    let account = Account { nonce: 1, balance: U256::ZERO, code_hash };
-    tables.accounts.set(&AccountKey(EXCHANGE_PORT_ADDRESS), account);
+    if !system::deploy(tables, EXCHANGE_PORT_ADDRESS, &exchange.code) {
+        return;
+    }
     let numbers = u64::from(exchange.environment.0) << 32 | u64::from(own.0);
     let key = SlotKey { address: EXCHANGE_PORT_ADDRESS, slot: U256::ZERO };
     tables.storage.set(&key, StorageSlot(U256::from(numbers)));
@@ -51,9 +47,6 @@ pub(super) fn deploy<S: Source>(
 
 /// The message that a log of the port stands for.
 pub(super) fn action_sent(log: &EvmLog, source: EnvironmentId) -> Option<Message> {
-    if log.address != EXCHANGE_PORT_ADDRESS {
-        return None;
-    }
     let [signature, destination, from] = log.topics.as_slice() else { return None };
     if *signature != keccak256(b"ActionSent(uint32,address,bytes)") {
         return None;

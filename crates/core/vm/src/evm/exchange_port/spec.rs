@@ -1,17 +1,14 @@
 //! The part of an EVM environment's spec that joins it to an exchange.
 
-use super::super::SYSTEM_ADDRESS;
-use super::super::spec::{CODE_BYTES_MAX, SpecError, expect};
 use super::EXCHANGE_PORT_ADDRESS;
+use crate::evm::spec::{CODE_BYTES_MAX, SpecError, expect};
+use crate::evm::system;
+use crate::router::OBSERVE_EVERY_SLOTS_MAX;
 use alloc::vec::Vec;
 use atoll_types::codec::{CodecError, put_bytes};
 use atoll_types::hub::ROUTER;
 use atoll_types::{Address, Decode, Encode, EnvironmentId, Reader};
-use revm::bytecode::Bytecode;
 use revm::primitives::Bytes;
-
-/// Most slots between two observations of the markets.
-pub const EVERY_SLOTS_MAX: u32 = 10_000;
 
 /// The exchange environment that contracts trade on and read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,22 +27,14 @@ impl EvmExchange {
         &self,
         genesis: impl Iterator<Item = Address>,
     ) -> Result<(), SpecError> {
-        for address in genesis {
-            expect(
-                address != EXCHANGE_PORT_ADDRESS && address != SYSTEM_ADDRESS,
-                alloc::format!("genesis.{address}.address"),
+        system::validate(
+            "exchange",
+            (EXCHANGE_PORT_ADDRESS, &self.code),
+            genesis,
+            (
                 "the port to the exchange or the system",
-                "another address: whoever had code there could act for anybody",
-            )?;
-        }
-        let code = !self.code.is_empty()
-            && self.code.len() <= CODE_BYTES_MAX as usize
-            && Bytecode::new_raw_checked(self.code.clone()).is_ok();
-        expect(
-            code,
-            "exchange.code",
-            alloc::format!("{} bytes", self.code.len()),
-            alloc::format!("EVM code of 1 to {CODE_BYTES_MAX} bytes"),
+                "whoever had code there could act for anybody",
+            ),
         )?;
         expect(
             self.environment != ROUTER,
@@ -54,10 +43,10 @@ impl EvmExchange {
             "the id of an exchange environment: 0 is the router",
         )?;
         expect(
-            (1..=EVERY_SLOTS_MAX).contains(&self.every_slots),
+            (1..=OBSERVE_EVERY_SLOTS_MAX).contains(&self.every_slots),
             "exchange.every_slots",
             self.every_slots,
-            alloc::format!("1 to {EVERY_SLOTS_MAX}"),
+            alloc::format!("1 to {OBSERVE_EVERY_SLOTS_MAX}"),
         )
     }
 }
