@@ -4,6 +4,7 @@
 //! nothing is ever rounded. `environments/*.toml` document each key.
 
 mod evm;
+mod fees;
 mod gas;
 mod liquidation;
 pub(crate) mod listers;

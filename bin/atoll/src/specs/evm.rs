@@ -1,7 +1,7 @@
 //! The table `evm` of a spec file: an EVM environment.
 
 use super::{
-    GenesisTable, NATIVE_DECIMALS, account, accounts, gas, predeploys, token, units, wrong,
+    GenesisTable, NATIVE_DECIMALS, account, accounts, fees, gas, predeploys, token, units, wrong,
 };
 use anyhow::{Result, anyhow, bail};
 use atoll_executor::EnvironmentSpec;
@@ -22,6 +22,8 @@ pub(super) struct EvmTable {
     block_gas_limit: u64,
     base_fee: BaseFeeTable,
     fee_recipient: String,
+    #[serde(default)]
+    fee_tokens: Vec<fees::FeeTokenTable>,
     #[serde(default)]
     precompiles: Vec<String>,
     #[serde(default)]
@@ -100,7 +102,7 @@ pub(super) fn spec(id: u32, table: &EvmTable, genesis: &[GenesisTable]) -> Resul
         }
     }
     let forks = "one of cancun, prague, osaka";
-    let spec = EvmSpec {
+    let mut spec = EvmSpec {
         chain_id: table.chain_id,
         hardfork: Hardfork::from_name(&table.hardfork)
             .ok_or_else(|| wrong("evm.hardfork", &table.hardfork, forks))?,
@@ -113,6 +115,7 @@ pub(super) fn spec(id: u32, table: &EvmTable, genesis: &[GenesisTable]) -> Resul
             }
         },
         fee_recipient: account("evm.fee_recipient", &table.fee_recipient)?,
+        fee_tokens: Vec::new(),
         precompiles: predeploys::precompiles(&table.precompiles)?,
         gas: gas::overrides(&table.gas)?,
         bridge: table.bridge.as_ref().map(bridge).transpose()?,
@@ -120,6 +123,11 @@ pub(super) fn spec(id: u32, table: &EvmTable, genesis: &[GenesisTable]) -> Resul
         genesis: list,
     };
     spec.validate().map_err(|error| anyhow!("evm.{error}"))?;
+    if !table.fee_tokens.is_empty() {
+        // The bridge of a spec that is sound otherwise says where its tokens are.
+        spec.fee_tokens = fees::tokens(&spec, &table.fee_tokens)?;
+        spec.validate().map_err(|error| anyhow!("evm.{error}"))?;
+    }
     Ok(spec)
 }
 

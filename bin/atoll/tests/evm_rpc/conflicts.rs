@@ -1,7 +1,7 @@
 //! Why transactions of a block had to follow one another, over JSON-RPC and by `atoll trace`.
 
 use super::common::{Node, atoll, last_json};
-use super::{COUNTER, Chain, Draft, number, start, unhex};
+use super::{COUNTER, Chain, Draft, number, start};
 use atoll_types::Address;
 use serde_json::{Value, json};
 use std::process::Output;
@@ -11,15 +11,6 @@ const OTHERS: [&str; 2] = [
     "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80",
     "5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a",
 ];
-
-fn of_key<'a>(node: &'a Node, key: &str) -> Chain<'a> {
-    let key = unhex(key).try_into().unwrap();
-    let key = atoll_types::crypto::SigningKey::from_bytes(key).unwrap();
-    let chain = Chain { node, key, nonce: 0.into() };
-    let nonce = chain.ask("eth_getTransactionCount", json!([chain.from(), "latest"]));
-    chain.nonce.set(number(&nonce));
-    chain
-}
 
 fn trace(node: &Node, args: &[&str]) -> Output {
     let url = format!("http://{}", node.address);
@@ -61,7 +52,7 @@ fn conflicts_of_a_block_are_the_keys_that_its_transactions_share() {
     let node = start(&folder);
     let first = Chain::new(&node);
     let counter: Address = first.deploy(COUNTER).parse().unwrap();
-    let chains = [first, of_key(&node, OTHERS[0]), of_key(&node, OTHERS[1])];
+    let chains = [first, Chain::of_hex(&node, OTHERS[0]), Chain::of_hex(&node, OTHERS[1])];
 
     // All count in the same slot.
     let block = block_of(&chains, |_| counter);

@@ -17,23 +17,23 @@ const BTC: u64 = 0;
 /// 10^8, the unit of prices and sizes.
 const ONE: u64 = 100_000_000;
 
-fn call(signature: &str, words: &[U256]) -> Vec<u8> {
+pub(super) fn call(signature: &str, words: &[U256]) -> Vec<u8> {
     let mut data = keccak256(signature.as_bytes())[..4].to_vec();
     words.iter().for_each(|word| data.extend(word.to_be_bytes::<32>()));
     data
 }
 
-fn word(number: u64) -> U256 {
+pub(super) fn word(number: u64) -> U256 {
     U256::from(number)
 }
 
-fn word_of(address: Address) -> U256 {
+pub(super) fn word_of(address: Address) -> U256 {
     U256::from_be_bytes(address.into_word().0)
 }
 
 impl Chain<'_> {
     /// What a call returns; nothing if it reverts.
-    fn call(&self, to: Address, data: &[u8]) -> Option<Vec<U256>> {
+    pub(super) fn call(&self, to: Address, data: &[u8]) -> Option<Vec<U256>> {
         let to = format!("{to:#x}");
         let answer = self.answer("eth_call", json!([{ "to": to, "data": hex(data) }, "latest"]));
         let output = super::unhex(answer["result"].as_str()?);
@@ -49,7 +49,12 @@ impl Chain<'_> {
     }
 
     /// Calls until what it returns is as wanted.
-    fn seen_at(&self, to: Address, data: &[u8], wanted: impl Fn(&[U256]) -> bool) -> Vec<U256> {
+    pub(super) fn seen_at(
+        &self,
+        to: Address,
+        data: &[u8],
+        wanted: impl Fn(&[U256]) -> bool,
+    ) -> Vec<U256> {
         let end = Instant::now() + Duration::from_secs(30);
         loop {
             let found = self.call(to, data);
@@ -79,7 +84,7 @@ impl Chain<'_> {
 
 impl Trader {
     /// Sends USDC into the EVM environment.
-    fn send(&mut self, node: &Node, to: Address, amount: u128) {
+    pub(super) fn send(&mut self, node: &Node, to: Address, amount: u128) {
         let network = node.eventually("/atoll/status")["network"].as_str().unwrap().to_string();
         let identity =
             Identity { network: NetworkId(network.parse().unwrap()), environment: EXCHANGE };

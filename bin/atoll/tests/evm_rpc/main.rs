@@ -4,9 +4,11 @@
 mod common;
 mod conflicts;
 mod exchange_port;
+mod fees;
 mod shapes;
 mod sign;
 
+use atoll_types::crypto::SigningKey;
 use common::Node;
 use serde_json::{Value, json};
 use sign::{Draft, authorize};
@@ -20,7 +22,7 @@ const REVERTS: &str = "60048060095f395ff35f5ffd";
 
 struct Chain<'a> {
     node: &'a Node,
-    key: atoll_types::crypto::SigningKey,
+    key: SigningKey,
     nonce: std::cell::Cell<u64>,
 }
 
@@ -47,8 +49,15 @@ impl<'a> Chain<'a> {
     /// The second known account of development tools.
     fn new(node: &'a Node) -> Self {
         let key = "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
+        Self::of_hex(node, key)
+    }
+
+    fn of_hex(node: &'a Node, key: &str) -> Self {
         let key = unhex(key).try_into().unwrap();
-        let key = atoll_types::crypto::SigningKey::from_bytes(key).unwrap();
+        Self::of(node, SigningKey::from_bytes(key).unwrap())
+    }
+
+    fn of(node: &'a Node, key: SigningKey) -> Self {
         let chain = Self { node, key, nonce: 0.into() };
         let nonce = chain.ask("eth_getTransactionCount", json!([chain.from(), "latest"]));
         chain.nonce.set(number(&nonce));

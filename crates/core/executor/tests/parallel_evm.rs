@@ -4,12 +4,12 @@
 use atoll_executor::parallel::{BlockError, EvmParallel, Limits};
 use atoll_state::{Resident, WriteSet, object};
 use atoll_types::{Address, B256, U256, keccak256};
-use atoll_vm::evm::objects::EvmTables;
+use atoll_vm::evm::objects::{EvmTables, SlotKey};
 use atoll_vm::evm::transition::{
     self, AccessList, AccessListItem, Authorization, BlockEnv, BlockHashes, CfgEnv, Either,
     Executed, RecoveredAuthority, RecoveredAuthorization, SpecId, TransitionContext, TxEnv, TxKind,
 };
-use atoll_vm::evm::{Bytes, PrecompileRules};
+use atoll_vm::evm::{Bytes, FeeToken};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -59,6 +59,8 @@ enum Step {
     Log(u8),
     /// Goes on only if the slot is even.
     IfEven(u8),
+    /// One more of this contract's token for somebody.
+    Mint(u8),
     Revert,
     Invalid,
 }
@@ -166,12 +168,26 @@ fn assemble(steps: &[Step], spec: SpecId) -> Vec<u8> {
                 code.extend([0x60, 1, 0x60, slot, 0x54, 0x16, 0x15, 0x61, high, low, 0x57]);
                 code.extend([0x00, 0x5b]);
             }
+            Step::Mint(to) => {
+                let slot = token(0).slot_of(somebody(to)).to_be_bytes::<32>();
+                code.push(0x7f);
+                code.extend(slot);
+                code.extend([0x54, 0x60, 1, 0x01, 0x7f]);
+                code.extend(slot);
+                code.push(0x55);
+            }
             // REVERT came with Byzantium.
             Step::Revert => code.extend([0x60, 0, 0x60, 0, 0xfd]),
             Step::Invalid => code.push(0xfe),
         }
     }
     code
+}
+
+/// A contract that fees may be paid in the token of.
+fn token(n: u8) -> FeeToken {
+    let price = 10u128.pow(18 - u32::from(n));
+    FeeToken { token: contract(n), balances_slot: U256::from(9), price }
 }
 
 #[derive(Clone, Debug)]
@@ -197,6 +213,12 @@ struct Case {
     miner: u8,
     /// Money of the last sender.
     poor: u64,
+    /// How many of the contracts are tokens that fees may be paid in.
+    tokens: u8,
+    /// What the last sender has of each of them.
+    held: u64,
+    /// What the fee recipient has of each of them.
+    received: U256,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -213,6 +235,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => who.prop_map(Step::Destroy),
         1 => slot.clone().prop_map(Step::Log),
         1 => slot.prop_map(Step::IfEven),
+        1 => prop_oneof![Just(3u8), Just(12)].prop_map(Step::Mint),
         1 => prop_oneof![Just(Step::Revert), Just(Step::Invalid)],
     ]
 }
@@ -240,14 +263,27 @@ prop_compose! {
         base_fee in 0..3u64,
         miner in 0..3u8,
         poor in prop_oneof![Just(1 << 40), 0..3_000_000u64],
+        tokens in 0..3u8,
+        held in prop_oneof![3 => Just(1 << 40), 1 => 0..3_000_000u64],
+        received in prop_oneof![
+            2 => Just(U256::ZERO),
+            2 => Just(U256::from(7)),
+            1 => Just(U256::MAX - U256::from(200_000)),
+        ],
     ) -> Case {
-        Case { spec, codes, sent, gas_limit, base_fee, miner, poor }
+        Case { spec, codes, sent, gas_limit, base_fee, miner, poor, tokens, held, received }
     }
 }
 
 impl Case {
     fn spec(&self) -> SpecId {
         SPECS[self.spec]
+    }
+
+    /// Environments have no older rules.
+    fn fee_tokens(&self) -> Vec<FeeToken> {
+        let any = self.spec().is_enabled_in(SpecId::CANCUN);
+        (0..if any { self.tokens } else { 0 }).map(token).collect()
     }
 
     fn tables(&self) -> EvmTables<Resident> {
@@ -260,7 +296,9 @@ impl Case {
             put(sender(n), (u64::from(n), U256::from(balance)), vec![], vec![]);
         }
         for (n, steps) in (0..).zip(&self.codes) {
-            let slots = vec![(U256::from(1), U256::from(n)), (U256::from(2), U256::from(5))];
+            let mut slots = vec![(U256::from(1), U256::from(n)), (U256::from(2), U256::from(5))];
+            slots.push((token(n).slot_of(sender(3)), U256::from(self.held)));
+            slots.push((token(n).slot_of(MINER), self.received));
             put(contract(n), (1, U256::from(20)), assemble(steps, spec), slots);
         }
         put(somebody(13), (1, U256::MAX - U256::from(30)), vec![], vec![]);
@@ -381,12 +419,9 @@ fn check(case: &Case) -> bool {
     let (mut config, block) = (CfgEnv::new_with_spec(case.spec()), case.block());
     config.disable_eip3607 = true;
     let hashes = BlockHashes::Known(&|number| Some(B256::from(U256::from(number))));
-    let context = TransitionContext {
-        config: &config,
-        block: &block,
-        hashes,
-        precompiles: PrecompileRules::default(),
-    };
+    let tokens = case.fee_tokens();
+    let ethereum = TransitionContext::ethereum(&config, &block, hashes);
+    let context = TransitionContext { fee_tokens: &tokens, ..ethereum };
     let transactions = case.transactions();
     let mut tables = case.tables();
     let serial = transition::execute_block(&mut tables, &context, &transactions);
@@ -435,6 +470,9 @@ fn plain(spec: SpecId, codes: Vec<Vec<Step>>, sent: Vec<(u8, u8, u64)>) -> Case 
         base_fee: 1,
         miner: 2,
         poor: 1 << 40,
+        tokens: 0,
+        held: 0,
+        received: U256::ZERO,
     }
 }
 
@@ -447,12 +485,7 @@ fn who_is_only_paid_makes_nobody_wait() {
     assert!(check(&case));
     let (config, block) = (CfgEnv::new_with_spec(case.spec()), case.block());
     let hashes = BlockHashes::Known(&|_| None);
-    let context = TransitionContext {
-        config: &config,
-        block: &block,
-        hashes,
-        precompiles: PrecompileRules::default(),
-    };
+    let context = TransitionContext::ethereum(&config, &block, hashes);
     let (_, report) = with_threads(8, |parallel| {
         let (tables, transactions) = (&mut case.tables(), case.transactions());
         parallel.execute_block(tables, &context, &transactions, true, &mut |_| {}).expect("valid")
@@ -464,6 +497,77 @@ fn who_is_only_paid_makes_nobody_wait() {
     );
     assert_eq!(conflicts.chain.len(), 20, "{conflicts:?}");
     assert_eq!(conflicts.keys.len(), 6, "nonces and balances of senders: {conflicts:?}");
+}
+
+#[test]
+fn fees_in_a_token_make_nobody_wait() {
+    // Three senders without native currency: what the fee recipient gets is added up.
+    let sent = (0..60).map(|n| (n % 3, 7, 0)).collect();
+    let mut case = Case { tokens: 1, ..plain(SpecId::OSAKA, vec![], sent) };
+    case.received = U256::from(7);
+    let fill = |tables: &mut EvmTables<Resident>| {
+        let slot = |n| (token(0).slot_of(sender(n)), U256::from(1u64 << 40));
+        let spec = case.spec();
+        for n in 0..3 {
+            let nonce_and_balance = (u64::from(n), U256::ZERO);
+            transition::put_account(tables, spec, sender(n), nonce_and_balance, Bytes::new(), []);
+        }
+        let slots = (0..3).map(slot).chain([(token(0).slot_of(MINER), case.received)]);
+        transition::put_account(
+            tables,
+            spec,
+            contract(0),
+            (1, U256::ZERO),
+            Bytes::from_static(&[0]),
+            slots,
+        );
+        object::seal(tables, &mut WriteSet::default(), None);
+        object::begin(tables);
+    };
+    let (config, block, tokens) = (CfgEnv::new_with_spec(case.spec()), case.block(), [token(0)]);
+    let ethereum = TransitionContext::ethereum(&config, &block, BlockHashes::Known(&|_| None));
+    let context = TransitionContext { fee_tokens: &tokens, ..ethereum };
+    let transactions = case.transactions();
+    let (mut one, mut other) = (case.tables(), case.tables());
+    [&mut one, &mut other].into_iter().for_each(fill);
+    let serial = transition::execute_block(&mut one, &context, &transactions).expect("valid");
+    assert!(serial.iter().all(|executed| executed.fee_token == Some(contract(0))));
+    let (executed, report) = with_threads(8, |parallel| {
+        parallel
+            .execute_block(&mut other, &context, &transactions, true, &mut |_| {})
+            .expect("valid")
+    });
+    let conflicts = atoll_executor::parallel::Conflicts::of(
+        &report.accesses,
+        vec![1; 60],
+        &report.report.clashes,
+    );
+    assert_eq!(conflicts.chain.len(), 20, "{conflicts:?}");
+    // What 60 payments of 21,000 gas at 3 wei cost.
+    let key = SlotKey { address: contract(0), slot: token(0).slot_of(MINER) };
+    let received = other.storage().find(|(other, _)| **other == key).map(|(_, held)| held);
+    assert_eq!(received, Some(U256::from(7 + 60 * 21_000 * 3)));
+    assert_eq!(seen::<BlockError>(Ok(executed), other), seen::<BlockError>(Ok(serial), one));
+}
+
+#[test]
+fn tokens_that_do_not_fit_are_found_in_order() {
+    // The recipient has room for the fees of three transactions.
+    let sent = (0..20).map(|n| (if n % 2 == 0 { 3 } else { n % 3 }, 7, 0)).collect();
+    let case = Case {
+        tokens: 1,
+        poor: 5,
+        held: 1 << 40,
+        received: U256::MAX - U256::from(200_000),
+        ..plain(SpecId::OSAKA, vec![], sent)
+    };
+    assert!(check(&case));
+    // Somebody adds to what it has in between, and reads it.
+    let codes = vec![vec![Step::Mint(12)]];
+    let sent = (0..20).map(|n| (if n % 2 == 0 { 3 } else { n % 3 }, 4, 0)).collect();
+    let case = Case { received: U256::from(7), ..Case { codes: vec![], ..case.clone() } };
+    let minting = plain(SpecId::OSAKA, codes, sent);
+    assert!(check(&Case { codes: minting.codes, sent: minting.sent, ..case }));
 }
 
 #[test]

@@ -109,7 +109,13 @@ fn precompiles_in_parallel_are_precompiles_one_by_one() {
     let raised = PrecompileRules { set: PrecompileSet::ALL, factors: raised.factors() };
     for precompiles in [PrecompileSet::ALL.into(), PrecompileSet::NONE.into(), raised] {
         let hashes = BlockHashes::History;
-        let context = TransitionContext { config: &config, block: &block, hashes, precompiles };
+        let context = TransitionContext {
+            config: &config,
+            block: &block,
+            hashes,
+            precompiles,
+            fee_tokens: &[],
+        };
         let mut serial = tables();
         let executed = transition::execute_block(&mut serial, &context, &transactions).unwrap();
         let serial = seen(executed, serial);
@@ -133,7 +139,8 @@ fn gas_of_a_precompile_is_checked_in_a_transaction_to_it() {
     let block = block();
     let precompiles = PrecompileSet::ALL.into();
     let hashes = BlockHashes::History;
-    let context = TransitionContext { config: &config, block: &block, hashes, precompiles };
+    let context =
+        TransitionContext { config: &config, block: &block, hashes, precompiles, fee_tokens: &[] };
     let ask = |gas_limit| {
         let transaction = TxEnv {
             caller: Address::repeat_byte(1),

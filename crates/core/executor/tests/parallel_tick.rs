@@ -58,6 +58,7 @@ fn machine(block_gas_limit: u64) -> EvmMachine {
         symbol: "ETH".into(),
         block_gas_limit,
         base_fee: BaseFee::Fixed(1_000),
+        fee_tokens: vec![],
         fee_recipient: Address::repeat_byte(0xfe),
         precompiles: PrecompileSet::ALL,
         gas: GasOverrides::default(),

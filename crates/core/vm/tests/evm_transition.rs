@@ -3,12 +3,12 @@
 
 use atoll_state::Resident;
 use atoll_types::{Address, B256, U256};
+use atoll_vm::evm::Bytes;
 use atoll_vm::evm::objects::EvmTables;
 use atoll_vm::evm::transition::{
     self, BlockEnv, BlockHashes, CfgEnv, Executed, MissingBlockHash, SpecId, TransitionContext,
     TransitionError, TxEnv, TxKind,
 };
-use atoll_vm::evm::{Bytes, PrecompileRules};
 
 const SENDER: Address = Address::repeat_byte(0x51);
 const CONTRACT: Address = Address::repeat_byte(0xc0);
@@ -43,12 +43,7 @@ impl Chain {
     fn run(&mut self, transactions: &[TxEnv]) -> Result<Vec<Executed>, transition::InvalidInBlock> {
         let known = |number: u64| (number == 299).then(|| B256::repeat_byte(0x29));
         let (config, block) = (&self.config, &self.block);
-        let context = TransitionContext {
-            config,
-            block,
-            hashes: BlockHashes::Known(&known),
-            precompiles: PrecompileRules::default(),
-        };
+        let context = TransitionContext::ethereum(config, block, BlockHashes::Known(&known));
         transition::execute_block(&mut self.tables, &context, transactions)
     }
 

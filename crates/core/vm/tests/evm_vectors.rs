@@ -86,6 +86,7 @@ fn spec_of(test: &Value) -> EvmSpec {
         symbol: "ETH".into(),
         block_gas_limit: small(&env["currentGasLimit"]),
         base_fee: BaseFee::Fixed(small(&env["currentBaseFee"])),
+        fee_tokens: vec![],
         fee_recipient: address(env["currentCoinbase"].as_str().unwrap()),
         genesis: genesis.collect(),
         precompiles: PrecompileSet::NONE,

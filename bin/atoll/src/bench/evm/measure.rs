@@ -146,6 +146,7 @@ fn with_block<R>(workload: &Workload, rules: &Rules, run: impl FnOnce(&Block<'_>
         block: &block,
         hashes: BlockHashes::History,
         precompiles: PrecompileRules { set: rules.precompiles, factors: rules.gas.factors() },
+        fee_tokens: &[],
     };
     run(&Block { workload, context })
 }

@@ -11,7 +11,6 @@ use anyhow::{Context, anyhow};
 use atoll_executor::parallel::{BlockReport, Conflicts, EvmParallel};
 use atoll_state::{Resident, WriteSet, object};
 use atoll_types::Address;
-use atoll_vm::evm::PrecompileRules;
 use atoll_vm::evm::objects::EvmTables;
 use atoll_vm::evm::parallel::EvmKey;
 use atoll_vm::evm::transition::{
@@ -162,12 +161,7 @@ pub(super) fn replay(recorded: &Recorded, ways: &mut Ways) -> anyhow::Result<Rep
         env(transaction).with_context(|| format!("transaction {index}"))
     });
     let transactions: Vec<TxEnv> = transactions.collect::<anyhow::Result<_>>()?;
-    let context = |hashes| TransitionContext {
-        config: &config,
-        block: &environment,
-        hashes,
-        precompiles: PrecompileRules::default(),
-    };
+    let context = |hashes| TransitionContext::ethereum(&config, &environment, hashes);
     let mut ready = Ready { recorded, context: context(BlockHashes::Known(&known)), transactions };
     let mut serial = ready.serial()?;
     ready.context = context(BlockHashes::Known(&silent));
@@ -382,12 +376,7 @@ pub(super) fn opened(recorded: &Recorded) -> anyhow::Result<Vec<U256>> {
     let block = &recorded.block;
     let config = forks::mainnet(block.number.0, block.timestamp.0);
     let environment = environment(block, &config)?;
-    let context = TransitionContext {
-        config: &config,
-        block: &environment,
-        hashes: BlockHashes::History,
-        precompiles: PrecompileRules::default(),
-    };
+    let context = TransitionContext::ethereum(&config, &environment, BlockHashes::History);
     let mut tables = record::load(&recorded.pre_state, config.spec);
     open(&mut tables, &context, block)?;
     Ok(tables.storage().map(|(_, value)| value).collect())

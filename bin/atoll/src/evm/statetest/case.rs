@@ -9,7 +9,6 @@ use alloy_primitives::{Address, B256, U256, keccak256};
 use atoll_executor::parallel::{BlockError, EvmParallel};
 use atoll_state::Resident;
 use atoll_types::crypto::SigningKey;
-use atoll_vm::evm::PrecompileRules;
 use atoll_vm::evm::objects::EvmTables;
 use atoll_vm::evm::transition::{
     self, AccessList, AccessListItem, BlobExcessGasAndPrice, BlockEnv, BlockHashes, CfgEnv, Either,
@@ -57,12 +56,7 @@ fn compare(
     }
     let mut tables = record::load(&test.pre, spec);
     let block = block(test, &config)?;
-    let context = TransitionContext {
-        config: &config,
-        block: &block,
-        hashes: BlockHashes::Known(&block_hash),
-        precompiles: PrecompileRules::default(),
-    };
+    let context = TransitionContext::ethereum(&config, &block, BlockHashes::Known(&block_hash));
     let outcome = match transaction(test, post, chain_id) {
         Ok(transaction) => match execute(&mut tables, &context, transaction, parallel) {
             Ok(Executed { result, .. }) => Ok(result),

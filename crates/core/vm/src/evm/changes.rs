@@ -20,6 +20,8 @@ pub(super) struct Touched {
     pub(super) info: Option<AccountInfo>,
     /// Slots that changed, in order, with their new values.
     pub(super) slots: Vec<(U256, U256)>,
+    /// A slot that is more by so much than it was, and none of those.
+    pub(super) added_slot: Option<(U256, U256)>,
 }
 
 /// What a transaction touched, in the order of addresses: revm's map has an order that depends on a
@@ -32,7 +34,8 @@ pub(super) fn touched(state: EvmState) -> Vec<Touched> {
             let changed = account.storage.iter().filter(|(_, s)| s.is_changed() && !destroyed);
             let mut slots: Vec<_> = changed.map(|(at, slot)| (*at, slot.present_value)).collect();
             slots.sort_unstable();
-            Touched { address, destroyed, added: None, info: Some(account.info), slots }
+            let (added, info, added_slot) = (None, Some(account.info), None);
+            Touched { address, destroyed, added, info, slots, added_slot }
         })
         .collect();
     touched.sort_unstable_by_key(|touched| touched.address);
@@ -61,7 +64,7 @@ pub(super) fn apply<S: Source>(
     let mut any_destroyed = false;
     // Modulo 2^256: only the difference matters, and that is not negative.
     let mut lost = U256::ZERO;
-    for Touched { address, destroyed, added, info, slots } in touched {
+    for Touched { address, destroyed, added, info, mut slots, added_slot } in touched {
         let key = AccountKey(address);
         let before = *tables.accounts.get(&key);
         lost = lost.wrapping_add(before.balance);
@@ -89,6 +92,11 @@ pub(super) fn apply<S: Source>(
             && let Some(code) = info.and_then(|info| info.code)
         {
             tables.code.set(&CodeKey(after.code_hash), Code(code));
+        }
+        if let Some((slot, more)) = added_slot.filter(|(_, more)| !more.is_zero()) {
+            let before = tables.storage.get(&SlotKey { address, slot }).0;
+            let at = slots.partition_point(|(other, _)| *other < slot);
+            slots.insert(at, (slot, before.saturating_add(more)));
         }
         for (slot, value) in slots {
             tables.storage.set(&SlotKey { address, slot }, StorageSlot(value));

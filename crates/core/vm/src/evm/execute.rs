@@ -1,6 +1,6 @@
 //! Execution of a transaction.
 
-use super::objects::{AccountKey, Block, Singleton};
+use super::objects::{AccountKey, Block, Singleton, SlotKey};
 use super::parallel::{self, EvmBatch, EvmKey, EvmValue, Invalid, Outcome};
 use super::receipt::OUTPUT_BYTES_MAX;
 use super::transaction::too_little_gas;
@@ -109,6 +109,7 @@ impl EvmVm<Resident> {
             block: &block_env,
             hashes: BlockHashes::History,
             precompiles: self.spec.precompile_rules(),
+            fee_tokens: &self.spec.fee_tokens,
         };
         let gas_left = self.spec.block_gas_limit.saturating_sub(block.gas_used);
         let tables = &self.tables;
@@ -170,10 +171,11 @@ impl<S: Source> EvmVm<S> {
             return refused(checked, RejectCode::Busy);
         }
         // Authorities are recovered only for a transaction that will not be refused.
-        let sender = self.tables.accounts.get(&AccountKey(checked.signer));
-        let pays = sender.nonce == transaction.nonce
-            && transaction.max_cost().is_some_and(|cost| cost <= sender.balance)
-            && transaction.max_fee_per_gas >= u128::from(block.base_fee);
+        let sender = *self.tables.accounts.get(&AccountKey(checked.signer));
+        let pays = !transaction.authorizations.is_empty()
+            && sender.nonce == transaction.nonce
+            && transaction.max_fee_per_gas >= u128::from(block.base_fee)
+            && self.pays(checked, sender.balance);
         let environment = transaction.env(checked.signer, self.spec.chain_id, pays);
         let block_env = self.block_env(&block);
         let context = TransitionContext {
@@ -181,9 +183,19 @@ impl<S: Source> EvmVm<S> {
             block: &block_env,
             hashes: BlockHashes::History,
             precompiles: self.spec.precompile_rules(),
+            fee_tokens: &self.spec.fee_tokens,
         };
         let executed = transition::transact(&mut self.tables, &context, environment);
         self.receipt_of(checked, block, executed)
+    }
+
+    /// Whether the sender has the largest cost, in native currency or with a token for the fee.
+    fn pays(&mut self, checked: &Checked<EvmTransaction>, balance: U256) -> bool {
+        let storage = &mut self.tables.storage;
+        checked.transaction.payable(balance, &self.spec.fee_tokens, |token| {
+            let slot = token.slot_of(checked.signer);
+            storage.get(&SlotKey { address: token.token, slot }).0
+        })
     }
 
     /// Whether there is room left in the block; if not, the sender may offer the transaction again to
@@ -200,13 +212,13 @@ impl<S: Source> EvmVm<S> {
         executed: Result<Executed, TransitionError>,
     ) -> Receipt {
         match executed {
-            Ok(Executed { result, lost }) => {
-                let receipt = self.account_for(checked, block, result, lost);
+            Ok(executed) => {
+                let receipt = self.account_for(checked, block, executed);
                 let code = match receipt.status {
                     Status::Success => 0,
                     Status::Halted | Status::Reverted => RejectCode::Reverted.number(),
                 };
-                // What did not succeed has no logs.
+                // What did not succeed has at most the log of its fee.
                 let messages = self.messages_sent(&receipt.logs);
                 Receipt { hash: checked.hash, code, payload: receipt.to_bytes(), messages }
             }
@@ -219,12 +231,14 @@ impl<S: Source> EvmVm<S> {
         &mut self,
         checked: &Checked<EvmTransaction>,
         block: Block,
-        result: ExecutionResult,
-        lost: Option<U256>,
+        Executed { result, lost, fee_token }: Executed,
     ) -> EvmReceipt {
         let transaction = &checked.transaction;
         let gas_used = result.tx_gas_used();
-        let burned = U256::from(u128::from(block.base_fee) * u128::from(gas_used));
+        let burned = match fee_token {
+            Some(_) => U256::ZERO,
+            None => U256::from(u128::from(block.base_fee) * u128::from(gas_used)),
+        };
         let destroyed = lost.and_then(|lost| lost.checked_sub(burned)).unwrap_or(U256::ZERO);
         if !burned.is_zero() || !destroyed.is_zero() {
             let ledger = self.tables.ledger.get_mut(&Singleton);
@@ -238,10 +252,10 @@ impl<S: Source> EvmVm<S> {
             ExecutionResult::Success { logs, output: Output::Create(_, address), .. } => {
                 (Status::Success, logs, Bytes::new(), address)
             }
-            ExecutionResult::Revert { output, .. } => {
-                (Status::Reverted, Vec::new(), shortened(output), None)
+            ExecutionResult::Revert { output, logs, .. } => {
+                (Status::Reverted, logs, shortened(output), None)
             }
-            ExecutionResult::Halt { .. } => (Status::Halted, Vec::new(), Bytes::new(), None),
+            ExecutionResult::Halt { logs, .. } => (Status::Halted, logs, Bytes::new(), None),
         };
         let logs: Vec<EvmLog> = logs.into_iter().map(log).collect();
         let cumulative_gas_used = block.gas_used.saturating_add(gas_used);

@@ -13,7 +13,8 @@
 //!   block) has a receipt with a code, no payload and no effect. One that ran has an
 //!   [`EvmReceipt`] as payload, whatever its outcome.
 //! * **Money.** Σ balances + burned + destroyed = genesis + what came in − what went out; the
-//!   supply of a bridged token = what came in − what went out. [`bridge`] says how it moves.
+//!   supply of a bridged token = what came in − what went out. [`bridge`] says how it moves. Fees may
+//!   be paid in tokens ([`fees`]), which burns nothing.
 //! * **The exchange.** Contracts trade on an exchange environment and read it through
 //!   [`exchange_port`], by messages.
 //!
@@ -26,6 +27,7 @@ mod changes;
 mod database;
 pub mod exchange_port;
 mod execute;
+pub mod fees;
 pub mod gas;
 pub mod history;
 pub mod objects;
@@ -46,6 +48,7 @@ pub mod transition;
 pub use bridge::{BRIDGE_ADDRESS, BridgedTokenSpec, DELIVERY_KIND, EvmBridge, SYSTEM_ADDRESS};
 pub use exchange_port::{EXCHANGE_PORT_ADDRESS, EvmExchange};
 pub use execute::prev_randao;
+pub use fees::FeeToken;
 pub use gas::{GasOverrides, Operation};
 pub use precompiles::{Precompile, PrecompileRules, PrecompileSet};
 pub use query::{At, CallError, CallOutcome, CallRequest};
@@ -95,7 +98,7 @@ impl<S: Source> EvmVm<S> {
 impl<S: Source> Vm<S> for EvmVm<S> {
     type Spec = EvmSpec;
     type Transaction = EvmTransaction;
-    const PROGRAM: &'static str = "evm 4 (revm 43.0.3)";
+    const PROGRAM: &'static str = "evm 5 (revm 43.0.3)";
     const PEEKS_BEFORE: bool = true;
 
     fn new(identity: Identity, spec: EvmSpec, seed: u64) -> Self {

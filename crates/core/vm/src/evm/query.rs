@@ -190,18 +190,23 @@ impl<S: Source> EvmVm<S> {
             );
             return refuse(RejectCode::FeeTooLow, message);
         }
-        match transaction.max_cost() {
-            Some(cost) if cost <= account.balance => Ok(()),
-            cost => {
-                let message = alloc::format!(
-                    "insufficient funds for gas * price + value: {} wei may be needed, \
-                     the balance is {}",
-                    cost.unwrap_or(U256::MAX),
-                    account.balance
-                );
-                refuse(RejectCode::InsufficientBalance, message)
-            }
+        let tokens = &self.spec.fee_tokens;
+        if transaction.payable(account.balance, tokens, |token| {
+            self.storage(token.token, token.slot_of(checked.signer))
+        }) {
+            return Ok(());
         }
+        let tokens = match tokens.is_empty() {
+            true => "",
+            false => ", and no token that fees may be paid in suffices",
+        };
+        let message = alloc::format!(
+            "insufficient funds for gas * price + value: {} wei may be needed, the balance is \
+             {}{tokens}",
+            transaction.max_cost().unwrap_or(U256::MAX),
+            account.balance
+        );
+        refuse(RejectCode::InsufficientBalance, message)
     }
 
     /// Runs a message on the current state and forgets what it changed.

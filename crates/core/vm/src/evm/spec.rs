@@ -10,6 +10,7 @@ use revm::primitives::{Bytes, eip7825};
 
 use super::bridge::EvmBridge;
 use super::exchange_port::EvmExchange;
+use super::fees::{self, FEE_TOKENS_MAX, FeeToken};
 use super::gas::GasOverrides;
 use super::history::HISTORY_ADDRESS;
 use super::precompiles::{PrecompileRules, PrecompileSet};
@@ -153,8 +154,10 @@ pub struct EvmSpec {
     pub block_gas_limit: u64,
     /// The base fee. It is burned.
     pub base_fee: BaseFee,
-    /// Who receives the tips.
+    /// Who receives the tips, and all of what is paid in tokens.
     pub fee_recipient: Address,
+    /// Tokens that fees may be paid in, in the order in which they are tried.
+    pub fee_tokens: Vec<FeeToken>,
     /// Precompiles on top of the hardfork's.
     pub precompiles: PrecompileSet,
     /// Prices that are not the hardfork's.
@@ -223,6 +226,7 @@ impl EvmSpec {
                 "2 to 10000",
             )?;
         }
+        fees::validate(&self.fee_tokens)?;
         self.gas.validate(self.hardfork.spec_id())?;
         self.validate_genesis()?;
         let genesis = || self.genesis.iter().map(|account| account.address);
@@ -338,6 +342,8 @@ impl Encode for EvmSpec {
             }
         }
         out.extend_from_slice(self.fee_recipient.as_slice());
+        put_varint(out, self.fee_tokens.len() as u64);
+        self.fee_tokens.iter().for_each(|token| token.encode(out));
         out.push(self.precompiles.bits());
         self.gas.encode(out);
         put_varint(out, self.genesis.len() as u64);
@@ -374,6 +380,10 @@ impl Decode for EvmSpec {
             _ => return Err(CodecError::Invalid("base fee")),
         };
         let fee_recipient = r.address()?;
+        let mut fee_tokens = Vec::new();
+        for _ in 0..r.length("fee tokens", FEE_TOKENS_MAX)? {
+            fee_tokens.push(FeeToken::decode(r)?);
+        }
         let precompiles = PrecompileSet::from_bits(r.u8()?)?;
         let gas = GasOverrides::decode(r)?;
         let mut genesis = Vec::new();
@@ -389,6 +399,7 @@ impl Decode for EvmSpec {
             block_gas_limit,
             base_fee,
             fee_recipient,
+            fee_tokens,
             precompiles,
             gas,
             genesis,

@@ -76,6 +76,7 @@ impl<S: Source> EvmVm<S> {
             block: &block_env,
             hashes: BlockHashes::History,
             precompiles: self.spec.precompile_rules(),
+            fee_tokens: &[],
         };
         match transition::call_as_system(&mut self.tables, &context, transaction) {
             Ok(ExecutionResult::Success { logs, .. }) => {

@@ -1,5 +1,6 @@
 //! Ethereum transactions: decoding, and every check that needs no state.
 
+use super::fees::FeeToken;
 use super::rlp::{Items, list_hash, malformed, refuse};
 use super::spec::EvmSpec;
 use super::transition;
@@ -95,10 +96,29 @@ impl EvmTransaction {
         }
     }
 
+    /// The largest fee, in wei; none above 2^256.
+    fn max_fee(&self) -> Option<U256> {
+        U256::from(self.max_fee_per_gas).checked_mul(U256::from(self.gas_limit))
+    }
+
     /// The most it can cost its sender, in wei; none above 2^256.
     pub fn max_cost(&self) -> Option<U256> {
-        let fee = U256::from(self.max_fee_per_gas).checked_mul(U256::from(self.gas_limit))?;
-        fee.checked_add(self.value)
+        self.max_fee()?.checked_add(self.value)
+    }
+
+    /// Whether a sender with this balance in wei, and `held` of each token, can pay for it.
+    pub(super) fn payable(
+        &self,
+        balance: U256,
+        tokens: &[FeeToken],
+        mut held: impl FnMut(&FeeToken) -> U256,
+    ) -> bool {
+        let (Some(max_fee), Some(left)) = (self.max_fee(), balance.checked_sub(self.value)) else {
+            return false;
+        };
+        let mut pays =
+            |token| FeeToken::amount(token, max_fee).is_some_and(|due| due <= held(token));
+        left >= max_fee || tokens.iter().any(&mut pays)
     }
 
     /// revm's form of it; authorizations without their authorities unless its sender `pays` for them.

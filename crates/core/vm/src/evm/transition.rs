@@ -8,6 +8,7 @@
 
 use super::changes;
 use super::database::{self, Recorded};
+use super::fees::{FeeHandler, FeeToken};
 use super::objects::{
     Account, AccountKey, Code, CodeKey, EvmTables, STORAGE_ONLY, SlotKey, StorageSlot,
 };
@@ -77,6 +78,16 @@ pub struct TransitionContext<'a> {
     pub hashes: BlockHashes<'a>,
     /// Precompiles on top of the hardfork's, and what any of them cost.
     pub precompiles: PrecompileRules,
+    /// Tokens that fees may be paid in; none on Ethereum.
+    pub fee_tokens: &'a [FeeToken],
+}
+
+impl<'a> TransitionContext<'a> {
+    /// As on Ethereum: no precompiles but the hardfork's, at its prices, and fees in native currency.
+    pub fn ethereum(config: &'a CfgEnv, block: &'a BlockEnv, hashes: BlockHashes<'a>) -> Self {
+        let precompiles = PrecompileRules::default();
+        Self { config, block, hashes, precompiles, fee_tokens: &[] }
+    }
 }
 
 /// A transaction that was executed.
@@ -87,6 +98,8 @@ pub struct Executed {
     /// By how much the sum of all balances fell, if a contract destroyed itself: base fees and what
     /// was destroyed with it.
     pub lost: Option<U256>,
+    /// The token that the fee was paid in; none for native currency.
+    pub fee_token: Option<Address>,
 }
 
 type Evm<'a, S> = precompiles::Evm<MainnetContext<Recorded<'a, S>>>;
@@ -94,6 +107,7 @@ type Evm<'a, S> = precompiles::Evm<MainnetContext<Recorded<'a, S>>>;
 /// revm over tables, for one transaction or many.
 struct Engine<'a, S: Source> {
     evm: Evm<'a, S>,
+    fee_tokens: &'a [FeeToken],
 }
 
 impl<'a, S: Source> Engine<'a, S> {
@@ -101,10 +115,11 @@ impl<'a, S: Source> Engine<'a, S> {
         let (spec, hashes) = (context.config.spec, context.hashes);
         let precompiles = Provider::new(spec, context.precompiles);
         let recorded = Recorded { tables, hashes, sender: Address::ZERO };
+        let fee_tokens = context.fee_tokens;
         let context = MainnetContext::new(recorded, spec)
             .with_cfg(context.config.clone())
             .with_block(context.block.clone());
-        Self { evm: context.build_mainnet().with_precompiles(precompiles) }
+        Self { evm: context.build_mainnet().with_precompiles(precompiles), fee_tokens }
     }
 
     /// Executes a message, and writes what it changed if that is to be.
@@ -123,11 +138,13 @@ impl<'a, S: Source> Engine<'a, S> {
         let lost = keep(&result)
             .then(|| changes::apply(tables, self.evm.ctx.cfg.spec, changes::touched(state)))
             .flatten();
-        Ok(Executed { result, lost })
+        Ok(Executed { result, lost, fee_token: None })
     }
 
     fn transact(&mut self, transaction: TxEnv) -> Result<Executed, TransitionError> {
-        self.execute(transaction, |evm| Mainnet::default().run(evm), |_| true)
+        let mut handler = FeeHandler::new(self.fee_tokens);
+        let executed = self.execute(transaction, |evm| handler.run(evm), |_| true)?;
+        Ok(Executed { fee_token: handler.fee.token(), ..executed })
     }
 }
 

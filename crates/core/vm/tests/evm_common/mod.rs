@@ -77,6 +77,7 @@ pub(crate) fn spec() -> EvmSpec {
         symbol: "ETH".into(),
         block_gas_limit: 30_000_000,
         base_fee: BaseFee::Fixed(1_000_000_000),
+        fee_tokens: vec![],
         fee_recipient: Address::repeat_byte(0xfe),
         bridge: None,
         exchange: None,

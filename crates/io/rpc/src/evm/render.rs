@@ -4,7 +4,7 @@ use crate::port::{
     AccessListItem, BlockTransactions, EvmBlock, EvmLog, EvmReceipt, EvmTransaction, FeeHistory,
 };
 use alloy_primitives::ruint::UintTryFrom;
-use alloy_primitives::{B256, U256, b256};
+use alloy_primitives::{Address, B256, U256, b256};
 use serde_json::{Value, json};
 
 /// Keccak-256 of the RLP of an empty list: no block has uncles.
@@ -16,6 +16,13 @@ where
     U256: UintTryFrom<T>,
 {
     Value::String(format!("{:#x}", U256::from(number)))
+}
+
+/// Tokens that fees may be paid in.
+pub(super) fn fee_tokens(tokens: &[(Address, u128)]) -> Value {
+    let token =
+        |(token, price): &(Address, u128)| json!({ "token": token, "price": quantity(*price) });
+    tokens.iter().map(token).collect()
 }
 
 /// A block.

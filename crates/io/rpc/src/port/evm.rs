@@ -339,6 +339,10 @@ pub trait EvmPort: Send + Sync + 'static {
     /// Symbol of the native currency, of 18 decimals.
     fn symbol(&self) -> String;
 
+    /// Tokens that fees may be paid in, in the order in which they are tried, and what one whole native
+    /// coin costs in the smallest units of each.
+    fn fee_tokens(&self) -> Vec<(Address, u128)>;
+
     /// Keys of an account's object and of its storage slots' in the environment's state.
     fn object_keys(&self, address: Address, slots: &[U256]) -> (Bytes, Vec<Bytes>);
 

@@ -302,6 +302,16 @@ async fn a_wallet_is_told_of_the_chain() {
 }
 
 #[tokio::test]
+async fn tokens_that_fees_may_be_paid_in_are_listed() {
+    let node = start(quick()).await;
+    let request =
+        json!({ "jsonrpc": "2.0", "id": 1, "method": "atoll_getFeeTokens", "params": [] });
+    let answer = post(node.address, "/evm/evm", &request.to_string()).await.json();
+    let token = json!("0xfefefefefefefefefefefefefefefefefefefefe");
+    assert_eq!(answer["result"], json!([{ "token": token, "price": "0xb2d05e00" }]));
+}
+
+#[tokio::test]
 async fn proofs_are_not_ethereum_s() {
     let node = start(quick()).await;
     let error = rpc(&node, "eth_getProof", json!([A, [], "latest"])).await;

@@ -297,6 +297,10 @@ impl EvmPort for Node {
         "ETH".to_owned()
     }
 
+    fn fee_tokens(&self) -> Vec<(Address, u128)> {
+        vec![(Address::repeat_byte(0xfe), 3_000_000_000)]
+    }
+
     fn object_keys(&self, address: Address, slots: &[U256]) -> (Bytes, Vec<Bytes>) {
         let slot = |slot: &U256| slot.to_be_bytes::<32>().to_vec().into();
         (address.to_vec().into(), slots.iter().map(slot).collect())

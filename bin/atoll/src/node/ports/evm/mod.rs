@@ -225,6 +225,10 @@ impl EvmPort for EvmAdapter {
         self.live.vm_spec.symbol.clone()
     }
 
+    fn fee_tokens(&self) -> Vec<(Address, u128)> {
+        self.live.vm_spec.fee_tokens.iter().map(|token| (token.token, token.price)).collect()
+    }
+
     fn object_keys(&self, address: Address, slots: &[U256]) -> (Bytes, Vec<Bytes>) {
         let slot = |slot: &U256| encoded(StorageSlot::TAG, &SlotKey { address, slot: *slot });
         let account = encoded(Account::TAG, &AccountKey(address));

@@ -6,7 +6,7 @@
 //!   it ([`speculative`]). Who is paid is added to. For an account that may be empty, whether there is
 //!   any balance is looked at too, because gas and existence depend on that (EIP-161).
 //! * **The fee recipient is added to** behind the transaction, and is not read at all by one that has
-//!   nothing else to do with it.
+//!   nothing else to do with it: its balance, or that of the token which pays.
 //! * **A contract that is destroyed** before Cancun leaves no storage: an account's value says since
 //!   which transaction its storage counts.
 //!
@@ -92,6 +92,7 @@ pub enum Invalid {
 #[derive(Debug)]
 pub struct Outcome {
     result: Result<ExecutionResult, TransitionError>,
+    fee_token: Option<Address>,
     touched: Vec<Touched>,
 }
 
@@ -223,7 +224,10 @@ impl<'s> Batch for EvmBatch<'s> {
             (EvmValue::Balance(one), EvmValue::Balance(other)) => {
                 one.checked_add(*other).map(EvmValue::Balance)
             }
-            // Only balances are added to.
+            // A fee in a token.
+            (EvmValue::Slot(one), EvmValue::Slot(other)) => {
+                one.checked_add(*other).map(EvmValue::Slot)
+            }
             _ => None,
         }
     }
@@ -305,7 +309,8 @@ pub fn apply<S: Source>(
             EvmKey::Balance(_) => {}
         }
     }
-    let result = outcome.result?;
-    let lost = changes::apply(tables, spec, outcome.touched);
-    Ok(Executed { result, lost })
+    let Outcome { result, fee_token, touched } = outcome;
+    let result = result?;
+    let lost = changes::apply(tables, spec, touched);
+    Ok(Executed { result, lost, fee_token })
 }

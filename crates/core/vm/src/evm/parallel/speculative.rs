@@ -8,6 +8,7 @@
 use super::{BlockHashes, EvmBatch, EvmKey, EvmValue, MissingBlockHash, Outcome, history};
 use crate::evm::changes::{self, Touched};
 use crate::evm::database::{account_of, after_touch, info};
+use crate::evm::fees::{self, Credit, Fee};
 use crate::evm::objects::Account;
 use crate::evm::precompiles::{self, Provider};
 use crate::evm::transition::SpecId;
@@ -21,6 +22,7 @@ use revm::context::result::{EVMError, HaltReason};
 use revm::context_interface::{Block, Cfg, Transaction};
 use revm::database_interface::DBErrorMarker;
 use revm::handler::{FrameResult, Handler, MainnetContext, post_execution};
+use revm::interpreter::InitialAndFloorGas;
 use revm::interpreter::instructions::{contract, host};
 use revm::interpreter::interpreter::EthInterpreter;
 use revm::interpreter::{Instruction, InstructionContext, InstructionExecResult};
@@ -78,6 +80,8 @@ pub(super) struct Speculative<'a, 's> {
     sender: Address,
     /// What the fee recipient gets, where it is not loaded.
     fee: Option<U256>,
+    /// What it gets of a token, where that is not loaded.
+    credit: Option<Credit>,
 }
 
 impl fmt::Debug for Speculative<'_, '_> {
@@ -211,18 +215,48 @@ fn create<const IS_CREATE2: bool>(mut context: Opcode<'_, '_, '_>) -> Instructio
 }
 
 /// Execution as on mainnet, but that the fee recipient need not be loaded.
-struct FeeApart<'a, 's>(PhantomData<(&'a (), &'s ())>);
+struct FeeApart<'a, 's> {
+    fee: Fee<'s>,
+    marker: PhantomData<&'a ()>,
+}
 
 impl<'a, 's: 'a> Handler for FeeApart<'a, 's> {
     type Evm = Evm<'a, 's>;
     type Error = EVMError<ReadError>;
     type HaltReason = HaltReason;
 
+    fn validate_against_state_and_deduct_caller(
+        &self,
+        evm: &mut Evm<'a, 's>,
+        _: &mut InitialAndFloorGas,
+    ) -> Result<(), EVMError<ReadError>> {
+        self.fee.take(&mut evm.ctx)
+    }
+
+    fn reimburse_caller(
+        &self,
+        evm: &mut Evm<'a, 's>,
+        executed: &mut FrameResult,
+    ) -> Result<(), EVMError<ReadError>> {
+        let Some(credit) = self.fee.settle(&mut evm.ctx, executed.gas())? else { return Ok(()) };
+        let journal = &mut evm.ctx.journaled_state;
+        let token = journal.inner.state.get(&credit.token);
+        let is_loaded = token.is_some_and(|token| token.storage.contains_key(&credit.slot));
+        if is_loaded || journal.database.view.is_exact() {
+            return Ok(fees::credit(&mut evm.ctx, credit)?);
+        }
+        journal.database.credit = Some(credit);
+        Ok(())
+    }
+
     fn reward_beneficiary(
         &self,
         evm: &mut Evm<'a, 's>,
         executed: &mut FrameResult,
     ) -> Result<(), EVMError<ReadError>> {
+        if self.fee.token().is_some() {
+            return Ok(());
+        }
         let Context { block, tx, cfg, journaled_state, .. } = &mut evm.ctx;
         let database = &mut journaled_state.database;
         let is_loaded = journaled_state.inner.state.contains_key(&block.beneficiary);
@@ -246,7 +280,7 @@ impl<'a, 's> Worker<'a, 's> {
     pub(super) fn new(batch: &'a EvmBatch<'s>, versions: &'a dyn Versions<EvmBatch<'s>>) -> Self {
         let view = View::new(versions, Version { index: 0, incarnation: 0 }, false);
         let (loaded, sender) = (AddressMap::default(), Address::ZERO);
-        let database = Speculative { batch, view, loaded, sender, fee: None };
+        let database = Speculative { batch, view, loaded, sender, fee: None, credit: None };
         let spec = batch.context.config.spec;
         let context = MainnetContext::new(database, spec)
             .with_cfg(batch.context.config.clone())
@@ -272,10 +306,13 @@ impl<'a, 's> Worker<'a, 's> {
         let transaction = database.batch.transactions[view.index()].clone();
         core::mem::swap(&mut database.view, view);
         database.loaded.clear();
-        database.fee = None;
+        (database.fee, database.credit) = (None, None);
         database.sender = transaction.caller;
+        let fee = Fee::new(database.batch.context.fee_tokens);
         self.evm.ctx.tx = transaction;
-        let result = FeeApart(PhantomData).run(&mut self.evm);
+        let mut handler = FeeApart { fee, marker: PhantomData };
+        let result = handler.run(&mut self.evm);
+        let fee_token = handler.fee.token();
         let state = self.evm.finalize();
         self.evm.ctx.error = Ok(());
         let outcome = match result {
@@ -285,7 +322,7 @@ impl<'a, 's> Worker<'a, 's> {
                 let touched = self.write(state);
                 match self.evm.ctx.journaled_state.database.view.is_interrupted() {
                     true => Err(Interrupted),
-                    false => Ok(Outcome { result: Ok(result), touched }),
+                    false => Ok(Outcome { result: Ok(result), fee_token, touched }),
                 }
             }
             Err(error) => {
@@ -293,7 +330,7 @@ impl<'a, 's> Worker<'a, 's> {
                     ReadError::Missing(missing) => missing,
                     ReadError::Interrupted => MissingBlockHash(0),
                 });
-                Ok(Outcome { result: Err(error), touched: Vec::new() })
+                Ok(Outcome { result: Err(error), fee_token: None, touched: Vec::new() })
             }
         };
         core::mem::swap(&mut self.evm.ctx.journaled_state.database.view, view);
@@ -310,7 +347,15 @@ impl<'a, 's> Worker<'a, 's> {
             database.view.note(EvmKey::Account(address), value);
             let at = touched.partition_point(|touched| touched.address < address);
             let (destroyed, added, info, slots) = (false, Some(fee), None, Vec::new());
-            touched.insert(at, Touched { address, destroyed, added, info, slots });
+            let added_slot = None;
+            touched.insert(at, Touched { address, destroyed, added, info, slots, added_slot });
+        }
+        // The token is touched: its sender's balance is.
+        if let Some(Credit { token, slot, amount }) = database.credit
+            && let Some(touched) = touched.iter_mut().find(|touched| touched.address == token)
+        {
+            database.view.note(EvmKey::Slot(token, slot), EvmValue::Slot(U256::ZERO));
+            touched.added_slot = Some((slot, amount));
         }
         touched.iter_mut().for_each(|touched| database.write(touched));
         touched
@@ -319,7 +364,7 @@ impl<'a, 's> Worker<'a, 's> {
 
 impl Speculative<'_, '_> {
     fn write(&mut self, touched: &mut Touched) {
-        let Touched { address, destroyed, added, info, slots } = touched;
+        let Touched { address, destroyed, added, info, slots, added_slot } = touched;
         let (account, balance) = (EvmKey::Account(*address), EvmKey::Balance(*address));
         let Some((info, loaded)) = info.as_ref().zip(self.loaded.get(address)) else {
             // The fee recipient.
@@ -366,6 +411,9 @@ impl Speculative<'_, '_> {
         }
         for (slot, value) in slots {
             self.view.set(EvmKey::Slot(*address, *slot), EvmValue::Slot(*value));
+        }
+        if let Some((slot, amount)) = added_slot.filter(|(_, amount)| !amount.is_zero()) {
+            self.view.add(EvmKey::Slot(*address, slot), EvmValue::Slot(amount));
         }
     }
 }

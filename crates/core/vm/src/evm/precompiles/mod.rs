@@ -145,9 +145,9 @@ impl From<PrecompileSet> for PrecompileRules {
 }
 
 /// revm as on mainnet, with an environment's precompiled contracts.
-pub(super) type Evm<CTX> = revm::context::Evm<
+pub(super) type Evm<CTX, I = ()> = revm::context::Evm<
     CTX,
-    (),
+    I,
     EthInstructions<EthInterpreter, CTX>,
     Provider,
     EthFrame<EthInterpreter>,

@@ -14,9 +14,10 @@ pub use overrides::{AccountOverride, BlockOverride, StateOverride, StorageOverri
 
 pub use super::database::Peek;
 use super::execute::{prev_randao, refusal};
+use super::fees::FeeHandler;
 use super::precompiles::Provider;
 use super::query::{At, CALL_GAS_MAX, CallError, CallOutcome, CallRequest, outcome};
-use super::{EvmSpec, EvmVm};
+use super::{EvmSpec, EvmVm, FeeToken};
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use atoll_state::Source;
@@ -26,10 +27,11 @@ use revm::context::result::{EVMError, ExecResultAndState, ExecutionResult};
 use revm::context::{BlockEnv, CfgEnv, TxEnv};
 use revm::context_interface::transaction::AccessList;
 use revm::database::CacheDB;
-use revm::handler::MainnetContext;
+use revm::handler::{Handler, MainnetContext};
+use revm::inspector::InspectorHandler;
 use revm::primitives::{KECCAK_EMPTY, TxKind};
 use revm::state::EvmState;
-use revm::{Database, DatabaseRef, ExecuteEvm, InspectEvm, Inspector, MainBuilder};
+use revm::{Database, DatabaseRef, ExecuteEvm, Inspector, MainBuilder};
 
 /// A state with what is otherwise in it.
 pub type Overlay<'a, S> = CacheDB<Peek<'a, S>>;
@@ -109,6 +111,11 @@ impl<'a, S: Source> Simulation<'a, S> {
         found.unwrap_or_default().map_or(U256::ZERO, |info| info.balance)
     }
 
+    fn token_balance(&self, token: &FeeToken, holder: Address) -> U256 {
+        let found: Result<_, Infallible> = self.db.storage_ref(token.token, token.slot_of(holder));
+        found.unwrap_or_default()
+    }
+
     /// revm's form of a message.
     fn env(&self, request: &CallRequest, gas: u64, nonce: u64) -> TxEnv {
         let tip = request.max_priority_fee_per_gas;
@@ -148,7 +155,11 @@ impl<'a, S: Source> Simulation<'a, S> {
             let reject = Reject::new(RejectCode::InsufficientBalance, message);
             return Err(CallError::Invalid(reject));
         };
-        Ok(gas.min(u64::try_from(left / price).unwrap_or(u64::MAX)))
+        // Any token that pays has to pay for all of it.
+        let tokens = self.spec.fee_tokens.iter();
+        let worth = tokens.map(|token| token.worth(self.token_balance(token, request.from)));
+        let payable = worth.chain([left]).max().unwrap_or(left) / price;
+        Ok(gas.min(u64::try_from(payable).unwrap_or(u64::MAX)))
     }
 
     fn precompiles(&self, config: &CfgEnv) -> Provider {
@@ -173,9 +184,11 @@ impl<'a, S: Source> Simulation<'a, S> {
             .with_block(block)
             .build_mainnet_with_inspector(inspector)
             .with_precompiles(precompiles);
-        let ended = evm.inspect_tx(transaction);
+        evm.ctx.tx = transaction;
+        let ended = FeeHandler::new(&self.spec.fee_tokens).inspect_run(&mut evm);
+        let state = evm.finalize();
         self.db = evm.ctx.journaled_state.database;
-        Ok((ended?, evm.inspector))
+        Ok((Simulated { result: ended?, state }, evm.inspector))
     }
 
     /// Runs a message with this much gas and forgets what it changed.
@@ -188,8 +201,9 @@ impl<'a, S: Source> Simulation<'a, S> {
             .with_block(block)
             .build_mainnet()
             .with_precompiles(precompiles);
-        let ended = evm.transact(transaction);
-        Ok(ended.map_err(|error| CallError::Invalid(refusal(&error)))?.result)
+        evm.ctx.tx = transaction;
+        let ended = FeeHandler::new(&self.spec.fee_tokens).run(&mut evm);
+        ended.map_err(|error| CallError::Invalid(refusal(&error)))
     }
 
     /// Runs a message under an inspector and forgets what it changed. The transaction is the form
