@@ -3,7 +3,7 @@
 use super::{token, units, wrong};
 use anyhow::{Result, anyhow, bail};
 use atoll_state::Resident;
-use atoll_types::{Address, EnvironmentId, NetworkId, U256};
+use atoll_types::{Address, B256, EnvironmentId, NetworkId, U256};
 use atoll_vm::evm::bridge::TOKEN_DECIMALS_MAX;
 use atoll_vm::evm::{EvmSpec, EvmVm, FeeToken};
 use atoll_vm::{Identity, Vm};
@@ -70,7 +70,8 @@ fn bridged(spec: &EvmSpec, key: &str, text: &str) -> Result<(Address, u8)> {
         wrong(key, text, expected)
     })?;
     let bridge_alone = EvmSpec { genesis: Vec::new(), ..spec.clone() };
-    let identity = Identity { network: NetworkId::default(), environment: EnvironmentId(1) };
+    // The address is the same in any network.
+    let identity = Identity { network: NetworkId(B256::ZERO), environment: EnvironmentId(1) };
     let mut vm = EvmVm::<Resident>::new(identity, bridge_alone, 0);
     vm.genesis();
     let address = vm.bridged_token(hub);

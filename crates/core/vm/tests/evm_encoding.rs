@@ -9,7 +9,7 @@ use atoll_types::{Address, B256, Decode, Encode, EnvironmentId, U256, sha256};
 use atoll_vm::evm::objects::{Account, Block, Code, Flows, Ledger, StorageSlot};
 use atoll_vm::evm::{
     BRIDGE_ADDRESS, BaseFee, BridgedTokenSpec, DELIVERY_KIND, EXCHANGE_PORT_ADDRESS, EvmBridge,
-    EvmExchange, EvmLog, EvmReceipt, EvmSpec, EvmVm, Hardfork, Precompile, PrecompileSet,
+    EvmExchange, EvmLog, EvmReceipt, EvmSpec, EvmVm, FeeToken, Hardfork, Precompile, PrecompileSet,
     SYSTEM_ADDRESS, Status,
 };
 use evm_common::*;
@@ -109,7 +109,8 @@ fn receipts_and_specs_have_golden_bytes() {
     assert_ne!(sha256(&[&spec.to_bytes()]), sha256(&[&other.to_bytes()]));
     let small = EvmSpec { genesis: vec![], ..other };
     let expected = "591b000000000000010345544880c3c9010000000001050000000000000050";
-    let head = format!("{expected}00000000000000{}", "fe".repeat(20));
+    let until_tokens = format!("{expected}00000000000000{}", "fe".repeat(20));
+    let head = format!("{until_tokens}00");
     let expected = format!("{head}03000000");
     assert_eq!(small.to_bytes(), hex(&format!("{expected}0000")));
     let plain = EvmSpec { precompiles: PrecompileSet::NONE, ..small.clone() };
@@ -120,6 +121,14 @@ fn receipts_and_specs_have_golden_bytes() {
     let token = format!("{}0341206202583112", "11".repeat(20));
     assert_eq!(bridged.to_bytes(), hex(&format!("{expected}0102600001{token}00")));
     assert_eq!(EvmSpec::from_bytes(&bridged.to_bytes()), Ok(bridged));
+    let fee_token = FeeToken {
+        token: Address::repeat_byte(0x11),
+        balances_slot: U256::from(2),
+        price: 3_000_000_000,
+    };
+    let charging = EvmSpec { fee_tokens: vec![fee_token], ..small.clone() };
+    let token = format!("01{}{:064x}80bcc1960b", "11".repeat(20), 2);
+    golden(&charging, &format!("{until_tokens}{token}030000000000"));
     let trading = EvmSpec { exchange: Some(port()), ..small };
     assert_eq!(trading.to_bytes(), hex(&format!("{expected}000103600001070000000a000000")));
     assert_eq!(EvmSpec::from_bytes(&trading.to_bytes()), Ok(trading));

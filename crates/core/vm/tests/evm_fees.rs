@@ -177,8 +177,8 @@ fn what_does_not_succeed_pays_as_well_and_says_so() {
     }
 }
 
-#[test]
-fn a_bridged_token_pays_for_its_own_transfer_at_the_price_of_any_other() {
+/// An environment whose fees may be paid in a token of its bridge.
+fn bridged_chain() -> (Chain, FeeToken) {
     let mut spec = bridged_spec();
     let mut vm = EvmVm::<Resident>::new(identity(), spec.clone(), 0);
     vm.genesis();
@@ -188,6 +188,20 @@ fn a_bridged_token_pays_for_its_own_transfer_at_the_price_of_any_other() {
     let mut chain = Chain::new(spec);
     // What must not be needed is tried in the other tests: a token is large.
     chain.thorough = false;
+    (chain, fee_token)
+}
+
+/// A transfer of a token.
+fn pay(token: Address, amount: U256) -> Draft {
+    let words = [padded(Address::repeat_byte(0x88)), amount.to_be_bytes::<32>().to_vec()];
+    let input = call_data("transfer(address,uint256)", &words);
+    Draft { to: Some(token), gas: 100_000, input, ..Draft::default() }
+}
+
+#[test]
+fn a_bridged_token_pays_for_its_own_transfer_at_the_price_of_any_other() {
+    let (mut chain, fee_token) = bridged_chain();
+    let pay = |amount| pay(fee_token.token, amount);
     let (poor, rich) = (key("poor").address(), key("a").address());
     let million = U256::from(1_000_000_000_000u64);
     let open = Step::Open(chain.next());
@@ -197,15 +211,6 @@ fn a_bridged_token_pays_for_its_own_transfer_at_the_price_of_any_other() {
         Step::Receive(arriving(0, USD, rich, million)),
         Step::Receive(arriving(0, USD, RECIPIENT, U256::ONE)),
     ]);
-    let pay = |amount: U256| Draft {
-        to: Some(token),
-        gas: 100_000,
-        input: call_data(
-            "transfer(address,uint256)",
-            &[padded(Address::repeat_byte(0x88)), amount.to_be_bytes::<32>().to_vec()],
-        ),
-        ..Draft::default()
-    };
     let natively = chain.send(pay(U256::ONE), "a");
     let start = held(&chain, fee_token, RECIPIENT);
     // So that the receiver's slot is written by the second as by the first.
@@ -269,25 +274,38 @@ fn calls_and_estimates_know_that_a_token_pays() {
         ..CallRequest::default()
     };
     let outcome = chain.vm.call(&request).unwrap();
-    assert_eq!(outcome.output[..], word(7));
-    transfer_log(
-        &EvmReceipt { logs: outcome.logs, ..receipt_like() },
-        gold(),
-        request.from,
-        due(outcome.gas_used, PRICE, gold()),
-    );
+    assert_eq!((&outcome.output[..], outcome.logs.len()), (&word(7)[..], 1), "no fee's log");
     let estimate = chain.vm.estimate_gas(&request).unwrap();
     assert!((outcome.gas_used..outcome.gas_used * 102 / 100).contains(&estimate), "{estimate}");
-    // Who has 30,000 gas worth of it gets no more.
+    // Who has 30,000 gas worth of it has too little.
     let few = Chain::new(spec_with(U256::ZERO, 270_000, 0));
     assert!(few.vm.estimate_gas(&request).is_err());
     let free = CallRequest { max_fee_per_gas: None, max_priority_fee_per_gas: None, ..request };
-    assert!(few.vm.call(&free).unwrap().logs.len() == 1, "what costs nothing is not paid for");
+    assert_eq!(few.vm.call(&free).unwrap().output[..], word(7));
 }
 
-fn receipt_like() -> EvmReceipt {
-    let mut chain = Chain::new(spec());
-    chain.send(Draft::default(), "a")
+#[test]
+fn an_estimate_leaves_what_the_transaction_itself_sends() {
+    let (mut chain, fee_token) = bridged_chain();
+    let million = U256::from(1_000_000_000_000u64);
+    let open = Step::Open(chain.next());
+    chain.run(&[open, Step::Receive(arriving(0, USD, key("poor").address(), million))]);
+    let request = |amount: U256| CallRequest {
+        from: key("poor").address(),
+        to: Some(fee_token.token),
+        input: pay(fee_token.token, amount).input.into(),
+        max_fee_per_gas: Some(3 * GWEI),
+        ..CallRequest::default()
+    };
+    // A call has all of it to send, whatever the gas that it might use would cost.
+    chain.vm.call(&request(million)).unwrap();
+    // An amount of as many bytes that are not zero: these cost more.
+    let estimate = chain.vm.estimate_gas(&request(million - U256::from(0x0011_1111))).unwrap();
+    let most = million - due(estimate, 3_000_000_000, fee_token);
+    assert_eq!(chain.vm.estimate_gas(&request(most)), Ok(estimate));
+    assert!(chain.vm.estimate_gas(&request(most + U256::ONE)).is_err());
+    let receipt = chain.send(Draft { gas: estimate, ..pay(fee_token.token, most) }, "poor");
+    assert_eq!(receipt.status, Status::Success);
 }
 
 #[test]

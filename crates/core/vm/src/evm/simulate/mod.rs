@@ -162,6 +162,21 @@ impl<'a, S: Source> Simulation<'a, S> {
         Ok(gas.min(u64::try_from(payable).unwrap_or(u64::MAX)))
     }
 
+    /// Whether it is a token that would pay for a message with so much gas.
+    fn is_paid_in_token(&self, request: &CallRequest, gas: u64) -> bool {
+        let price = U256::from(request.max_fee_per_gas.unwrap_or(0));
+        let cost = price.saturating_mul(U256::from(gas)).saturating_add(request.value);
+        !self.spec.fee_tokens.is_empty() && self.balance(request.from) < cost
+    }
+
+    /// As [`Self::lenient`] for a call. What is asked with a price and all the gas that a token can pay for
+    /// is not asked of an account that has nothing left of it: a fee in a token is not charged.
+    fn as_call(&self, request: &CallRequest, gas: u64) -> (CfgEnv, BlockEnv) {
+        let (mut config, block) = self.lenient(request.is_free());
+        config.disable_fee_charge = self.is_paid_in_token(request, gas);
+        (config, block)
+    }
+
     fn precompiles(&self, config: &CfgEnv) -> Provider {
         Provider::new(config.spec, self.spec.precompile_rules())
     }
@@ -193,7 +208,15 @@ impl<'a, S: Source> Simulation<'a, S> {
 
     /// Runs a message with this much gas and forgets what it changed.
     fn run(&mut self, request: &CallRequest, gas: u64) -> Result<ExecutionResult, CallError> {
-        let (config, block) = self.lenient(request.is_free());
+        self.run_by(self.as_call(request, gas), request, gas)
+    }
+
+    fn run_by(
+        &mut self,
+        (config, block): (CfgEnv, BlockEnv),
+        request: &CallRequest,
+        gas: u64,
+    ) -> Result<ExecutionResult, CallError> {
         let transaction = self.env(request, gas, self.nonce(request.from));
         let precompiles = self.precompiles(&config);
         let mut evm = MainnetContext::new(&mut self.db, config.spec)
@@ -222,7 +245,7 @@ impl<'a, S: Source> Simulation<'a, S> {
     {
         let gas = self.gas_allowed(request, CALL_GAS_MAX)?;
         let transaction = self.env(request, gas, self.nonce(request.from));
-        let rules = self.lenient(request.is_free());
+        let rules = self.as_call(request, gas);
         let (ended, inspector) = self
             .execute(rules, transaction.clone(), inspector)
             .map_err(|error| CallError::Invalid(refusal(&error)))?;
@@ -283,6 +306,10 @@ impl<'a, S: Source> Simulation<'a, S> {
         while low + 1 < high && (high - low) > high / 64 {
             let middle = low + (high - low) / 2;
             if self.gas_suffices(request, middle)? { high = middle } else { low = middle }
+        }
+        if self.is_paid_in_token(request, high) {
+            // With the largest fee taken, what is left has to do.
+            outcome(self.run_by(self.lenient(request.is_free()), request, high)?)?;
         }
         Ok(high)
     }
