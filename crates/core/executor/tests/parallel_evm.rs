@@ -352,7 +352,7 @@ impl Case {
                 nonce: *nonce + u64::from(sent.nonce_off),
                 chain_id: Some(1),
                 access_list: AccessList(if kind > 0 { vec![listed] } else { vec![] }),
-                gas_priority_fee: (kind >= 2).then_some(1),
+                gas_priority_fee: (kind >= 2).then_some(u128::from(sent.listed % 2)),
                 blob_hashes: vec![],
                 max_fee_per_blob_gas: 0,
                 authorization_list: if kind == 4 { vec![lent] } else { vec![] },

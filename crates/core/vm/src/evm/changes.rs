@@ -93,10 +93,13 @@ pub(super) fn apply<S: Source>(
         {
             tables.code.set(&CodeKey(after.code_hash), Code(code));
         }
-        if let Some((slot, more)) = added_slot.filter(|(_, more)| !more.is_zero()) {
+        if let Some((slot, more)) = added_slot {
+            // Read in any case, as who executes one after the other does.
             let before = tables.storage.get(&SlotKey { address, slot }).0;
             let at = slots.partition_point(|(other, _)| *other < slot);
-            slots.insert(at, (slot, before.saturating_add(more)));
+            if !more.is_zero() {
+                slots.insert(at, (slot, before.saturating_add(more)));
+            }
         }
         for (slot, value) in slots {
             tables.storage.set(&SlotKey { address, slot }, StorageSlot(value));

@@ -354,7 +354,6 @@ impl<'a, 's> Worker<'a, 's> {
         if let Some(Credit { token, slot, amount }) = database.credit
             && let Some(touched) = touched.iter_mut().find(|touched| touched.address == token)
         {
-            database.view.note(EvmKey::Slot(token, slot), EvmValue::Slot(U256::ZERO));
             touched.added_slot = Some((slot, amount));
         }
         touched.iter_mut().for_each(|touched| database.write(touched));
