@@ -551,6 +551,22 @@ fn fees_in_a_token_make_nobody_wait() {
 }
 
 #[test]
+fn a_fee_of_nothing_reads_what_any_other_reads() {
+    // The largest fee is one, and so the token is who pays; the price is nothing.
+    let mut sent = plain(SpecId::OSAKA, vec![], vec![(3, 7, 0); 3]).sent;
+    sent.iter_mut().for_each(|sent| sent.kind = 2);
+    let tokens = Case {
+        tokens: 1,
+        poor: 5,
+        held: 1 << 40,
+        base_fee: 0,
+        sent,
+        ..plain(SpecId::OSAKA, vec![], vec![])
+    };
+    assert!(check(&tokens));
+}
+
+#[test]
 fn tokens_that_do_not_fit_are_found_in_order() {
     // The recipient has room for the fees of three transactions.
     let sent = (0..20).map(|n| (if n % 2 == 0 { 3 } else { n % 3 }, 7, 0)).collect();
