@@ -207,6 +207,14 @@ fn states_are_otherwise_and_blocks_are_thought_of() {
     assert_eq!(chain.ask("eth_call", json!([call, "latest"])), slot(1));
     let state = json!({ &contract: { "stateDiff": { slot(0): slot(41) } } });
     assert_eq!(chain.ask("eth_call", json!([call, "latest", state])), slot(42));
+    // Where the contract is, there is the precompile that returns what it is given.
+    let identity = format!("0x{:040x}", 4);
+    let state = json!({ &identity: { "movePrecompileToAddress": contract } });
+    let echo = json!({ "to": contract, "data": "0x1234" });
+    assert_eq!(chain.ask("eth_call", json!([echo, "latest", state])), "0x1234");
+    let state = json!({ &contract: { "movePrecompileToAddress": identity } });
+    let refused = chain.refused("eth_call", json!([echo, "latest", state]));
+    assert!(refused["message"].as_str().unwrap().contains("is not a precompile"), "{refused}");
     let later = json!({ "number": "0x1234" });
     let tells = json!({ &contract: { "code": "0x435f5260205ff3" } });
     assert_eq!(chain.ask("eth_call", json!([call, "latest", tells, later])), slot(0x1234));

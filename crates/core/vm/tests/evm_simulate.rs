@@ -82,6 +82,39 @@ fn accounts_are_otherwise() {
 }
 
 #[test]
+fn precompiled_contracts_are_elsewhere() {
+    let mut spec = spec();
+    spec.gas = spec.gas.with_factor("identity", 5).unwrap();
+    let chain = Chain::new(spec);
+    let identity = Address::with_last_byte(4);
+    let moved = |to| AccountOverride { precompile_to: Some(to), ..AccountOverride::default() };
+    let asks = |to| CallRequest { to: Some(to), ..call(0, word(7)) };
+    let mut simulation = chain.vm.simulation(At::Open);
+    let at_home = simulation.call(&asks(identity)).unwrap();
+    assert_eq!(at_home.output[..], word(7));
+    simulation.override_state(&vec![(identity, moved(at(0x51)))]).unwrap();
+    let elsewhere = simulation.call(&asks(at(0x51))).unwrap();
+    assert_eq!(elsewhere, at_home, "what it does and what it costs, though a contract was there");
+    assert!(simulation.call(&asks(identity)).unwrap().output.is_empty());
+    // One that only has code is a contract from then on, and the other is back.
+    let sha256 = Address::with_last_byte(2);
+    simulation.override_state(&vec![(sha256, code(READ))]).unwrap();
+    assert_eq!(simulation.call(&asks(sha256)).unwrap().output[..], word(0));
+    assert_eq!(simulation.call(&asks(identity)).unwrap(), at_home);
+    // Both may change places only by way of somewhere else.
+    for (wanted, why) in [
+        (vec![(at(0x51), moved(at(0x52)))], "is not a precompile"),
+        (vec![(identity, moved(identity))], "is already overridden"),
+        (vec![(identity, moved(sha256)), (sha256, moved(at(0x51)))], "is already overridden"),
+        (vec![(identity, moved(at(0x51))), (sha256, moved(at(0x51)))], "two precompiles"),
+    ] {
+        let refused = simulation.override_state(&wanted).unwrap_err();
+        assert_eq!(refused.code, RejectCode::Malformed);
+        assert!(refused.to_string().contains(why), "{why}: {refused}");
+    }
+}
+
+#[test]
 fn the_block_is_otherwise() {
     let chain = Chain::new(spec());
     let mut simulation = chain.vm.simulation(At::Open);

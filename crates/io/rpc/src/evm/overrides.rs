@@ -34,9 +34,6 @@ pub(super) fn state(value: &Value) -> Result<StateOverride, String> {
 
 fn account(value: &Value, slots_left: &mut usize) -> Result<AccountOverride, String> {
     let wanted = object(value)?;
-    if wanted.get("movePrecompileToAddress").is_some_and(|value| !value.is_null()) {
-        return Err("movePrecompileToAddress is not supported".to_owned());
-    }
     let replaced = field(wanted, "state", |value| slots(value, slots_left))?;
     let changed = field(wanted, "stateDiff", |value| slots(value, slots_left))?;
     let storage = match (replaced, changed) {
@@ -50,6 +47,7 @@ fn account(value: &Value, slots_left: &mut usize) -> Result<AccountOverride, Str
         balance: field(wanted, "balance", quantity)?,
         code: field(wanted, "code", bytes)?,
         storage,
+        precompile_to: field(wanted, "movePrecompileToAddress", address)?,
     })
 }
 

@@ -62,8 +62,8 @@ async fn malformed_overrides_are_refused() {
             "invalid argument 2: 0x0101010101010101010101010101010101010101: has both",
         ),
         (
-            json!({ A: { "movePrecompileToAddress": A } }),
-            "invalid argument 2: 0x0101010101010101010101010101010101010101: movePrecompileToAddress is not",
+            json!({ A: { "movePrecompileToAddress": "0x1" } }),
+            "invalid argument 2: 0x0101010101010101010101010101010101010101: movePrecompileToAddress: hex",
         ),
         (Value::Object(many), "invalid argument 2: at most 1024 accounts"),
     ];

@@ -52,8 +52,8 @@ fn state_override(wanted: port::StateOverride) -> simulate::StateOverride {
             port::StorageOverride::Replace(slots) => simulate::StorageOverride::Replace(slots),
             port::StorageOverride::Change(slots) => simulate::StorageOverride::Change(slots),
         };
-        let (nonce, balance, code) = (wanted.nonce, wanted.balance, wanted.code);
-        (address, simulate::AccountOverride { nonce, balance, code, storage })
+        let port::AccountOverride { nonce, balance, code, precompile_to, .. } = wanted;
+        (address, simulate::AccountOverride { nonce, balance, code, storage, precompile_to })
     };
     wanted.into_iter().map(account).collect()
 }

@@ -10,6 +10,7 @@ pub mod ed25519;
 mod verify;
 
 use super::gas::Factors;
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use atoll_types::Address;
 use atoll_types::codec::CodecError;
@@ -153,18 +154,50 @@ pub(super) type Evm<CTX, I = ()> = revm::context::Evm<
     EthFrame<EthInterpreter>,
 >;
 
+/// What is at an address in place of what is there otherwise: the precompiled contract of another one, or
+/// none. For simulations.
+pub(super) type Moves = BTreeMap<Address, Option<Address>>;
+
 /// What revm takes them from.
 #[derive(Clone, Debug)]
 pub struct Provider {
     contracts: EthPrecompiles,
     factors: Factors,
+    moved: Option<Moved>,
+}
+
+#[derive(Clone, Debug)]
+struct Moved {
+    moves: Moves,
+    warm: AddressSet,
 }
 
 impl Provider {
     /// The hardfork is the configured one, so that revm leaves it as it is.
     pub(super) fn new(spec: SpecId, rules: PrecompileRules) -> Self {
         let precompiles = of(spec, rules.set);
-        Self { contracts: EthPrecompiles { precompiles, spec }, factors: rules.factors }
+        let contracts = EthPrecompiles { precompiles, spec };
+        Self { contracts, factors: rules.factors, moved: None }
+    }
+
+    /// The same with some elsewhere.
+    pub(super) fn with_moves(mut self, moves: &Moves) -> Self {
+        if !moves.is_empty() {
+            let mut warm = self.contracts.warm_addresses().clone();
+            for (address, found) in moves {
+                match found {
+                    Some(_) => warm.insert(*address),
+                    None => warm.remove(address),
+                };
+            }
+            self.moved = Some(Moved { moves: moves.clone(), warm });
+        }
+        self
+    }
+
+    /// Where the contract that runs at an address is otherwise.
+    fn moved_from(&self, address: &Address) -> Option<Option<Address>> {
+        self.moved.as_ref()?.moves.get(address).copied()
     }
 }
 
@@ -180,6 +213,15 @@ impl<CTX: ContextTr> PrecompileProvider<CTX> for Provider {
         context: &mut CTX,
         inputs: &CallInputs,
     ) -> Result<Option<InterpreterResult>, String> {
+        let elsewhere;
+        let inputs = match self.moved_from(&inputs.bytecode_address) {
+            None => inputs,
+            Some(None) => return Ok(None),
+            Some(Some(bytecode_address)) => {
+                elsewhere = CallInputs { bytecode_address, ..inputs.clone() };
+                &elsewhere
+            }
+        };
         let factor = self.factors.of(&inputs.bytecode_address);
         if factor <= 1 {
             return self.contracts.run(context, inputs);
@@ -198,10 +240,16 @@ impl<CTX: ContextTr> PrecompileProvider<CTX> for Provider {
     }
 
     fn warm_addresses(&self) -> &AddressSet {
-        self.contracts.warm_addresses()
+        match &self.moved {
+            Some(moved) => &moved.warm,
+            None => self.contracts.warm_addresses(),
+        }
     }
 
     fn contains(&self, address: &Address) -> bool {
-        self.contracts.contains(address)
+        match self.moved_from(address) {
+            Some(found) => found.is_some(),
+            None => self.contracts.contains(address),
+        }
     }
 }

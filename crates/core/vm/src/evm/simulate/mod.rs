@@ -15,7 +15,7 @@ pub use overrides::{AccountOverride, BlockOverride, StateOverride, StorageOverri
 pub use super::database::Peek;
 use super::execute::{prev_randao, refusal};
 use super::fees::FeeHandler;
-use super::precompiles::Provider;
+use super::precompiles::{self, Moves, Provider};
 use super::query::{At, CALL_GAS_MAX, CallError, CallOutcome, CallRequest, outcome};
 use super::{EvmSpec, EvmVm, FeeToken};
 use alloc::string::ToString;
@@ -47,6 +47,7 @@ pub struct Simulation<'a, S: Source> {
     spec: &'a EvmSpec,
     config: CfgEnv,
     block: BlockEnv,
+    moves: Moves,
     /// Gas used in that block.
     #[cfg_attr(not(feature = "trace"), expect(dead_code))]
     gas_used: u64,
@@ -74,6 +75,7 @@ impl<S: Source> EvmVm<S> {
             spec: &self.spec,
             config: self.config.clone(),
             block: env,
+            moves: Moves::new(),
             gas_used: block.gas_used,
         }
     }
@@ -178,7 +180,7 @@ impl<'a, S: Source> Simulation<'a, S> {
     }
 
     fn precompiles(&self, config: &CfgEnv) -> Provider {
-        Provider::new(config.spec, self.spec.precompile_rules())
+        Provider::new(config.spec, self.spec.precompile_rules()).with_moves(&self.moves)
     }
 
     fn execute<I>(
@@ -328,11 +330,14 @@ impl<'a, S: Source> Simulation<'a, S> {
         revm::DatabaseCommit::commit(&mut self.db, state);
     }
 
-    /// Adds to a state what is otherwise in it.
+    /// Adds to a state what is otherwise in it. Precompiled contracts are where they were but for what this
+    /// says.
     ///
     /// # Errors
     /// Something cannot be as it is wanted.
     pub fn override_state(&mut self, wanted: &StateOverride) -> Result<(), Reject> {
+        let known = precompiles::of(self.config.spec, self.spec.precompiles);
+        self.moves = overrides::moves(wanted, |address| known.contains(address))?;
         for (address, account) in wanted {
             self.override_account(*address, account)?;
         }

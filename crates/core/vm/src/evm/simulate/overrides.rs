@@ -1,5 +1,6 @@
 //! What a caller wants to be otherwise: accounts, and the block.
 
+use crate::evm::precompiles::Moves;
 use alloc::vec::Vec;
 use atoll_types::{Address, B256, Reject, RejectCode, U256};
 use revm::bytecode::Bytecode;
@@ -21,6 +22,9 @@ pub struct AccountOverride {
     pub code: Option<Bytes>,
     /// Its storage.
     pub storage: StorageOverride,
+    /// Where its precompiled contract is instead; one that is overridden in any way and not moved is
+    /// nowhere.
+    pub precompile_to: Option<Address>,
 }
 
 /// Storage that is otherwise.
@@ -72,6 +76,31 @@ impl BlockOverride {
                 Some(BlobExcessGasAndPrice { excess_blob_gas, blob_gasprice });
         }
     }
+}
+
+/// Where precompiled contracts are by these overrides.
+pub(super) fn moves(
+    wanted: &StateOverride,
+    is_precompile: impl Fn(&Address) -> bool,
+) -> Result<Moves, Reject> {
+    let refuse = |sentence| Err(Reject::new(RejectCode::Malformed, sentence));
+    let mut moves = Moves::new();
+    for (address, account) in wanted {
+        if is_precompile(address) {
+            moves.insert(*address, None);
+        }
+        let Some(to) = account.precompile_to else { continue };
+        if !is_precompile(address) {
+            return refuse(alloc::format!("account {address} is not a precompile"));
+        }
+        if wanted.iter().any(|(other, _)| *other == to) {
+            return refuse(alloc::format!("account {to} is already overridden"));
+        }
+        if moves.insert(to, Some(*address)).is_some() {
+            return refuse(alloc::format!("two precompiles cannot be moved to {to}"));
+        }
+    }
+    Ok(moves)
 }
 
 /// Code as an account would have it.

@@ -30,6 +30,9 @@ pub struct AccountOverride {
     pub code: Option<Bytes>,
     /// Storage.
     pub storage: StorageOverride,
+    /// Where its precompiled contract is instead; one that is overridden in any way and not moved is
+    /// nowhere.
+    pub precompile_to: Option<Address>,
 }
 
 /// Storage that is otherwise.
