@@ -71,6 +71,52 @@ pub(super) fn bls_pairing(pairs: usize) -> Vec<u8> {
         .repeat(pairs)
 }
 
+/// A group of BLS12-381.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Group {
+    G1,
+    G2,
+}
+
+/// The generator, numbers of 64 bytes.
+fn bls_generator(group: Group) -> Vec<u8> {
+    let pair = bls_pairing(1);
+    match group {
+        Group::G1 => pair[..128].to_vec(),
+        Group::G2 => pair[128..].to_vec(),
+    }
+}
+
+/// A point of alt_bn128 and itself (EIP-196).
+pub(super) fn bn254_add() -> Vec<u8> {
+    BN254_PAIR[..64].repeat(2)
+}
+
+/// A point of alt_bn128 and a number with all bits set (EIP-196).
+pub(super) fn bn254_mul() -> Vec<u8> {
+    [&BN254_PAIR[..64], &[0xff; 32]].concat()
+}
+
+/// A point of BLS12-381 and itself (EIP-2537).
+pub(super) fn bls_add(group: Group) -> Vec<u8> {
+    bls_generator(group).repeat(2)
+}
+
+/// So many points of BLS12-381, each with a number with all bits set (EIP-2537).
+pub(super) fn bls_msm(group: Group, points: usize) -> Vec<u8> {
+    [bls_generator(group), vec![0xff; 32]].concat().repeat(points)
+}
+
+/// So many field elements to be mapped (EIP-2537).
+pub(super) fn bls_map(elements: usize) -> Vec<u8> {
+    [&[0; 16][..], &[0x0f; 48]].concat().repeat(elements)
+}
+
+/// Bytes to hash, which cost least as call data.
+pub(super) fn zeros(bytes: usize) -> Vec<u8> {
+    vec![0; bytes]
+}
+
 fn some(label: &str) -> B256 {
     keccak256(label)
 }

@@ -1,7 +1,7 @@
 //! Blocks of what costs most time for its gas: how long the block gas limit keeps a node busy.
 
 use super::code::{self, repeat};
-use super::input;
+use super::input::{self, Group};
 use super::measure::{Rules, SPEC};
 use super::state::address;
 use super::workload::{Builder, Workload};
@@ -13,6 +13,8 @@ use atoll_vm::evm::precompiles::{BATCH_GAS, GasSchedule as PrecompilePrices, SIN
 
 /// Bytes of memory that are hashed at once.
 const MEMORY_BYTES: u32 = 1 << 20;
+/// Bytes that a precompiled contract hashes at once.
+const HASHED_BYTES: usize = 1 << 15;
 /// Signatures in a batch.
 const BATCH: usize = 64;
 /// A transaction ends when it has less gas left than what it repeats uses, and so much.
@@ -48,9 +50,21 @@ fn cases() -> Vec<Case> {
     vec![
         precompile("bn254 pairing, 2 pairs", 0x08, 113_000, input::bn254_pairing(2)),
         precompile("bn254 pairing, 16 pairs", 0x08, 589_000, input::bn254_pairing(16)),
+        precompile("bn254 addition", 0x06, 150, input::bn254_add()),
+        precompile("bn254 multiplication", 0x07, 6_000, input::bn254_mul()),
+        precompile("bls12-381 addition, G1", 0x0b, 375, input::bls_add(Group::G1)),
+        precompile("bls12-381 addition, G2", 0x0d, 600, input::bls_add(Group::G2)),
+        precompile("bls12-381 msm, G1, 1", 0x0c, 12_000, input::bls_msm(Group::G1, 1)),
+        precompile("bls12-381 msm, G1, 128", 0x0c, 797_184, input::bls_msm(Group::G1, 128)),
+        precompile("bls12-381 msm, G2, 1", 0x0e, 22_500, input::bls_msm(Group::G2, 1)),
+        precompile("bls12-381 msm, G2, 128", 0x0e, 1_509_120, input::bls_msm(Group::G2, 128)),
+        precompile("bls12-381 map to G1", 0x10, 5_500, input::bls_map(1)),
+        precompile("bls12-381 map to G2", 0x11, 23_800, input::bls_map(2)),
         precompile("bls12-381 pairing, 2 pairs", 0x0f, 102_900, input::bls_pairing(2)),
         precompile("bls12-381 pairing, 8 pairs", 0x0f, 298_500, input::bls_pairing(8)),
         precompile("p256 verification", 0x0100, 6_900, input::p256()),
+        precompile("sha256 of 32 KiB", 0x02, 12_348, input::zeros(HASHED_BYTES)),
+        precompile("ripemd160 of 32 KiB", 0x03, 123_480, input::zeros(HASHED_BYTES)),
         precompile("ecrecover", 0x01, 3_000, input::ecrecover()),
         precompile("point evaluation", 0x0a, 50_000, input::point_evaluation()),
         precompile("modexp, 32 bytes", 0x05, 4_100, input::modexp(32, &[0xff; 32])),
