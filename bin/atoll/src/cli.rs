@@ -1,5 +1,17 @@
 //! The command line.
 
+mod bench;
+mod money;
+
+pub(crate) use bench::{
+    BenchCommand, DaBenchArgs, Door, E2eArgs, ExchangeArgs, Rate, SettleArgs, StateArgs, StatePart,
+    Workload,
+};
+pub(crate) use money::{
+    ClaimArgs, DepositArgs, EscapeArgs, EscapeCommand, MoneyArgs, OutsideArgs, ProofArgs, TourArgs,
+    WatchArgs, WithdrawArgs,
+};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -356,234 +368,6 @@ pub(crate) enum TermsChoice {
     Production,
 }
 
-/// What all commands that move money need.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct MoneyArgs {
-    /// The network's gateway
-    #[arg(long, default_value = "http://127.0.0.1:3001", value_name = "URL")]
-    pub(crate) url: String,
-    /// The hub's node [default: the one that the gateway names]
-    #[arg(long, value_name = "URL")]
-    pub(crate) hub_rpc: Option<String>,
-    /// The key that signs: 64 hex digits, or development:NAME
-    #[arg(
-        long,
-        env = "ATOLL_KEY",
-        hide_env_values = true,
-        default_value = "development:tour",
-        value_name = "KEY"
-    )]
-    pub(crate) key: String,
-    /// Print one JSON object on the last line
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct TourArgs {
-    #[command(flatten)]
-    pub(crate) money: MoneyArgs,
-}
-
-#[derive(Debug, Clone, Args)]
-#[command(after_help = "Examples:
-  atoll deposit --environment perps --token USDC --amount 100 --fund
-  atoll deposit --environment evm --token ETH --amount 0.5 --to 0xf39F…2266")]
-pub(crate) struct DepositArgs {
-    #[command(flatten)]
-    pub(crate) money: MoneyArgs,
-    /// The environment, by name or number
-    #[arg(long, value_name = "NAME")]
-    pub(crate) environment: String,
-    /// The token, by symbol or by its address on the hub
-    #[arg(long, value_name = "TOKEN")]
-    pub(crate) token: String,
-    /// How much, as a decimal number
-    #[arg(long, value_name = "N")]
-    pub(crate) amount: String,
-    /// Who is credited [default: the key's address]
-    #[arg(long, value_name = "ADDRESS")]
-    pub(crate) to: Option<atoll_types::Address>,
-    /// On a development hub: get what is missing from the faucet first
-    #[arg(long)]
-    pub(crate) fund: bool,
-}
-
-#[derive(Debug, Clone, Args)]
-#[command(after_help = "Examples:
-  atoll withdraw --environment perps --token USDC --amount 50
-  atoll withdraw --environment perps --token USDC --amount 50 --destination evm")]
-pub(crate) struct WithdrawArgs {
-    #[command(flatten)]
-    pub(crate) money: MoneyArgs,
-    /// The environment, by name or number
-    #[arg(long, value_name = "NAME")]
-    pub(crate) environment: String,
-    /// The token, by symbol or by its address on the hub
-    #[arg(long, value_name = "TOKEN")]
-    pub(crate) token: String,
-    /// How much, as a decimal number
-    #[arg(long, value_name = "N")]
-    pub(crate) amount: String,
-    /// Who receives it [default: the key's address]
-    #[arg(long, value_name = "ADDRESS")]
-    pub(crate) to: Option<atoll_types::Address>,
-    /// Where it goes: hub, or another environment
-    #[arg(long, default_value = "hub", value_name = "NAME")]
-    pub(crate) destination: String,
-    /// Do not wait until the withdrawal is settled
-    #[arg(long)]
-    pub(crate) no_wait: bool,
-    /// Put the transaction into the hub's queue, from where the sequencer has to take it: for when
-    /// the gateway does not
-    #[arg(long)]
-    pub(crate) force: bool,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct ClaimArgs {
-    #[command(flatten)]
-    pub(crate) money: MoneyArgs,
-    /// The withdrawal's number
-    #[arg(long, value_name = "N")]
-    pub(crate) index: u64,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct ProofArgs {
-    /// The network's gateway
-    #[arg(long, default_value = "http://127.0.0.1:3001", value_name = "URL")]
-    pub(crate) url: String,
-    /// A withdrawal's number
-    #[arg(long, value_name = "N", conflicts_with_all = ["environment", "claim", "key"])]
-    pub(crate) withdrawal: Option<u64>,
-    /// An environment whose state is asked
-    #[arg(long, value_name = "NAME")]
-    pub(crate) environment: Option<String>,
-    /// What an account of an exchange could take out of --token
-    #[arg(long, value_name = "ADDRESS", conflicts_with = "key")]
-    pub(crate) claim: Option<atoll_types::Address>,
-    /// The token of --claim, by its address on the hub; zero is its native currency
-    #[arg(
-        long,
-        default_value = "0x0000000000000000000000000000000000000000",
-        value_name = "ADDRESS"
-    )]
-    pub(crate) token: String,
-    /// The encoded key of an object
-    #[arg(long, value_name = "HEX")]
-    pub(crate) key: Option<String>,
-}
-
-/// How somebody who does not trust the operator reaches a network.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct OutsideArgs {
-    /// A node of the hub's chain [default: the one that the gateway names]
-    #[arg(long, value_name = "URL")]
-    pub(crate) hub_rpc: Option<String>,
-    /// The network's Anchor contract on the hub [default: the one that the gateway names]
-    #[arg(long, value_name = "ADDRESS")]
-    pub(crate) anchor: Option<atoll_types::Address>,
-    /// A block of the hub that the contracts were not deployed before [default: looked for]
-    #[arg(long, value_name = "N")]
-    pub(crate) from_block: Option<u64>,
-    /// Folder of the network's spec files [default: those built in]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) environments: Option<PathBuf>,
-    /// The network's name, part of its identity
-    #[arg(long, default_value = "dev", value_name = "NAME")]
-    pub(crate) network: String,
-    /// The network's gateway [default: http://127.0.0.1:3001]
-    #[arg(long, value_name = "URL")]
-    pub(crate) url: Option<String>,
-}
-
-#[derive(Debug, Clone, Args)]
-#[command(after_help = "Examples:
-  atoll watch --url http://127.0.0.1:3001
-  atoll watch --url http://127.0.0.1:3001 --key development:watcher --for 1m --json
-  atoll watch --url http://203.0.113.7:3001 --hub-rpc http://127.0.0.1:8545 --anchor 0x5FbD…0aa3
-  atoll watch --from ../friend/.atoll-watch --key 0xac09…ff80")]
-pub(crate) struct WatchArgs {
-    #[command(flatten)]
-    pub(crate) outside: OutsideArgs,
-    /// The key that challenges, with a bond: 64 hex digits, or development:NAME
-    #[arg(long, env = "ATOLL_KEY", hide_env_values = true, value_name = "KEY")]
-    pub(crate) key: Option<String>,
-    /// Where what was read is kept
-    #[arg(long, default_value = ".atoll-watch", value_name = "DIR")]
-    pub(crate) data_dir: PathBuf,
-    /// Another folder of published data, of a watch or a node that is not running; may be repeated
-    #[arg(long, value_name = "DIR")]
-    pub(crate) from: Vec<PathBuf>,
-    /// How long data of a commitment on the hub may be missing before that is an alarm
-    #[arg(long, default_value = "10s", value_name = "TIME", value_parser = parse_duration)]
-    pub(crate) patience: Duration,
-    /// End by itself after this long
-    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
-    pub(crate) run_for: Option<Duration>,
-    /// End by itself after so many slots
-    #[arg(long, value_name = "N")]
-    pub(crate) slots: Option<u64>,
-    /// End at the first alarm, once what is wrong is challenged
-    #[arg(long)]
-    pub(crate) exit_on_alarm: bool,
-    /// Print one JSON object on the last line
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum EscapeCommand {
-    /// Say how long the operator has been silent, what can be done, and what an account has
-    Status(EscapeArgs),
-    /// Anchor what the operator left: commitments it signed, slots it published, the hub's queue
-    ///
-    /// Signed commitments can be brought to the hub at any time. After the stated silence anyone may
-    /// also anchor the slots that were published with a certificate and never committed, exactly as
-    /// they were, and after them slots of the queue's entries alone: deposits are credited and forced
-    /// transactions executed as if the operator had done it. Each takes a bond that comes back when
-    /// it is settled.
-    Derive(EscapeArgs),
-    /// Open the snapshot exit and take out what an account has in the last settled state
-    ///
-    /// Withdrawals that are settled are claimed, deposits that nobody consumed come back, and each
-    /// account is paid its claim once: in full where there is enough, in proportion where not.
-    /// Opening is final.
-    Exit(EscapeArgs),
-}
-
-#[derive(Debug, Clone, Args)]
-#[command(after_help = "Examples:
-  atoll escape status --from .atoll-watch --key development:tour
-  atoll escape derive --from .atoll --hub-rpc http://127.0.0.1:8545 --anchor 0x5FbD…0aa3 --wait
-  atoll escape exit --from .atoll-watch --key 0xac09…ff80")]
-pub(crate) struct EscapeArgs {
-    #[command(flatten)]
-    pub(crate) outside: OutsideArgs,
-    /// Where published data was kept: a folder of `atoll watch`, or a node's data folder
-    #[arg(long, default_value = ".atoll-watch", value_name = "DIR")]
-    pub(crate) from: PathBuf,
-    /// The key that pays for transactions on the hub: 64 hex digits, or development:NAME
-    #[arg(
-        long,
-        env = "ATOLL_KEY",
-        hide_env_values = true,
-        default_value = "development:tour",
-        value_name = "KEY"
-    )]
-    pub(crate) key: String,
-    /// Whose money it is; it is paid to the same address on the hub [default: the key's address]
-    #[arg(long, value_name = "ADDRESS")]
-    pub(crate) account: Option<atoll_types::Address>,
-    /// Wait for what takes time: challenge windows
-    #[arg(long)]
-    pub(crate) wait: bool,
-    /// Print one JSON object on the last line
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
 #[derive(Debug, Clone, Args)]
 pub(crate) struct VerifyArgs {
     /// Where the network lives; it may be running
@@ -607,222 +391,6 @@ pub(crate) struct VerifyArgs {
     /// Print the result as JSON
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum BenchCommand {
-    /// The exchange core on one thread, margin checks and object tracking included
-    Exchange(ExchangeArgs),
-    /// Signed orders over loopback HTTP and WebSocket through a whole node
-    E2e(E2eArgs),
-    /// Authenticated state: object updates per second with root
-    State(StateArgs),
-    /// Data availability: extend, sample, rebuild a full square; bytes of data an order
-    Da(DaBenchArgs),
-    /// EVM transactions serially, in parallel and by revm alone; through JSON-RPC; worst cases
-    Evm(crate::bench::EvmBenchArgs),
-    /// Settlement: gas of every call on the hub, time until settled, gas per order
-    Settle(SettleArgs),
-}
-
-#[derive(Debug, Clone, Args)]
-#[command(after_help = "Examples:
-  atoll bench settle
-  atoll bench settle --commitments 10 --rate 2000 --json")]
-pub(crate) struct SettleArgs {
-    /// Commitments to follow until they are settled
-    #[arg(long, default_value_t = 4, value_name = "N",
-        value_parser = clap::value_parser!(u64).range(1..=1_000))]
-    pub(crate) commitments: u64,
-    /// Orders per second of the built-in agents meanwhile
-    #[arg(long, default_value_t = 500, value_name = "N")]
-    pub(crate) rate: u32,
-    /// Folder for the network, removed in the end [default: the system's temporary folder]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) dir: Option<PathBuf>,
-    /// Print one JSON object on the last line
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Clone, Args)]
-#[command(after_help = "Examples:
-  atoll bench exchange                        the mix: 1 and 100 markets, 100,000 accounts
-  atoll bench exchange --workload uniform --workload exchange-core
-  atoll bench exchange --workload uniform --peer $(.ci/liquibook)
-  atoll bench exchange --workload memory --json
-  atoll bench exchange --markets 100 --threads 2 --threads 16
-  cargo run --release --features bench-peers -- bench exchange --workload uniform")]
-pub(crate) struct ExchangeArgs {
-    /// What to run; may be given several times
-    #[arg(long, value_enum, default_values_t = [Workload::Mix], value_name = "NAME")]
-    pub(crate) workload: Vec<Workload>,
-    /// Commands to run [default: mix 500,000; uniform and exchange-core 2,000,000; memory 100,000
-    /// in each slot]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
-    pub(crate) commands: Option<u64>,
-    /// Accounts of mix, memory and marks [default: 100,000; 1,000,000; 1,000,000]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=10_000_000))]
-    pub(crate) accounts: Option<u32>,
-    /// Markets of mix, memory and marks; several times for mix [default: 1 and 100; 100; 100]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
-    pub(crate) markets: Vec<u16>,
-    /// Threads of mix, market by market, beside one by one on one thread; may be given several times.
-    /// For more than the machine has the parts of a batch run in turn, and the longest counts
-    #[arg(long, value_name = "N", default_values_t = [1],
-        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=64))]
-    pub(crate) threads: Vec<usize>,
-    /// Run the parts of batches in turn, whatever the machine has
-    #[arg(long)]
-    pub(crate) in_turn: bool,
-    /// Orders that rest when the commands begin, in mix and memory [default: 30,000; 1,000,000]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=100_000_000))]
-    pub(crate) orders: Option<u64>,
-    /// Runs, of which the median counts
-    #[arg(long, default_value_t = 7, value_name = "N",
-        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000))]
-    pub(crate) runs: usize,
-    /// A program with another book, which gets the orders of uniform and exchange-core in turns
-    /// with ours (see docs/CLI.md); may be given several times
-    #[arg(long, value_name = "PROGRAM")]
-    pub(crate) peer: Vec<PathBuf>,
-    /// Print one JSON object on the last line
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// A workload of `atoll bench exchange`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Workload {
-    /// 45 % place, 45 % cancel, 10 % cross, in many markets with full margin checks
-    Mix,
-    /// Alternating buys and sells around one price, beside other people's books
-    Uniform,
-    /// 9 % GTC, 3 % IOC, 6 % cancel, 82 % move with a thousand open orders, beside other books
-    ExchangeCore,
-    /// Peak memory with a million accounts; what a slot writes, and how long its root takes
-    Memory,
-    /// Who can be liquidated after marks moved, among a million accounts
-    Marks,
-}
-
-#[derive(Debug, Clone, Args)]
-#[command(after_help = "Examples:
-  atoll bench state                           everything, in a few minutes
-  atoll bench state --only root-lag --root-lag 10m
-  atoll bench state --keys 1000000 --only updates --json
-  cargo run --release --features bench-peers -- bench state --only updates")]
-pub(crate) struct StateArgs {
-    /// Keys in the state; may be given several times
-    #[arg(long, default_values_t = [1_000_000, 5_000_000], value_name = "N",
-        value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
-    pub(crate) keys: Vec<u64>,
-    /// Updates per commit
-    #[arg(long, default_value_t = 10_000, value_name = "N",
-        value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
-    pub(crate) batch: u64,
-    /// Measure only this; may be given several times [default: all]
-    #[arg(long, value_enum, value_name = "PART")]
-    pub(crate) only: Vec<StatePart>,
-    /// How long a node is put under full load to see how far roots lag behind execution
-    #[arg(long, default_value = "20s", value_name = "TIME", value_parser = parse_duration)]
-    pub(crate) root_lag: Duration,
-    /// Folder for files, removed in the end [default: the system's temporary folder]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) dir: Option<PathBuf>,
-    /// A program that serves another store, measured in turns with ours (see docs/CLI.md); may be
-    /// given several times
-    #[arg(long, value_name = "PROGRAM")]
-    pub(crate) peer: Vec<PathBuf>,
-    /// Print one JSON object on the last line
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Be the store of this name, told what to do over standard input
-    #[arg(long, hide = true, value_name = "STORE")]
-    pub(crate) serve: Option<String>,
-}
-
-#[derive(Debug, Clone, Args)]
-#[command(after_help = "Examples:
-  atoll bench da                              a full square of 8 MiB; 1,000 and 100,000 orders/s
-  atoll bench da --rate 20000 --json
-  cargo run --release --features bench-peers -- bench da")]
-pub(crate) struct DaBenchArgs {
-    /// Width of the square in shares of 512 bytes: a power of two
-    #[arg(long, default_value_t = 128, value_name = "N", value_parser = parse_width)]
-    pub(crate) width: u16,
-    /// Runs, of which the median counts
-    #[arg(long, default_value_t = 9, value_name = "N",
-        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000))]
-    pub(crate) runs: usize,
-    /// Orders per second whose data is counted; may be given several times
-    #[arg(long, default_values_t = [1_000, 100_000], value_name = "N",
-        value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(crate) rate: Vec<u32>,
-    /// Orders to make at each rate
-    #[arg(long, default_value_t = 100_000, value_name = "N",
-        value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
-    pub(crate) orders: u64,
-    /// Print one JSON object on the last line
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// A part of `atoll bench state`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum StatePart {
-    /// Updates per second with root, memory per key, other stores beside ours
-    Updates,
-    /// Snapshots: writing, merging, restarting from them
-    Snapshots,
-    /// How far roots lag behind execution in a node under full load
-    RootLag,
-}
-
-#[derive(Debug, Clone, Args)]
-#[command(after_help = "Examples:
-  atoll bench e2e                             5,000 orders/s on each door for ten seconds
-  atoll bench e2e --rate max                  the highest rate that each door sustains
-  atoll bench e2e --rate 2000 --for 30s --json")]
-pub(crate) struct E2eArgs {
-    /// Orders per second offered, or max: steps upward to the highest rate that is sustained
-    #[arg(long, default_value = "5000", value_name = "N", value_parser = parse_rate)]
-    pub(crate) rate: Rate,
-    /// How long to offer them on each door; with --rate max the length of a step, 3 s at most
-    #[arg(long = "for", default_value = "10s", value_name = "TIME", value_parser = parse_duration)]
-    pub(crate) run_for: Duration,
-    /// Connections
-    #[arg(long, default_value_t = 32, value_name = "N",
-        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1024))]
-    pub(crate) connections: usize,
-    /// Only one door [default: both]
-    #[arg(long, value_enum, value_name = "DOOR")]
-    pub(crate) door: Option<Door>,
-    /// Folder for the network, removed in the end [default: the system's temporary folder]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) dir: Option<PathBuf>,
-    /// Print one JSON object on the last line
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// How fast orders are offered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rate {
-    /// So many a second.
-    PerSecond(u32),
-    /// As many as are answered in time.
-    Max,
-}
-
-/// A door that takes orders.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Door {
-    /// `POST /exchange` on connections that are kept; one request at a time on each
-    Http,
-    /// `/ws` with `post`; requests are answered beside one another
-    #[value(name = "websocket")]
-    WebSocket,
 }
 
 #[derive(Debug, Subcommand)]
@@ -874,13 +442,6 @@ pub(crate) struct SpecArgs {
     pub(crate) files: Vec<PathBuf>,
 }
 
-fn parse_width(text: &str) -> Result<u16, String> {
-    match text.parse::<u16>() {
-        Ok(width) if width.is_power_of_two() && (4..=128).contains(&width) => Ok(width),
-        _ => Err("expected a power of two from 4 to 128".into()),
-    }
-}
-
 fn parse_speed(text: &str) -> Result<Speed, String> {
     if text == "max" {
         return Ok(Speed::Max);
@@ -888,14 +449,6 @@ fn parse_speed(text: &str) -> Result<Speed, String> {
     match text.strip_suffix('x').and_then(|n| n.parse::<f64>().ok()) {
         Some(times) if times > 0.0 && times.is_finite() => Ok(Speed::Times(times)),
         _ => Err("expected a multiple like 1x, 10x, 0.5x, or max".into()),
-    }
-}
-
-fn parse_rate(text: &str) -> Result<Rate, String> {
-    match (text, text.parse()) {
-        ("max", _) => Ok(Rate::Max),
-        (_, Ok(rate @ 1..=1_000_000)) => Ok(Rate::PerSecond(rate)),
-        _ => Err("expected a number of orders per second up to 1000000, or max".into()),
     }
 }
 
@@ -931,9 +484,6 @@ mod tests {
         assert_eq!(parse_speed("10x"), Ok(Speed::Times(10.0)));
         assert_eq!(parse_speed("max"), Ok(Speed::Max));
         assert!(parse_speed("0x").is_err() && parse_speed("fast").is_err());
-        assert_eq!(parse_rate("5000"), Ok(Rate::PerSecond(5_000)));
-        assert_eq!(parse_rate("max"), Ok(Rate::Max));
-        assert!(parse_rate("0").is_err() && parse_rate("fast").is_err());
         assert_eq!(parse_duration("1.5m"), Ok(Duration::from_secs(90)));
         assert!(parse_duration("-1s").is_err() && parse_duration("10").is_err());
         assert_eq!(parse_range("3..9"), Ok((3, 9)));
