@@ -6,7 +6,7 @@ mod evm_common;
 use atoll_state::Resident;
 use atoll_types::{Address, Decode, Encode, RejectCode, U256, keccak256};
 use atoll_vm::evm::fees::FEE_TOKENS_MAX;
-use atoll_vm::evm::{Bytes, CallRequest, EvmReceipt, EvmSpec, EvmVm, FeeToken, Status};
+use atoll_vm::evm::{Bytes, CallError, CallRequest, EvmReceipt, EvmSpec, EvmVm, FeeToken, Status};
 use atoll_vm::{Receipt, Vm};
 use evm_common::bridge::{USD, arriving, bridged_spec, call_data, padded};
 use evm_common::*;
@@ -280,6 +280,11 @@ fn calls_and_estimates_know_that_a_token_pays() {
     // Who has 30,000 gas worth of it has too little.
     let few = Chain::new(spec_with(U256::ZERO, 270_000, 0));
     assert!(few.vm.estimate_gas(&request).is_err());
+    // Without a price nothing is paid in a token, and a value that nobody has is refused as ever.
+    let sends = CallRequest { value: U256::ONE, max_fee_per_gas: None, ..request.clone() };
+    let sends = CallRequest { max_priority_fee_per_gas: None, ..sends };
+    let Err(CallError::Invalid(refused)) = chain.vm.call(&sends) else { panic!("no money") };
+    assert_eq!(refused.code, RejectCode::InsufficientBalance);
     let free = CallRequest { max_fee_per_gas: None, max_priority_fee_per_gas: None, ..request };
     assert_eq!(few.vm.call(&free).unwrap().output[..], word(7));
 }

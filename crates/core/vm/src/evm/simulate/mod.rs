@@ -164,11 +164,13 @@ impl<'a, S: Source> Simulation<'a, S> {
         Ok(gas.min(u64::try_from(payable).unwrap_or(u64::MAX)))
     }
 
-    /// Whether it is a token that would pay for a message with so much gas.
+    /// Whether it is a token that would pay for a message with so much gas: native currency pays for its
+    /// value and not for its fee.
     fn is_paid_in_token(&self, request: &CallRequest, gas: u64) -> bool {
         let price = U256::from(request.max_fee_per_gas.unwrap_or(0));
-        let cost = price.saturating_mul(U256::from(gas)).saturating_add(request.value);
-        !self.spec.fee_tokens.is_empty() && self.balance(request.from) < cost
+        let left = self.balance(request.from).checked_sub(request.value);
+        let covers = |left| price.saturating_mul(U256::from(gas)) <= left;
+        !self.spec.fee_tokens.is_empty() && left.is_some_and(|left| !covers(left))
     }
 
     /// As [`Self::lenient`] for a call. What is asked with a price and all the gas that a token can pay for
