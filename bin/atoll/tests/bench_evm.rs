@@ -86,7 +86,7 @@ fn blocks_follow_from_the_seed() {
 
 #[test]
 fn worst_cases_fill_their_blocks() {
-    let report = run(&["--worst", "--mgas", "12", "--runs", "1"]);
+    let report = run(&["--worst", "--mgas", "8", "--runs", "1"]);
     assert_eq!(report["bench"], "evm-worst");
     positive(&report, "/slot_s");
     let cases = report["cases"].as_array().unwrap();
@@ -100,8 +100,7 @@ fn worst_cases_fill_their_blocks() {
         for pointer in ["/gas_used", "/slots", "/mgas_in_a_slot", "/serial/execute_s"] {
             positive(case, pointer);
         }
-        // The largest single thing takes nine million.
-        assert!(case["gas_used"].as_u64().unwrap() >= 9_000_000, "{case}");
+        assert!(case["gas_used"].as_u64().unwrap() >= 6_800_000, "{case}");
     }
 }
 
