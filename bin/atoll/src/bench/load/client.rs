@@ -5,12 +5,12 @@
 //! wait: nothing is hidden by a sender that slows down with what it measures. One thread, no
 //! runtime: it polls its sockets and writes what is due.
 
+use super::ready::Sockets;
 use super::wire::{self, Destination, Door, Message};
 use anyhow::{Context, Result, bail};
 use hdrhistogram::Histogram;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 const GRACE: Duration = Duration::from_secs(5);
 /// Longest wait in one poll.
 const POLL_MAX: Duration = Duration::from_millis(100);
+/// How long a full socket is left alone.
+const FULL_PAUSE: Duration = Duration::from_millis(1);
 const READ_BYTES: usize = 64 * 1024;
 
 /// A request, ready to be written.
@@ -161,6 +163,7 @@ fn schedule(count: usize, rate_per_s: f64) -> Vec<Duration> {
 struct Client {
     destination: Destination,
     connections: Vec<Connection>,
+    sockets: Sockets,
     /// Connections without a request, over HTTP.
     free: Vec<usize>,
     due: Vec<Duration>,
@@ -178,12 +181,15 @@ pub(in crate::bench) fn offer(
 ) -> Result<Offer> {
     let open = |_| Connection::open(destination);
     let connections = (0..connections).map(open).collect::<Result<Vec<_>>>()?;
+    let streams: Vec<&TcpStream> = connections.iter().map(|c| &c.stream).collect();
+    let sockets = Sockets::new(&streams)?;
     let due = schedule(requests.len(), rate_per_s);
     let send_s = due.last().map_or(0.0, Duration::as_secs_f64);
     let client = Client {
         destination,
         free: (0..connections.len()).collect(),
         connections,
+        sockets,
         due,
         done: vec![false; requests.len()],
         begin: Instant::now() + Duration::from_millis(10),
@@ -269,27 +275,12 @@ impl Client {
         Ok(true)
     }
 
-    /// Waits for something to read, or room to write, and takes the answers.
+    /// Waits for something to read and takes the answers.
     fn receive(&mut self, wait: Duration, buffer: &mut [u8]) -> Result<()> {
-        let interest = |connection: &Connection| match connection.out.is_empty() {
-            true => PollFlags::IN,
-            false => PollFlags::IN | PollFlags::OUT,
-        };
-        let mut fds: Vec<PollFd<'_>> =
-            self.connections.iter().map(|c| PollFd::new(&c.stream, interest(c))).collect();
-        let timeout = Timespec {
-            tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: wait.subsec_nanos().into(),
-        };
-        match poll(&mut fds, Some(&timeout)) {
-            Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(()),
-            Ok(_) => {}
-            Err(error) => return Err(error).context("cannot wait for answers"),
-        }
-        let ready = |(at, fd): (usize, &PollFd<'_>)| {
-            fd.revents().intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR).then_some(at)
-        };
-        let ready: Vec<usize> = fds.iter().enumerate().filter_map(ready).collect();
+        // What a full socket did not take is tried again soon.
+        let is_full = self.connections.iter().any(|connection| !connection.out.is_empty());
+        let wait = if is_full { wait.min(FULL_PAUSE) } else { wait };
+        let ready = self.sockets.ready(wait)?;
         for at in ready {
             self.connections[at].fill(buffer)?;
             self.answers(at)?;
