@@ -2,68 +2,24 @@
 //! key signs for is given money, trades, and is seen; what it did is there after a crash.
 
 use super::common::{Node, Trader};
-use super::{Chain, Draft, hex};
+use super::contracts::{EVM, call, usdc, word, word_of};
+use super::{Chain, Draft};
 use atoll_types::hub::account_of;
-use atoll_types::{Address, Encode, EnvironmentId, NetworkId, U256, keccak256};
-use atoll_vm::Identity;
+use atoll_types::{Address, U256};
 use atoll_vm::evm::{BRIDGE_ADDRESS, EXCHANGE_PORT_ADDRESS};
-use atoll_vm::exchange::{AtollMessage, sign};
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
 
-const EXCHANGE: EnvironmentId = EnvironmentId(1);
-const EVM: EnvironmentId = EnvironmentId(2);
 const BTC: u64 = 0;
 /// 10^8, the unit of prices and sizes.
 const ONE: u64 = 100_000_000;
 
-pub(super) fn call(signature: &str, words: &[U256]) -> Vec<u8> {
-    let mut data = keccak256(signature.as_bytes())[..4].to_vec();
-    words.iter().for_each(|word| data.extend(word.to_be_bytes::<32>()));
-    data
-}
-
-pub(super) fn word(number: u64) -> U256 {
-    U256::from(number)
-}
-
-pub(super) fn word_of(address: Address) -> U256 {
-    U256::from_be_bytes(address.into_word().0)
-}
-
 impl Chain<'_> {
-    /// What a call returns; nothing if it reverts.
-    pub(super) fn call(&self, to: Address, data: &[u8]) -> Option<Vec<U256>> {
-        let to = format!("{to:#x}");
-        let answer = self.answer("eth_call", json!([{ "to": to, "data": hex(data) }, "latest"]));
-        let output = super::unhex(answer["result"].as_str()?);
-        Some(output.chunks(32).map(U256::from_be_slice).collect())
-    }
-
     fn view(&self, data: &[u8]) -> Option<Vec<U256>> {
         self.call(EXCHANGE_PORT_ADDRESS, data)
     }
 
     fn seen(&self, data: &[u8], wanted: impl Fn(&[U256]) -> bool) -> Vec<U256> {
         self.seen_at(EXCHANGE_PORT_ADDRESS, data, wanted)
-    }
-
-    /// Calls until what it returns is as wanted.
-    pub(super) fn seen_at(
-        &self,
-        to: Address,
-        data: &[u8],
-        wanted: impl Fn(&[U256]) -> bool,
-    ) -> Vec<U256> {
-        let end = Instant::now() + Duration::from_secs(30);
-        loop {
-            let found = self.call(to, data);
-            match found {
-                Some(words) if wanted(&words) => return words,
-                found => assert!(Instant::now() < end, "{found:?}"),
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
     }
 
     fn to(&self, to: Address, input: Vec<u8>) {
@@ -82,20 +38,6 @@ impl Chain<'_> {
     }
 }
 
-impl Trader {
-    /// Sends USDC into the EVM environment.
-    pub(super) fn send(&mut self, node: &Node, to: Address, amount: u128) {
-        let network = node.eventually("/atoll/status")["network"].as_str().unwrap().to_string();
-        let identity =
-            Identity { network: NetworkId(network.parse().unwrap()), environment: EXCHANGE };
-        let (asset, wallet) = ("USDC".to_string(), atoll_exchange::Wallet::Collateral);
-        let message = AtollMessage::Send { destination: EVM, to, asset, wallet, amount };
-        let nonce = self.nonce();
-        let signed = sign::sign_message(&self.key, &identity, 3001, &message, nonce);
-        assert_eq!(node.submit("perps", &signed.to_bytes()).unwrap().0, 200);
-    }
-}
-
 fn info(node: &Node, kind: &str, user: Address) -> Value {
     node.post("/info", &json!({ "type": kind, "user": format!("{user:#x}") })).1
 }
@@ -107,10 +49,7 @@ fn an_account_without_a_key_trades_by_messages_and_is_observed() {
     // With a hub, which says what token USDC is.
     let args = ["--rate", "0", "--snapshot-interval", "100"];
     let mut node = Node::start(&data, &args);
-    let settlement = node.eventually("/atoll/settlement");
-    let tokens = settlement["tokens"].as_array().unwrap();
-    let usdc = tokens.iter().find(|token| token["symbol"] == "USDC").unwrap();
-    let usdc: Address = usdc["token"].as_str().unwrap().parse().unwrap();
+    let usdc = usdc(&node);
     let account = {
         let chain = Chain::new(&node);
         let sender: Address = chain.from().parse().unwrap();
@@ -140,8 +79,7 @@ fn an_account_without_a_key_trades_by_messages_and_is_observed() {
         chain.port(buy(ONE / 10, 7));
         let mut trader = Trader::new("agent-7");
         trader.send(&node, sender, 50_000_000_000);
-        let bridged = call("tokenOf(address)", &[word_of(usdc)]);
-        let token = Address::from_word(chain.call(BRIDGE_ADDRESS, &bridged).unwrap()[0].into());
+        let token = chain.bridged(usdc);
         let balance = call("balanceOf(address)", &[word_of(sender)]);
         chain.seen_at(token, &balance, |found| found == [word(50_000_000_000)]);
         let words = [word(1), word_of(usdc), word_of(account), word(50_000_000_000)];

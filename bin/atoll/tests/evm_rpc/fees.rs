@@ -2,22 +2,14 @@
 //! exchange, and pays with it for what it does.
 
 use super::common::{Node, Trader};
-use super::exchange_port::{call, word, word_of};
+use super::contracts::{call, usdc, word, word_of};
 use super::{Chain, Draft, hex, number};
 use atoll_types::crypto::SigningKey;
 use atoll_types::{Address, U256};
-use atoll_vm::evm::BRIDGE_ADDRESS;
 use serde_json::{Value, json};
 
 /// Whole USDC for a whole coin, in millionths: `environments/evm.toml`.
 const PRICE: u128 = 3_000_000_000;
-
-fn usdc(node: &Node) -> Address {
-    let settlement = node.eventually("/atoll/settlement");
-    let tokens = settlement["tokens"].as_array().unwrap();
-    let usdc = tokens.iter().find(|token| token["symbol"] == "USDC").unwrap();
-    usdc["token"].as_str().unwrap().parse().unwrap()
-}
 
 fn balance(who: Address) -> Vec<u8> {
     call("balanceOf(address)", &[word_of(who)])
@@ -39,8 +31,7 @@ fn an_account_that_has_only_usdc_sends_transactions() {
     let (from, friend) = (key().address(), Address::repeat_byte(0x99));
     let token = {
         let chain = Chain::of(&node, key());
-        let bridged = call("tokenOf(address)", &[word_of(hub_token)]);
-        let token = Address::from_word(chain.call(BRIDGE_ADDRESS, &bridged).unwrap()[0].into());
+        let token = chain.bridged(hub_token);
         let listed = chain.ask("atoll_getFeeTokens", json!([]));
         let listed = listed.as_array().unwrap();
         assert_eq!(listed.len(), 1);

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod conflicts;
+mod contracts;
 mod exchange_port;
 mod fees;
 mod shapes;

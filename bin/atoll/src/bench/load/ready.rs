@@ -28,13 +28,13 @@ mod sockets {
     use rustix::fd::OwnedFd;
 
     /// Sockets that are looked at, by their indices.
-    pub(in super::super) struct Sockets {
+    pub(in crate::bench::load) struct Sockets {
         epoll: OwnedFd,
         events: Vec<Event>,
     }
 
     impl Sockets {
-        pub(in super::super) fn new(streams: &[&TcpStream]) -> Result<Self> {
+        pub(in crate::bench::load) fn new(streams: &[&TcpStream]) -> Result<Self> {
             let epoll = epoll::create(CreateFlags::CLOEXEC).context("no epoll instance")?;
             for (at, stream) in streams.iter().enumerate() {
                 epoll::add(&epoll, stream, EventData::new_u64(at as u64), EventFlags::IN)
@@ -44,7 +44,7 @@ mod sockets {
         }
 
         /// Those that have something, at the latest after so long.
-        pub(in super::super) fn ready(&mut self, wait: Duration) -> Result<Vec<usize>> {
+        pub(in crate::bench::load) fn ready(&mut self, wait: Duration) -> Result<Vec<usize>> {
             // epoll waits for whole milliseconds; poll, for its descriptor, to the nanosecond.
             if !wait_for(&mut [PollFd::new(&self.epoll, PollFlags::IN)], wait)? {
                 return Ok(Vec::new());
@@ -63,16 +63,16 @@ mod sockets {
     use super::*;
 
     /// Sockets that are looked at, by their indices.
-    pub(in super::super) struct Sockets(Vec<TcpStream>);
+    pub(in crate::bench::load) struct Sockets(Vec<TcpStream>);
 
     impl Sockets {
-        pub(in super::super) fn new(streams: &[&TcpStream]) -> Result<Self> {
+        pub(in crate::bench::load) fn new(streams: &[&TcpStream]) -> Result<Self> {
             let cloned = streams.iter().map(|stream| stream.try_clone());
             Ok(Self(cloned.collect::<Result<_, _>>()?))
         }
 
         /// Those that have something, at the latest after so long.
-        pub(in super::super) fn ready(&mut self, wait: Duration) -> Result<Vec<usize>> {
+        pub(in crate::bench::load) fn ready(&mut self, wait: Duration) -> Result<Vec<usize>> {
             let mut fds: Vec<PollFd<'_>> =
                 self.0.iter().map(|stream| PollFd::new(stream, PollFlags::IN)).collect();
             wait_for(&mut fds, wait)?;

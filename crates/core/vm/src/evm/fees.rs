@@ -127,7 +127,7 @@ pub(super) struct Credit {
 }
 
 /// The fee of a transaction, in what it is paid.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Fee<'t> {
     tokens: &'t [FeeToken],
     taken: Cell<Option<Taken>>,
