@@ -4,10 +4,14 @@
 //! signed numbers. The paths for 64-bit numbers exist because sealing a range encodes hundreds of
 //! them per command batch.
 
+mod run;
+
 use alloc::string::String;
 use alloc::vec::Vec;
 use atoll_types::Address;
 use atoll_types::codec::{CodecError, Reader, put_bytes, put_varint128};
+use run::put_u64;
+pub(crate) use run::{Run, Short, append};
 
 /// A value inside a record.
 pub(crate) trait Field: Sized {
@@ -15,28 +19,6 @@ pub(crate) trait Field: Sized {
     fn put(&self, out: &mut Vec<u8>);
     /// Reads the value.
     fn get(r: &mut Reader<'_>) -> Result<Self, CodecError>;
-}
-
-/// Appends a varint in its shortest form.
-///
-/// Below 2⁵⁶ without a branch, because nobody can predict the lengths: groups of 28, 14 and 7 bits
-/// move apart until each has a byte of its own.
-#[inline(always)]
-pub(crate) fn put_u64(out: &mut Vec<u8>, value: u64) {
-    if value >> 56 != 0 {
-        return put_varint128(out, value.into());
-    }
-    let mut x = value;
-    x = x & 0x0fff_ffff | (x & 0x00ff_ffff_f000_0000) << 4;
-    x = x & 0x0000_3fff_0000_3fff | (x & 0x0fff_c000_0fff_c000) << 2;
-    x = x & 0x007f_007f_007f_007f | (x & 0x3f80_3f80_3f80_3f80) << 1;
-    // The last byte's place: bits / 7, for numbers below 64.
-    let last = (63 - (value | 1).leading_zeros()).wrapping_mul(37) >> 8 & 7;
-    let more = 0x0080_8080_8080_8080 & !(u64::MAX << (8 * last));
-    // A copy of constant length is a move; one of the exact length is a call.
-    let end = out.len() + last as usize + 1;
-    out.extend_from_slice(&(x | more).to_le_bytes());
-    out.truncate(end);
 }
 
 impl Field for u64 {
@@ -152,6 +134,51 @@ impl Field for Address {
     }
 }
 
+macro_rules! numbers {
+    ($($type:ident: $bytes:literal),*) => {$(
+        impl Short for $type {
+            const BYTES_MAX: usize = $bytes;
+            #[inline(always)]
+            fn write(&self, run: &mut Run<'_>) {
+                run.number(u64::from(*self));
+            }
+        }
+    )*};
+}
+numbers!(u64: 10, u32: 5, u16: 3);
+
+impl Short for u8 {
+    const BYTES_MAX: usize = 1;
+    #[inline(always)]
+    fn write(&self, run: &mut Run<'_>) {
+        run.byte(*self);
+    }
+}
+
+impl Short for u128 {
+    const BYTES_MAX: usize = 19;
+    #[inline(always)]
+    fn write(&self, run: &mut Run<'_>) {
+        run.wide(*self);
+    }
+}
+
+impl Short for i128 {
+    const BYTES_MAX: usize = 19;
+    #[inline(always)]
+    fn write(&self, run: &mut Run<'_>) {
+        run.signed(*self);
+    }
+}
+
+impl Short for i64 {
+    const BYTES_MAX: usize = 10;
+    #[inline(always)]
+    fn write(&self, run: &mut Run<'_>) {
+        run.signed((*self).into());
+    }
+}
+
 /// Names and symbols.
 impl Field for String {
     fn put(&self, out: &mut Vec<u8>) {
@@ -209,6 +236,34 @@ macro_rules! record {
     };
 }
 
+/// The same as [`record!`], for one whose fields are all [`Short`].
+macro_rules! short {
+    ($name:ident { $($field:ident: $type:ty),* $(,)? }) => {
+        impl $crate::field::Short for $name {
+            const BYTES_MAX: usize = 0 $(+ <$type as $crate::field::Short>::BYTES_MAX)*;
+            #[inline(always)]
+            fn write(&self, run: &mut $crate::field::Run<'_>) {
+                $(<$type as $crate::field::Short>::write(&self.$field, run);)*
+            }
+        }
+        impl $crate::field::Field for $name {
+            #[inline]
+            fn put(&self, out: &mut alloc::vec::Vec<u8>) {
+                $crate::field::append::<{ <$name as $crate::field::Short>::BYTES_MAX }>(
+                    out,
+                    |run| $crate::field::Short::write(self, run),
+                );
+            }
+            fn get(
+                r: &mut atoll_types::Reader<'_>,
+            ) -> Result<Self, atoll_types::CodecError> {
+                Ok(Self { $($field: $crate::field::Field::get(r)?),* })
+            }
+        }
+        $crate::field::codec!($name);
+    };
+}
+
 /// Implements `Encode` and `Decode` by [`Field`].
 macro_rules! codec {
     ($name:ident) => {
@@ -247,22 +302,4 @@ macro_rules! enumeration {
     };
 }
 
-pub(crate) use {codec, enumeration, record};
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use atoll_types::codec::put_varint;
-
-    #[test]
-    fn varints_of_every_length_are_those_of_the_codec() {
-        for shift in 0..64 {
-            for value in [1u64 << shift, (1 << shift) - 1, (1 << shift) + 1, u64::MAX >> shift] {
-                let (mut ours, mut theirs) = (Vec::from([7]), Vec::from([7]));
-                put_u64(&mut ours, value);
-                put_varint(&mut theirs, value);
-                assert_eq!(ours, theirs, "{value:#x}");
-            }
-        }
-    }
-}
+pub(crate) use {codec, enumeration, record, short};

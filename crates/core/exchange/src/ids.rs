@@ -1,6 +1,6 @@
 //! Identifiers and quantities.
 
-use crate::field::{Field, codec, enumeration};
+use crate::field::{Field, Run, Short, codec, enumeration};
 use alloc::vec::Vec;
 use atoll_types::codec::{CodecError, Reader};
 
@@ -32,6 +32,14 @@ macro_rules! id {
             }
         }
         codec!($name);
+
+        impl Short for $name {
+            const BYTES_MAX: usize = <$inner as Short>::BYTES_MAX;
+            #[inline(always)]
+            fn write(&self, run: &mut Run<'_>) {
+                self.0.write(run);
+            }
+        }
 
         impl core::fmt::Display for $name {
             fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

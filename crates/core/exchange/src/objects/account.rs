@@ -1,6 +1,6 @@
 //! Accounts, positions, balances and counters.
 
-use crate::field::{Field, record};
+use crate::field::{Field, Short, append, record, short};
 use crate::ids::{AccountId, Amount, AssetId, MarketId, Size};
 use crate::spec::POSITIONS_BOUND;
 use alloc::vec::Vec;
@@ -201,7 +201,7 @@ pub struct GroupKey {
     /// Position slot ≫ 1.
     pub group: u8,
 }
-record!(GroupKey { account, group });
+short!(GroupKey { account: AccountId, group: u8 });
 
 impl GroupKey {
     /// Groups that an account can have.
@@ -296,29 +296,31 @@ mod parts {
 impl Encode for PositionGroup {
     fn encode(&self, out: &mut Vec<u8>) {
         for p in &self.0 {
-            let parts = p.parts();
-            out.push(parts);
-            if parts & parts::HELD != 0 {
-                p.size.put(out);
-                p.cost.put(out);
-            }
-            if parts & parts::BIDS != 0 {
-                p.bids.put(out);
-                p.bid_notional.put(out);
-            }
-            if parts & parts::ASKS != 0 {
-                p.asks.put(out);
-                p.ask_notional.put(out);
-            }
-            if parts & parts::ORDERS != 0 {
-                p.orders.put(out);
-            }
-            if parts & parts::LEVERAGE != 0 {
-                p.leverage.put(out);
-            }
-            if parts & parts::FUNDING != 0 {
-                p.funding.put(out);
-            }
+            append::<{ 1 + 3 * (10 + 19) + 5 + 1 + 19 }>(out, |run| {
+                let parts = p.parts();
+                run.byte(parts);
+                if parts & parts::HELD != 0 {
+                    p.size.write(run);
+                    p.cost.write(run);
+                }
+                if parts & parts::BIDS != 0 {
+                    p.bids.write(run);
+                    p.bid_notional.write(run);
+                }
+                if parts & parts::ASKS != 0 {
+                    p.asks.write(run);
+                    p.ask_notional.write(run);
+                }
+                if parts & parts::ORDERS != 0 {
+                    p.orders.write(run);
+                }
+                if parts & parts::LEVERAGE != 0 {
+                    p.leverage.write(run);
+                }
+                if parts & parts::FUNDING != 0 {
+                    p.funding.write(run);
+                }
+            });
         }
     }
 }

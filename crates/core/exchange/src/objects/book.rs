@@ -1,6 +1,6 @@
 //! Price levels and the orders that rest in them.
 
-use crate::field::{Field, record};
+use crate::field::{Field, Run, Short, append, short};
 use crate::ids::{AccountId, MarketId, OrderId, Price, Side, Size};
 use alloc::vec::Vec;
 use atoll_state::{Key, Object, OrderedSet, Page, Source, Table, prefetch};
@@ -61,6 +61,14 @@ impl Field for BookId {
     }
 }
 
+impl Short for BookId {
+    const BYTES_MAX: usize = u32::BYTES_MAX;
+    #[inline(always)]
+    fn write(&self, run: &mut Run<'_>) {
+        self.0.write(run);
+    }
+}
+
 /// Finds a price level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LevelKey {
@@ -69,7 +77,7 @@ pub struct LevelKey {
     /// Price in ticks.
     pub price: Price,
 }
-record!(LevelKey { book, price });
+short!(LevelKey { book: BookId, price: u64 });
 impl Key for LevelKey {}
 
 /// A price level. Its orders lie in chunks by their sequence in the level; the chunks that are
@@ -93,7 +101,7 @@ pub struct Level {
     /// Last chunk that holds an order, plus one.
     pub tail: u64,
 }
-record!(Level { size, hidden, count, next, head, tail });
+short!(Level { size: u128, hidden: u128, count: u32, next: u64, head: u64, tail: u64 });
 impl Object for Level {
     const TAG: u8 = 13;
     const NAME: &'static str = "price level";
@@ -110,7 +118,7 @@ pub struct ChunkKey {
     /// Sequence ≫ 3.
     pub chunk: u64,
 }
-record!(ChunkKey { book, price, chunk });
+short!(ChunkKey { book: BookId, price: u64, chunk: u64 });
 impl Key for ChunkKey {}
 
 impl ChunkKey {
@@ -190,14 +198,18 @@ impl OrderChunk {
 
 impl Encode for OrderChunk {
     fn encode(&self, out: &mut Vec<u8>) {
-        out.push(self.taken);
-        self.prev.put(out);
-        self.next.put(out);
+        append::<{ 1 + 2 * 10 }>(out, |run| {
+            run.byte(self.taken);
+            self.prev.write(run);
+            self.next.write(run);
+        });
         for (_, order) in self.iter() {
-            order.order.put(out);
-            // The flag shares the account's varint.
-            (u64::from(order.account.0) << 1 | u64::from(order.reduce_only)).put(out);
-            order.size.put(out);
+            append::<{ 3 * 10 }>(out, |run| {
+                order.order.write(run);
+                // The flag shares the account's varint.
+                run.number(u64::from(order.account.0) << 1 | u64::from(order.reduce_only));
+                order.size.write(run);
+            });
         }
     }
 }

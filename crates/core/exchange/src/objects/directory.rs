@@ -1,6 +1,6 @@
 //! An account's open orders: where in the books they are.
 
-use crate::field::{Field, record};
+use crate::field::{Field, Short, append, record, short};
 use crate::ids::{AccountId, ClientId, MarketId, OrderId, Price, Side, Size, Tif};
 use crate::objects::OrderFlags;
 use crate::spec::ORDERS_BOUND;
@@ -19,7 +19,7 @@ pub struct DirectoryKey {
     /// Page ≫ 6.
     pub stretch: u8,
 }
-record!(DirectoryKey { account, stretch });
+short!(DirectoryKey { account: AccountId, stretch: u8 });
 impl Key for DirectoryKey {
     #[inline]
     fn dense(&self) -> Option<u32> {
@@ -36,7 +36,7 @@ pub struct Directory {
     used: u64,
     full: u64,
 }
-record!(Directory { used, full });
+short!(Directory { used: u64, full: u64 });
 
 impl Directory {
     /// Stretches that hold so many slots.
@@ -80,7 +80,7 @@ pub struct OrderPageKey {
     /// Slot ≫ 2.
     pub page: u32,
 }
-record!(OrderPageKey { account, page });
+short!(OrderPageKey { account: AccountId, page: u32 });
 impl Key for OrderPageKey {
     #[inline]
     fn dense(&self) -> Option<u32> {
@@ -139,13 +139,15 @@ impl OrderRef {
     }
 
     fn put(&self, out: &mut Vec<u8>) {
-        self.order.put(out);
-        out.extend_from_slice(&self.packed());
-        self.market.put(out);
-        self.price.put(out);
-        self.sequence.put(out);
-        self.size.put(out);
-        self.time_us.put(out);
+        append::<{ 10 + 2 + 3 + 4 * 10 }>(out, |run| {
+            self.order.write(run);
+            run.pair(self.packed());
+            self.market.write(run);
+            self.price.write(run);
+            self.sequence.write(run);
+            self.size.write(run);
+            self.time_us.write(run);
+        });
         if let Some(client_id) = &self.client_id {
             out.extend_from_slice(client_id);
         }

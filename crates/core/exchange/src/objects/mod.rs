@@ -279,3 +279,73 @@ impl<S: Source> Tables<S> for State<S> {
         visitor.visit(&mut self.listings);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{AccountId, MarketId, OrderId};
+    use atoll_types::{Decode, Encode};
+    use core::fmt::Debug;
+
+    fn round_trip<T: Encode + Decode + PartialEq + Debug>(value: T) {
+        assert_eq!(T::from_bytes(&value.to_bytes()), Ok(value));
+    }
+
+    /// What is written in a run of bounded length fits, whatever it is.
+    #[test]
+    fn the_largest_values_are_encoded() {
+        let (account, order) = (AccountId(u32::MAX), OrderId(u64::MAX));
+        round_trip(DirectoryKey { account, stretch: u8::MAX });
+        round_trip(OrderPageKey { account, page: u32::MAX });
+        round_trip(GroupKey { account, group: u8::MAX });
+        let book = BookId(u32::MAX);
+        round_trip(LevelKey { book, price: u64::MAX });
+        round_trip(ChunkKey { book, price: u64::MAX, chunk: u64::MAX });
+        let mut directory = Directory::default();
+        (0..64).for_each(|page| directory.set(page, true, true));
+        round_trip(directory);
+        let (count, next, head, tail) = (u32::MAX, u64::MAX, u64::MAX, u64::MAX);
+        round_trip(Level { size: u128::MAX, hidden: u128::MAX, count, next, head, tail });
+        let mut chunk = OrderChunk::default();
+        (chunk.prev, chunk.next) = (u64::MAX, u64::MAX);
+        let mut page = OrderPage::default();
+        for place in 0..8 {
+            let resting = RestingOrder { order, account, size: u64::MAX, reduce_only: true };
+            chunk.put(place, resting);
+        }
+        for place in 0..OrderPage::SLOTS as usize {
+            page.put(
+                place,
+                OrderRef {
+                    order,
+                    market: MarketId(u16::MAX),
+                    position: 127,
+                    price: u64::MAX,
+                    sequence: u64::MAX,
+                    size: u64::MAX,
+                    time_us: u64::MAX,
+                    client_id: Some([255; 16]),
+                    ..OrderRef::default()
+                },
+            );
+        }
+        round_trip(chunk);
+        round_trip(page);
+        for amount in [i128::MAX, i128::MIN] {
+            let position = Position {
+                size: i64::MIN,
+                bids: u64::MAX,
+                asks: u64::MAX,
+                orders: u32::MAX,
+                leverage: u8::MAX,
+                isolated: true,
+                attached: true,
+                cost: amount,
+                funding: amount,
+                bid_notional: amount,
+                ask_notional: amount,
+            };
+            round_trip(PositionGroup([position; PositionGroup::SLOTS as usize]));
+        }
+    }
+}
