@@ -272,8 +272,11 @@ impl<K: Copy + Eq + Hash + Ord + Debug, V: Clone> Memory<K, V> {
     where
         B: Batch<Key = K, Value = V> + ?Sized,
     {
+        if read.aspect == Aspect::Nothing {
+            return true;
+        }
         let hash = self.hash(&read.key);
-        if read.aspect == Aspect::Nothing || !self.may_be_written(hash) {
+        if !self.may_be_written(hash) {
             return true;
         }
         let mut base = None;
@@ -306,8 +309,10 @@ impl<K: Copy + Eq + Hash + Ord + Debug, V: Clone> Memory<K, V> {
         B: Batch<Key = K, Value = V> + ?Sized,
     {
         let hash = self.hash(key);
-        let (word, bit) = self.bit(hash);
-        word.fetch_or(bit, Ordering::AcqRel);
+        if !self.may_be_written(hash) {
+            let (word, bit) = self.bit(hash);
+            word.fetch_or(bit, Ordering::AcqRel);
+        }
         let mut guard = self.shard(hash);
         let Shard { cells, readers } = &mut *guard;
         let cell = cells.entry(*key).or_default();
