@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use atoll_state::Resident;
 use atoll_types::Decode;
 use atoll_vm::evm::objects::EvmTables;
-use atoll_vm::evm::parallel::{EvmBatch, EvmKey, EvmValue, Fetch, Invalid, Outcome, apply_all};
+use atoll_vm::evm::parallel::{EvmBatch, EvmKey, EvmValue, Fetch, Invalid, Outcome, apply};
 use atoll_vm::evm::transition::{
     Executed, InvalidInBlock, TransitionContext, TxEnv, continue_block,
 };
@@ -94,16 +94,10 @@ impl EvmParallel {
         let settled: Vec<_> = settled.into_iter().filter_map(executed).collect();
         drop(batch);
         let mut report = BlockReport { ended, report, accesses: Vec::new() };
-        let lost = apply_all(
-            tables,
-            context.config.spec,
-            &settled,
-            |(outcome, reads, _)| (outcome, reads),
-            &mut self.parallel.pool,
-        );
         let mut executed = Vec::with_capacity(transactions.len());
-        for (index, ((outcome, reads, writes), lost)) in settled.into_iter().zip(lost).enumerate() {
-            executed.push(outcome.executed(lost).map_err(|error| InvalidInBlock { index, error })?);
+        for (index, (outcome, reads, writes)) in settled.into_iter().enumerate() {
+            let applied = apply(tables, context.config.spec, outcome, &reads);
+            executed.push(applied.map_err(|error| InvalidInBlock { index, error })?);
             if accesses {
                 report.accesses.push(Access { reads, writes });
             }

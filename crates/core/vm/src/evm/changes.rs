@@ -4,7 +4,7 @@ use super::database::{account_of, after_touch};
 use super::objects::{Account, AccountKey, Code, CodeKey, EvmTables, SlotKey, StorageSlot};
 use super::transition::SpecId;
 use alloc::vec::Vec;
-use atoll_state::{Source, Table};
+use atoll_state::Source;
 use atoll_types::{Address, U256};
 use revm::state::{AccountInfo, EvmState};
 
@@ -43,13 +43,13 @@ pub(super) fn touched(state: EvmState) -> Vec<Touched> {
 }
 
 /// Makes the storage of an account zero.
-fn clear_storage<S: Source>(storage: &mut Table<StorageSlot, S>, address: Address) {
-    let slots = storage.local_iter().map(|(key, _)| *key);
+fn clear_storage<S: Source>(tables: &mut EvmTables<S>, address: Address) {
+    let slots = tables.storage.local_iter().map(|(key, _)| *key);
     let mut slots: Vec<_> = slots.filter(|key| key.address == address).collect();
     // The order of writes must not depend on where slots lie.
     slots.sort_unstable_by_key(|key| key.slot);
     for key in slots {
-        storage.remove(&key);
+        tables.storage.remove(&key);
     }
 }
 
@@ -58,86 +58,52 @@ fn clear_storage<S: Source>(storage: &mut Table<StorageSlot, S>, address: Addres
 pub(super) fn apply<S: Source>(
     tables: &mut EvmTables<S>,
     spec: SpecId,
-    touched: &[Touched],
+    touched: Vec<Touched>,
 ) -> Option<U256> {
-    let EvmTables { accounts, code, storage, .. } = tables;
-    apply_to_storage(storage, spec, touched);
-    apply_to_accounts(accounts, code, spec, touched)
-}
-
-/// The part of [`apply`] that concerns accounts and their code, and what it returns.
-pub(super) fn apply_to_accounts<S: Source>(
-    accounts: &mut Table<Account, S>,
-    codes: &mut Table<Code, S>,
-    spec: SpecId,
-    touched: &[Touched],
-) -> Option<U256> {
+    let destroys_old = !spec.is_enabled_in(SpecId::CANCUN);
     let mut any_destroyed = false;
     // Modulo 2^256: only the difference matters, and that is not negative.
     let mut lost = U256::ZERO;
-    for Touched { address, destroyed, added, info, .. } in touched {
-        let key = AccountKey(*address);
-        let before = *accounts.get(&key);
+    for Touched { address, destroyed, added, info, mut slots, added_slot } in touched {
+        let key = AccountKey(address);
+        let before = *tables.accounts.get(&key);
         lost = lost.wrapping_add(before.balance);
-        if *destroyed {
+        if destroyed {
+            // Since EIP-6780 it was created in this very transaction, so nothing of its storage
+            // and code was ever written here.
             any_destroyed = true;
-            accounts.remove(&key);
+            if destroys_old {
+                clear_storage(tables, address);
+            }
+            tables.accounts.remove(&key);
             continue;
         }
         let mut left = info.as_ref().map_or(before, |info| account_of(&before, info));
         if let Some(added) = added {
-            left.balance = before.balance.saturating_add(*added);
+            left.balance = before.balance.saturating_add(added);
         }
         lost = lost.wrapping_sub(left.balance);
         let after: Account = after_touch(spec, left);
         if after != before {
-            accounts.set(&key, after);
+            tables.accounts.set(&key, after);
         }
         if after.code_hash != before.code_hash
             && after.has_code()
-            && let Some(code) = info.as_ref().and_then(|info| info.code.clone())
+            && let Some(code) = info.and_then(|info| info.code)
         {
-            codes.set(&CodeKey(after.code_hash), Code(code));
+            tables.code.set(&CodeKey(after.code_hash), Code(code));
+        }
+        if let Some((slot, more)) = added_slot {
+            // Read in any case, as who executes one after the other does.
+            let before = tables.storage.get(&SlotKey { address, slot }).0;
+            let at = slots.partition_point(|(other, _)| *other < slot);
+            if !more.is_zero() {
+                slots.insert(at, (slot, before.saturating_add(more)));
+            }
+        }
+        for (slot, value) in slots {
+            tables.storage.set(&SlotKey { address, slot }, StorageSlot(value));
         }
     }
     any_destroyed.then_some(lost)
-}
-
-/// The part of [`apply`] that concerns storage.
-pub(super) fn apply_to_storage<S: Source>(
-    storage: &mut Table<StorageSlot, S>,
-    spec: SpecId,
-    touched: &[Touched],
-) {
-    let destroys_old = !spec.is_enabled_in(SpecId::CANCUN);
-    for Touched { address, destroyed, slots, added_slot, .. } in touched {
-        let address = *address;
-        if *destroyed {
-            // Since EIP-6780 it was created in this very transaction, so nothing of its storage
-            // and code was ever written here.
-            if destroys_old {
-                clear_storage(storage, address);
-            }
-            continue;
-        }
-        let mut set = |slots: &[(U256, U256)]| {
-            for (slot, value) in slots {
-                storage.set(&SlotKey { address, slot: *slot }, StorageSlot(*value));
-            }
-        };
-        let Some((slot, more)) = *added_slot else {
-            set(slots);
-            continue;
-        };
-        let (below, above) = slots.split_at(slots.partition_point(|(other, _)| *other < slot));
-        set(below);
-        // Read in any case, as who executes one after the other does.
-        let before = storage.get(&SlotKey { address, slot }).0;
-        if !more.is_zero() {
-            storage.set(&SlotKey { address, slot }, StorageSlot(before.saturating_add(more)));
-        }
-        for (slot, value) in above {
-            storage.set(&SlotKey { address, slot: *slot }, StorageSlot(*value));
-        }
-    }
 }

@@ -136,7 +136,7 @@ impl<'a, S: Source> Engine<'a, S> {
         let result = outcome?;
         let tables = &mut *self.evm.ctx.journaled_state.database.tables;
         let lost = keep(&result)
-            .then(|| changes::apply(tables, self.evm.ctx.cfg.spec, &changes::touched(state)))
+            .then(|| changes::apply(tables, self.evm.ctx.cfg.spec, changes::touched(state)))
             .flatten();
         Ok(Executed { result, lost, fee_token: None })
     }

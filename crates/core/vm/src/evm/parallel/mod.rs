@@ -16,9 +16,7 @@ mod speculative;
 
 use super::changes::{self, Touched};
 use super::history;
-use super::objects::{
-    Account, AccountKey, Code, CodeKey, EvmTables, STORAGE_ONLY, SlotKey, StorageSlot,
-};
+use super::objects::{Account, AccountKey, CodeKey, EvmTables, STORAGE_ONLY, SlotKey};
 use super::transition::{
     BlockHashes, Executed, MissingBlockHash, SpecId, TransitionContext, TransitionError, TxEnv,
     TxKind,
@@ -26,7 +24,7 @@ use super::transition::{
 use crate::parallel::{Admission, Aspect, Batch, Interrupted, Read, Versions, View};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use atoll_state::{Resident, Source, Table, Workers};
+use atoll_state::{Resident, Source};
 use atoll_types::{Address, B256, U256};
 use revm::bytecode::Bytecode;
 use revm::context::result::ExecutionResult;
@@ -102,15 +100,6 @@ impl Outcome {
     /// How the transaction ended, or why it was not executed.
     pub fn result(&self) -> Result<&ExecutionResult, &TransitionError> {
         self.result.as_ref()
-    }
-
-    /// The result, once it is in the tables; `lost` is what that gave.
-    ///
-    /// # Errors
-    /// It was not executed.
-    pub fn executed(self, lost: Option<U256>) -> Result<Executed, TransitionError> {
-        let Self { result, fee_token, .. } = self;
-        Ok(Executed { result: result?, lost, fee_token })
     }
 }
 
@@ -295,8 +284,6 @@ impl<'s> Batch for EvmBatch<'s> {
     }
 }
 
-type Reads = [Read<EvmKey, EvmValue>];
-
 /// Does to the tables what the serial execution of a transaction does.
 ///
 /// # Errors
@@ -305,77 +292,25 @@ pub fn apply<S: Source>(
     tables: &mut EvmTables<S>,
     spec: SpecId,
     outcome: Outcome,
-    reads: &Reads,
+    reads: &[Read<EvmKey, EvmValue>],
 ) -> Result<Executed, TransitionError> {
-    let EvmTables { accounts, code, storage, .. } = tables;
-    apply_to_storage(storage, spec, (&outcome, reads));
-    let lost = apply_to_accounts(accounts, code, spec, (&outcome, reads));
-    outcome.executed(lost)
-}
-
-/// The same for one transaction after the other, `of` each of `settled`: storage and accounts at once,
-/// as none of the two looks at the other. What it gives is for [`Outcome::executed`].
-pub fn apply_all<T: Sync>(
-    tables: &mut EvmTables<Resident>,
-    spec: SpecId,
-    settled: &[T],
-    of: impl Fn(&T) -> (&Outcome, &Reads) + Sync,
-    workers: &mut impl Workers,
-) -> Vec<Option<U256>> {
-    enum Part<'t> {
-        Accounts(&'t mut Table<Account, Resident>, &'t mut Table<Code, Resident>),
-        Storage(&'t mut Table<StorageSlot, Resident>),
-    }
-    let EvmTables { accounts, code, storage, .. } = tables;
-    let mut parts = [
-        (Part::Accounts(accounts, code), Vec::with_capacity(settled.len())),
-        (Part::Storage(storage), Vec::new()),
-    ];
-    workers.each(&mut parts, &|_, (part, lost)| match part {
-        Part::Accounts(accounts, code) => {
-            lost.extend(settled.iter().map(|one| apply_to_accounts(accounts, code, spec, of(one))));
-        }
-        Part::Storage(storage) => {
-            settled.iter().for_each(|one| apply_to_storage(storage, spec, of(one)));
-        }
-    });
-    let [(_, lost), _] = parts;
-    lost
-}
-
-fn apply_to_accounts<S: Source>(
-    accounts: &mut Table<Account, S>,
-    code: &mut Table<Code, S>,
-    spec: SpecId,
-    (outcome, reads): (&Outcome, &Reads),
-) -> Option<U256> {
     for read in reads {
         match read.key {
             EvmKey::Account(address) => {
-                accounts.get(&AccountKey(address));
+                tables.accounts.get(&AccountKey(address));
+            }
+            EvmKey::Slot(address, slot) => {
+                tables.storage.get(&SlotKey { address, slot });
             }
             EvmKey::Code(hash) => {
-                code.get(&CodeKey(hash));
+                tables.code.get(&CodeKey(hash));
             }
-            // A balance is read with its account.
-            EvmKey::Balance(_) | EvmKey::Slot(..) => {}
+            // With its account.
+            EvmKey::Balance(_) => {}
         }
     }
-    outcome.result.as_ref().ok()?;
-    changes::apply_to_accounts(accounts, code, spec, &outcome.touched)
-}
-
-fn apply_to_storage<S: Source>(
-    storage: &mut Table<StorageSlot, S>,
-    spec: SpecId,
-    (outcome, reads): (&Outcome, &Reads),
-) {
-    for read in reads {
-        if let EvmKey::Slot(address, slot) = read.key {
-            storage.get(&SlotKey { address, slot });
-        }
-    }
-    if outcome.result.is_ok() {
-        changes::apply_to_storage(storage, spec, &outcome.touched);
-    }
+    let Outcome { result, fee_token, touched } = outcome;
+    let result = result?;
+    let lost = changes::apply(tables, spec, touched);
+    Ok(Executed { result, lost, fee_token })
 }
