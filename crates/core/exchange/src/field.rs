@@ -145,7 +145,16 @@ macro_rules! numbers {
         }
     )*};
 }
-numbers!(u64: 10, u32: 5, u16: 3);
+numbers!(u64: 10, u32: 5);
+
+/// Markets and assets: few.
+impl Short for u16 {
+    const BYTES_MAX: usize = 3;
+    #[inline(always)]
+    fn write(&self, run: &mut Run<'_>) {
+        run.small((*self).into());
+    }
+}
 
 impl Short for u8 {
     const BYTES_MAX: usize = 1;

@@ -69,6 +69,12 @@ impl Run<'_> {
         self.word(word, len);
     }
 
+    /// The same for one that is below 128 nearly always: that can be predicted.
+    #[inline(always)]
+    pub(crate) fn small(&mut self, value: u64) {
+        if value < 0x80 { self.byte(value as u8) } else { self.number(value) }
+    }
+
     /// A varint of up to 128 bits.
     #[inline(always)]
     pub(crate) fn wide(&mut self, value: u128) {
@@ -170,9 +176,10 @@ mod tests {
             put_signed(&mut theirs, (value as i128).wrapping_neg());
             assert_eq!(ours, theirs, "{value:#x}");
             let Ok(value) = u64::try_from(value) else { continue };
-            let mut alone = Vec::from([7]);
+            let (mut alone, mut small) = (Vec::from([7]), Vec::from([7]));
             put_u64(&mut alone, value);
-            assert_eq!(alone, ours[..alone.len()], "{value:#x}");
+            append::<10>(&mut small, |run| run.small(value));
+            assert_eq!((&alone[..], &small[..]), (&ours[..alone.len()], &alone[..]), "{value:#x}");
         }
     }
 

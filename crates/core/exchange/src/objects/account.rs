@@ -296,31 +296,34 @@ mod parts {
 impl Encode for PositionGroup {
     fn encode(&self, out: &mut Vec<u8>) {
         for p in &self.0 {
-            append::<{ 1 + 3 * (10 + 19) + 5 + 1 + 19 }>(out, |run| {
-                let parts = p.parts();
-                run.byte(parts);
-                if parts & parts::HELD != 0 {
-                    p.size.write(run);
-                    p.cost.write(run);
-                }
-                if parts & parts::BIDS != 0 {
-                    p.bids.write(run);
-                    p.bid_notional.write(run);
-                }
-                if parts & parts::ASKS != 0 {
-                    p.asks.write(run);
-                    p.ask_notional.write(run);
-                }
-                if parts & parts::ORDERS != 0 {
-                    p.orders.write(run);
-                }
-                if parts & parts::LEVERAGE != 0 {
-                    p.leverage.write(run);
-                }
-                if parts & parts::FUNDING != 0 {
-                    p.funding.write(run);
-                }
-            });
+            append::<{ 2 + u32::BYTES_MAX + 3 * u64::BYTES_MAX + 4 * i128::BYTES_MAX }>(
+                out,
+                |run| {
+                    let parts = p.parts();
+                    run.byte(parts);
+                    if parts & parts::HELD != 0 {
+                        p.size.write(run);
+                        p.cost.write(run);
+                    }
+                    if parts & parts::BIDS != 0 {
+                        p.bids.write(run);
+                        p.bid_notional.write(run);
+                    }
+                    if parts & parts::ASKS != 0 {
+                        p.asks.write(run);
+                        p.ask_notional.write(run);
+                    }
+                    if parts & parts::ORDERS != 0 {
+                        run.small(p.orders.into());
+                    }
+                    if parts & parts::LEVERAGE != 0 {
+                        p.leverage.write(run);
+                    }
+                    if parts & parts::FUNDING != 0 {
+                        p.funding.write(run);
+                    }
+                },
+            );
         }
     }
 }

@@ -139,12 +139,12 @@ impl OrderRef {
     }
 
     fn put(&self, out: &mut Vec<u8>) {
-        append::<{ 10 + 2 + 3 + 4 * 10 }>(out, |run| {
+        append::<{ 2 + u16::BYTES_MAX + 5 * u64::BYTES_MAX }>(out, |run| {
             self.order.write(run);
             run.pair(self.packed());
             self.market.write(run);
             self.price.write(run);
-            self.sequence.write(run);
+            run.small(self.sequence);
             self.size.write(run);
             self.time_us.write(run);
         });
