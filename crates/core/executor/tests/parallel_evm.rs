@@ -5,13 +5,15 @@ use atoll_executor::parallel::{BlockError, EvmParallel, Limits};
 use atoll_state::{Resident, WriteSet, object};
 use atoll_types::{Address, B256, U256, keccak256};
 use atoll_vm::evm::objects::{EvmTables, SlotKey};
+use atoll_vm::evm::parallel::{EvmBatch, EvmKey, EvmValue, Invalid};
 use atoll_vm::evm::transition::{
     self, AccessList, AccessListItem, Authorization, BlockEnv, BlockHashes, CfgEnv, Either,
     Executed, RecoveredAuthority, RecoveredAuthorization, SpecId, TransitionContext, TxEnv, TxKind,
 };
 use atoll_vm::evm::{Bytes, FeeToken};
+use atoll_vm::parallel::{Aspect, Batch, Interrupted, Version, Versions, View};
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 const SPECS: [SpecId; 7] = [
@@ -414,6 +416,22 @@ fn differs(threads: usize, parallel: &Seen, serial: &Seen) -> String {
     format!("{threads} threads, {at}: {:?}, serially {:?}", found.get(at), expected.get(at))
 }
 
+/// What one of two states has and the other has not, and the results that led there.
+fn state_differs(threads: usize, parallel: &Seen, serial: &Seen) -> String {
+    let has = |seen: &Seen| -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
+        seen.writes.iter().map(|(key, value)| (key.to_vec(), value.map(<[u8]>::to_vec))).collect()
+    };
+    let (found, expected) = (has(parallel), has(serial));
+    let keys: BTreeSet<_> = found.keys().chain(expected.keys()).collect();
+    let differing = keys.into_iter().filter(|key| found.get(*key) != expected.get(*key));
+    let differing: Vec<_> = differing
+        .map(|key| {
+            format!("{key:02x?}: {:02x?}, serially {:02x?}", found.get(key), expected.get(key))
+        })
+        .collect();
+    format!("{threads} threads: another state, or written in another order: {differing:#?}")
+}
+
 /// Says whether the block was executed to its end.
 fn check(case: &Case) -> bool {
     let (mut config, block) = (CfgEnv::new_with_spec(case.spec()), case.block());
@@ -438,7 +456,8 @@ fn check(case: &Case) -> bool {
         }
         let parallel = seen::<BlockError>(parallel.map(|(executed, _)| executed), tables);
         assert!(parallel.results == serial.results, "{}", differs(threads, &parallel, &serial));
-        assert!(parallel.writes == serial.writes, "{threads} threads: another state");
+        let state = || state_differs(threads, &parallel, &serial);
+        assert!(parallel.writes == serial.writes, "{}", state());
         assert!(parallel.reads == serial.reads, "{threads} threads: other reads");
     }
     whole
@@ -593,7 +612,8 @@ fn what_is_destroyed_and_created_again_has_no_storage() {
         let codes = vec![vec![Step::Create(0, 0)], vec![Step::Call(8, 0), Step::Call(8, 1)]];
         let turns = [(0, 4, 0), (1, 8, 0), (2, 8, 0), (0, 5, 0), (1, 8, 0), (2, 4, 0), (0, 8, 0)];
         let case = plain(spec, codes, turns.into_iter().cycle().take(42).collect());
-        assert!(check(&case), "{spec:?}");
+        // What is wrong here may need a rare schedule.
+        (0..10).for_each(|_| assert!(check(&case), "{spec:?}"));
     }
 }
 
@@ -604,6 +624,47 @@ fn money_that_does_not_fit_is_found_in_order() {
     assert!(check(&plain(SpecId::OSAKA, vec![], sent)));
     let by_call = vec![vec![Step::Call(13, 3), Step::Count(1, 1)]];
     assert!(check(&plain(SpecId::OSAKA, by_call, (0..20).map(|n| (n % 3, 4, 0)).collect())));
+}
+
+/// The state before a block, for every transaction of it.
+struct Before<'a, 's>(&'a EvmBatch<'s>);
+
+impl<'s> Versions<EvmBatch<'s>> for Before<'_, 's> {
+    fn see(
+        &self,
+        _: Version,
+        key: &EvmKey,
+        _: Aspect,
+    ) -> Result<atoll_vm::parallel::Seen<EvmValue>, Interrupted> {
+        Ok(atoll_vm::parallel::Seen { value: self.0.base(key), set_by: None })
+    }
+}
+
+#[test]
+fn whether_money_fits_is_looked_at_where_it_may_not() {
+    // Account 13 has room for 30: what it has when its turn comes decides, whatever is seen before.
+    let codes = vec![vec![Step::Call(13, 12)], vec![Step::Destroy(13)]];
+    let sent = vec![(0, 13, 31), (1, 4, 0), (2, 5, 0), (3, 7, 1)];
+    let case = plain(SpecId::OSAKA, codes, sent);
+    let (config, block, tables) = (CfgEnv::new_with_spec(case.spec()), case.block(), case.tables());
+    let context = TransitionContext::ethereum(&config, &block, BlockHashes::Known(&|_| None));
+    let transactions = case.transactions();
+    let batch = EvmBatch::new(&tables, &context, &transactions, block.gas_limit, Invalid::Ends);
+    let before = Before(&batch);
+    let mut worker = batch.worker(&before);
+    let mut aspects = |index, of| {
+        let mut view = View::new(&before, Version { index, incarnation: 0 }, false);
+        batch.execute(&mut worker, &mut view).expect("not interrupted");
+        let reads = view.into_access().reads;
+        let of = EvmKey::Balance(somebody(of));
+        reads.into_iter().filter(|read| read.key == of).map(|read| read.aspect).collect::<Vec<_>>()
+    };
+    for index in 0..3 {
+        assert_eq!(aspects(index, 13), [Aspect::Whole], "transaction {index}");
+    }
+    // Anybody else is added to.
+    assert_eq!(aspects(3, 7), [Aspect::Nothing]);
+    assert!(check(&case));
 }
 
 #[test]

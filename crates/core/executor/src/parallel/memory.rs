@@ -272,11 +272,8 @@ impl<K: Copy + Eq + Hash + Ord + Debug, V: Clone> Memory<K, V> {
     where
         B: Batch<Key = K, Value = V> + ?Sized,
     {
-        if read.aspect == Aspect::Nothing {
-            return true;
-        }
         let hash = self.hash(&read.key);
-        if !self.may_be_written(hash) {
+        if read.aspect == Aspect::Nothing || !self.may_be_written(hash) {
             return true;
         }
         let mut base = None;
@@ -309,10 +306,8 @@ impl<K: Copy + Eq + Hash + Ord + Debug, V: Clone> Memory<K, V> {
         B: Batch<Key = K, Value = V> + ?Sized,
     {
         let hash = self.hash(key);
-        if !self.may_be_written(hash) {
-            let (word, bit) = self.bit(hash);
-            word.fetch_or(bit, Ordering::AcqRel);
-        }
+        let (word, bit) = self.bit(hash);
+        word.fetch_or(bit, Ordering::AcqRel);
         let mut guard = self.shard(hash);
         let Shard { cells, readers } = &mut *guard;
         let cell = cells.entry(*key).or_default();

@@ -227,14 +227,13 @@ impl<'a, B: Batch> Run<'a, B> {
         if self.schedule.is_outdated(version) {
             return self.schedule.again(version);
         }
-        let old = match version.incarnation {
-            0 => Vec::new(),
-            _ => self.schedule.kept(version.index, |kept| kept.keys()),
-        };
+        let old = self.schedule.kept(version.index, |kept| kept.keys());
         let outdated = self.memory.publish::<B>(version, &old, &kept.access.writes);
         self.revoke_readers(version.index, outdated);
+        let keys = kept.keys();
         if self.schedule.executed(version, |place| *place = kept) {
-            self.revoke(version);
+            self.memory.estimate(version, &keys);
+            self.schedule.again(version);
         }
     }
 

@@ -89,7 +89,7 @@ async fn an_answer_is_bounded_and_the_next_one_gives_the_rest() {
 
 #[tokio::test]
 async fn filters_end() {
-    let limits = Limits { filter_idle_timeout: Duration::from_millis(200), ..quick() };
+    let limits = Limits { filter_idle_timeout: Duration::from_millis(800), ..quick() };
     let node = start(limits).await;
     let missing = json!({ "code": -32000, "message": "filter not found" });
     let id = made(&node, "eth_newBlockFilter", json!([])).await;
@@ -100,10 +100,10 @@ async fn filters_end() {
     // Polled, it lives; left alone, it ends.
     let id = made(&node, "eth_newBlockFilter", json!([])).await;
     for _ in 0..4 {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(400)).await;
         assert_eq!(changes(&node, &id).await, json!([]));
     }
-    tokio::time::sleep(Duration::from_millis(250)).await;
+    tokio::time::sleep(Duration::from_millis(1000)).await;
     assert_eq!(changes(&node, &id).await, missing);
     // Another chain knows nothing of it.
     let id = made(&node, "eth_newBlockFilter", json!([])).await;

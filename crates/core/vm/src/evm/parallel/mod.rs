@@ -8,7 +8,7 @@
 //! * **The fee recipient is added to** behind the transaction, and is not read at all by one that has
 //!   nothing else to do with it: its balance, or that of the token which pays.
 //! * **A contract that is destroyed** before Cancun leaves no storage: an account's value says since
-//!   which transaction its storage counts.
+//!   which transaction its storage counts, and a slot's value which one has written it.
 //!
 //! [`apply`] then does to the tables what serial execution does, read by read and write by write.
 
@@ -73,8 +73,10 @@ pub enum EvmValue {
     },
     /// An amount of wei.
     Balance(U256),
-    /// What a slot holds.
-    Slot(U256),
+    /// What a slot holds, and who has written it: the transaction's index plus one; zero if nobody has
+    /// since the block began, or if it does not matter because storage ends with no contract (EIP-6780).
+    /// Where it matters the same number by somebody else is another value: before or after the end.
+    Slot(U256, u32),
     /// A contract's code.
     Code(Bytecode),
 }
@@ -198,7 +200,7 @@ impl<'s> Batch for EvmBatch<'s> {
             EvmKey::Balance(address) => EvmValue::Balance(self.account(address).balance),
             EvmKey::Slot(address, slot) => {
                 let found = self.tables.storage.peek(&SlotKey { address, slot });
-                EvmValue::Slot(found.map(|slot| slot.0).unwrap_or_default())
+                EvmValue::Slot(found.map(|slot| slot.0).unwrap_or_default(), 0)
             }
             EvmKey::Code(hash) => {
                 let found = self.tables.code.peek(&CodeKey(hash));
@@ -225,8 +227,8 @@ impl<'s> Batch for EvmBatch<'s> {
                 one.checked_add(*other).map(EvmValue::Balance)
             }
             // A fee in a token.
-            (EvmValue::Slot(one), EvmValue::Slot(other)) => {
-                one.checked_add(*other).map(EvmValue::Slot)
+            (EvmValue::Slot(one, written), EvmValue::Slot(other, _)) => {
+                one.checked_add(*other).map(|sum| EvmValue::Slot(sum, *written))
             }
             _ => None,
         }

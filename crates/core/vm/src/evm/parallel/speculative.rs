@@ -4,6 +4,10 @@
 //! looked at by who pays for the transaction, and by the opcodes that show one (BALANCE, SELFBALANCE) or
 //! take from the contract's own (SELFDESTRUCT; CALL, CALLCODE, CREATE and CREATE2 with value): these
 //! opcodes say so here before they run. Everything else only adds to balances.
+//!
+//! Whether more fits into a balance is a look at it, too, where that can be a question at all: a payment
+//! fails that would make a balance 2²⁵⁶ or more. So a balance of [`LARGE`] or more is looked at when it is
+//! loaded, and all are once so much is moved. Below that it takes 2³² payments of one transaction.
 
 use super::{BlockHashes, EvmBatch, EvmKey, EvmValue, MissingBlockHash, Outcome, history};
 use crate::evm::changes::{self, Touched};
@@ -29,6 +33,9 @@ use revm::interpreter::{Instruction, InstructionContext, InstructionExecResult};
 use revm::primitives::AddressMap;
 use revm::state::{AccountInfo, EvmState};
 use revm::{Database, ExecuteEvm, MainBuilder};
+
+/// 2¹⁹²; see the [module](self).
+const LARGE: U256 = U256::from_limbs([0, 0, 0, 1]);
 
 type Context<'a, 's> = MainnetContext<Speculative<'a, 's>>;
 type Evm<'a, 's> = precompiles::Evm<Context<'a, 's>>;
@@ -78,6 +85,8 @@ pub(super) struct Speculative<'a, 's> {
     view: View<'a, EvmBatch<'s>>,
     loaded: AddressMap<Loaded>,
     sender: Address,
+    /// Whether every balance is looked at: [`LARGE`] amounts are moved.
+    looks_at_all: bool,
     /// What the fee recipient gets, where it is not loaded.
     fee: Option<U256>,
     /// What it gets of a token, where that is not loaded.
@@ -102,6 +111,15 @@ impl Speculative<'_, '_> {
         }
     }
 
+    /// So much is about to be moved.
+    fn moves(&mut self, amount: U256) {
+        if amount >= LARGE && !self.looks_at_all {
+            self.looks_at_all = true;
+            let loaded: Vec<Address> = self.loaded.keys().copied().collect();
+            loaded.into_iter().for_each(|address| self.look(address));
+        }
+    }
+
     fn slot(&mut self, address: Address, slot: U256) -> Result<Seen<EvmValue>, Interrupted> {
         Ok(self.view.read(EvmKey::Slot(address, slot), Aspect::Whole)?.0)
     }
@@ -120,7 +138,7 @@ impl Database for Speculative<'_, '_> {
             return Err(ReadError::Interrupted);
         };
         let mut account = Account { nonce, balance: U256::ZERO, code_hash };
-        let looked = self.view.is_exact() || address == self.sender;
+        let mut looked = self.view.is_exact() || self.looks_at_all || address == self.sender;
         let aspect = match nonce == 0 && !account.has_code() {
             _ if looked => Aspect::Whole,
             true => Aspect::Presence,
@@ -131,6 +149,10 @@ impl Database for Speculative<'_, '_> {
             return Err(ReadError::Interrupted);
         };
         account.balance = amount;
+        if amount >= LARGE && !looked {
+            looked = true;
+            self.view.look(balance, Aspect::Whole)?;
+        }
         self.loaded.insert(address, Loaded { account, since, balance, looked });
         Ok(info(&account, address == self.sender))
     }
@@ -145,13 +167,11 @@ impl Database for Speculative<'_, '_> {
 
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, ReadError> {
         let seen = self.slot(address, slot)?;
-        let EvmValue::Slot(value) = seen.value else { return Err(ReadError::Interrupted) };
-        if !self.destroys_old() {
-            return Ok(value);
-        }
+        let EvmValue::Slot(value, written) = seen.value else {
+            return Err(ReadError::Interrupted);
+        };
         let since = self.loaded.get(&address).map_or(0, |loaded| loaded.since);
-        let written_since = seen.set_by.map_or(0, |index| index as u32 + 1) > since;
-        Ok(if since == 0 || written_since { value } else { U256::ZERO })
+        Ok(if since == 0 || written > since { value } else { U256::ZERO })
     }
 
     fn block_hash(&mut self, number: u64) -> Result<B256, ReadError> {
@@ -159,7 +179,7 @@ impl Database for Speculative<'_, '_> {
             BlockHashes::History => {
                 let key = history::slot_of(number);
                 match self.slot(key.address, key.slot)?.value {
-                    EvmValue::Slot(hash) => Ok(B256::from(hash)),
+                    EvmValue::Slot(hash, _) => Ok(B256::from(hash)),
                     _ => Err(ReadError::Interrupted),
                 }
             }
@@ -178,10 +198,12 @@ fn look_at_own(context: &mut Opcode<'_, '_, '_>) {
     context.host.journaled_state.database.look(own);
 }
 
-/// As [`look_at_own`], if the value at this depth of the stack is not zero.
+/// As [`look_at_own`], if the value at this depth of the stack is not zero, which is then moved.
 fn pays(context: &mut Opcode<'_, '_, '_>, depth: usize) {
-    if context.interpreter.stack.peek(depth).is_ok_and(|value| !value.is_zero()) {
+    let value = context.interpreter.stack.peek(depth).unwrap_or_default();
+    if !value.is_zero() {
         look_at_own(context);
+        context.host.journaled_state.database.moves(value);
     }
 }
 
@@ -201,6 +223,10 @@ fn self_balance(mut context: Opcode<'_, '_, '_>) -> InstructionExecResult {
 
 fn self_destruct(mut context: Opcode<'_, '_, '_>) -> InstructionExecResult {
     look_at_own(&mut context);
+    let own = context.interpreter.input.target_address;
+    let journal = &mut context.host.journaled_state;
+    let balance = journal.inner.state.get(&own).map(|account| account.info.balance);
+    journal.database.moves(balance.unwrap_or_default());
     host::selfdestruct(context)
 }
 
@@ -280,7 +306,8 @@ impl<'a, 's> Worker<'a, 's> {
     pub(super) fn new(batch: &'a EvmBatch<'s>, versions: &'a dyn Versions<EvmBatch<'s>>) -> Self {
         let view = View::new(versions, Version { index: 0, incarnation: 0 }, false);
         let (loaded, sender) = (AddressMap::default(), Address::ZERO);
-        let database = Speculative { batch, view, loaded, sender, fee: None, credit: None };
+        let (looks_at_all, fee, credit) = (false, None, None);
+        let database = Speculative { batch, view, loaded, sender, looks_at_all, fee, credit };
         let spec = batch.context.config.spec;
         let context = MainnetContext::new(database, spec)
             .with_cfg(batch.context.config.clone())
@@ -308,6 +335,7 @@ impl<'a, 's> Worker<'a, 's> {
         database.loaded.clear();
         (database.fee, database.credit) = (None, None);
         database.sender = transaction.caller;
+        database.looks_at_all = transaction.value >= LARGE;
         let fee = Fee::new(database.batch.context.fee_tokens);
         self.evm.ctx.tx = transaction;
         let mut handler = FeeApart { fee, marker: PhantomData };
@@ -408,11 +436,12 @@ impl Speculative<'_, '_> {
         {
             self.view.set(EvmKey::Code(code_hash), EvmValue::Code(code.clone()));
         }
+        let written = if self.destroys_old() { self.view.index() as u32 + 1 } else { 0 };
         for (slot, value) in slots {
-            self.view.set(EvmKey::Slot(*address, *slot), EvmValue::Slot(*value));
+            self.view.set(EvmKey::Slot(*address, *slot), EvmValue::Slot(*value, written));
         }
         if let Some((slot, amount)) = added_slot.filter(|(_, amount)| !amount.is_zero()) {
-            self.view.add(EvmKey::Slot(*address, slot), EvmValue::Slot(amount));
+            self.view.add(EvmKey::Slot(*address, slot), EvmValue::Slot(amount, written));
         }
     }
 }
