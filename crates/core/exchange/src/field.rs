@@ -1,16 +1,14 @@
 //! Encoding of the fields that the crate's records are made of.
 //!
 //! The bytes are those of [`atoll_types::codec`]: varints in their shortest form, zigzag for
-//! signed numbers. The paths for 64-bit numbers exist because sealing a range encodes hundreds of
-//! them per command batch.
+//! signed numbers.
 
 mod run;
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use atoll_types::Address;
-use atoll_types::codec::{CodecError, Reader, put_bytes, put_varint128};
-use run::put_u64;
+use atoll_types::codec::{CodecError, Reader, put_bytes};
 pub(crate) use run::{Run, Short, append};
 
 /// A value inside a record.
@@ -21,35 +19,45 @@ pub(crate) trait Field: Sized {
     fn get(r: &mut Reader<'_>) -> Result<Self, CodecError>;
 }
 
-impl Field for u64 {
-    #[inline]
-    fn put(&self, out: &mut Vec<u8>) {
-        put_u64(out, *self);
-    }
-    fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        r.varint()
-    }
+/// Implements [`Short`] and [`Field`] for numbers: the longest encoding, how they are written and read.
+macro_rules! number {
+    ($type:ident: $bytes:literal, |$run:ident, $value:ident| $write:expr, |$r:ident| $get:expr) => {
+        impl Short for $type {
+            const BYTES_MAX: usize = $bytes;
+            #[inline(always)]
+            fn write(&self, $run: &mut Run<'_>) {
+                let $value = *self;
+                $write
+            }
+        }
+        impl Field for $type {
+            #[inline]
+            fn put(&self, out: &mut Vec<u8>) {
+                append::<$bytes>(out, |run| self.write(run));
+            }
+            fn get($r: &mut Reader<'_>) -> Result<Self, CodecError> {
+                $get
+            }
+        }
+    };
 }
 
-impl Field for u32 {
-    #[inline]
-    fn put(&self, out: &mut Vec<u8>) {
-        put_u64(out, u64::from(*self));
-    }
-    fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        r.length("32-bit number", u32::MAX)
-    }
-}
-
-impl Field for u16 {
-    #[inline]
-    fn put(&self, out: &mut Vec<u8>) {
-        put_u64(out, u64::from(*self));
-    }
-    fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        Ok(r.length("16-bit number", u32::from(u16::MAX))? as u16)
-    }
-}
+number!(u64: 10, |run, n| run.number(n), |r| r.varint());
+number!(u32: 5, |run, n| run.number(n.into()), |r| r.length("32-bit number", u32::MAX));
+// Markets and assets: few.
+number!(u16: 3, |run, n| run.small(n.into()), |r| {
+    Ok(r.length("16-bit number", u32::from(u16::MAX))? as u16)
+});
+number!(u128: 19, |run, n| run.wide(n), |r| r.varint128());
+number!(i128: 19, |run, n| run.signed(n), |r| r.signed());
+number!(i64: 10, |run, n| run.signed(n.into()), |r| {
+    let bound = CodecError::Bound { what: "signed 64-bit number", bound: i64::MAX as u64 };
+    i64::try_from(r.signed()?).map_err(|_| bound)
+});
+number!(i32: 5, |run, n| run.signed(n.into()), |r| {
+    let bound = CodecError::Bound { what: "signed 32-bit number", bound: i32::MAX as u64 };
+    i32::try_from(r.signed()?).map_err(|_| bound)
+});
 
 impl Field for u8 {
     #[inline]
@@ -61,6 +69,14 @@ impl Field for u8 {
     }
 }
 
+impl Short for u8 {
+    const BYTES_MAX: usize = 1;
+    #[inline(always)]
+    fn write(&self, run: &mut Run<'_>) {
+        run.byte(*self);
+    }
+}
+
 impl Field for bool {
     #[inline]
     fn put(&self, out: &mut Vec<u8>) {
@@ -68,50 +84,6 @@ impl Field for bool {
     }
     fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
         r.bool()
-    }
-}
-
-impl Field for u128 {
-    #[inline]
-    fn put(&self, out: &mut Vec<u8>) {
-        match u64::try_from(*self) {
-            Ok(small) => put_u64(out, small),
-            Err(_) => put_varint128(out, *self),
-        }
-    }
-    fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        r.varint128()
-    }
-}
-
-impl Field for i128 {
-    #[inline]
-    fn put(&self, out: &mut Vec<u8>) {
-        (((*self << 1) ^ (*self >> 127)) as u128).put(out);
-    }
-    fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        r.signed()
-    }
-}
-
-impl Field for i64 {
-    #[inline]
-    fn put(&self, out: &mut Vec<u8>) {
-        put_u64(out, ((*self << 1) ^ (*self >> 63)) as u64);
-    }
-    fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        let bound = CodecError::Bound { what: "signed 64-bit number", bound: i64::MAX as u64 };
-        i64::try_from(r.signed()?).map_err(|_| bound)
-    }
-}
-
-impl Field for i32 {
-    fn put(&self, out: &mut Vec<u8>) {
-        i64::from(*self).put(out);
-    }
-    fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        let bound = CodecError::Bound { what: "signed 32-bit number", bound: i32::MAX as u64 };
-        i32::try_from(r.signed()?).map_err(|_| bound)
     }
 }
 
@@ -131,60 +103,6 @@ impl Field for Address {
     }
     fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
         r.address()
-    }
-}
-
-macro_rules! numbers {
-    ($($type:ident: $bytes:literal),*) => {$(
-        impl Short for $type {
-            const BYTES_MAX: usize = $bytes;
-            #[inline(always)]
-            fn write(&self, run: &mut Run<'_>) {
-                run.number(u64::from(*self));
-            }
-        }
-    )*};
-}
-numbers!(u64: 10, u32: 5);
-
-/// Markets and assets: few.
-impl Short for u16 {
-    const BYTES_MAX: usize = 3;
-    #[inline(always)]
-    fn write(&self, run: &mut Run<'_>) {
-        run.small((*self).into());
-    }
-}
-
-impl Short for u8 {
-    const BYTES_MAX: usize = 1;
-    #[inline(always)]
-    fn write(&self, run: &mut Run<'_>) {
-        run.byte(*self);
-    }
-}
-
-impl Short for u128 {
-    const BYTES_MAX: usize = 19;
-    #[inline(always)]
-    fn write(&self, run: &mut Run<'_>) {
-        run.wide(*self);
-    }
-}
-
-impl Short for i128 {
-    const BYTES_MAX: usize = 19;
-    #[inline(always)]
-    fn write(&self, run: &mut Run<'_>) {
-        run.signed(*self);
-    }
-}
-
-impl Short for i64 {
-    const BYTES_MAX: usize = 10;
-    #[inline(always)]
-    fn write(&self, run: &mut Run<'_>) {
-        run.signed((*self).into());
     }
 }
 
@@ -245,14 +163,15 @@ macro_rules! record {
     };
 }
 
-/// The same as [`record!`], for one whose fields are all [`Short`].
+/// The same as [`record!`], for one whose fields are all [`Short`]. `as small` is for a number that nearly
+/// always is below 128 ([`Run::small`]).
 macro_rules! short {
-    ($name:ident { $($field:ident: $type:ty),* $(,)? }) => {
+    ($name:ident { $($field:ident: $type:ty $(as $how:ident)?),* $(,)? }) => {
         impl $crate::field::Short for $name {
             const BYTES_MAX: usize = 0 $(+ <$type as $crate::field::Short>::BYTES_MAX)*;
             #[inline(always)]
             fn write(&self, run: &mut $crate::field::Run<'_>) {
-                $(<$type as $crate::field::Short>::write(&self.$field, run);)*
+                $($crate::field::short!(@write self.$field, run $(, $how)?);)*
             }
         }
         impl $crate::field::Field for $name {
@@ -270,6 +189,12 @@ macro_rules! short {
             }
         }
         $crate::field::codec!($name);
+    };
+    (@write $value:expr, $run:ident) => {
+        $crate::field::Short::write(&$value, $run)
+    };
+    (@write $value:expr, $run:ident, $how:ident) => {
+        $run.$how($value.into())
     };
 }
 

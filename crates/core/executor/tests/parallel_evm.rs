@@ -416,7 +416,7 @@ fn differs(threads: usize, parallel: &Seen, serial: &Seen) -> String {
     format!("{threads} threads, {at}: {:?}, serially {:?}", found.get(at), expected.get(at))
 }
 
-/// What one of two states has and the other has not, and the results that led there.
+/// Where two states differ.
 fn state_differs(threads: usize, parallel: &Seen, serial: &Seen) -> String {
     let has = |seen: &Seen| -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
         seen.writes.iter().map(|(key, value)| (key.to_vec(), value.map(<[u8]>::to_vec))).collect()
@@ -456,8 +456,8 @@ fn check(case: &Case) -> bool {
         }
         let parallel = seen::<BlockError>(parallel.map(|(executed, _)| executed), tables);
         assert!(parallel.results == serial.results, "{}", differs(threads, &parallel, &serial));
-        let state = || state_differs(threads, &parallel, &serial);
-        assert!(parallel.writes == serial.writes, "{}", state());
+        let same = parallel.writes == serial.writes;
+        assert!(same, "{}", state_differs(threads, &parallel, &serial));
         assert!(parallel.reads == serial.reads, "{threads} threads: other reads");
     }
     whole
@@ -630,13 +630,8 @@ fn money_that_does_not_fit_is_found_in_order() {
 struct Before<'a, 's>(&'a EvmBatch<'s>);
 
 impl<'s> Versions<EvmBatch<'s>> for Before<'_, 's> {
-    fn see(
-        &self,
-        _: Version,
-        key: &EvmKey,
-        _: Aspect,
-    ) -> Result<atoll_vm::parallel::Seen<EvmValue>, Interrupted> {
-        Ok(atoll_vm::parallel::Seen { value: self.0.base(key), set_by: None })
+    fn see(&self, _: Version, key: &EvmKey, _: Aspect) -> Result<EvmValue, Interrupted> {
+        Ok(self.0.base(key))
     }
 }
 

@@ -67,23 +67,13 @@ pub struct Version {
     pub incarnation: u32,
 }
 
-/// A value as a transaction sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen<V> {
-    /// The value.
-    pub value: V,
-    /// The last transaction before that replaced it; `None` for the state before the batch.
-    pub set_by: Option<usize>,
-}
-
 /// The state under a batch that is being executed: what versions there are of each value.
 pub trait Versions<B: Batch + ?Sized>: Sync {
     /// The value that a transaction sees.
     ///
     /// # Errors
     /// The execution is to be interrupted.
-    fn see(&self, by: Version, key: &B::Key, aspect: Aspect)
-    -> Result<Seen<B::Value>, Interrupted>;
+    fn see(&self, by: Version, key: &B::Key, aspect: Aspect) -> Result<B::Value, Interrupted>;
 }
 
 /// Room for so many reads is made at once.
@@ -147,17 +137,13 @@ impl<'a, B: Batch + ?Sized> View<'a, B> {
     ///
     /// # Errors
     /// The execution is to end.
-    pub fn read(
-        &mut self,
-        key: B::Key,
-        aspect: Aspect,
-    ) -> Result<(Seen<B::Value>, ReadId), Interrupted> {
+    pub fn read(&mut self, key: B::Key, aspect: Aspect) -> Result<(B::Value, ReadId), Interrupted> {
         if self.interrupted {
             return Err(Interrupted);
         }
         let seen = self.versions.see(self.by, &key, aspect);
         let seen = seen.inspect_err(|_| self.interrupted = true)?;
-        self.reads.push(Read { key, value: seen.value.clone(), aspect });
+        self.reads.push(Read { key, value: seen.clone(), aspect });
         Ok((seen, ReadId(self.reads.len() - 1)))
     }
 
@@ -172,7 +158,7 @@ impl<'a, B: Batch + ?Sized> View<'a, B> {
         let seen = self.versions.see(self.by, &read.key, aspect);
         read.aspect = aspect;
         match seen {
-            Ok(seen) if B::same(aspect, &seen.value, &read.value) => Ok(()),
+            Ok(seen) if B::same(aspect, &seen, &read.value) => Ok(()),
             _ => {
                 self.interrupted = true;
                 Err(Interrupted)

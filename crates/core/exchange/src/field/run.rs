@@ -138,19 +138,6 @@ fn spread(value: u64) -> (u64, usize) {
     (x | MORE[last], last + 1)
 }
 
-/// Appends a varint in its shortest form.
-#[inline(always)]
-pub(super) fn put_u64(out: &mut Vec<u8>, value: u64) {
-    if value >> 56 != 0 {
-        return atoll_types::codec::put_varint128(out, value.into());
-    }
-    let (word, len) = spread(value);
-    // A copy of constant length is a move; one of the exact length is a call.
-    let end = out.len() + len;
-    out.extend_from_slice(&word.to_le_bytes());
-    out.truncate(end);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,7 +164,7 @@ mod tests {
             assert_eq!(ours, theirs, "{value:#x}");
             let Ok(value) = u64::try_from(value) else { continue };
             let (mut alone, mut small) = (Vec::from([7]), Vec::from([7]));
-            put_u64(&mut alone, value);
+            value.put(&mut alone);
             append::<10>(&mut small, |run| run.small(value));
             assert_eq!((&alone[..], &small[..]), (&ours[..alone.len()], &alone[..]), "{value:#x}");
         }
@@ -198,6 +185,7 @@ mod tests {
         longest(&[u32::MAX]);
         longest(&[u64::MAX]);
         longest(&[u128::MAX]);
+        longest(&[i32::MAX, i32::MIN]);
         longest(&[i64::MAX, i64::MIN]);
         longest(&[i128::MAX, i128::MIN]);
     }

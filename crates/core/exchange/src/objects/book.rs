@@ -1,6 +1,6 @@
 //! Price levels and the orders that rest in them.
 
-use crate::field::{Field, Run, Short, append, codec, short};
+use crate::field::{Field, Run, Short, append, short};
 use crate::ids::{AccountId, MarketId, OrderId, Price, Side, Size};
 use alloc::vec::Vec;
 use atoll_state::{Key, Object, OrderedSet, Page, Source, Table, prefetch};
@@ -101,28 +101,14 @@ pub struct Level {
     /// Last chunk that holds an order, plus one.
     pub tail: u64,
 }
-impl Field for Level {
-    #[inline]
-    fn put(&self, out: &mut Vec<u8>) {
-        append::<{ 2 * u128::BYTES_MAX + u32::BYTES_MAX + 3 * u64::BYTES_MAX }>(out, |run| {
-            run.wide(self.size);
-            match u64::try_from(self.hidden) {
-                Ok(hidden) => run.small(hidden),
-                Err(_) => run.wide(self.hidden),
-            }
-            run.small(self.count.into());
-            run.small(self.next);
-            run.small(self.head);
-            run.small(self.tail);
-        });
-    }
-    fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        let (size, hidden, count) = (Field::get(r)?, Field::get(r)?, Field::get(r)?);
-        let (next, head, tail) = (Field::get(r)?, Field::get(r)?, Field::get(r)?);
-        Ok(Self { size, hidden, count, next, head, tail })
-    }
-}
-codec!(Level);
+short!(Level {
+    size: u128,
+    hidden: u128,
+    count: u32 as small,
+    next: u64 as small,
+    head: u64 as small,
+    tail: u64 as small,
+});
 impl Object for Level {
     const TAG: u8 = 13;
     const NAME: &'static str = "price level";
@@ -139,20 +125,7 @@ pub struct ChunkKey {
     /// Sequence ≫ 3.
     pub chunk: u64,
 }
-impl Field for ChunkKey {
-    #[inline]
-    fn put(&self, out: &mut Vec<u8>) {
-        append::<{ BookId::BYTES_MAX + 2 * u64::BYTES_MAX }>(out, |run| {
-            self.book.write(run);
-            run.number(self.price);
-            run.small(self.chunk);
-        });
-    }
-    fn get(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        Ok(Self { book: Field::get(r)?, price: Field::get(r)?, chunk: Field::get(r)? })
-    }
-}
-codec!(ChunkKey);
+short!(ChunkKey { book: BookId, price: u64, chunk: u64 as small });
 impl Key for ChunkKey {}
 
 impl ChunkKey {

@@ -14,7 +14,7 @@
 use super::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use atoll_vm::parallel::{Aspect, Batch, Change, Read, Seen, Version};
+use atoll_vm::parallel::{Aspect, Batch, Change, Read, Version};
 use core::fmt::Debug;
 use core::hash::{BuildHasher, Hash};
 use std::collections::HashMap;
@@ -98,7 +98,7 @@ impl<V: Clone> Cell<V> {
     }
 
     /// What a transaction sees. `None` as long as the base is needed and not known.
-    fn see<B>(&self, index: u32, aspect: Aspect) -> Option<Result<Seen<V>, Awaited>>
+    fn see<B>(&self, index: u32, aspect: Aspect) -> Option<Result<V, Awaited>>
     where
         B: Batch<Value = V> + ?Sized,
     {
@@ -111,14 +111,14 @@ impl<V: Clone> Cell<V> {
                 return Some(Err(Awaited { index: entry.index as usize }));
             }
             if let Change::Set(value) = &entry.change {
-                start = Some((value.clone(), Some(entry.index as usize)));
+                start = Some(value.clone());
             } else {
                 from -= 1;
             }
         }
-        let (mut value, set_by) = match start {
+        let mut value = match start {
             Some(start) => start,
-            None => (self.base.clone()?, None),
+            None => self.base.clone()?,
         };
         for entry in &below[from..] {
             if let Change::Add(addend) = &entry.change {
@@ -126,7 +126,7 @@ impl<V: Clone> Cell<V> {
                 value = B::sum(&value, addend).unwrap_or(value);
             }
         }
-        Some(Ok(Seen { value, set_by }))
+        Some(Ok(value))
     }
 
     /// Which readers see a change by this transaction: those up to this index.
@@ -219,14 +219,14 @@ impl<K: Copy + Eq + Hash + Ord + Debug, V: Clone> Memory<K, V> {
         by: Version,
         key: &K,
         aspect: Aspect,
-    ) -> Result<Seen<V>, Awaited>
+    ) -> Result<V, Awaited>
     where
         B: Batch<Key = K, Value = V> + ?Sized,
     {
         let (index, hash) = (by.index as u32, self.hash(key));
         let mut base = None;
         if !self.may_be_written(hash) {
-            return Ok(Seen { value: batch.base(key), set_by: None });
+            return Ok(batch.base(key));
         }
         loop {
             let mut guard = self.shard(hash);
@@ -234,7 +234,7 @@ impl<K: Copy + Eq + Hash + Ord + Debug, V: Clone> Memory<K, V> {
             let Some(cell) = cells.get_mut(key) else {
                 // The state may be slow: nobody else waits for it.
                 drop(guard);
-                return Ok(Seen { value: base.unwrap_or_else(|| batch.base(key)), set_by: None });
+                return Ok(base.unwrap_or_else(|| batch.base(key)));
             };
             if let Some(base) = base.take() {
                 cell.base.get_or_insert(base);
@@ -285,7 +285,7 @@ impl<K: Copy + Eq + Hash + Ord + Debug, V: Clone> Memory<K, V> {
                 cell.base.get_or_insert(base);
             }
             match cell.see::<B>(index as u32, read.aspect) {
-                Some(Ok(seen)) => return B::same(read.aspect, &seen.value, &read.value),
+                Some(Ok(seen)) => return B::same(read.aspect, &seen, &read.value),
                 Some(Err(_)) => return false,
                 None => {
                     drop(guard);
@@ -314,7 +314,7 @@ impl<K: Copy + Eq + Hash + Ord + Debug, V: Clone> Memory<K, V> {
         let read = cell.readers != NONE;
         let seen = |cell: &Cell<V>| {
             let seen = cell.see::<B>(index + 1, Aspect::Nothing);
-            seen.and_then(Result::ok).map(|seen| seen.value)
+            seen.and_then(Result::ok)
         };
         let before = if read { seen(cell) } else { None };
         let at = cell.entries.binary_search_by_key(&index, |entry| entry.index);
@@ -408,7 +408,7 @@ impl<K: Copy + Eq + Hash + Ord + Debug, V: Clone> Memory<K, V> {
             let Change::Add(addend) = &cell.entries[own].change else { return true };
             match cell.see::<B>(index as u32, Aspect::Nothing) {
                 Some(Ok(seen)) => {
-                    let sum = B::sum(&seen.value, addend);
+                    let sum = B::sum(&seen, addend);
                     let fits = sum.is_some();
                     if let Some(sum) = sum {
                         cell.entries[own].change = Change::Set(sum);

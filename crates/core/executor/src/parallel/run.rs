@@ -10,7 +10,7 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use atoll_vm::parallel::{
-    Access, Admission, Aspect, Batch, Change, Interrupted, Seen, Version, Versions, View,
+    Access, Admission, Aspect, Batch, Change, Interrupted, Version, Versions, View,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{PoisonError, TryLockError};
@@ -84,12 +84,7 @@ struct Port<'r, 'a, B: Batch> {
 }
 
 impl<B: Batch> Versions<B> for Port<'_, '_, B> {
-    fn see(
-        &self,
-        by: Version,
-        key: &B::Key,
-        aspect: Aspect,
-    ) -> Result<Seen<B::Value>, Interrupted> {
+    fn see(&self, by: Version, key: &B::Key, aspect: Aspect) -> Result<B::Value, Interrupted> {
         // Who is left over when a batch ends must not keep it waiting.
         if self.run.over.load(Ordering::Relaxed) {
             return Err(Interrupted);

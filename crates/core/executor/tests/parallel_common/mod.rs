@@ -167,14 +167,14 @@ impl Batch for Programs {
         let ops = &self.list[view.index()].0;
         let view = std::cell::RefCell::new(view);
         let mut read =
-            |cell: u16, aspect| view.borrow_mut().read(cell, aspect).map(|(seen, _)| seen.value.0);
+            |cell: u16, aspect| view.borrow_mut().read(cell, aspect).map(|(seen, _)| seen.0);
         let mut write = |cell: u16, set: Option<u64>, add: u64| {
             let mut view = view.borrow_mut();
             match set {
                 Some(value) => view.set(cell, (value, bound)),
                 None if view.is_exact() => {
                     let (seen, _) = view.read(cell, Aspect::Whole)?;
-                    let sum = self.sum(seen.value.0, add).unwrap_or(seen.value.0);
+                    let sum = self.sum(seen.0, add).unwrap_or(seen.0);
                     view.set(cell, (sum, bound));
                 }
                 None => view.add(cell, (add, bound)),

@@ -227,7 +227,7 @@ impl<'s> Batch for EvmBatch<'s> {
                 one.checked_add(*other).map(EvmValue::Balance)
             }
             // A fee in a token.
-            (EvmValue::Slot(one, written), EvmValue::Slot(other, _)) => {
+            (EvmValue::Slot(one, _), EvmValue::Slot(other, written)) => {
                 one.checked_add(*other).map(|sum| EvmValue::Slot(sum, *written))
             }
             _ => None,

@@ -16,7 +16,7 @@ use crate::evm::fees::{self, Credit, Fee};
 use crate::evm::objects::Account;
 use crate::evm::precompiles::{self, Provider};
 use crate::evm::transition::SpecId;
-use crate::parallel::{Aspect, Interrupted, ReadId, Seen, Version, Versions, View};
+use crate::parallel::{Aspect, Interrupted, ReadId, Version, Versions, View};
 use alloc::vec::Vec;
 use atoll_types::{Address, B256, U256};
 use core::fmt;
@@ -120,7 +120,7 @@ impl Speculative<'_, '_> {
         }
     }
 
-    fn slot(&mut self, address: Address, slot: U256) -> Result<Seen<EvmValue>, Interrupted> {
+    fn slot(&mut self, address: Address, slot: U256) -> Result<EvmValue, Interrupted> {
         Ok(self.view.read(EvmKey::Slot(address, slot), Aspect::Whole)?.0)
     }
 
@@ -134,7 +134,7 @@ impl Database for Speculative<'_, '_> {
 
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, ReadError> {
         let (seen, _) = self.view.read(EvmKey::Account(address), Aspect::Whole)?;
-        let EvmValue::Account { nonce, code_hash, since } = seen.value else {
+        let EvmValue::Account { nonce, code_hash, since } = seen else {
             return Err(ReadError::Interrupted);
         };
         let mut account = Account { nonce, balance: U256::ZERO, code_hash };
@@ -145,7 +145,7 @@ impl Database for Speculative<'_, '_> {
             false => Aspect::Nothing,
         };
         let (seen, balance) = self.view.read(EvmKey::Balance(address), aspect)?;
-        let EvmValue::Balance(amount) = seen.value else {
+        let EvmValue::Balance(amount) = seen else {
             return Err(ReadError::Interrupted);
         };
         account.balance = amount;
@@ -159,7 +159,7 @@ impl Database for Speculative<'_, '_> {
 
     fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, ReadError> {
         let (seen, _) = self.view.read(EvmKey::Code(code_hash), Aspect::Whole)?;
-        match seen.value {
+        match seen {
             EvmValue::Code(code) => Ok(code),
             _ => Err(ReadError::Interrupted),
         }
@@ -167,7 +167,7 @@ impl Database for Speculative<'_, '_> {
 
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, ReadError> {
         let seen = self.slot(address, slot)?;
-        let EvmValue::Slot(value, written) = seen.value else {
+        let EvmValue::Slot(value, written) = seen else {
             return Err(ReadError::Interrupted);
         };
         let since = self.loaded.get(&address).map_or(0, |loaded| loaded.since);
@@ -178,7 +178,7 @@ impl Database for Speculative<'_, '_> {
         match self.batch.context.hashes {
             BlockHashes::History => {
                 let key = history::slot_of(number);
-                match self.slot(key.address, key.slot)?.value {
+                match self.slot(key.address, key.slot)? {
                     EvmValue::Slot(hash, _) => Ok(B256::from(hash)),
                     _ => Err(ReadError::Interrupted),
                 }
