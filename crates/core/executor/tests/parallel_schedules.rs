@@ -23,11 +23,12 @@ mod settled;
 
 mod parallel_common;
 
+use atoll_vm::parallel::{Aspect, Batch, Change, Version};
 use memory::Memory;
-use parallel_common::{Op, Programs};
+use parallel_common::{Cell, Op, Programs};
 use run::Run;
 use settled::{Ended, Limits, Settled};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -35,6 +36,9 @@ use std::time::Duration;
 mod sync {
     pub(super) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
     pub(super) use loom::sync::{Mutex, MutexGuard};
+
+    #[derive(Debug)]
+    pub(super) struct Apart<T>(pub(super) T);
 
     pub(super) fn pause(_: u32) {
         loom::thread::yield_now();
@@ -139,4 +143,124 @@ fn chains_wait_and_are_woken() {
     let mut programs = of(vec![link(), link()]);
     programs.chains = true;
     explore(programs);
+}
+
+/// What the memory keeps, as plain lists, looked through from end to end.
+#[derive(Default)]
+struct Twin {
+    entries: BTreeMap<u16, BTreeMap<usize, Change<Cell>>>,
+    readers: Vec<(u16, Version, Aspect)>,
+    /// Of which keys with entries somebody has asked what was there before.
+    asked: BTreeSet<u16>,
+}
+
+impl Twin {
+    /// Whether the view of a transaction begins with what was there before.
+    fn needs_base(&self, key: u16, index: usize) -> bool {
+        let entries = self.entries.get(&key);
+        let mut below = entries.into_iter().flat_map(|all| all.range(..index));
+        !below.any(|(_, change)| matches!(change, Change::Set(_)))
+    }
+
+    fn view(&self, programs: &Programs, key: u16, index: usize) -> Cell {
+        let mut value = programs.base(&key);
+        for (_, change) in self.entries.get(&key).into_iter().flat_map(|all| all.range(..index)) {
+            value = match change {
+                Change::Set(set) => *set,
+                Change::Add(more) => Programs::sum(&value, more).unwrap_or(value),
+            };
+        }
+        value
+    }
+
+    fn read(&mut self, key: u16, by: Version, aspect: Aspect) {
+        if self.entries.contains_key(&key) && self.needs_base(key, by.index) {
+            self.asked.insert(key);
+        }
+        let known = |(of, reader, _): &&mut (u16, Version, Aspect)| (*of, *reader) == (key, by);
+        if let Some((_, _, most)) = self.readers.iter_mut().find(known) {
+            *most = aspect.max(*most);
+        } else if self.entries.contains_key(&key) && aspect > Aspect::Nothing {
+            self.readers.retain(|(of, reader, _)| (*of, reader.index) != (key, by.index));
+            self.readers.push((key, by, aspect));
+        }
+    }
+
+    /// Whose reads are wrong by a change.
+    fn change(
+        &mut self,
+        programs: &Programs,
+        (key, index): (u16, usize),
+        change: Option<Change<Cell>>,
+    ) -> Vec<(usize, u32)> {
+        let before = self.view(programs, key, index + 1);
+        let entries = self.entries.entry(key).or_default();
+        match change {
+            Some(change) => entries.insert(index, change),
+            None => entries.remove(&index),
+        };
+        let mut later = entries.range(index + 1..);
+        let next = later.find(|(_, change)| matches!(change, Change::Set(_)));
+        let until = next.map_or(usize::MAX, |(next, _)| *next);
+        let after = self.view(programs, key, index + 1);
+        let unknown = self.needs_base(key, index + 1) && !self.asked.contains(&key);
+        let wrong = |(of, reader, aspect): &mut (u16, Version, Aspect)| {
+            let sees = *of == key && reader.index > index && reader.index <= until;
+            sees && (unknown || !Programs::same(*aspect, &before, &after))
+        };
+        let mut told: Vec<_> = self.readers.extract_if(.., wrong).map(|(_, v, _)| v).collect();
+        told.sort_by_key(|reader| reader.index);
+        told.iter().map(|reader| (reader.index, reader.incarnation)).collect()
+    }
+}
+
+/// One step of a random history of a memory and its twin.
+fn step(
+    memory: &Memory<u16, Cell>,
+    twin: &mut Twin,
+    programs: &Programs,
+    dice: &mut impl FnMut(u64) -> u64,
+) {
+    let (key, index) = (dice(3) as u16, dice(12) as usize);
+    let by = Version { index, incarnation: dice(2) as u32 };
+    if dice(2) == 0 {
+        let aspect = [Aspect::Nothing, Aspect::Presence, Aspect::Whole][dice(3) as usize];
+        let seen = memory.see(programs, by, &key, aspect).expect("nothing is an estimate");
+        assert_eq!(seen, twin.view(programs, key, index));
+        return twin.read(key, by, aspect);
+    }
+    let bound = programs.base(&key).1;
+    let change = match dice(5) {
+        0 => None,
+        1 | 2 => Some(Change::Add((dice(2), bound))),
+        _ => Some(Change::Set((dice(2), bound))),
+    };
+    let wrong = match &change {
+        Some(change) => memory.publish::<Programs>(by, &[], &[(key, change.clone())]),
+        None => memory.withdraw::<Programs>(index, &[key]),
+    };
+    let wrong: Vec<_> =
+        wrong.iter().map(|found| (found.reader.index, found.reader.incarnation)).collect();
+    assert_eq!(wrong, twin.change(programs, (key, index), change));
+}
+
+#[test]
+fn a_write_names_once_whose_reads_it_makes_wrong() {
+    for seed in 0..40_u64 {
+        let mut builder = loom::model::Builder::new();
+        builder.max_branches = 100_000;
+        builder.check(move || {
+            let programs = Programs::default();
+            let (memory, mut twin) = (Memory::new(1, seed), Twin::default());
+            let mut random = seed;
+            // Knuth's generator (MMIX); its upper bits.
+            let mut dice = |sides: u64| {
+                random = random
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                (random >> 33) % sides
+            };
+            (0..300).for_each(|_| step(&memory, &mut twin, &programs, &mut dice));
+        });
+    }
 }

@@ -17,11 +17,11 @@ use alloc::vec::Vec;
 use atoll_vm::parallel::{Aspect, Batch, Change, Read, Version};
 use core::fmt::Debug;
 use core::hash::{BuildHasher, Hash};
+use core::ops::Range;
+use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::sync::PoisonError;
 
-/// No reader.
-const NONE: u32 = u32::MAX;
 /// Words of the bits of written keys, for each shard.
 const WORDS_PER_SHARD: usize = 8;
 /// Cells of which a shard keeps the memory for the next batch.
@@ -36,13 +36,12 @@ struct Entry<V> {
     change: Change<V>,
 }
 
-/// Who looked at a value, in a list.
+/// Who looked at a value.
 #[derive(Debug)]
 struct Reader {
     index: u32,
     incarnation: u32,
     aspect: Aspect,
-    next: u32,
 }
 
 #[derive(Debug)]
@@ -50,27 +49,26 @@ struct Cell<V> {
     /// Before the batch; `None` as long as nobody has read it.
     base: Option<V>,
     /// By index.
-    entries: Vec<Entry<V>>,
-    /// The first of its readers.
-    readers: u32,
+    entries: Entries<V>,
+    /// By index. Not whose reads are known to be wrong.
+    readers: SmallVec<[Reader; 2]>,
 }
+
+/// Most values are written once in a batch: that takes no memory of its own.
+type Entries<V> = SmallVec<[Entry<V>; 1]>;
 
 impl<V> Default for Cell<V> {
     fn default() -> Self {
-        Self { base: None, entries: Vec::new(), readers: NONE }
+        Self { base: None, entries: SmallVec::new(), readers: SmallVec::new() }
     }
 }
 
-#[derive(Debug)]
-struct Shard<K, V> {
-    cells: HashMap<K, Cell<V>, foldhash::fast::FixedState>,
-    readers: Vec<Reader>,
-}
+type Cells<K, V> = HashMap<K, Cell<V>, foldhash::fast::FixedState>;
 
 /// Versions of all values; see the [module](self).
 #[derive(Debug)]
 pub(super) struct Memory<K, V> {
-    shards: Box<[Mutex<Shard<K, V>>]>,
+    shards: Box<[Mutex<Cells<K, V>>]>,
     /// A bit for the hash of each key that was written: most keys are not, and need no lock. A write that
     /// a reader has not seen here yet is found when the reader's turn comes, like any other.
     written: Box<[AtomicU64]>,
@@ -129,39 +127,70 @@ impl<V: Clone> Cell<V> {
         Some(Ok(value))
     }
 
-    /// Which readers see a change by this transaction: those up to this index.
-    fn seen_until(&self, index: u32) -> u32 {
+    /// From then on a transaction is told when what it looked at changes.
+    fn register(&mut self, reader: Reader) {
+        match self.readers.binary_search_by_key(&reader.index, |known| known.index) {
+            Ok(at) => {
+                let known = &mut self.readers[at];
+                let again = known.incarnation == reader.incarnation;
+                let before = if again { known.aspect } else { Aspect::Nothing };
+                *known = Reader { aspect: reader.aspect.max(before), ..reader };
+            }
+            Err(at) => self.readers.insert(at, reader),
+        }
+    }
+
+    /// Which readers see a change by this transaction: those after it, up to the next that replaces the
+    /// value.
+    fn readers_of(&self, index: u32) -> Range<usize> {
+        let from = self.readers.partition_point(|reader| reader.index <= index);
+        if from == self.readers.len() {
+            return from..from;
+        }
         let above = &self.entries[self.below(index + 1)..];
         let next = above.iter().find(|entry| matches!(entry.change, Change::Set(_)));
-        next.map_or(u32::MAX, |entry| entry.index)
+        let until = next.map_or(u32::MAX, |entry| entry.index);
+        from..self.readers.partition_point(|reader| reader.index <= until)
     }
-}
 
-impl<K, V> Shard<K, V> {
-    /// Says whose reads of a cell are wrong by what changed in it.
-    fn outdated<B>(
-        readers: &[Reader],
-        cell: &Cell<V>,
-        (index, key): (u32, K),
-        (before, after): (&V, &V),
-        found: &mut Vec<Outdated<K>>,
-    ) where
-        K: Copy,
-        V: Clone,
-        B: Batch<Key = K, Value = V> + ?Sized,
+    /// Changes what a transaction wrote, and says whose reads are wrong by that: who sees it, and does not
+    /// take it for the same. The change is given all entries, and where the transaction's is or would be.
+    fn change<B>(
+        &mut self,
+        index: u32,
+        change: impl FnOnce(&mut Entries<V>, Result<usize, usize>),
+    ) -> Vec<Version>
+    where
+        B: Batch<Value = V> + ?Sized,
     {
-        let until = cell.seen_until(index);
-        let mut at = cell.readers;
-        while let Some(reader) = readers.get(at as usize) {
-            at = reader.next;
-            if reader.index > index
-                && reader.index <= until
-                && !B::same(reader.aspect, before, after)
-            {
-                let (index, incarnation) = (reader.index as usize, reader.incarnation);
-                found.push(Outdated { reader: Version { index, incarnation }, key });
+        let change = |cell: &mut Self| {
+            let at = cell.entries.binary_search_by_key(&index, |entry| entry.index);
+            change(&mut cell.entries, at);
+        };
+        let seeing = self.readers_of(index);
+        if seeing.is_empty() {
+            change(self);
+            return Vec::new();
+        }
+        let see = |cell: &Self| cell.see::<B>(index + 1, Aspect::Nothing).and_then(Result::ok);
+        let before = see(self);
+        change(self);
+        let after = see(self);
+        let same = |reader: &Reader| match (&before, &after) {
+            (Some(before), Some(after)) => B::same(reader.aspect, before, after),
+            // Nobody has asked what was there before the batch: who looked saw something else.
+            (before, _) => before.is_none(),
+        };
+        let (mut wrong, mut at) = (Vec::new(), seeing.start);
+        for _ in seeing {
+            if same(&self.readers[at]) {
+                at += 1;
+            } else {
+                let Reader { index, incarnation, .. } = self.readers.remove(at);
+                wrong.push(Version { index: index as usize, incarnation });
             }
         }
+        wrong
     }
 }
 
@@ -169,10 +198,8 @@ impl<K: Copy + Eq + Hash + Ord + Debug, V: Clone> Memory<K, V> {
     /// `seed` keys the index, so that keys chosen by an attacker do not collide.
     pub(super) fn new(shards: usize, seed: u64) -> Self {
         let hasher = foldhash::fast::FixedState::with_seed(seed);
-        let shard = |_| {
-            let cells = HashMap::with_hasher(foldhash::fast::FixedState::with_seed(!seed));
-            Mutex::new(Shard { cells, readers: Vec::new() })
-        };
+        let hasher_of_shard = foldhash::fast::FixedState::with_seed(!seed);
+        let shard = |_| Mutex::new(HashMap::with_hasher(hasher_of_shard.clone()));
         let shards = shards.next_power_of_two();
         let written = (0..shards * WORDS_PER_SHARD).map(|_| AtomicU64::new(0)).collect();
         Self { shards: (0..shards).map(shard).collect(), written, hasher }
@@ -182,7 +209,7 @@ impl<K: Copy + Eq + Hash + Ord + Debug, V: Clone> Memory<K, V> {
         self.hasher.hash_one(key) as usize
     }
 
-    fn shard(&self, hash: usize) -> MutexGuard<'_, Shard<K, V>> {
+    fn shard(&self, hash: usize) -> MutexGuard<'_, Cells<K, V>> {
         let at = hash & (self.shards.len() - 1);
         self.shards[at].lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -199,16 +226,15 @@ impl<K: Copy + Eq + Hash + Ord + Debug, V: Clone> Memory<K, V> {
         word.load(Ordering::Acquire) & bit != 0
     }
 
-    /// Forgets everything.
-    pub(super) fn clear(&self) {
-        for shard in &self.shards {
-            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            shard.cells.clear();
-            shard.readers.clear();
-            shard.cells.shrink_to(CELLS_KEPT_MAX);
-            shard.readers.shrink_to(CELLS_KEPT_MAX);
+    /// Forgets everything, or one part of so many.
+    pub(super) fn clear(&self, part: usize, parts: usize) {
+        for shard in self.shards.iter().skip(part).step_by(parts) {
+            let mut cells = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            cells.clear();
+            cells.shrink_to(CELLS_KEPT_MAX);
         }
-        self.written.iter().for_each(|word| word.store(0, Ordering::Release));
+        let words = self.written.iter().skip(part).step_by(parts);
+        words.for_each(|word| word.store(0, Ordering::Release));
     }
 
     /// What a transaction sees. If somebody has written it, the transaction is among the readers from then
@@ -229,11 +255,10 @@ impl<K: Copy + Eq + Hash + Ord + Debug, V: Clone> Memory<K, V> {
             return Ok(batch.base(key));
         }
         loop {
-            let mut guard = self.shard(hash);
-            let Shard { cells, readers } = &mut *guard;
+            let mut cells = self.shard(hash);
             let Some(cell) = cells.get_mut(key) else {
                 // The state may be slow: nobody else waits for it.
-                drop(guard);
+                drop(cells);
                 return Ok(base.unwrap_or_else(|| batch.base(key)));
             };
             if let Some(base) = base.take() {
@@ -242,13 +267,12 @@ impl<K: Copy + Eq + Hash + Ord + Debug, V: Clone> Memory<K, V> {
             match cell.see::<B>(index, aspect) {
                 Some(seen) => {
                     if aspect > Aspect::Nothing && seen.is_ok() {
-                        let next = core::mem::replace(&mut cell.readers, readers.len() as u32);
-                        readers.push(Reader { index, incarnation: by.incarnation, aspect, next });
+                        cell.register(Reader { index, incarnation: by.incarnation, aspect });
                     }
                     return seen;
                 }
                 None => {
-                    drop(guard);
+                    drop(cells);
                     base = Some(batch.base(key));
                 }
             }
@@ -261,8 +285,8 @@ impl<K: Copy + Eq + Hash + Ord + Debug, V: Clone> Memory<K, V> {
         if !self.may_be_written(hash) {
             return None;
         }
-        let guard = self.shard(hash);
-        let cell = guard.cells.get(key)?;
+        let cells = self.shard(hash);
+        let cell = cells.get(key)?;
         let last = cell.entries[..cell.below(index as u32)].last()?;
         last.estimate.then_some(last.index as usize)
     }
@@ -278,9 +302,9 @@ impl<K: Copy + Eq + Hash + Ord + Debug, V: Clone> Memory<K, V> {
         }
         let mut base = None;
         loop {
-            let mut guard = self.shard(hash);
+            let mut cells = self.shard(hash);
             // What nobody has written yet is what it was.
-            let Some(cell) = guard.cells.get_mut(&read.key) else { return true };
+            let Some(cell) = cells.get_mut(&read.key) else { return true };
             if let Some(base) = base.take() {
                 cell.base.get_or_insert(base);
             }
@@ -288,41 +312,30 @@ impl<K: Copy + Eq + Hash + Ord + Debug, V: Clone> Memory<K, V> {
                 Some(Ok(seen)) => return B::same(read.aspect, &seen, &read.value),
                 Some(Err(_)) => return false,
                 None => {
-                    drop(guard);
+                    drop(cells);
                     base = Some(batch.base(&read.key));
                 }
             }
         }
     }
 
-    /// Changes one entry of a cell, and says whose reads are wrong by that.
+    /// Changes what a transaction wrote to a key ([`Cell::change`]).
     fn change<B>(
         &self,
         index: u32,
         key: &K,
         found: &mut Vec<Outdated<K>>,
-        change: impl FnOnce(&mut Vec<Entry<V>>, Result<usize, usize>),
+        change: impl FnOnce(&mut Entries<V>, Result<usize, usize>),
     ) where
         B: Batch<Key = K, Value = V> + ?Sized,
     {
         let hash = self.hash(key);
         let (word, bit) = self.bit(hash);
         word.fetch_or(bit, Ordering::AcqRel);
-        let mut guard = self.shard(hash);
-        let Shard { cells, readers } = &mut *guard;
+        let mut cells = self.shard(hash);
         let cell = cells.entry(*key).or_default();
-        let read = cell.readers != NONE;
-        let seen = |cell: &Cell<V>| {
-            let seen = cell.see::<B>(index + 1, Aspect::Nothing);
-            seen.and_then(Result::ok)
-        };
-        let before = if read { seen(cell) } else { None };
-        let at = cell.entries.binary_search_by_key(&index, |entry| entry.index);
-        change(&mut cell.entries, at);
-        let after = if read { seen(cell) } else { None };
-        if let (Some(before), Some(after)) = (&before, &after) {
-            Shard::outdated::<B>(readers, cell, (index, *key), (before, after), found);
-        }
+        let wrong = cell.change::<B>(index, change);
+        found.extend(wrong.into_iter().map(|reader| Outdated { reader, key: *key }));
     }
 
     /// Makes the writes of an execution visible in place of those of the one before, whose keys are
@@ -379,8 +392,8 @@ impl<K: Copy + Eq + Hash + Ord + Debug, V: Clone> Memory<K, V> {
     /// Makes estimates of the writes of an execution.
     pub(super) fn estimate(&self, by: Version, keys: &[K]) {
         for key in keys {
-            let mut guard = self.shard(self.hash(key));
-            let entries = guard.cells.get_mut(key).map(|cell| &mut cell.entries);
+            let mut cells = self.shard(self.hash(key));
+            let entries = cells.get_mut(key).map(|cell| &mut cell.entries);
             let mut entries = entries.into_iter().flatten();
             let own =
                 entries.find(|e| e.index as usize == by.index && e.incarnation == by.incarnation);
@@ -398,8 +411,8 @@ impl<K: Copy + Eq + Hash + Ord + Debug, V: Clone> Memory<K, V> {
     {
         let mut base = None;
         loop {
-            let mut guard = self.shard(self.hash(key));
-            let Some(cell) = guard.cells.get_mut(key) else { return true };
+            let mut cells = self.shard(self.hash(key));
+            let Some(cell) = cells.get_mut(key) else { return true };
             if let Some(base) = base.take() {
                 cell.base.get_or_insert(base);
             }
@@ -417,7 +430,7 @@ impl<K: Copy + Eq + Hash + Ord + Debug, V: Clone> Memory<K, V> {
                 }
                 Some(Err(_)) => return false,
                 None => {
-                    drop(guard);
+                    drop(cells);
                     base = Some(batch.base(key));
                 }
             }

@@ -60,6 +60,12 @@ mod sync {
     pub(super) use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
     pub(super) use std::sync::{Mutex, MutexGuard};
 
+    /// On cache lines of its own (two, as they are fetched in pairs): what one thread writes all the time must
+    /// not take from the others what lies beside it.
+    #[derive(Debug)]
+    #[repr(align(128))]
+    pub(super) struct Apart<T>(pub(super) T);
+
     /// How often a thread looks for something to do before it lets others run.
     const LOOKS_BEFORE_YIELD: u32 = 256;
 
@@ -92,6 +98,8 @@ pub struct Parallel<K, V> {
     pool: Pool,
     threads: usize,
     memory: Arc<Memory<K, V>>,
+    /// Whether there is anything in it: a panic of who is told of results leaves something.
+    dirty: bool,
     /// When to execute one after the other instead.
     pub limits: Limits,
 }
@@ -108,7 +116,8 @@ where
     /// A thread cannot be started.
     pub fn new(threads: usize, seed: u64) -> std::io::Result<Self> {
         let (pool, memory) = (Pool::new(threads)?, Arc::new(Memory::new(SHARDS, seed)));
-        Ok(Self { pool, threads: threads.max(1), memory, limits: Limits::default() })
+        let (threads, limits) = (threads.max(1), Limits::default());
+        Ok(Self { pool, threads, memory, dirty: false, limits })
     }
 
     /// How many threads there are.
@@ -122,8 +131,13 @@ where
         if give_up_after == usize::MAX {
             return true;
         }
-        let weights = || (0..batch.len()).map(|index| batch.weight(index));
-        self.threads > 1 && batch.len() > 1 && weights().sum::<u64>() >= weight_min
+        let mut weight = 0;
+        let mut weights = (0..batch.len()).map(|index| batch.weight(index));
+        let is_enough = |more: u64| {
+            weight += more;
+            weight >= weight_min
+        };
+        self.threads > 1 && batch.len() > 1 && weights.any(is_enough)
     }
 
     /// Executes transactions, as many as it pays to. `each` is given what came of one after the other, as
@@ -140,15 +154,23 @@ where
             let (settled, report) = (Vec::new(), Report::default());
             return Ok(Done { settled, ended: Ended::Serial, report });
         }
-        // A panic of `each` may have left something.
-        self.memory.clear();
+        if self.dirty {
+            self.clear();
+        }
+        self.dirty = true;
         let each = Box::new(|index: usize, output: &B::Output| each(index, output));
         let run = Run::new(batch, Arc::clone(&self.memory), self.limits, each);
         let mut threads = alloc::vec![(); self.threads];
         self.pool.each(&mut threads, &|_, ()| run.work());
         let done = run.into_done();
-        self.memory.clear();
+        self.clear();
         let (settled, ended, report) = done?;
         Ok(Done { settled, ended, report })
+    }
+
+    fn clear(&mut self) {
+        let Self { pool, memory, threads: parts, .. } = self;
+        pool.each(&mut alloc::vec![(); *parts], &|part, ()| memory.clear(part, *parts));
+        self.dirty = false;
     }
 }

@@ -4,7 +4,7 @@ use super::memory::{Memory, Outdated};
 use super::report::{Clash, Report};
 use super::schedule::Schedule;
 use super::settled::{Ended, Limits, Panicked, Settled};
-use super::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, pause};
+use super::sync::{Apart, AtomicBool, AtomicUsize, Mutex, Ordering, pause};
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -65,7 +65,7 @@ pub(super) struct Run<'a, B: Batch> {
     batch: &'a B,
     memory: Arc<Memory<B::Key, B::Value>>,
     schedule: Schedule<Kept<B>>,
-    settling: Mutex<Settling<'a, B>>,
+    settling: Apart<Mutex<Settling<'a, B>>>,
     limits: Limits,
     started: Instant,
     over: AtomicBool,
@@ -122,7 +122,7 @@ impl<'a, B: Batch> Run<'a, B> {
             batch,
             memory,
             schedule: Schedule::new(batch.len(), |index| batch.follows(index)),
-            settling: Mutex::new(settling),
+            settling: Apart(Mutex::new(settling)),
             limits,
             started: Instant::now(),
             over: AtomicBool::new(batch.is_empty()),
@@ -156,7 +156,7 @@ impl<'a, B: Batch> Run<'a, B> {
         let port =
             Port { run: self, awaited: AtomicUsize::new(NOBODY), outdated: AtomicUsize::new(0) };
         let mut worker = self.batch.worker(&port);
-        let mut looks = 0_u32;
+        let (mut looks, mut executions) = (0_u32, 0);
         while !self.over.load(Ordering::Acquire) {
             self.settle_some();
             let Some(version) = self.schedule.take() else {
@@ -174,7 +174,7 @@ impl<'a, B: Batch> Run<'a, B> {
             let must_be_exact = exact && self.schedule.kept(version.index, |k| k.must_be_exact);
             let mut view = View::new(&port, version, must_be_exact);
             port.awaited.store(NOBODY, Ordering::Relaxed);
-            self.executions.fetch_add(1, Ordering::Relaxed);
+            executions += 1;
             let started = Instant::now();
             let outcome =
                 catch_unwind(AssertUnwindSafe(|| self.batch.execute(&mut worker, &mut view)));
@@ -202,6 +202,7 @@ impl<'a, B: Batch> Run<'a, B> {
                 }
             }
         }
+        self.executions.fetch_add(executions, Ordering::Relaxed);
     }
 
     /// Whom a transaction has to wait for by what it is known to read.
@@ -225,10 +226,8 @@ impl<'a, B: Batch> Run<'a, B> {
         let old = self.schedule.kept(version.index, |kept| kept.keys());
         let outdated = self.memory.publish::<B>(version, &old, &kept.access.writes);
         self.revoke_readers(version.index, outdated);
-        let keys = kept.keys();
         if self.schedule.executed(version, |place| *place = kept) {
-            self.memory.estimate(version, &keys);
-            self.schedule.again(version);
+            self.revoke(version);
         }
     }
 
@@ -250,7 +249,7 @@ impl<'a, B: Batch> Run<'a, B> {
 
     /// Settles what is next, as far as it has been executed, unless another thread does.
     fn settle_some(&self) {
-        let mut settling = match self.settling.try_lock() {
+        let mut settling = match self.settling.0.try_lock() {
             Ok(settling) => settling,
             Err(TryLockError::Poisoned(lock)) => lock.into_inner(),
             Err(TryLockError::WouldBlock) => return,
@@ -343,7 +342,7 @@ impl<'a, B: Batch> Run<'a, B> {
         if let Some(panicked) = self.panicked.into_inner().unwrap_or_else(PoisonError::into_inner) {
             return Err(panicked);
         }
-        let settling = self.settling.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let settling = self.settling.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         let Settling { refused, mut report, ended, useful, .. } = settling;
         let kept = self.schedule.into_kept();
         let settled =

@@ -9,7 +9,7 @@
 //! * There is no queue to lose something from: what is ready is a bit, set after the state under the
 //!   lock says so and cleared by whoever takes it.
 
-use super::sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering};
+use super::sync::{Apart, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering};
 use alloc::vec::Vec;
 use atoll_vm::parallel::Version;
 use std::sync::PoisonError;
@@ -50,7 +50,7 @@ pub(super) struct Schedule<T> {
     /// A bit for each that is ready.
     ready: Vec<AtomicU64>,
     /// How many are final, from the first on.
-    settled: AtomicUsize,
+    settled: Apart<AtomicUsize>,
     /// How often an execution was found to be in vain: as long as this stays, none was.
     outdated: AtomicUsize,
 }
@@ -75,7 +75,7 @@ impl<T: Default> Schedule<T> {
         }
         let slots = slots.into_iter().map(Mutex::new).collect();
         let ready = ready.into_iter().map(AtomicU64::new).collect();
-        Self { slots, ready, settled: AtomicUsize::new(0), outdated: AtomicUsize::new(0) }
+        Self { slots, ready, settled: Apart(AtomicUsize::new(0)), outdated: AtomicUsize::new(0) }
     }
 
     fn slot(&self, index: usize) -> MutexGuard<'_, Slot<T>> {
@@ -84,7 +84,7 @@ impl<T: Default> Schedule<T> {
 
     /// How many are final, from the first on.
     pub(super) fn settled(&self) -> usize {
-        self.settled.load(Ordering::Acquire)
+        self.settled.0.load(Ordering::Acquire)
     }
 
     fn set_ready(&self, index: usize) {
@@ -229,7 +229,7 @@ impl<T: Default> Schedule<T> {
         slot.stage = Stage::Final;
         let waiting = core::mem::take(&mut slot.waiting);
         drop(slot);
-        self.settled.store(index + 1, Ordering::Release);
+        self.settled.0.store(index + 1, Ordering::Release);
         // Nobody waits but for one that was refused and never executed.
         waiting.iter().for_each(|index| self.wake(*index as usize));
     }

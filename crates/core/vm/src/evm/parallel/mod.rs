@@ -22,12 +22,12 @@ use super::transition::{
     TxKind,
 };
 use crate::parallel::{Admission, Aspect, Batch, Interrupted, Read, Versions, View};
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use atoll_state::{Resident, Source};
 use atoll_types::{Address, B256, U256};
 use revm::bytecode::Bytecode;
 use revm::context::result::ExecutionResult;
+use revm::primitives::AddressMap;
 use speculative::Worker;
 
 /// Gas that is executed in a microsecond, about.
@@ -153,7 +153,7 @@ impl<'a> EvmBatch<'a> {
 
     /// Knows from then on which transactions have the same sender.
     pub fn chain(&mut self) {
-        let mut last = BTreeMap::new();
+        let mut last = AddressMap::default();
         let follows = self.transactions.iter().enumerate().map(|(index, transaction)| {
             last.insert(transaction.caller, index as u32).unwrap_or(index as u32)
         });
