@@ -134,13 +134,14 @@ fn a_peer_that_is_no_peer_is_named() {
 
 #[test]
 fn who_can_be_liquidated_is_found_with_few_looks() {
-    let results =
-        results(&["--workload", "marks", "--accounts", "2000", "--markets", "20", "--runs", "1"]);
+    let args = ["--workload", "marks", "--accounts", "2000", "--markets", "20", "--runs", "1"];
+    let results = results(&[&args[..], &["--threads", "2"]].concat());
     let result = &results[0];
     assert_eq!(result["workload"], "marks");
     positive(result, &["/three/bytes", "/many/bytes_per_position", "/fills/fills", "/bytes_after"]);
     for moved in result["moves"].as_array().expect("moves") {
         positive(moved, &["/detect_ms", "/liquidatable", "/looked_at", "/bounds_read"]);
+        positive(moved, &["/on_threads/detect_ms"]);
     }
     let one = &result["moves"][0];
     let looks = one["looked_at"].as_f64().unwrap() / one["liquidatable"].as_f64().unwrap();

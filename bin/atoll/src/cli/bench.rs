@@ -64,7 +64,8 @@ pub(crate) struct ExchangeArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub(crate) markets: Vec<u16>,
     /// Threads of mix, market by market, beside one by one on one thread; may be given several times.
-    /// For more than the machine has the parts of a batch run in turn, and the longest counts
+    /// For more than the machine has the parts of a batch run in turn, and the longest counts. Of marks
+    /// the largest number, beside one
     #[arg(long, value_name = "N", default_values_t = [1],
         value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=64))]
     pub(crate) threads: Vec<usize>,

@@ -5,11 +5,13 @@
 
 use super::environment::Live;
 use atoll_exchange::{AccountId, MarketId};
+use atoll_executor::workers::Pool;
 use atoll_liquidator::Liquidator;
 use atoll_state::Resident;
 use atoll_types::Address;
 use atoll_vm::exchange::ExchangeVm;
 use parking_lot::{Condvar, Mutex, RwLock};
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +23,9 @@ const STRETCH: usize = 100;
 const NOTED_MAX: usize = 1 << 20;
 /// What is told of at most.
 const TOLD_MAX: usize = 10_000;
+
+/// Threads that look where much has moved at once, as many as there are cores and no more than this.
+const THREADS_MAX: usize = 4;
 
 /// An account, or one of its isolated positions, that can be liquidated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +96,7 @@ impl Liquidations {
     }
 
     fn follow(&self, live: &Live<ExchangeVm<Resident>>, mut index: Liquidator) {
+        let (mut pool, threads) = crew();
         loop {
             let noted = self.next();
             // In a halted environment a command broke off in the middle of the state.
@@ -104,7 +110,8 @@ impl Liquidations {
             let found = {
                 let machine = live.machine.read();
                 let exchange = machine.vm().exchange();
-                index.advance(exchange);
+                // Who executes waits for this.
+                index.advance_on(exchange, &mut pool, threads);
                 index.settle(exchange, STRETCH);
                 let told = index.liquidatable().take(TOLD_MAX).filter_map(|unit| {
                     let owner = exchange.peek_owner(unit.account)?.address;
@@ -127,6 +134,19 @@ impl Liquidations {
                 }
             }
             std::thread::sleep(INTERVAL);
+        }
+    }
+}
+
+/// The threads that look, the caller's included.
+fn crew() -> (Pool, usize) {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = cores.min(THREADS_MAX);
+    match Pool::new(threads) {
+        Ok(pool) => (pool, threads),
+        Err(error) => {
+            tracing::warn!(%error, "one thread alone looks for what can be liquidated");
+            (Pool::alone(), 1)
         }
     }
 }

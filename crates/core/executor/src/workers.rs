@@ -141,9 +141,14 @@ impl Shared {
 }
 
 impl Pool {
+    /// The caller's thread alone.
+    pub fn alone() -> Self {
+        Self { shared: Arc::default(), threads: Vec::new() }
+    }
+
     /// So many threads, the caller's included.
     pub fn new(threads: usize) -> std::io::Result<Self> {
-        let mut pool = Self { shared: Arc::default(), threads: Vec::new() };
+        let mut pool = Self::alone();
         for n in 1..threads.clamp(1, ITEMS_MAX) as u32 {
             let shared = Arc::clone(&pool.shared);
             let builder = std::thread::Builder::new().name(format!("worker-{n}"));

@@ -1,15 +1,42 @@
 //! The index: what it keeps, and what it does at each tick.
 
-use crate::ladder::{Entry, Ladder, Seat, code, least};
+use crate::ladder::{Entry, Ladder, Seat, code};
 use crate::motion::{Line, Motion};
-use crate::split::{INTEREST_US, Split, Splitter, prefetch};
+use crate::reach::{Reached, Side, bounds, reached};
+use crate::split::{INTEREST_US, Look, Split, Splitter, prefetch};
 use crate::{Found, Size, Unit};
 use atoll_exchange::{AccountId, AssetId, Event, Exchange, MarketId, Wallet};
-use atoll_state::Source;
+use atoll_state::{Source, Workers};
 use std::collections::{BTreeSet, VecDeque};
+use std::ops::RangeInclusive;
 
 /// Known units that are looked at again at each tick; beyond these, in turns.
 const RECHECKS_MAX: usize = 4096;
+
+/// From how many on several threads share what there is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SharedFrom {
+    /// Bounds to read.
+    pub bounds: usize,
+    /// Accounts to look at.
+    pub accounts: usize,
+}
+
+impl Default for SharedFrom {
+    /// Some 300 µs of reading, some 500 µs of looking.
+    fn default() -> Self {
+        Self { bounds: 1 << 14, accounts: 256 }
+    }
+}
+
+/// One after the other.
+struct Alone;
+
+impl Workers for Alone {
+    fn each<T: Send>(&mut self, items: &mut [T], work: &(impl Fn(usize, &mut T) + Sync)) {
+        items.iter_mut().enumerate().for_each(|(nth, item)| work(nth, item));
+    }
+}
 
 /// The index.
 #[derive(Debug, Default)]
@@ -37,6 +64,8 @@ pub struct Liquidator {
     /// Sides of which entries were reached since they were last cleaned.
     reached: BTreeSet<(usize, usize)>,
     scratch: Split,
+    /// When [`Liquidator::advance_on`] is by several threads.
+    pub shared_from: SharedFrom,
 }
 
 impl Liquidator {
@@ -57,7 +86,7 @@ impl Liquidator {
         for account in 0..accounts {
             let list = |nth: usize| Some(nth as u32).filter(|account| *account < accounts);
             prefetch(exchange, account as usize, list);
-            index.examine(exchange, account, true);
+            index.examine(exchange, account);
         }
         let ladders = index.lines.iter_mut().flat_map(|line| &mut line.ladders);
         ladders.for_each(Ladder::shrink);
@@ -84,14 +113,30 @@ impl Liquidator {
     ///
     /// Bounds are set anew by [`Liquidator::settle`], which need not run before what was found
     /// is used.
-    pub fn advance<S: Source>(&mut self, exchange: &Exchange<S>) -> Found {
+    pub fn advance<S: Source>(&mut self, exchange: &Exchange<S>) -> Found
+    where
+        Exchange<S>: Sync,
+    {
+        self.advance_on(exchange, &mut Alone, 1)
+    }
+
+    /// The same by several threads where there is enough to do, in so many parts.
+    pub fn advance_on<S: Source>(
+        &mut self,
+        exchange: &Exchange<S>,
+        workers: &mut impl Workers,
+        parts: usize,
+    ) -> Found
+    where
+        Exchange<S>: Sync,
+    {
         if !self.fits(exchange) {
-            *self = Self::new(exchange);
+            *self = Self { shared_from: self.shared_from, ..Self::new(exchange) };
         }
         let mut found = Found::default();
         let mut candidates = std::mem::take(&mut self.queue);
         found.touched = candidates.len();
-        self.follow_and_collect(exchange, &mut candidates, &mut found);
+        self.follow_and_collect(exchange, (&mut *workers, parts), &mut candidates, &mut found);
         let now_us = exchange.peek_global().time_us;
         while let Some((due_us, account, version)) = self.owing.front().copied() {
             if due_us > now_us {
@@ -108,9 +153,8 @@ impl Liquidator {
         candidates.dedup();
         found.looked_at = candidates.len();
         let before = self.found.len();
-        for (nth, account) in candidates.iter().enumerate() {
-            prefetch(exchange, nth, |nth| candidates.get(nth).copied());
-            self.examine(exchange, *account, false);
+        for (account, look) in self.looks(exchange, &candidates, (workers, parts)) {
+            self.know(AccountId(account), &look);
         }
         found.liquidatable = self.found.len();
         found.before = before;
@@ -134,7 +178,7 @@ impl Liquidator {
         next.extend(self.waiting.drain(rest..));
         for (nth, account) in next.iter().enumerate() {
             prefetch(exchange, nth, |nth| next.get(nth).copied());
-            self.examine(exchange, *account, true);
+            self.examine(exchange, *account);
         }
         for (line, side) in std::mem::take(&mut self.reached) {
             let line = &mut self.lines[line];
@@ -215,10 +259,37 @@ impl Liquidator {
         lost
     }
 
+    /// Looks at accounts. Gives those of which something changes, or may.
+    fn looks<S: Source>(
+        &self,
+        exchange: &Exchange<S>,
+        candidates: &[u32],
+        (workers, parts): (&mut impl Workers, usize),
+    ) -> Vec<(u32, Look)>
+    where
+        Exchange<S>: Sync,
+    {
+        let is_shared = candidates.len() >= self.shared_from.accounts;
+        let parts = if is_shared { parts.max(1) } else { 1 };
+        let parts = candidates.chunks(candidates.len().div_ceil(parts).max(1));
+        let mut parts: Vec<_> = parts.map(|accounts| (accounts, Vec::new())).collect();
+        workers.each(&mut parts, &|_, (accounts, looks)| {
+            for (nth, account) in accounts.iter().enumerate() {
+                prefetch(exchange, nth, |nth| accounts.get(nth).copied());
+                let look = self.splitter(exchange).look(AccountId(*account));
+                if !look.is_quiet() || self.is_known(AccountId(*account)) {
+                    looks.push((*account, look));
+                }
+            }
+        });
+        parts.into_iter().flat_map(|(_, looks)| looks).collect()
+    }
+
     /// Follows prices, and collects whose bounds they have reached.
     fn follow_and_collect<S: Source>(
         &mut self,
         exchange: &Exchange<S>,
+        crew: (&mut impl Workers, usize),
         candidates: &mut Vec<u32>,
         found: &mut Found,
     ) {
@@ -243,40 +314,28 @@ impl Liquidator {
                 }
             }
         }
-        self.waiting.clear();
-        for (line, side) in sides {
-            let Self { lines, seats, waiting, .. } = self;
-            let danger = lines[line].danger[side];
-            let (read, mut own) = (found.read, false);
-            let (reached, exact) = (code(danger), danger as f64);
-            lines[line].ladders[side].reached(danger, |entry| {
-                found.read += 1;
-                let seat = &mut seats[entry.account as usize];
-                if seat.version != entry.version {
-                    return;
-                }
-                own = true;
-                if seat.used == 0 {
-                    waiting.push(entry.account);
-                }
-                seat.used = seat.used.saturating_add(used(entry, exact, reached));
-            });
-            if found.read > read {
-                self.reached.insert((line, side));
+        let sides: Vec<(usize, usize)> = sides.into_iter().collect();
+        let of = |(line, side): &(usize, usize)| {
+            let Line { danger, ladders, .. } = &self.lines[*line];
+            Side { ladder: &ladders[*side], danger: danger[*side] }
+        };
+        let of_sides: Vec<Side<'_>> = sides.iter().map(of).collect();
+        let (workers, parts) = crew;
+        let is_shared = bounds(&of_sides) >= self.shared_from.bounds;
+        let workers = (workers, if is_shared { parts } else { 1 });
+        let Reached { spent, waiting, sides: came } = reached(&of_sides, &mut self.seats, workers);
+        for (side, (read, own)) in sides.into_iter().zip(came) {
+            found.read += read;
+            if read > 0 {
+                self.reached.insert(side);
             }
             if own {
-                self.pending.insert((line, side));
+                self.pending.insert(side);
             }
         }
-        let Self { waiting, seats, .. } = self;
-        waiting.retain(|account| {
-            let waits = std::mem::take(&mut seats[*account as usize].used) < ALL;
-            if !waits {
-                candidates.push(*account);
-            }
-            waits
-        });
-        found.waiting = self.waiting.len();
+        candidates.extend(spent);
+        found.waiting = waiting.len();
+        self.waiting = waiting;
     }
 
     /// Known units are looked at again.
@@ -293,27 +352,35 @@ impl Liquidator {
         candidates.extend(next.iter().map(|unit| unit.account.0));
     }
 
-    /// Looks at an account; sets its bounds if they are asked for.
-    fn examine<S: Source>(&mut self, exchange: &Exchange<S>, account: u32, bounds: bool) {
+    /// The units of an account that are known.
+    fn units(account: AccountId) -> RangeInclusive<Unit> {
+        let last = Some(MarketId(u16::MAX));
+        Unit { account, market: None }..=Unit { account, market: last }
+    }
+
+    fn is_known(&self, account: AccountId) -> bool {
+        self.found.range(Self::units(account)).next().is_some()
+    }
+
+    /// Takes note of what a look found.
+    fn know(&mut self, account: AccountId, look: &Look) {
+        let old: Vec<Unit> = self.found.range(Self::units(account)).copied().collect();
+        for unit in &old {
+            self.found.remove(unit);
+        }
+        if look.cross {
+            self.found.insert(Unit { account, market: None });
+        }
+        let isolated = look.isolated.iter();
+        self.found.extend(isolated.map(|market| Unit { account, market: Some(*market) }));
+    }
+
+    /// Looks at an account, and sets its bounds.
+    fn examine<S: Source>(&mut self, exchange: &Exchange<S>, account: u32) {
         let id = AccountId(account);
         let look = self.splitter(exchange).look(id);
-        let all = Unit { account: id, market: None }..=Unit {
-            account: id,
-            market: Some(MarketId(u16::MAX)),
-        };
-        if !look.is_quiet() || self.found.range(all.clone()).next().is_some() {
-            let old: Vec<Unit> = self.found.range(all).copied().collect();
-            for unit in &old {
-                self.found.remove(unit);
-            }
-            if look.cross {
-                self.found.insert(Unit { account: id, market: None });
-            }
-            let isolated = look.isolated.iter();
-            self.found.extend(isolated.map(|market| Unit { account: id, market: Some(*market) }));
-        }
-        if !bounds {
-            return;
+        if !look.is_quiet() || self.is_known(id) {
+            self.know(id, &look);
         }
         let mut split = std::mem::take(&mut self.scratch);
         self.splitter(exchange).split(id, &look, &mut split);
@@ -401,20 +468,4 @@ pub fn touched(event: &Event) -> [Option<AccountId>; 2] {
         | Event::CancelScheduled { .. }
         | Event::ScheduleDone { .. } => [None; 2],
     }
-}
-
-/// All of what an account's positions do not share.
-const ALL: u32 = 1 << 16;
-
-/// How much of what is not shared a danger beyond an entry's inner bound uses, rounded up; at least
-/// a little. `reached` is its code.
-fn used(entry: &Entry, danger: f64, reached: u32) -> u32 {
-    if entry.outer <= reached {
-        return ALL;
-    }
-    let (inner, outer) = (least(entry.inner), least(entry.outer));
-    // The outer bound is not reached: both differences are positive, and the quotient is below
-    // one. That a danger of 2⁸⁰ has lost bits is a 2¹³th of the unit that is added.
-    let part = (danger - inner) / (outer - inner);
-    (part * f64::from(ALL)) as u32 + 1
 }

@@ -117,12 +117,20 @@ impl Ladder {
         (self.kept, self.pushed) = (self.entries, 0);
     }
 
+    /// Rows of entries that hold all whose inner bound a danger has reached: where it says so, with some
+    /// of which it has not.
+    pub(crate) fn rows(&self, danger: i128) -> impl Iterator<Item = (&[Entry], bool)> {
+        let last = code(danger) >> BUCKET_BITS;
+        let rows = self.buckets.range(..=last);
+        rows.map(move |(bucket, entries)| (entries.as_slice(), *bucket == last))
+    }
+
     /// Calls `each` on the entries whose inner bound a danger has reached.
     pub(crate) fn reached(&self, danger: i128, mut each: impl FnMut(&Entry)) {
-        let danger = code(danger);
-        for (bucket, entries) in self.buckets.range(..=danger >> BUCKET_BITS) {
-            let whole = *bucket < danger >> BUCKET_BITS;
-            entries.iter().filter(|entry| whole || entry.inner <= danger).for_each(&mut each);
+        let danger_code = code(danger);
+        for (entries, mixed) in self.rows(danger) {
+            let reached = entries.iter().filter(|entry| !mixed || entry.inner <= danger_code);
+            reached.for_each(&mut each);
         }
     }
 

@@ -3,7 +3,8 @@
 //! [`Liquidator`] is a node's own index beside an exchange's state. Nobody has to trust it: a
 //! liquidation is a command that the state transition checks by itself. It is built from the state,
 //! told of events ([`Liquidator::observe`]), and follows prices at each tick
-//! ([`Liquidator::advance`]). It has no clock, no thread and no I/O, and is no part of the state.
+//! ([`Liquidator::advance`]; by several threads [`Liquidator::advance_on`]). It has no clock, no thread of
+//! its own and no I/O, and is no part of the state.
 //!
 //! # How
 //! An account's *slack* is its equity less its maintenance requirement; it can be liquidated when
@@ -84,11 +85,12 @@
 mod index;
 mod ladder;
 mod motion;
+mod reach;
 mod split;
 
 use atoll_exchange::{AccountId, MarketId};
 
-pub use index::{Liquidator, touched};
+pub use index::{Liquidator, SharedFrom, touched};
 
 /// What can be liquidated: an account's cross margin, or one of its isolated positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -3,7 +3,8 @@
 mod common;
 
 use atoll_exchange::*;
-use atoll_liquidator::Liquidator;
+use atoll_liquidator::{Liquidator, SharedFrom};
+use atoll_state::Workers;
 use common::exchange::cases;
 use common::*;
 use proptest::prelude::*;
@@ -31,6 +32,23 @@ enum Step {
 }
 
 const ACCOUNTS: u32 = 14;
+const PARTS: usize = 3;
+
+/// The last part first: no part may need what another one does.
+struct LastFirst;
+
+impl Workers for LastFirst {
+    fn each<T: Send>(&mut self, items: &mut [T], work: &(impl Fn(usize, &mut T) + Sync)) {
+        items.iter_mut().enumerate().rev().for_each(|(nth, item)| work(nth, item));
+    }
+}
+
+/// An index that shares out all that there is to do.
+fn in_parts(venue: &Venue) -> Liquidator {
+    let mut index = Liquidator::new(&venue.exchange);
+    index.shared_from = SharedFrom { bounds: 0, accounts: 0 };
+    index
+}
 
 fn market() -> impl Strategy<Value = MarketId> {
     prop_oneof![3 => Just(BTC), 2 => Just(ETH), 2 => Just(INV), 1 => Just(SOL)]
@@ -96,6 +114,7 @@ struct Tally {
 fn check(steps: &[Step]) -> Result<Tally, TestCaseError> {
     let mut venue = Venue::new(ACCOUNTS);
     let mut index = Liquidator::new(&venue.exchange);
+    let mut shared = in_parts(&venue);
     let mut tally = Tally::default();
     for step in steps {
         let mut events = Vec::new();
@@ -130,25 +149,33 @@ fn check(steps: &[Step]) -> Result<Tally, TestCaseError> {
             Step::Tick(later, settled) => {
                 venue.tick(later, &mut events);
                 events.iter().for_each(|event| index.observe(event));
+                events.iter().for_each(|event| shared.observe(event));
                 let report = index.advance(&venue.exchange);
-                let found: Vec<_> =
-                    index.liquidatable().map(|unit| (unit.account.0, unit.market)).collect();
-                prop_assert_eq!(found, naive(&venue));
+                shared.advance_on(&venue.exchange, &mut LastFirst, PARTS);
+                let everybody = naive(&venue);
+                for index in [&index, &shared] {
+                    let found: Vec<_> =
+                        index.liquidatable().map(|unit| (unit.account.0, unit.market)).collect();
+                    prop_assert_eq!(&found, &everybody);
+                }
                 tally.ticks += 1;
                 tally.found += report.liquidatable.saturating_sub(report.before);
                 tally.looked_at += report.looked_at;
                 tally.waiting += usize::from(report.waiting > 0);
                 if let Some(most) = settled {
                     index.settle(&venue.exchange, most);
+                    shared.settle(&venue.exchange, most);
                 }
                 continue;
             }
             Step::Restart => {
                 index = Liquidator::new(&venue.exchange);
+                shared = in_parts(&venue);
                 continue;
             }
         }
         events.iter().for_each(|event| index.observe(event));
+        events.iter().for_each(|event| shared.observe(event));
     }
     Ok(tally)
 }

@@ -3,12 +3,15 @@
 use crate::client::Client;
 use crate::create;
 use crate::deploy::{DeployError, DeployOptions, Step};
-use crate::error::ClientError;
+use crate::error::{ClientError, SendRefusal};
 use crate::transaction::{Signed, Transaction};
 use crate::view::{BlockId, CallRequest, Receipt};
 use alloy_primitives::{Address, B256, U256};
 use atoll_types::crypto::SigningKey;
 use std::time::{Duration, Instant};
+
+/// How often a transaction is made anew because somebody else with the same key was first.
+const OVERTAKEN_MAX: u32 = 5;
 
 /// Sends one transaction after the other and waits for each.
 pub(crate) struct Sending<'a> {
@@ -59,7 +62,29 @@ impl<'a> Sending<'a> {
         Ok(())
     }
 
+    /// Calls a contract. Where another sender with this key takes the nonce first, with another one.
     pub(crate) fn call(
+        &self,
+        step: &str,
+        to: Address,
+        value: U256,
+        data: Vec<u8>,
+    ) -> Result<Receipt, DeployError> {
+        let mut overtaken = 0;
+        loop {
+            match self.call_once(step, to, value, data.clone()) {
+                Err(DeployError::Client { error, .. })
+                    if error.send_refusal() == SendRefusal::NonceTooLow
+                        && overtaken < OVERTAKEN_MAX =>
+                {
+                    overtaken += 1;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn call_once(
         &self,
         step: &str,
         to: Address,

@@ -1,7 +1,9 @@
 //! The client against nodes that misbehave: a socket that answers whatever the test says.
 
+use atoll_ethereum::deploy::{self, DeployOptions};
 use atoll_ethereum::{BlockId, CallRequest, Client, ClientError, Limits, LogFilter, SendRefusal};
-use atoll_types::{Address, B256};
+use atoll_types::crypto::SigningKey;
+use atoll_types::{Address, B256, U256};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
@@ -152,6 +154,42 @@ fn what_became_of_a_transaction_is_read_from_the_words_nodes_use() {
         let error = client(&answer).send_raw(&[2]).unwrap_err();
         assert_eq!(error.send_refusal(), refusal, "{message}");
     }
+}
+
+#[test]
+fn who_is_overtaken_takes_the_next_nonce() {
+    let hash = B256::repeat_byte(7);
+    let result = |text: &str| format!(r#"{{"jsonrpc":"2.0","id":{{id}},"result":{text}}}"#);
+    let block = format!(
+        r#"{{"number":"0x10","hash":"{hash}","parentHash":"{hash}","timestamp":"0x65",
+            "gasLimit":"0x1c9c380","baseFeePerGas":"0x7","transactions":[]}}"#
+    );
+    let receipt = format!(
+        r#"{{"transactionHash":"{hash}","blockNumber":"0x11","blockHash":"{hash}","status":"0x1",
+            "gasUsed":"0x5208","logs":[]}}"#
+    );
+    let refused = r#"{"id":{id},"error":{"code":-32000,"message":"nonce too low"}}"#.to_string();
+    // Nonce, gas, block, tip, balance; then what is said of the transaction.
+    let before =
+        |nonce: &str| [nonce, "\"0x5208\"", &block, "\"0x1\"", "\"0xffffffffffff\""].map(&result);
+    let once = |nonce: &str| [&before(nonce)[..], &[refused.clone(), result("null")]].concat();
+    let done =
+        [&before("\"0x4\"")[..], &[result(&format!("\"{hash}\"")), result(&receipt)]].concat();
+    let send = |answers: Vec<Vec<String>>| {
+        // The chain; that nothing waits.
+        let first = ["\"0x1\"", "\"0x3\"", "\"0x3\""].map(&result);
+        let answers = first.into_iter().chain(answers.into_iter().flatten());
+        let url = node(answers.map(|answer| (200, answer)).collect());
+        let client = Client::new(&url, Limits::default()).unwrap();
+        let key = SigningKey::from_label("overtaken");
+        let options = DeployOptions::default();
+        deploy::call(&client, &key, "pay", Address::ZERO, U256::ONE, Vec::new(), options)
+    };
+    let (_, sent) = send(vec![once("\"0x3\""), done]).unwrap();
+    assert_eq!(sent.transaction, hash);
+    // Not for ever.
+    let error = send(vec![once("\"0x3\""); 6]).unwrap_err();
+    assert!(error.to_string().contains("nonce too low"), "{error}");
 }
 
 #[test]

@@ -8,6 +8,8 @@
 //! * Moves are made as large as it takes for a thousand accounts: of one market, of all markets
 //!   together, of each its own way. Before the next one marks go back.
 //! * Each time, what was found is compared with a look at every account.
+//! * With several threads each move is made twice: for one, whose time is what it ran, and for all, whose time
+//!   is what passed.
 //! * Small moves: all marks at random, by up to 0.02 % a tick.
 
 use super::ThreadTime;
@@ -17,6 +19,7 @@ use crate::cli::ExchangeArgs;
 use anyhow::{Context, Result, ensure};
 use atoll_exchange::objects::{GroupKey, PositionGroup};
 use atoll_exchange::{AccountId, Event, Exchange, Input, Limits, Side, Tif};
+use atoll_executor::workers::Pool;
 use atoll_liquidator::{Found, Liquidator};
 use atoll_state::{Resident, WriteSet, object};
 use rand::rngs::SmallRng;
@@ -24,6 +27,7 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
+use std::time::Instant;
 
 const ACCOUNTS: u32 = 1_000_000;
 const MARKETS: u16 = 100;
@@ -52,6 +56,8 @@ struct Bench {
     events: Vec<Event>,
     positions: u64,
     rebuild_s: f64,
+    /// If more than one is asked for.
+    threads: Option<(Pool, usize)>,
 }
 
 /// What the calling thread has run, in milliseconds: finer than [`ThreadTime`].
@@ -86,6 +92,7 @@ impl Bench {
             events: Vec::new(),
             positions: 0,
             rebuild_s: 0.0,
+            threads: None,
         };
         object::begin_unwitnessed(&mut bench.exchange);
         bench.marks(|_, base| base)?;
@@ -215,14 +222,39 @@ impl Bench {
         Ok(*nth)
     }
 
-    /// Makes a large move, and goes back.
-    fn large(&mut self, direction: &[f64]) -> Result<Moved> {
+    /// The same by several threads, if they are asked for: how long it took.
+    fn follow_on_threads(&mut self) -> Option<f64> {
+        let (pool, threads) = self.threads.as_mut()?;
+        let time = Instant::now();
+        self.index.advance_on(&self.exchange, pool, *threads);
+        let took = time.elapsed().as_secs_f64() * 1e3;
+        self.index.settle(&self.exchange, SETTLED);
+        Some(took)
+    }
+
+    /// Makes a large move for one thread, and for several if they are asked for.
+    fn large(&mut self, direction: &[f64]) -> Result<(Moved, Option<f64>)> {
         let by = self.needed(direction, LIQUIDATABLE.min(self.accounts as usize / 100))?;
+        let moved = self.moved(direction, by, Self::follow)?;
+        let threads = match self.threads {
+            Some(_) => self.moved(direction, by, Self::follow_on_threads)?,
+            None => None,
+        };
+        Ok((moved, threads))
+    }
+
+    /// Makes a move, has it followed, holds what was found against a look at every account, and goes back.
+    fn moved<R>(
+        &mut self,
+        direction: &[f64],
+        by: f64,
+        follow: impl FnOnce(&mut Self) -> R,
+    ) -> Result<R> {
         let mark = |market: u16, base: u64| {
             (base as f64 * (1.0 + by * direction[usize::from(market)])) as u64
         };
         self.marks(mark)?;
-        let moved = self.follow();
+        let moved = follow(self);
         let found: Vec<AccountId> = self.index.liquidatable().map(|unit| unit.account).collect();
         let mut naive = (0..self.accounts).map(AccountId);
         naive.by_ref().try_fold(0, |nth, account| {
@@ -241,10 +273,12 @@ impl Bench {
         runs: usize,
         direction: impl Fn(&mut SmallRng, u16) -> Vec<f64>,
     ) -> Result<Value> {
-        let mut moved = Vec::new();
+        let (mut moved, mut on_threads) = (Vec::new(), Vec::new());
         for _ in 0..runs {
             let direction = direction(&mut self.rng, self.markets);
-            moved.push(self.large(&direction)?);
+            let (one, threads) = self.large(&direction)?;
+            moved.push(one);
+            on_threads.extend(threads);
         }
         let of = |figure: &dyn Fn(&Moved) -> f64| {
             let figures: Vec<f64> = moved.iter().map(figure).collect();
@@ -262,9 +296,18 @@ impl Bench {
              looked at {looked:.0} accounts (at most {looked_max:.0}), read {read:.0} bounds, \
              {waiting:.0} may wait; bounds anew in {settle:.1} ms"
         );
+        let threads = self.threads.as_ref().map(|(_, threads)| {
+            let most = on_threads.iter().copied().fold(0.0, f64::max);
+            let time = median(on_threads);
+            println!(
+                "    by {threads} threads in {time:.2} ms that passed (at most {most:.2}): {:.2} × as fast",
+                detect / time
+            );
+            json!({ "threads": threads, "detect_ms": time, "detect_ms_max": most })
+        });
         Ok(json!({
             "move": what, "runs": runs, "liquidatable": liquidatable, "detect_ms": detect,
-            "detect_ms_max": detect_max, "looked_at": looked, "looked_at_max": looked_max,
+            "detect_ms_max": detect_max, "on_threads": threads, "looked_at": looked, "looked_at_max": looked_max,
             "bounds_read": read, "waiting": waiting, "settle_ms": settle,
         }))
     }
@@ -361,6 +404,9 @@ pub(super) fn run(args: &ExchangeArgs) -> Result<Value> {
     eprintln!("opening accounts with 1 to {POSITIONS_MAX} positions each …");
     let mut bench = Bench::new(accounts, markets, 1..=POSITIONS_MAX)?;
     let large = bench.memory();
+    if let Some(threads) = args.threads.iter().copied().max().filter(|threads| *threads > 1) {
+        bench.threads = Some((Pool::new(threads)?, threads));
+    }
     let runs = args.runs;
     let one = bench.larges("one market falls", runs, |rng, markets| {
         let mut direction = vec![0.0; usize::from(markets)];
