@@ -23,7 +23,6 @@ const STRETCH: usize = 100;
 const NOTED_MAX: usize = 1 << 20;
 /// What is told of at most.
 const TOLD_MAX: usize = 10_000;
-
 /// Threads that look where much has moved at once, as many as there are cores and no more than this.
 const THREADS_MAX: usize = 4;
 

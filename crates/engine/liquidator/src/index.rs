@@ -321,7 +321,7 @@ impl Liquidator {
         };
         let of_sides: Vec<Side<'_>> = sides.iter().map(of).collect();
         let (workers, parts) = crew;
-        let is_shared = bounds(&of_sides) >= self.shared_from.bounds;
+        let is_shared = parts > 1 && bounds(&of_sides) >= self.shared_from.bounds;
         let workers = (workers, if is_shared { parts } else { 1 });
         let Reached { spent, waiting, sides: came } = reached(&of_sides, &mut self.seats, workers);
         for (side, (read, own)) in sides.into_iter().zip(came) {

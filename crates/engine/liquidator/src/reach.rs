@@ -82,14 +82,16 @@ impl Part<'_> {
         let (mut read, mut own) = (0, false);
         for (row, mixed) in side.ladder.rows(side.danger) {
             for (nth, entry) in row.iter().enumerate() {
-                if let Some(next) = row.get(nth + AHEAD).and_then(|next| self.seat(next)) {
+                if let Some(next) =
+                    row.get(nth + AHEAD).and_then(|next| self.seats.get(self.at(next)))
+                {
                     prefetch::line(next);
                 }
                 if mixed && entry.inner > danger {
                     continue;
                 }
                 read += 1;
-                let at = entry.account.wrapping_sub(self.first) as usize;
+                let at = self.at(entry);
                 let Some(seat) = self.seats.get_mut(at) else { continue };
                 if seat.version != entry.version {
                     continue;
@@ -104,9 +106,9 @@ impl Part<'_> {
         (read, own)
     }
 
-    /// An entry's account, if it is of this part.
-    fn seat(&self, entry: &Entry) -> Option<&Seat> {
-        self.seats.get(entry.account.wrapping_sub(self.first) as usize)
+    /// Where an entry's account is; beyond the end if it is of another part.
+    fn at(&self, entry: &Entry) -> usize {
+        entry.account.wrapping_sub(self.first) as usize
     }
 }
 

@@ -307,8 +307,8 @@ impl Bench {
         });
         Ok(json!({
             "move": what, "runs": runs, "liquidatable": liquidatable, "detect_ms": detect,
-            "detect_ms_max": detect_max, "on_threads": threads, "looked_at": looked, "looked_at_max": looked_max,
-            "bounds_read": read, "waiting": waiting, "settle_ms": settle,
+            "detect_ms_max": detect_max, "on_threads": threads, "looked_at": looked,
+            "looked_at_max": looked_max, "bounds_read": read, "waiting": waiting, "settle_ms": settle,
         }))
     }
 
