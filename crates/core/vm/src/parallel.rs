@@ -68,7 +68,7 @@ pub struct Version {
 }
 
 /// The state under a batch that is being executed: what versions there are of each value.
-pub trait Versions<B: Batch + ?Sized>: Sync {
+pub trait Versions<B: Batch + ?Sized> {
     /// The value that a transaction sees.
     ///
     /// # Errors

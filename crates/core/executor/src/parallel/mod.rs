@@ -33,6 +33,8 @@
 
 mod conflicts;
 mod evm;
+mod known;
+mod line;
 mod memory;
 mod report;
 mod run;
@@ -47,8 +49,8 @@ use atoll_state::Workers;
 use atoll_vm::parallel::Batch;
 use core::fmt::Debug;
 use core::hash::Hash;
+use known::Known;
 use memory::Memory;
-use run::Run;
 
 pub use conflicts::{Conflict, Conflicts};
 pub use evm::{BlockError, BlockReport, EvmParallel};
@@ -97,6 +99,9 @@ pub struct Done<B: Batch> {
 pub struct Parallel<K, V> {
     pool: Pool,
     threads: usize,
+    /// Of each thread.
+    known: Vec<Known<K, V>>,
+    /// Of all together.
     memory: Arc<Memory<K, V>>,
     /// Whether there is anything in it: a panic of who is told of results leaves something.
     dirty: bool,
@@ -117,7 +122,8 @@ where
     pub fn new(threads: usize, seed: u64) -> std::io::Result<Self> {
         let (pool, memory) = (Pool::new(threads)?, Arc::new(Memory::new(SHARDS, seed)));
         let (threads, limits) = (threads.max(1), Limits::default());
-        Ok(Self { pool, threads, memory, dirty: false, limits })
+        let known = (0..threads).map(|_| Known::new(seed)).collect();
+        Ok(Self { pool, threads, known, memory, dirty: false, limits })
     }
 
     /// How many threads there are.
@@ -154,16 +160,25 @@ where
             let (settled, report) = (Vec::new(), Report::default());
             return Ok(Done { settled, ended: Ended::Serial, report });
         }
-        if self.dirty {
-            self.clear();
-        }
-        self.dirty = true;
         let each = Box::new(|index: usize, output: &B::Output| each(index, output));
-        let run = Run::new(batch, Arc::clone(&self.memory), self.limits, each);
-        let mut threads = alloc::vec![(); self.threads];
-        self.pool.each(&mut threads, &|_, ()| run.work());
-        let done = run.into_done();
-        self.clear();
+        let done = match self.threads <= self.limits.few_threads {
+            true => {
+                let run = line::Run::new(batch, self.threads, self.limits, each);
+                self.pool.each(&mut self.known, &|thread, known| run.work(thread, known));
+                run.into_done()
+            }
+            false => {
+                if self.dirty {
+                    self.clear();
+                }
+                self.dirty = true;
+                let run = run::Run::new(batch, Arc::clone(&self.memory), self.limits, each);
+                self.pool.each(&mut alloc::vec![(); self.threads], &|_, ()| run.work());
+                let done = run.into_done();
+                self.clear();
+                done
+            }
+        };
         let (settled, ended, report) = done?;
         Ok(Done { settled, ended, report })
     }

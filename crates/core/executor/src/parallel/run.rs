@@ -3,10 +3,8 @@
 use super::memory::{Memory, Outdated};
 use super::report::{Clash, Report};
 use super::schedule::Schedule;
-use super::settled::{Ended, Limits, Panicked, Settled};
+use super::settled::{Each, Ended, Limits, Outcome, Panicked, Settled, text};
 use super::sync::{Apart, AtomicBool, AtomicUsize, Mutex, Ordering, pause};
-use alloc::boxed::Box;
-use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use atoll_vm::parallel::{
@@ -16,16 +14,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-/// How long nothing is said about whether several threads pay.
-const MEETING_NS: u128 = 1_000_000;
 /// Nobody is waited for.
 const NOBODY: usize = usize::MAX;
-
-/// What came of a batch: what was settled, where it ended, how it went.
-pub(super) type Outcome<B> = (Vec<Settled<B>>, Ended, Report<<B as Batch>::Key>);
-
-/// Told of what came of each.
-pub(super) type Each<'a, B> = Box<dyn FnMut(usize, &<B as Batch>::Output) + Send + 'a>;
 
 /// What an execution leaves.
 struct Kept<B: Batch> {
@@ -324,16 +314,7 @@ impl<'a, B: Batch> Run<'a, B> {
 
     /// Whether one thread alone would be faster: if so much time has been spent on what counts.
     fn whether_serial(&self, settling: &Settling<'a, B>, index: usize) -> Option<Ended> {
-        let Limits { give_up_after, give_up_below, give_up_mean, .. } = self.limits;
-        if index + 1 < give_up_after || !(index + 1).is_multiple_of(8) {
-            return None;
-        }
-        let (useful, elapsed) = (settling.useful.as_nanos(), self.started.elapsed().as_nanos());
-        let settled = settling.refused.len() as u128;
-        // Threads need a while to meet.
-        let met = elapsed > MEETING_NS;
-        let lost = met && useful * 100 < elapsed * u128::from(give_up_below)
-            || useful < settled * u128::from(give_up_mean);
+        let lost = self.limits.give_up(index + 1, || settling.useful, || self.started.elapsed());
         lost.then_some(Ended::Serial)
     }
 
@@ -361,10 +342,4 @@ impl<'a, B: Batch> Run<'a, B> {
         }
         Ok((settled, ended.unwrap_or(Ended::All), report))
     }
-}
-
-fn text(panic: &(dyn core::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().cloned();
-    let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
-    text.unwrap_or_else(|| "a panic without a message".to_string())
 }

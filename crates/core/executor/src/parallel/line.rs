@@ -1,0 +1,422 @@
+//! One batch, executed by a few threads that each have versions of their own.
+//!
+//! A thread takes what is next, executes it on what it knows, and goes on. Results become final in a
+//! line, each by the thread that has executed it: when all before are final, what it looked at is
+//! compared with what is final now. If that is the same, so is what the execution did; if not, it is
+//! executed again there and then, and nothing changes under it any more. So whatever happens ahead, the
+//! line goes on as fast as one thread alone would make it.
+//!
+//! Threads meet in the line alone: one number says how far it is, and what was written lies behind it in
+//! order, to be read once by every other thread. That is a few cache lines for a transaction, where threads
+//! that share versions ([`super::run`]) take some ninety from one another.
+
+use super::known::Known;
+use super::report::{Clash, Report};
+use super::settled::{Each, Ended, Limits, Outcome, Panicked, Settled, text};
+use super::sync::{Apart, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, pause};
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use atoll_vm::parallel::{Access, Admission, Aspect, Batch, Interrupted, Version, Versions, View};
+use core::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+/// How many executions of one thread may wait for their turn. One long transaction must not keep the others
+/// from going on, and they are as good as they were when it ends.
+const DONE_MAX: usize = 1 << 9;
+/// How many may wait to be executed.
+const TO_DO_MAX: usize = 1 << 6;
+/// A thread takes so much at once, in nanoseconds ([`Batch::weight`]): short ones in a row need not be
+/// handed from thread to thread.
+const TAKEN_AT_ONCE: u64 = 10_000;
+/// And so many transactions at most.
+const TAKEN_AT_ONCE_MAX: usize = 8;
+
+/// An execution.
+struct Kept<B: Batch> {
+    access: Access<B>,
+    output: B::Output,
+    time: Duration,
+    /// Whether all before was final, and known, when it began.
+    holds: bool,
+}
+
+/// A final result.
+struct Final<B: Batch> {
+    /// None if it was refused.
+    kept: Option<Box<Kept<B>>>,
+    /// What its additions come to.
+    sums: Vec<B::Value>,
+}
+
+/// What follows the line.
+struct Settling<'a, B: Batch> {
+    ledger: B::Ledger,
+    each: Each<'a, B>,
+    /// Time of the executions that count.
+    useful: Duration,
+    ended: Option<Ended>,
+}
+
+/// A batch being executed.
+pub(super) struct Run<'a, B: Batch> {
+    batch: &'a B,
+    /// The next that nobody has taken.
+    next: Apart<AtomicUsize>,
+    /// How many are final, from the first on.
+    settled: Apart<AtomicUsize>,
+    over: Apart<AtomicBool>,
+    line: Vec<Mutex<Option<Final<B>>>>,
+    settling: Apart<Mutex<Settling<'a, B>>>,
+    /// Nanoseconds of the executions of each thread that are not final.
+    ahead: Vec<Apart<AtomicU64>>,
+    limits: Limits,
+    started: Instant,
+    /// A transaction's panic.
+    panicked: Mutex<Option<Panicked>>,
+    /// Whether there was a panic that is no transaction's.
+    broken: AtomicBool,
+    clashes: Option<Mutex<Vec<Clash<B::Key>>>>,
+    executions: AtomicUsize,
+}
+
+/// A transaction that its thread has not executed.
+#[derive(Clone, Copy, Debug)]
+struct ToDo {
+    index: usize,
+    /// It follows this one.
+    after: Option<usize>,
+    /// It is executed without additions.
+    exact: bool,
+    /// Its execution broke off: not before its turn.
+    alone: bool,
+}
+
+/// What one thread has.
+struct Own<'k, B: Batch> {
+    known: &'k mut Known<B::Key, B::Value>,
+    /// So many of the line are known.
+    read: usize,
+    /// What it has taken, by index.
+    to_do: Vec<ToDo>,
+    /// What it has executed and is not final, by index.
+    done: VecDeque<(usize, Box<Kept<B>>)>,
+    /// Time of those, in nanoseconds.
+    ahead: &'k AtomicU64,
+}
+
+/// What a thread sees the versions by.
+struct Port<'r, 'a, B: Batch> {
+    run: &'r Run<'a, B>,
+    own: RefCell<Own<'r, B>>,
+}
+
+/// Ends a batch for all threads where one panics.
+struct OverOnPanic<'a> {
+    over: &'a AtomicBool,
+    broken: &'a AtomicBool,
+}
+
+impl Drop for OverOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.broken.store(true, Ordering::Release);
+            self.over.store(true, Ordering::Release);
+        }
+    }
+}
+
+impl<B: Batch> Versions<B> for Port<'_, '_, B> {
+    fn see(&self, by: Version, key: &B::Key, _: Aspect) -> Result<B::Value, Interrupted> {
+        // Who is left over when a batch ends must not keep it waiting.
+        if self.run.over.0.load(Ordering::Relaxed) {
+            return Err(Interrupted);
+        }
+        let own = &mut *self.own.borrow_mut();
+        // Others may wait for what this thread has done already.
+        self.run.settle_done(own);
+        Ok(own.known.see(self.run.batch, by.index, key))
+    }
+}
+
+impl<B: Batch> Own<'_, B> {
+    /// Where an execution that is not final lies, or would.
+    fn done_at(&self, index: usize) -> Result<usize, usize> {
+        self.done.binary_search_by_key(&index, |(index, _)| *index)
+    }
+
+    fn put_off(&mut self, to_do: ToDo) {
+        let at = self.to_do.partition_point(|other| other.index < to_do.index);
+        self.to_do.insert(at, to_do);
+    }
+
+    /// What can be executed.
+    fn take_ready(&mut self, settled: usize) -> Option<ToDo> {
+        let is_known = |on: usize| on < settled || self.done_at(on).is_ok();
+        let is_ready = |to_do: &ToDo| {
+            to_do.index == settled || !to_do.alone && to_do.after.is_none_or(is_known)
+        };
+        let at = self.to_do.iter().position(is_ready)?;
+        Some(self.to_do.remove(at))
+    }
+}
+
+impl<'a, B: Batch> Run<'a, B> {
+    /// For so many threads.
+    pub(super) fn new(batch: &'a B, threads: usize, limits: Limits, each: Each<'a, B>) -> Self {
+        let (ledger, useful) = (batch.ledger(), Duration::ZERO);
+        let settling = Settling { ledger, each, useful, ended: None };
+        Self {
+            batch,
+            next: Apart(AtomicUsize::new(0)),
+            settled: Apart(AtomicUsize::new(0)),
+            over: Apart(AtomicBool::new(batch.is_empty())),
+            line: (0..batch.len()).map(|_| Mutex::new(None)).collect(),
+            settling: Apart(Mutex::new(settling)),
+            ahead: (0..threads).map(|_| Apart(AtomicU64::new(0))).collect(),
+            limits,
+            started: Instant::now(),
+            panicked: Mutex::new(None),
+            broken: AtomicBool::new(false),
+            clashes: (limits.clashes_max > 0).then(|| Mutex::new(Vec::new())),
+            executions: AtomicUsize::new(0),
+        }
+    }
+
+    fn settled(&self) -> usize {
+        self.settled.0.load(Ordering::Acquire)
+    }
+
+    fn is_over(&self) -> bool {
+        self.over.0.load(Ordering::Acquire)
+    }
+
+    fn over_on_panic(&self) -> OverOnPanic<'_> {
+        OverOnPanic { over: &self.over.0, broken: &self.broken }
+    }
+
+    fn clash(&self, clash: impl FnOnce() -> Clash<B::Key>) {
+        if let Some(clashes) = &self.clashes {
+            let mut clashes = clashes.lock().unwrap_or_else(PoisonError::into_inner);
+            if clashes.len() < self.limits.clashes_max {
+                clashes.push(clash());
+            }
+        }
+    }
+
+    /// Works until the batch has ended, as the thread of this number, with what it keeps from one batch to
+    /// the next: memory alone.
+    pub(super) fn work(&self, thread: usize, known: &mut Known<B::Key, B::Value>) {
+        let _over = self.over_on_panic();
+        // A panic may have left something.
+        known.clear();
+        let (to_do, done) = (Vec::new(), VecDeque::new());
+        let (read, ahead) = (0, &self.ahead[thread].0);
+        let own = Own { known, read, to_do, done, ahead };
+        let port = Port { run: self, own: RefCell::new(own) };
+        let mut worker = self.batch.worker(&port);
+        let (mut looks, mut executions) = (0_u32, 0);
+        while !self.is_over() {
+            let Some((to_do, holds)) = self.choose(&mut port.own.borrow_mut()) else {
+                looks += 1;
+                pause(looks);
+                continue;
+            };
+            let ToDo { index, exact, .. } = to_do;
+            looks = 0;
+            executions += 1;
+            let mut view = View::new(&port, Version { index, incarnation: 0 }, exact);
+            let started = Instant::now();
+            let outcome =
+                catch_unwind(AssertUnwindSafe(|| self.batch.execute(&mut worker, &mut view)));
+            let time = started.elapsed();
+            let own = &mut *port.own.borrow_mut();
+            match outcome {
+                Ok(Ok(output)) if !view.is_interrupted() => {
+                    let kept = Box::new(Kept { access: view.into_access(), output, time, holds });
+                    if !holds {
+                        own.known.write_ahead(index, &kept.access.writes);
+                    }
+                    own.ahead.fetch_add(nanos(time), Ordering::Relaxed);
+                    let at = own.done_at(index).unwrap_or_else(|at| at);
+                    own.done.insert(at, (index, kept));
+                }
+                // What it looked at has changed meanwhile, or the batch is over.
+                Ok(_) => own.put_off(to_do),
+                Err(panic) if self.broken.load(Ordering::Acquire) => resume_unwind(panic),
+                Err(panic) if holds => {
+                    let what = text(&*panic);
+                    let mut first = self.panicked.lock().unwrap_or_else(PoisonError::into_inner);
+                    first.get_or_insert(Panicked { index, what });
+                    self.over.0.store(true, Ordering::Release);
+                }
+                // What it saw may never have been: it has its turn alone.
+                Err(_) => {
+                    own.put_off(ToDo { alone: true, ..to_do });
+                    worker = self.batch.worker(&port);
+                }
+            }
+        }
+        self.executions.fetch_add(executions, Ordering::Relaxed);
+        drop(worker);
+        port.own.into_inner().known.clear();
+    }
+
+    /// Makes final what can be, and says what to execute next, and whether all before is final and known.
+    fn choose(&self, own: &mut Own<'_, B>) -> Option<(ToDo, bool)> {
+        self.settle_done(own);
+        let settled = self.settled();
+        self.read_line(own, settled);
+        let ready = own.take_ready(settled).or_else(|| {
+            self.take(own);
+            own.take_ready(settled)
+        })?;
+        Some((ready, ready.index == settled))
+    }
+
+    /// Takes what is next, unless there is enough.
+    fn take(&self, own: &mut Own<'_, B>) {
+        let len = self.batch.len();
+        if own.done.len() >= DONE_MAX || own.to_do.len() >= TO_DO_MAX {
+            return;
+        }
+        let mut from = self.next.0.load(Ordering::Relaxed);
+        while from < len {
+            let (mut until, mut weight) = (from, 0);
+            while until < len && until - from < TAKEN_AT_ONCE_MAX && weight < TAKEN_AT_ONCE {
+                weight += self.batch.weight(until);
+                until += 1;
+            }
+            let order = (Ordering::Relaxed, Ordering::Relaxed);
+            match self.next.0.compare_exchange(from, until, order.0, order.1) {
+                Err(now) => from = now,
+                Ok(_) => {
+                    own.to_do.extend((from..until).map(|index| {
+                        let after = self.batch.follows(index);
+                        ToDo { index, after, exact: false, alone: false }
+                    }));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Learns what is final.
+    fn read_line(&self, own: &mut Own<'_, B>, settled: usize) {
+        for index in own.read..settled {
+            let place = self.line[index].lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(Final { kept: Some(kept), sums }) = &*place {
+                own.known.write(index, &kept.access.writes, sums);
+            }
+        }
+        own.read = settled;
+    }
+
+    /// Makes own executions final as far as their turn has come.
+    fn settle_done(&self, own: &mut Own<'_, B>) {
+        while let Some((index, _)) = own.done.front()
+            && *index == self.settled()
+            && !self.is_over()
+        {
+            self.read_line(own, *index);
+            if let Some((index, kept)) = own.done.pop_front() {
+                self.settle(own, index, kept);
+            }
+        }
+    }
+
+    /// Makes the execution final whose turn has come, or has it executed again.
+    fn settle(&self, own: &mut Own<'_, B>, index: usize, kept: Box<Kept<B>>) {
+        let _over = self.over_on_panic();
+        own.ahead.fetch_sub(nanos(kept.time), Ordering::Relaxed);
+        let mut settling = self.settling.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let settling = &mut *settling;
+        if !kept.holds {
+            own.known.take_back(index, &kept.access.writes);
+        }
+        let result = match self.batch.admit(&settling.ledger, index) {
+            Admission::End => return self.end(settling, Ended::Early),
+            Admission::Refused => Final { kept: None, sums: Vec::new() },
+            Admission::Admitted => {
+                let holds = kept.holds || self.holds(own, index, &kept);
+                let sums = || own.known.sums(self.batch, &kept.access.writes);
+                let Some(sums) = holds.then(sums).flatten() else {
+                    // An addition does not fit if it holds.
+                    let (after, alone) = (None, false);
+                    return own.put_off(ToDo { index, after, exact: holds, alone });
+                };
+                own.known.write(index, &kept.access.writes, &sums);
+                settling.useful += kept.time;
+                (settling.each)(index, &kept.output);
+                Final { kept: Some(kept), sums }
+            }
+        };
+        let output = result.kept.as_ref().map(|kept| &kept.output);
+        let counted = output.map(|output| self.batch.count(&mut settling.ledger, index, output));
+        *self.line[index].lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+        own.read = index + 1;
+        self.settled.0.store(index + 1, Ordering::Release);
+        if counted == Some(false) {
+            self.end(settling, Ended::Early);
+        } else if index + 1 == self.batch.len() {
+            self.end(settling, Ended::All);
+        } else if self.gives_up(settling, index) {
+            self.end(settling, Ended::Serial);
+        }
+    }
+
+    /// Whether one thread alone would be faster. What is done ahead nearly always counts in the end.
+    fn gives_up(&self, settling: &Settling<'a, B>, index: usize) -> bool {
+        let ahead = self.ahead.iter().map(|ahead| ahead.0.load(Ordering::Relaxed));
+        let useful = || settling.useful + Duration::from_nanos(ahead.sum());
+        self.limits.give_up(index + 1, useful, || self.started.elapsed())
+    }
+
+    fn end(&self, settling: &mut Settling<'a, B>, ended: Ended) {
+        settling.ended = Some(ended);
+        self.over.0.store(true, Ordering::Release);
+    }
+
+    /// Whether what an execution looked at is what is final.
+    fn holds(&self, own: &Own<'_, B>, index: usize, kept: &Kept<B>) -> bool {
+        let mut reads = kept.access.reads.iter();
+        let Some(read) = reads.find(|read| !own.known.holds(self.batch, read)) else {
+            return true;
+        };
+        if let Some(by) = own.known.writer(&read.key) {
+            self.clash(|| Clash { key: read.key, by, of: index, waited: false });
+        }
+        false
+    }
+
+    /// What came of it.
+    pub(super) fn into_done(self) -> Result<Outcome<B>, Panicked> {
+        if let Some(panicked) = self.panicked.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(panicked);
+        }
+        let Settling { useful, ended, .. } =
+            self.settling.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let count = self.settled.0.load(Ordering::Acquire);
+        let settled = self.line.into_iter().take(count).map(|place| {
+            let place = place.into_inner().unwrap_or_else(PoisonError::into_inner);
+            match place.expect("what is final has a result").kept.map(|kept| *kept) {
+                Some(Kept { access, output, .. }) => Settled::Executed { output, access },
+                None => Settled::Refused,
+            }
+        });
+        let settled: Vec<_> = settled.collect();
+        let executions = self.executions.load(Ordering::Relaxed);
+        let clashes = self.clashes.map(|clashes| {
+            clashes.into_inner().unwrap_or_else(PoisonError::into_inner)
+        });
+        let clashes = clashes.unwrap_or_default();
+        let report = Report { settled: settled.len(), executions, useful, clashes };
+        Ok((settled, ended.unwrap_or(Ended::All), report))
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
