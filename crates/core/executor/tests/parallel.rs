@@ -10,12 +10,16 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+/// How many threads, and up to how many have versions of their own: all by either way.
+const WAYS: [(usize, usize); 8] = [(1, 9), (2, 9), (3, 9), (8, 9), (1, 0), (2, 0), (3, 0), (8, 0)];
+
 /// One pool of each size for all tests: threads are dear.
-fn with_threads<R>(threads: usize, run: impl FnOnce(&mut Parallel<u16, Cell>) -> R) -> R {
+fn with_threads<R>(way: (usize, usize), run: impl FnOnce(&mut Parallel<u16, Cell>) -> R) -> R {
+    let (threads, few_threads) = way;
     static POOLS: Mutex<BTreeMap<usize, Parallel<u16, Cell>>> = Mutex::new(BTreeMap::new());
     let taken = POOLS.lock().unwrap().remove(&threads);
     let mut pool = taken.unwrap_or_else(|| Parallel::new(threads, 7).expect("threads"));
-    pool.limits = Limits::always();
+    pool.limits = Limits { few_threads, ..Limits::always() };
     let result = run(&mut pool);
     POOLS.lock().unwrap().insert(threads, pool);
     result
@@ -45,8 +49,8 @@ fn outcome(programs: &Programs, done: &Done<Programs>) -> (Vec<Option<u64>>, BTr
     (outputs, cells)
 }
 
-fn run(programs: &Programs, threads: usize) -> Result<Done<Programs>, Panicked> {
-    with_threads(threads, |parallel| {
+fn run(programs: &Programs, way: (usize, usize)) -> Result<Done<Programs>, Panicked> {
+    with_threads(way, |parallel| {
         let mut seen = Vec::new();
         let done = parallel.run(programs, &mut |index, output| seen.push((index, *output)));
         if let Ok(done) = &done {
@@ -63,9 +67,9 @@ fn run(programs: &Programs, threads: usize) -> Result<Done<Programs>, Panicked> 
 
 fn check(programs: &Programs) {
     let serial = programs.serial();
-    for threads in [1, 2, 3, 8] {
-        let done = run(programs, threads).expect("nothing panics");
-        assert_eq!(outcome(programs, &done), serial, "{threads} threads");
+    for way in WAYS {
+        let done = run(programs, way).expect("nothing panics");
+        assert_eq!(outcome(programs, &done), serial, "{way:?}");
         let ends_early = serial.0.len() < programs.list.len();
         assert_eq!(done.ended, if ends_early { Ended::Early } else { Ended::All });
     }
@@ -127,8 +131,10 @@ fn all_to_one() {
 fn a_hot_counter_that_is_only_added_to_makes_nobody_wait() {
     let programs = of((0..500).map(|n| vec![Op::Read(n + 1), Op::Add(0, 1)]).collect());
     check(&programs);
-    let done = run(&programs, 8).expect("nothing panics");
-    assert_eq!((done.report.in_vain(), done.report.clashes.len()), (0, 0));
+    for way in WAYS {
+        let done = run(&programs, way).expect("nothing panics");
+        assert_eq!((done.report.in_vain(), done.report.clashes.len()), (0, 0), "{way:?}");
+    }
     // Who looks depends on all who add before; who adds after, on nobody.
     let mut programs = programs;
     for at in [100, 250, 499] {
@@ -165,8 +171,8 @@ fn a_panic_that_serial_order_has_ends_the_batch_and_others_do_not() {
     let mut programs = of((0..40).map(|n| vec![Op::Read(n), Op::Write(n, 1)]).collect());
     programs.cells.insert(100, 1);
     programs.list[23].0 = vec![Op::Read(100), Op::PanicAt(2)];
-    for threads in [1, 2, 3, 8] {
-        let panicked = run(&programs, threads).expect_err("planted");
+    for way in WAYS {
+        let panicked = run(&programs, way).expect_err("planted");
         assert_eq!(panicked, Panicked { index: 23, what: "planted".into() });
     }
     // The threads are there still.
@@ -184,9 +190,9 @@ fn a_panic_that_serial_order_has_ends_the_batch_and_others_do_not() {
 #[test]
 fn a_panic_of_who_is_told_is_the_callers_and_leaves_no_thread_waiting() {
     let programs = of((0..50).map(|n| vec![Op::Read(n)]).collect());
-    for threads in [1, 3] {
+    for way in WAYS {
         let told = std::panic::catch_unwind(|| {
-            with_threads(threads, |parallel| {
+            with_threads(way, |parallel| {
                 parallel.run(&programs, &mut |index, _| assert!(index != 20, "planted")).is_ok()
             })
         });
@@ -201,10 +207,12 @@ fn what_does_not_pay_is_left_to_serial_execution() {
         (0..200).map(|n| vec![Op::Read(0), Op::Spin(5000), Op::Write(0, n)]).collect();
     let programs = of(all);
     let serial = programs.serial();
-    with_threads(2, |parallel| {
-        parallel.limits = Limits { weight_min: 0, ..Limits::default() };
+    let gives_up = |parallel: &mut Parallel<u16, Cell>| {
+        let few_threads = parallel.limits.few_threads;
         // Nothing pays if it must be twice as fast on two threads.
-        parallel.limits.give_up_below = 200;
+        let (weight_min, give_up_below) = (0, 200);
+        let limits = Limits { weight_min, give_up_below, few_threads, ..Limits::default() };
+        parallel.limits = limits;
         let done = parallel.run(&programs, &mut |_, _| {}).expect("nothing panics");
         assert_eq!(done.ended, Ended::Serial);
         assert!(done.settled.len() < 200, "given up");
@@ -214,7 +222,9 @@ fn what_does_not_pay_is_left_to_serial_execution() {
         parallel.limits.weight_min = u64::MAX;
         let done = parallel.run(&programs, &mut |_, _| {}).expect("nothing panics");
         assert_eq!((done.ended, done.settled.len()), (Ended::Serial, 0));
-    });
+    };
+    with_threads((2, 9), gives_up);
+    with_threads((2, 0), gives_up);
 }
 
 #[test]
@@ -224,10 +234,11 @@ fn clashes_name_the_cell_and_who_met_there() {
         list[n] = vec![Op::Read(3), Op::Spin(20_000), Op::Write(3, 1)];
     }
     let programs = of(list);
-    let done = run(&programs, 3).expect("nothing panics");
-    let named =
-        done.report.clashes.iter().all(|clash| {
+    for way in [(3, 9), (3, 0)] {
+        let clashes = run(&programs, way).expect("nothing panics").report.clashes;
+        let named = clashes.iter().all(|clash| {
             clash.key == 3 && [5, 15].contains(&clash.by) && [15, 25].contains(&clash.of)
         });
-    assert!(named, "{:?}", done.report.clashes);
+        assert!(named, "{clashes:?}");
+    }
 }

@@ -396,28 +396,35 @@ fn seen<E: std::fmt::Display>(
     Seen { results: results.map_err(|error| error.to_string()), writes, reads }
 }
 
-fn with_threads<R>(threads: usize, run: impl FnOnce(&mut EvmParallel) -> R) -> R {
-    static POOLS: Mutex<BTreeMap<usize, EvmParallel>> = Mutex::new(BTreeMap::new());
-    let taken = POOLS.lock().unwrap().remove(&threads);
-    let new = || EvmParallel::new(threads, 3).expect("threads").with_limits(Limits::always());
+/// How many threads, and up to how many have versions of their own.
+type Way = (usize, usize);
+
+const WAYS: [Way; 6] = [(1, 9), (2, 9), (3, 9), (8, 9), (2, 0), (8, 0)];
+
+fn with_threads<R>(way: Way, run: impl FnOnce(&mut EvmParallel) -> R) -> R {
+    static POOLS: Mutex<BTreeMap<Way, EvmParallel>> = Mutex::new(BTreeMap::new());
+    let taken = POOLS.lock().unwrap().remove(&way);
+    let (threads, few_threads) = way;
+    let limits = Limits { few_threads, ..Limits::always() };
+    let new = || EvmParallel::new(threads, 3).expect("threads").with_limits(limits);
     let mut parallel = taken.unwrap_or_else(new);
     let result = run(&mut parallel);
-    POOLS.lock().unwrap().insert(threads, parallel);
+    POOLS.lock().unwrap().insert(way, parallel);
     result
 }
 
-fn differs(threads: usize, parallel: &Seen, serial: &Seen) -> String {
+fn differs(way: Way, parallel: &Seen, serial: &Seen) -> String {
     let (Ok(found), Ok(expected)) = (&parallel.results, &serial.results) else {
         let short = |seen: &Seen| seen.results.as_ref().map(Vec::len).map_err(Clone::clone);
-        return format!("{threads} threads: {:?}, serially {:?}", short(parallel), short(serial));
+        return format!("{way:?}: {:?}, serially {:?}", short(parallel), short(serial));
     };
     let at = found.iter().zip(expected).position(|(found, expected)| found != expected);
     let at = at.unwrap_or_default();
-    format!("{threads} threads, {at}: {:?}, serially {:?}", found.get(at), expected.get(at))
+    format!("{way:?}, {at}: {:?}, serially {:?}", found.get(at), expected.get(at))
 }
 
 /// Where two states differ.
-fn state_differs(threads: usize, parallel: &Seen, serial: &Seen) -> String {
+fn state_differs(way: Way, parallel: &Seen, serial: &Seen) -> String {
     let has = |seen: &Seen| -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
         seen.writes.iter().map(|(key, value)| (key.to_vec(), value.map(<[u8]>::to_vec))).collect()
     };
@@ -429,7 +436,7 @@ fn state_differs(threads: usize, parallel: &Seen, serial: &Seen) -> String {
             format!("{key:02x?}: {:02x?}, serially {:02x?}", found.get(key), expected.get(key))
         })
         .collect();
-    format!("{threads} threads: another state, or written in another order: {differing:#?}")
+    format!("{way:?}: another state, or written in another order: {differing:#?}")
 }
 
 /// Says whether the block was executed to its end.
@@ -445,9 +452,9 @@ fn check(case: &Case) -> bool {
     let serial = transition::execute_block(&mut tables, &context, &transactions);
     let whole = serial.is_ok();
     let serial = seen(serial, tables);
-    for threads in [1, 2, 3, 8] {
+    for way in WAYS {
         let (mut tables, mut told) = (case.tables(), Vec::new());
-        let parallel = with_threads(threads, |parallel| {
+        let parallel = with_threads(way, |parallel| {
             let told = &mut |index| told.push(index);
             parallel.execute_block(&mut tables, &context, &transactions, true, told)
         });
@@ -455,10 +462,10 @@ fn check(case: &Case) -> bool {
             assert_eq!(told, (0..executed.len()).collect::<Vec<_>>(), "told in order, once");
         }
         let parallel = seen::<BlockError>(parallel.map(|(executed, _)| executed), tables);
-        assert!(parallel.results == serial.results, "{}", differs(threads, &parallel, &serial));
+        assert!(parallel.results == serial.results, "{}", differs(way, &parallel, &serial));
         let same = parallel.writes == serial.writes;
-        assert!(same, "{}", state_differs(threads, &parallel, &serial));
-        assert!(parallel.reads == serial.reads, "{threads} threads: other reads");
+        assert!(same, "{}", state_differs(way, &parallel, &serial));
+        assert!(parallel.reads == serial.reads, "{way:?}: other reads");
     }
     whole
 }
@@ -505,7 +512,7 @@ fn who_is_only_paid_makes_nobody_wait() {
     let (config, block) = (CfgEnv::new_with_spec(case.spec()), case.block());
     let hashes = BlockHashes::Known(&|_| None);
     let context = TransitionContext::ethereum(&config, &block, hashes);
-    let (_, report) = with_threads(8, |parallel| {
+    let (_, report) = with_threads((8, 0), |parallel| {
         let (tables, transactions) = (&mut case.tables(), case.transactions());
         parallel.execute_block(tables, &context, &transactions, true, &mut |_| {}).expect("valid")
     });
@@ -551,7 +558,7 @@ fn fees_in_a_token_make_nobody_wait() {
     [&mut one, &mut other].into_iter().for_each(fill);
     let serial = transition::execute_block(&mut one, &context, &transactions).expect("valid");
     assert!(serial.iter().all(|executed| executed.fee_token == Some(contract(0))));
-    let (executed, report) = with_threads(8, |parallel| {
+    let (executed, report) = with_threads((8, 0), |parallel| {
         parallel
             .execute_block(&mut other, &context, &transactions, true, &mut |_| {})
             .expect("valid")

@@ -10,6 +10,10 @@
 
 extern crate alloc;
 
+#[path = "../src/parallel/known.rs"]
+mod known;
+#[path = "../src/parallel/line.rs"]
+mod line;
 #[path = "../src/parallel/memory.rs"]
 mod memory;
 #[path = "../src/parallel/report.rs"]
@@ -24,10 +28,11 @@ mod settled;
 mod parallel_common;
 
 use atoll_vm::parallel::{Aspect, Batch, Change, Version};
+use known::Known;
 use memory::Memory;
 use parallel_common::{Cell, Op, Programs};
 use run::Run;
-use settled::{Ended, Limits, Settled};
+use settled::{Each, Ended, Limits, Outcome, Settled};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -45,10 +50,35 @@ mod sync {
     }
 }
 
-/// Explores the schedules of two threads.
+/// Explores the schedules of two threads, with versions of their own and with shared ones.
 fn explore(programs: Programs) {
-    let (outputs, cells) = programs.serial();
     let programs: &'static Programs = Box::leak(Box::new(programs));
+    let limits = || Limits { clashes_max: 0, ..Limits::always() };
+    explore_by(programs, move |tell| {
+        let run = Arc::new(line::Run::new(programs, 2, limits(), tell));
+        let other = Arc::clone(&run);
+        let thread = loom::thread::spawn(move || other.work(1, &mut Known::new(1)));
+        run.work(0, &mut Known::new(1));
+        thread.join().unwrap();
+        let run = Arc::into_inner(run).expect("the other thread has ended");
+        run.into_done().expect("nothing panics")
+    });
+    explore_by(programs, move |tell| {
+        let run = Arc::new(Run::new(programs, Arc::new(Memory::new(2, 1)), limits(), tell));
+        let other = Arc::clone(&run);
+        let thread = loom::thread::spawn(move || other.work());
+        run.work();
+        thread.join().unwrap();
+        let run = Arc::into_inner(run).expect("the other thread has ended");
+        run.into_done().expect("nothing panics")
+    });
+}
+
+fn explore_by(
+    programs: &'static Programs,
+    run: impl Fn(Each<'static, Programs>) -> Outcome<Programs> + Send + Sync + 'static,
+) {
+    let (outputs, cells) = programs.serial();
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(2);
     builder.max_branches = 20_000;
@@ -58,21 +88,10 @@ fn explore(programs: Programs) {
     let counted = Arc::clone(&schedules);
     builder.check(move || {
         counted.fetch_add(1, Ordering::Relaxed);
-        let memory = Arc::new(Memory::new(2, 1));
         let told = Arc::new(std::sync::Mutex::new(Vec::new()));
         let tell = Arc::clone(&told);
-        let run = Arc::new(Run::new(
-            programs,
-            Arc::clone(&memory),
-            Limits { clashes_max: 0, ..Limits::always() },
-            Box::new(move |index, _: &u64| tell.lock().unwrap().push(index)),
-        ));
-        let other = Arc::clone(&run);
-        let thread = loom::thread::spawn(move || other.work());
-        run.work();
-        thread.join().unwrap();
-        let run = Arc::into_inner(run).expect("the other thread has ended");
-        let (settled, ended, _) = run.into_done().expect("nothing panics");
+        let (settled, ended, _) =
+            run(Box::new(move |index, _: &u64| tell.lock().unwrap().push(index)));
         assert_eq!(ended, Ended::All);
         let mut found = programs.cells.clone();
         let mut results = Vec::new();

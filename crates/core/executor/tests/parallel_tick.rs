@@ -179,9 +179,9 @@ proptest! {
         let serial = run(&ticks, block_gas_limit, |machine, tick| {
             machine.execute_all(tick.iter().copied())
         });
-        for threads in [1, 2, 3, 8] {
-            let mut parallel =
-                EvmParallel::new(threads, 5).expect("threads").with_limits(Limits::always());
+        for (threads, few_threads) in [(1, 9), (2, 9), (3, 9), (8, 9), (2, 0), (8, 0)] {
+            let limits = Limits { few_threads, ..Limits::always() };
+            let mut parallel = EvmParallel::new(threads, 5).expect("threads").with_limits(limits);
             let found = run(&ticks, block_gas_limit, |machine, tick| {
                 parallel.execute_tick(machine, tick)
             });
@@ -214,9 +214,9 @@ fn actions_leave_in_the_order_of_the_tick() {
         assert_eq!(action.kind, MessageKind::Action);
         assert_eq!((action.from, action.destination), (sender((n % 3) as u8), EnvironmentId(1)));
     }
-    for threads in [1, 2, 3, 8] {
-        let mut parallel =
-            EvmParallel::new(threads, 5).expect("threads").with_limits(Limits::always());
+    for (threads, few_threads) in [(1, 9), (2, 9), (3, 9), (8, 9), (2, 0), (8, 0)] {
+        let limits = Limits { few_threads, ..Limits::always() };
+        let mut parallel = EvmParallel::new(threads, 5).expect("threads").with_limits(limits);
         let found = run(&ticks, 30_000_000, |machine, tick| parallel.execute_tick(machine, tick));
         assert!(found == serial, "{threads} threads");
     }

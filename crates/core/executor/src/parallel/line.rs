@@ -408,9 +408,9 @@ impl<'a, B: Batch> Run<'a, B> {
         });
         let settled: Vec<_> = settled.collect();
         let executions = self.executions.load(Ordering::Relaxed);
-        let clashes = self.clashes.map(|clashes| {
-            clashes.into_inner().unwrap_or_else(PoisonError::into_inner)
-        });
+        let clashes = self
+            .clashes
+            .map(|clashes| clashes.into_inner().unwrap_or_else(PoisonError::into_inner));
         let clashes = clashes.unwrap_or_default();
         let report = Report { settled: settled.len(), executions, useful, clashes };
         Ok((settled, ended.unwrap_or(Ended::All), report))
