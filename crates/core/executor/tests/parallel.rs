@@ -209,9 +209,9 @@ fn what_does_not_pay_is_left_to_serial_execution() {
     let serial = programs.serial();
     let gives_up = |parallel: &mut Parallel<u16, Cell>| {
         let few_threads = parallel.limits.few_threads;
-        // Nothing pays if it must be twice as fast on two threads.
-        let (weight_min, give_up_below) = (0, 200);
-        let limits = Limits { weight_min, give_up_below, few_threads, ..Limits::default() };
+        // Nothing takes so long that it pays.
+        let (weight_min, give_up_mean) = (0, u64::MAX);
+        let limits = Limits { weight_min, give_up_mean, few_threads, ..Limits::default() };
         parallel.limits = limits;
         let done = parallel.run(&programs, &mut |_, _| {}).expect("nothing panics");
         assert_eq!(done.ended, Ended::Serial);

@@ -13,7 +13,7 @@
 use super::known::Known;
 use super::report::{Clash, Report};
 use super::settled::{Each, Ended, Limits, Outcome, Panicked, Settled, text};
-use super::sync::{Apart, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, pause};
+use super::sync::{Apart, AtomicBool, AtomicUsize, Mutex, Ordering, pause};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -30,7 +30,7 @@ const DONE_MAX: usize = 1 << 9;
 const TO_DO_MAX: usize = 1 << 6;
 /// A thread takes so much at once, in nanoseconds ([`Batch::weight`]): short ones in a row need not be
 /// handed from thread to thread.
-const TAKEN_AT_ONCE: u64 = 10_000;
+const TAKEN_AT_ONCE: u64 = 50_000;
 /// And so many transactions at most.
 const TAKEN_AT_ONCE_MAX: usize = 8;
 
@@ -57,6 +57,8 @@ struct Settling<'a, B: Batch> {
     each: Each<'a, B>,
     /// Time of the executions that count.
     useful: Duration,
+    /// How many did not hold.
+    again: usize,
     ended: Option<Ended>,
 }
 
@@ -70,10 +72,7 @@ pub(super) struct Run<'a, B: Batch> {
     over: Apart<AtomicBool>,
     line: Vec<Mutex<Option<Final<B>>>>,
     settling: Apart<Mutex<Settling<'a, B>>>,
-    /// Nanoseconds of the executions of each thread that are not final.
-    ahead: Vec<Apart<AtomicU64>>,
     limits: Limits,
-    started: Instant,
     /// A transaction's panic.
     panicked: Mutex<Option<Panicked>>,
     /// Whether there was a panic that is no transaction's.
@@ -103,8 +102,6 @@ struct Own<'k, B: Batch> {
     to_do: Vec<ToDo>,
     /// What it has executed and is not final, by index.
     done: VecDeque<(usize, Box<Kept<B>>)>,
-    /// Time of those, in nanoseconds.
-    ahead: &'k AtomicU64,
 }
 
 /// What a thread sees the versions by.
@@ -164,10 +161,9 @@ impl<B: Batch> Own<'_, B> {
 }
 
 impl<'a, B: Batch> Run<'a, B> {
-    /// For so many threads.
-    pub(super) fn new(batch: &'a B, threads: usize, limits: Limits, each: Each<'a, B>) -> Self {
+    pub(super) fn new(batch: &'a B, limits: Limits, each: Each<'a, B>) -> Self {
         let (ledger, useful) = (batch.ledger(), Duration::ZERO);
-        let settling = Settling { ledger, each, useful, ended: None };
+        let settling = Settling { ledger, each, useful, again: 0, ended: None };
         Self {
             batch,
             next: Apart(AtomicUsize::new(0)),
@@ -175,9 +171,7 @@ impl<'a, B: Batch> Run<'a, B> {
             over: Apart(AtomicBool::new(batch.is_empty())),
             line: (0..batch.len()).map(|_| Mutex::new(None)).collect(),
             settling: Apart(Mutex::new(settling)),
-            ahead: (0..threads).map(|_| Apart(AtomicU64::new(0))).collect(),
             limits,
-            started: Instant::now(),
             panicked: Mutex::new(None),
             broken: AtomicBool::new(false),
             clashes: (limits.clashes_max > 0).then(|| Mutex::new(Vec::new())),
@@ -206,16 +200,13 @@ impl<'a, B: Batch> Run<'a, B> {
         }
     }
 
-    /// Works until the batch has ended, as the thread of this number, with what it keeps from one batch to
-    /// the next: memory alone.
-    pub(super) fn work(&self, thread: usize, known: &mut Known<B::Key, B::Value>) {
+    /// Works until the batch has ended, with what a thread keeps from one batch to the next: memory alone.
+    pub(super) fn work(&self, known: &mut Known<B::Key, B::Value>) {
         let _over = self.over_on_panic();
         // A panic may have left something.
         known.clear();
         let (to_do, done) = (Vec::new(), VecDeque::new());
-        let (read, ahead) = (0, &self.ahead[thread].0);
-        let own = Own { known, read, to_do, done, ahead };
-        let port = Port { run: self, own: RefCell::new(own) };
+        let port = Port { run: self, own: RefCell::new(Own { known, read: 0, to_do, done }) };
         let mut worker = self.batch.worker(&port);
         let (mut looks, mut executions) = (0_u32, 0);
         while !self.is_over() {
@@ -239,7 +230,6 @@ impl<'a, B: Batch> Run<'a, B> {
                     if !holds {
                         own.known.write_ahead(index, &kept.access.writes);
                     }
-                    own.ahead.fetch_add(nanos(time), Ordering::Relaxed);
                     let at = own.done_at(index).unwrap_or_else(|at| at);
                     own.done.insert(at, (index, kept));
                 }
@@ -330,7 +320,6 @@ impl<'a, B: Batch> Run<'a, B> {
     /// Makes the execution final whose turn has come, or has it executed again.
     fn settle(&self, own: &mut Own<'_, B>, index: usize, kept: Box<Kept<B>>) {
         let _over = self.over_on_panic();
-        own.ahead.fetch_sub(nanos(kept.time), Ordering::Relaxed);
         let mut settling = self.settling.0.lock().unwrap_or_else(PoisonError::into_inner);
         let settling = &mut *settling;
         if !kept.holds {
@@ -343,6 +332,7 @@ impl<'a, B: Batch> Run<'a, B> {
                 let holds = kept.holds || self.holds(own, index, &kept);
                 let sums = || own.known.sums(self.batch, &kept.access.writes);
                 let Some(sums) = holds.then(sums).flatten() else {
+                    settling.again += 1;
                     // An addition does not fit if it holds.
                     let (after, alone) = (None, false);
                     return own.put_off(ToDo { index, after, exact: holds, alone });
@@ -362,16 +352,9 @@ impl<'a, B: Batch> Run<'a, B> {
             self.end(settling, Ended::Early);
         } else if index + 1 == self.batch.len() {
             self.end(settling, Ended::All);
-        } else if self.gives_up(settling, index) {
+        } else if self.limits.give_up_own(index + 1, settling.again, settling.useful) {
             self.end(settling, Ended::Serial);
         }
-    }
-
-    /// Whether one thread alone would be faster. What is done ahead nearly always counts in the end.
-    fn gives_up(&self, settling: &Settling<'a, B>, index: usize) -> bool {
-        let ahead = self.ahead.iter().map(|ahead| ahead.0.load(Ordering::Relaxed));
-        let useful = || settling.useful + Duration::from_nanos(ahead.sum());
-        self.limits.give_up(index + 1, useful, || self.started.elapsed())
     }
 
     fn end(&self, settling: &mut Settling<'a, B>, ended: Ended) {
@@ -415,8 +398,4 @@ impl<'a, B: Batch> Run<'a, B> {
         let report = Report { settled: settled.len(), executions, useful, clashes };
         Ok((settled, ended.unwrap_or(Ended::All), report))
     }
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,10 +1,16 @@
 //! Transactions of one environment at once, with the results of one after the other.
 //!
-//! This is Block-STM (Gelashvili et al., "Block-STM: Scaling Blockchain Execution by Turning Ordering
-//! Curse to a Performance Blessing", 2022): transactions are executed ahead of their turn, each on what
-//! those before it are known to have written ([`memory`]); who read what has changed since is executed
-//! again ([`schedule`]); and one transaction after the other is settled ([`run`]). A VM says by
-//! [`Batch`] what its transactions are.
+//! Transactions are executed ahead of their turn, on what those before them are known to have written, and
+//! become final one after the other. A VM says by [`Batch`] what its transactions are. Where the versions of
+//! values are kept depends on how many threads there are:
+//!
+//! * **A few threads each have their own** ([`known`]), and are told of one another by what is final, in
+//!   order ([`line`](mod@line)). They take next to nothing from one another's caches, know less of one
+//!   another, and execute again at most what was ahead.
+//! * **More threads share them**: Block-STM (Gelashvili et al., "Block-STM: Scaling Blockchain Execution by
+//!   Turning Ordering Curse to a Performance Blessing", 2022). All see at once what anybody has written
+//!   ([`memory`]); who read what has changed since is executed again ([`schedule`]); one transaction after the
+//!   other is settled ([`run`]).
 //!
 //! # Why the results are those of serial order
 //! A transaction is settled when all before it are, and when everything that it looked at has the value
@@ -24,7 +30,7 @@
 //!
 //! # Limits
 //! A batch ends on a panic that serial order has, too ([`Panicked`]). Memory: the
-//! versions of each value that a batch writes, and one entry for each read.
+//! versions of each value that a batch writes (for each of a few threads), and one entry for each read.
 #![allow(
     clippy::disallowed_types,
     clippy::disallowed_methods,
@@ -163,8 +169,8 @@ where
         let each = Box::new(|index: usize, output: &B::Output| each(index, output));
         let done = match self.threads <= self.limits.few_threads {
             true => {
-                let run = line::Run::new(batch, self.threads, self.limits, each);
-                self.pool.each(&mut self.known, &|thread, known| run.work(thread, known));
+                let run = line::Run::new(batch, self.limits, each);
+                self.pool.each(&mut self.known, &|_, known| run.work(known));
                 run.into_done()
             }
             false => {

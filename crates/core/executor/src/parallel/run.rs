@@ -314,7 +314,8 @@ impl<'a, B: Batch> Run<'a, B> {
 
     /// Whether one thread alone would be faster: if so much time has been spent on what counts.
     fn whether_serial(&self, settling: &Settling<'a, B>, index: usize) -> Option<Ended> {
-        let lost = self.limits.give_up(index + 1, || settling.useful, || self.started.elapsed());
+        let (limits, useful) = (&self.limits, settling.useful);
+        let lost = limits.give_up_shared(index + 1, useful, || self.started.elapsed());
         lost.then_some(Ended::Serial)
     }
 

@@ -8,7 +8,9 @@ use atoll_vm::parallel::{Access, Batch};
 use core::time::Duration;
 
 /// How long nothing is said about whether several threads pay: they need a while to meet.
-const MEETING_NS: u128 = 300_000;
+const MEETING_NS: u128 = 1_000_000;
+/// How many transactions say what one takes.
+const MEAN_OF: usize = 64;
 
 /// What came of a batch: what was settled, where it ended, how it went.
 pub(super) type Outcome<B> = (Vec<Settled<B>>, Ended, Report<<B as Batch>::Key>);
@@ -23,12 +25,14 @@ pub struct Limits {
     pub weight_min: u64,
     /// After so many transactions a batch is given up where it does not pay.
     pub give_up_after: usize,
-    /// It does not pay where the executions that count took less than so many hundredths of the time
-    /// that has passed.
-    pub give_up_below: u32,
-    /// Nor does it pay where those executions took fewer nanoseconds each: versions and settlement cost
-    /// as much.
+    /// It does not pay where executions took fewer nanoseconds each: versions and settlement cost as much.
     pub give_up_mean: u64,
+    /// Nor where versions are each thread's own and so many hundredths of the transactions were executed
+    /// again.
+    pub give_up_again: u32,
+    /// Nor where versions are shared and the executions that count took less than so many hundredths of the
+    /// time that has passed.
+    pub give_up_below: u32,
     /// How many clashes are remembered.
     pub clashes_max: usize,
     /// So many threads each have versions of their own; more of them share them.
@@ -40,8 +44,9 @@ impl Default for Limits {
         Self {
             weight_min: 1_200_000,
             give_up_after: 16,
-            give_up_below: 105,
-            give_up_mean: 4_000,
+            give_up_mean: 6_500,
+            give_up_again: 66,
+            give_up_below: 125,
             clashes_max: 0,
             few_threads: 4,
         }
@@ -54,28 +59,42 @@ impl Limits {
         Self {
             weight_min: 0,
             give_up_after: usize::MAX,
-            give_up_below: 0,
             give_up_mean: 0,
+            give_up_again: u32::MAX,
+            give_up_below: 0,
             clashes_max: 1 << 16,
             ..Self::default()
         }
     }
 
-    /// Whether one thread alone would be faster, after so many transactions whose executions took `useful`.
-    pub(super) fn give_up(
+    /// Whether transactions are too short, so many of which took `useful`.
+    fn too_short(&self, settled: usize, useful: Duration) -> bool {
+        settled >= MEAN_OF && useful.as_nanos() < settled as u128 * u128::from(self.give_up_mean)
+    }
+
+    /// Whether one thread alone would be faster where versions are each thread's own, after so many
+    /// transactions, some of which were executed again. Nothing is lost by others that are executed in vain,
+    /// so how much time has passed says nothing: a long one may have been waited for.
+    pub(super) fn give_up_own(&self, settled: usize, again: usize, useful: Duration) -> bool {
+        let most = (settled as u64).saturating_mul(u64::from(self.give_up_again));
+        settled >= self.give_up_after
+            && settled.is_multiple_of(8)
+            && (again as u64 * 100 > most || self.too_short(settled, useful))
+    }
+
+    /// The same where versions are shared.
+    pub(super) fn give_up_shared(
         &self,
         settled: usize,
-        useful: impl FnOnce() -> Duration,
+        useful: Duration,
         elapsed: impl FnOnce() -> Duration,
     ) -> bool {
-        let Self { give_up_after, give_up_below, give_up_mean, .. } = *self;
-        if settled < give_up_after || !settled.is_multiple_of(8) {
+        if settled < self.give_up_after || !settled.is_multiple_of(8) {
             return false;
         }
-        let (useful, elapsed) = (useful().as_nanos(), elapsed().as_nanos());
-        let pays = useful * 100 >= elapsed * u128::from(give_up_below)
-            && useful >= settled as u128 * u128::from(give_up_mean);
-        elapsed > MEETING_NS && !pays
+        let elapsed = elapsed().as_nanos();
+        let lost = useful.as_nanos() * 100 < elapsed * u128::from(self.give_up_below);
+        elapsed > MEETING_NS && lost || self.too_short(settled, useful)
     }
 }
 
