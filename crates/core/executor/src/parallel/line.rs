@@ -73,6 +73,7 @@ pub(super) struct Run<'a, B: Batch> {
     line: Vec<Mutex<Option<Final<B>>>>,
     settling: Apart<Mutex<Settling<'a, B>>>,
     limits: Limits,
+    started: Instant,
     /// A transaction's panic.
     panicked: Mutex<Option<Panicked>>,
     /// Whether there was a panic that is no transaction's.
@@ -172,6 +173,7 @@ impl<'a, B: Batch> Run<'a, B> {
             line: (0..batch.len()).map(|_| Mutex::new(None)).collect(),
             settling: Apart(Mutex::new(settling)),
             limits,
+            started: Instant::now(),
             panicked: Mutex::new(None),
             broken: AtomicBool::new(false),
             clashes: (limits.clashes_max > 0).then(|| Mutex::new(Vec::new())),
@@ -226,7 +228,10 @@ impl<'a, B: Batch> Run<'a, B> {
             let own = &mut *port.own.borrow_mut();
             match outcome {
                 Ok(Ok(output)) if !view.is_interrupted() => {
-                    let kept = Box::new(Kept { access: view.into_access(), output, time, holds });
+                    let mut access = view.into_access();
+                    // It lies about until the block has ended.
+                    access.reads.shrink_to_fit();
+                    let kept = Box::new(Kept { access, output, time, holds });
                     if !holds {
                         own.known.write_ahead(index, &kept.access.writes);
                     }
@@ -352,9 +357,15 @@ impl<'a, B: Batch> Run<'a, B> {
             self.end(settling, Ended::Early);
         } else if index + 1 == self.batch.len() {
             self.end(settling, Ended::All);
-        } else if self.limits.give_up_own(index + 1, settling.again, settling.useful) {
+        } else if self.gives_up(settling, index) {
             self.end(settling, Ended::Serial);
         }
+    }
+
+    /// Whether one thread alone would be faster.
+    fn gives_up(&self, settling: &Settling<'a, B>, index: usize) -> bool {
+        let Settling { again, useful, .. } = *settling;
+        self.limits.give_up_own(index + 1, again, useful, || self.started.elapsed())
     }
 
     fn end(&self, settling: &mut Settling<'a, B>, ended: Ended) {

@@ -10,7 +10,7 @@ use core::time::Duration;
 /// How long nothing is said about whether several threads pay: they need a while to meet.
 const MEETING_NS: u128 = 1_000_000;
 /// How many transactions say what one takes.
-const MEAN_OF: usize = 64;
+const MEAN_OF: usize = 32;
 
 /// What came of a batch: what was settled, where it ended, how it went.
 pub(super) type Outcome<B> = (Vec<Settled<B>>, Ended, Report<<B as Batch>::Key>);
@@ -27,11 +27,14 @@ pub struct Limits {
     pub give_up_after: usize,
     /// It does not pay where executions took fewer nanoseconds each: versions and settlement cost as much.
     pub give_up_mean: u64,
+    /// Where versions are each thread's own, it may pay or not where they took fewer than this: then time
+    /// decides. How much has passed says nothing of longer ones, because one may be waited for.
+    pub short_mean: u64,
     /// Nor where versions are each thread's own and so many hundredths of the transactions were executed
     /// again.
     pub give_up_again: u32,
-    /// Nor where versions are shared and the executions that count took less than so many hundredths of the
-    /// time that has passed.
+    /// Nor, where time decides, as it does where versions are shared, if the executions that count took less
+    /// than so many hundredths of the time that has passed.
     pub give_up_below: u32,
     /// How many clashes are remembered.
     pub clashes_max: usize,
@@ -42,11 +45,12 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            weight_min: 1_200_000,
+            weight_min: 1_700_000,
             give_up_after: 16,
-            give_up_mean: 6_500,
+            give_up_mean: 4_000,
+            short_mean: 12_000,
             give_up_again: 66,
-            give_up_below: 125,
+            give_up_below: 130,
             clashes_max: 0,
             few_threads: 4,
         }
@@ -60,6 +64,7 @@ impl Limits {
             weight_min: 0,
             give_up_after: usize::MAX,
             give_up_mean: 0,
+            short_mean: 0,
             give_up_again: u32::MAX,
             give_up_below: 0,
             clashes_max: 1 << 16,
@@ -67,19 +72,35 @@ impl Limits {
         }
     }
 
-    /// Whether transactions are too short, so many of which took `useful`.
-    fn too_short(&self, settled: usize, useful: Duration) -> bool {
-        settled >= MEAN_OF && useful.as_nanos() < settled as u128 * u128::from(self.give_up_mean)
+    /// Whether transactions take less than so many nanoseconds, of which so many took `useful`.
+    fn is_short(settled: usize, useful: Duration, mean: u64) -> bool {
+        settled >= MEAN_OF && useful.as_nanos() < settled as u128 * u128::from(mean)
+    }
+
+    /// Whether executions that took so long say that threads were of no use.
+    fn is_slow(&self, useful: Duration, elapsed: Duration) -> bool {
+        let (useful, elapsed) = (useful.as_nanos(), elapsed.as_nanos());
+        elapsed > MEETING_NS && useful * 100 < elapsed * u128::from(self.give_up_below)
     }
 
     /// Whether one thread alone would be faster where versions are each thread's own, after so many
-    /// transactions, some of which were executed again. Nothing is lost by others that are executed in vain,
-    /// so how much time has passed says nothing: a long one may have been waited for.
-    pub(super) fn give_up_own(&self, settled: usize, again: usize, useful: Duration) -> bool {
+    /// transactions, some of which were executed again.
+    pub(super) fn give_up_own(
+        &self,
+        settled: usize,
+        again: usize,
+        useful: Duration,
+        elapsed: impl FnOnce() -> Duration,
+    ) -> bool {
+        if settled < self.give_up_after || !settled.is_multiple_of(8) {
+            return false;
+        }
         let most = (settled as u64).saturating_mul(u64::from(self.give_up_again));
-        settled >= self.give_up_after
-            && settled.is_multiple_of(8)
-            && (again as u64 * 100 > most || self.too_short(settled, useful))
+        let again = (again as u64).saturating_mul(100) > most;
+        let is_short = |mean| Self::is_short(settled, useful, mean);
+        again
+            || is_short(self.give_up_mean)
+            || is_short(self.short_mean) && self.is_slow(useful, elapsed())
     }
 
     /// The same where versions are shared.
@@ -89,12 +110,10 @@ impl Limits {
         useful: Duration,
         elapsed: impl FnOnce() -> Duration,
     ) -> bool {
-        if settled < self.give_up_after || !settled.is_multiple_of(8) {
-            return false;
-        }
-        let elapsed = elapsed().as_nanos();
-        let lost = useful.as_nanos() * 100 < elapsed * u128::from(self.give_up_below);
-        elapsed > MEETING_NS && lost || self.too_short(settled, useful)
+        settled >= self.give_up_after
+            && settled.is_multiple_of(8)
+            && (Self::is_short(settled, useful, self.give_up_mean)
+                || self.is_slow(useful, elapsed()))
     }
 }
 
