@@ -1,11 +1,13 @@
 //! What the exchange shows to other environments, read back by a decoder of its own.
 
 use crate::common::{
-    IDENTITY, START_MS, UBTC_TOKEN, UBTC_UNIT, USDC_TOKEN, Venue, context, key, marks, order, spec,
-    transfer,
+    BTC, IDENTITY, START_MS, UBTC, UBTC_TOKEN, UBTC_UNIT, USDC_TOKEN, Venue, context, key, marks,
+    order, spec, transfer,
 };
 use crate::contract::{CONTRACT, EVM, a, alias, asked, n, raw};
-use atoll_exchange::{FundingSpec, ListingSpec, MarketStatus, Rules, Side, Tif};
+use atoll_exchange::{
+    Contract, FundingSpec, ListingSpec, MarketStatus, Pledge, Product, Rules, Side, Tif,
+};
 use atoll_types::{Address, Encode, EnvironmentId, Message, MessageKind, RejectCode, U256};
 use atoll_vm::exchange::sign::sign_oracle;
 use atoll_vm::exchange::{ExchangeReceipt, ExchangeVmSpec, Status, build};
@@ -292,6 +294,28 @@ fn amounts_are_the_hubs() {
     assert!(seen.value < 0 && seen.free == 0, "{seen:?}");
     // Without a token on the hub, in the asset's own unit.
     assert_eq!(seen.value, venue.vm.exchange().peek_margin(alice).equity());
+}
+
+#[test]
+fn an_inverse_position_is_shown_in_its_coin() {
+    let mut venue = Venue::of(changed(|exchange| {
+        exchange.assets[1].pledge = Some(Pledge { market: BTC, haircut_ppm: 100_000, cap: 0 });
+        exchange.markets[0].size_decimals = 0;
+        exchange.markets[0].product = Product::Perpetual {
+            contract: Contract::Inverse { settle: UBTC, face: 100 },
+            initial_margin_ppm: 100_000,
+            maintenance_margin_ppm: 50_000,
+            mark_band_ppm: 10_000,
+        };
+    }));
+    venue.place("bob", order(Side::Sell, 200_000, 10, Tif::Gtc));
+    venue.place("alice", order(Side::Buy, 200_000, 10, Tif::Gtc));
+    // Ten contracts of 100 dollars, bought at 2000 a coin: half a coin, which a long owes.
+    let half = 50_000_000 * UBTC_UNIT as i128;
+    let seen = look(&mut venue, key("alice").address(), &[0], &[]);
+    assert_eq!(seen.positions, [(0, 1_000_000_000, half)]);
+    let seen = look(&mut venue, key("bob").address(), &[0], &[]);
+    assert_eq!(seen.positions, [(0, -1_000_000_000, -half)]);
 }
 
 #[test]
