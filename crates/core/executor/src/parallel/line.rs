@@ -11,7 +11,7 @@
 //! that share versions ([`super::run`]) take some ninety from one another.
 
 use super::known::Known;
-use super::report::{Clash, Report};
+use super::report::{Clash, Clashes, Report};
 use super::settled::{Each, Ended, Limits, Outcome, Panicked, Settled, text};
 use super::sync::{Apart, AtomicBool, AtomicUsize, Mutex, Ordering, pause};
 use alloc::boxed::Box;
@@ -78,7 +78,7 @@ pub(super) struct Run<'a, B: Batch> {
     panicked: Mutex<Option<Panicked>>,
     /// Whether there was a panic that is no transaction's.
     broken: AtomicBool,
-    clashes: Option<Mutex<Vec<Clash<B::Key>>>>,
+    clashes: Clashes<B::Key>,
     executions: AtomicUsize,
 }
 
@@ -176,7 +176,7 @@ impl<'a, B: Batch> Run<'a, B> {
             started: Instant::now(),
             panicked: Mutex::new(None),
             broken: AtomicBool::new(false),
-            clashes: (limits.clashes_max > 0).then(|| Mutex::new(Vec::new())),
+            clashes: Clashes::new(limits.clashes_max),
             executions: AtomicUsize::new(0),
         }
     }
@@ -191,15 +191,6 @@ impl<'a, B: Batch> Run<'a, B> {
 
     fn over_on_panic(&self) -> OverOnPanic<'_> {
         OverOnPanic { over: &self.over.0, broken: &self.broken }
-    }
-
-    fn clash(&self, clash: impl FnOnce() -> Clash<B::Key>) {
-        if let Some(clashes) = &self.clashes {
-            let mut clashes = clashes.lock().unwrap_or_else(PoisonError::into_inner);
-            if clashes.len() < self.limits.clashes_max {
-                clashes.push(clash());
-            }
-        }
     }
 
     /// Works until the batch has ended, with what a thread keeps from one batch to the next: memory alone.
@@ -380,7 +371,7 @@ impl<'a, B: Batch> Run<'a, B> {
             return true;
         };
         if let Some(by) = own.known.writer(&read.key) {
-            self.clash(|| Clash { key: read.key, by, of: index, waited: false });
+            self.clashes.note(|| Clash { key: read.key, by, of: index, waited: false });
         }
         false
     }
@@ -402,10 +393,7 @@ impl<'a, B: Batch> Run<'a, B> {
         });
         let settled: Vec<_> = settled.collect();
         let executions = self.executions.load(Ordering::Relaxed);
-        let clashes = self
-            .clashes
-            .map(|clashes| clashes.into_inner().unwrap_or_else(PoisonError::into_inner));
-        let clashes = clashes.unwrap_or_default();
+        let clashes = self.clashes.into_found();
         let report = Report { settled: settled.len(), executions, useful, clashes };
         Ok((settled, ended.unwrap_or(Ended::All), report))
     }

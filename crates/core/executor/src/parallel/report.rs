@@ -1,7 +1,9 @@
 //! What a parallel execution says about itself.
 
+use super::sync::Mutex;
 use alloc::vec::Vec;
 use core::time::Duration;
+use std::sync::PoisonError;
 
 /// One transaction that had to wait for another one, or was executed again because of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +16,33 @@ pub struct Clash<K> {
     pub of: usize,
     /// Whether it waited; else it had read what was replaced, and was executed again.
     pub waited: bool,
+}
+
+/// Clashes while a batch is executed, the first so many.
+#[derive(Debug)]
+pub(super) struct Clashes<K> {
+    most: usize,
+    found: Mutex<Vec<Clash<K>>>,
+}
+
+impl<K> Clashes<K> {
+    pub(super) fn new(most: usize) -> Self {
+        Self { most, found: Mutex::new(Vec::new()) }
+    }
+
+    /// Notes one, if there is room.
+    pub(super) fn note(&self, clash: impl FnOnce() -> Clash<K>) {
+        if self.most > 0 {
+            let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+            if found.len() < self.most {
+                found.push(clash());
+            }
+        }
+    }
+
+    pub(super) fn into_found(self) -> Vec<Clash<K>> {
+        self.found.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What a parallel execution says about itself: differs from run to run.

@@ -1,7 +1,7 @@
 //! One batch, executed by some threads at once.
 
 use super::memory::{Memory, Outdated};
-use super::report::{Clash, Report};
+use super::report::{Clash, Clashes, Report};
 use super::schedule::Schedule;
 use super::settled::{Each, Ended, Limits, Outcome, Panicked, Settled, text};
 use super::sync::{Apart, AtomicBool, AtomicUsize, Mutex, Ordering, pause};
@@ -60,7 +60,7 @@ pub(super) struct Run<'a, B: Batch> {
     started: Instant,
     over: AtomicBool,
     panicked: Mutex<Option<Panicked>>,
-    clashes: Option<Mutex<Vec<Clash<B::Key>>>>,
+    clashes: Clashes<B::Key>,
     executions: AtomicUsize,
 }
 
@@ -86,7 +86,12 @@ impl<B: Batch> Versions<B> for Port<'_, '_, B> {
             return Err(Interrupted);
         }
         self.run.memory.see(self.run.batch, by, key, aspect).map_err(|awaited| {
-            self.run.clash(|| Clash { key: *key, by: awaited.index, of: by.index, waited: true });
+            self.run.clashes.note(|| Clash {
+                key: *key,
+                by: awaited.index,
+                of: by.index,
+                waited: true,
+            });
             self.awaited.store(awaited.index, Ordering::Relaxed);
             Interrupted
         })
@@ -117,17 +122,8 @@ impl<'a, B: Batch> Run<'a, B> {
             started: Instant::now(),
             over: AtomicBool::new(batch.is_empty()),
             panicked: Mutex::new(None),
-            clashes: (limits.clashes_max > 0).then(|| Mutex::new(Vec::new())),
+            clashes: Clashes::new(limits.clashes_max),
             executions: AtomicUsize::new(0),
-        }
-    }
-
-    fn clash(&self, clash: impl FnOnce() -> Clash<B::Key>) {
-        if let Some(clashes) = &self.clashes {
-            let mut clashes = clashes.lock().unwrap_or_else(PoisonError::into_inner);
-            if clashes.len() < self.limits.clashes_max {
-                clashes.push(clash());
-            }
         }
     }
 
@@ -223,7 +219,7 @@ impl<'a, B: Batch> Run<'a, B> {
 
     fn revoke_readers(&self, by: usize, outdated: Vec<Outdated<B::Key>>) {
         for Outdated { reader, key } in outdated {
-            self.clash(|| Clash { key, by, of: reader.index, waited: false });
+            self.clashes.note(|| Clash { key, by, of: reader.index, waited: false });
             if self.schedule.outdate(reader) {
                 self.revoke(reader);
             }
@@ -338,9 +334,7 @@ impl<'a, B: Batch> Run<'a, B> {
         report.executions = self.executions.load(Ordering::Relaxed);
         report.settled = refused.len();
         report.useful = useful;
-        if let Some(clashes) = self.clashes {
-            report.clashes = clashes.into_inner().unwrap_or_else(PoisonError::into_inner);
-        }
+        report.clashes = self.clashes.into_found();
         Ok((settled, ended.unwrap_or(Ended::All), report))
     }
 }
