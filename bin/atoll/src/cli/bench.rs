@@ -215,9 +215,9 @@ pub(crate) enum Rate {
 /// A door that takes orders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Door {
-    /// `POST /exchange` on connections that are kept; one request at a time on each
+    /// A request each on connections that are kept (`POST`); one at a time on each
     Http,
-    /// `/ws` with `post`; requests are answered beside one another
+    /// WebSockets; requests on one are answered beside one another
     #[value(name = "websocket")]
     WebSocket,
 }
