@@ -158,6 +158,9 @@ fn run(
     (receipts, writes, reads)
 }
 
+/// How many threads, and up to how many have versions of their own.
+const WAYS: [(usize, usize); 6] = [(1, 9), (2, 9), (3, 9), (8, 9), (2, 0), (8, 0)];
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
     #[test]
@@ -179,7 +182,7 @@ proptest! {
         let serial = run(&ticks, block_gas_limit, |machine, tick| {
             machine.execute_all(tick.iter().copied())
         });
-        for (threads, few_threads) in [(1, 9), (2, 9), (3, 9), (8, 9), (2, 0), (8, 0)] {
+        for (threads, few_threads) in WAYS {
             let limits = Limits { few_threads, ..Limits::always() };
             let mut parallel = EvmParallel::new(threads, 5).expect("threads").with_limits(limits);
             let found = run(&ticks, block_gas_limit, |machine, tick| {
@@ -214,7 +217,7 @@ fn actions_leave_in_the_order_of_the_tick() {
         assert_eq!(action.kind, MessageKind::Action);
         assert_eq!((action.from, action.destination), (sender((n % 3) as u8), EnvironmentId(1)));
     }
-    for (threads, few_threads) in [(1, 9), (2, 9), (3, 9), (8, 9), (2, 0), (8, 0)] {
+    for (threads, few_threads) in WAYS {
         let limits = Limits { few_threads, ..Limits::always() };
         let mut parallel = EvmParallel::new(threads, 5).expect("threads").with_limits(limits);
         let found = run(&ticks, 30_000_000, |machine, tick| parallel.execute_tick(machine, tick));

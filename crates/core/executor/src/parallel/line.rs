@@ -12,7 +12,7 @@
 
 use super::known::Known;
 use super::report::{Clash, Clashes, Report};
-use super::settled::{Each, Ended, Limits, Outcome, Panicked, Settled, text};
+use super::settled::{Each, Ended, Limits, Outcome, Panicked, SetOnPanic, Settled, text};
 use super::sync::{Apart, AtomicBool, AtomicUsize, Mutex, Ordering, pause};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -111,21 +111,6 @@ struct Port<'r, 'a, B: Batch> {
     own: RefCell<Own<'r, B>>,
 }
 
-/// Ends a batch for all threads where one panics.
-struct OverOnPanic<'a> {
-    over: &'a AtomicBool,
-    broken: &'a AtomicBool,
-}
-
-impl Drop for OverOnPanic<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.broken.store(true, Ordering::Release);
-            self.over.store(true, Ordering::Release);
-        }
-    }
-}
-
 impl<B: Batch> Versions<B> for Port<'_, '_, B> {
     fn see(&self, by: Version, key: &B::Key, _: Aspect) -> Result<B::Value, Interrupted> {
         // Who is left over when a batch ends must not keep it waiting.
@@ -189,13 +174,10 @@ impl<'a, B: Batch> Run<'a, B> {
         self.over.0.load(Ordering::Acquire)
     }
 
-    fn over_on_panic(&self) -> OverOnPanic<'_> {
-        OverOnPanic { over: &self.over.0, broken: &self.broken }
-    }
-
     /// Works until the batch has ended, with what a thread keeps from one batch to the next: memory alone.
     pub(super) fn work(&self, known: &mut Known<B::Key, B::Value>) {
-        let _over = self.over_on_panic();
+        // Others must not be left waiting.
+        let _over = SetOnPanic(&self.over.0);
         // A panic may have left something.
         known.clear();
         let (to_do, done) = (Vec::new(), VecDeque::new());
@@ -315,7 +297,8 @@ impl<'a, B: Batch> Run<'a, B> {
 
     /// Makes the execution final whose turn has come, or has it executed again.
     fn settle(&self, own: &mut Own<'_, B>, index: usize, kept: Box<Kept<B>>) {
-        let _over = self.over_on_panic();
+        // It may be in the midst of an execution that this is done, whose panic it would not be.
+        let _broken = SetOnPanic(&self.broken);
         let mut settling = self.settling.0.lock().unwrap_or_else(PoisonError::into_inner);
         let settling = &mut *settling;
         if !kept.holds {

@@ -3,7 +3,7 @@
 use super::memory::{Memory, Outdated};
 use super::report::{Clash, Clashes, Report};
 use super::schedule::Schedule;
-use super::settled::{Each, Ended, Limits, Outcome, Panicked, Settled, text};
+use super::settled::{Each, Ended, Limits, Outcome, Panicked, SetOnPanic, Settled, text};
 use super::sync::{Apart, AtomicBool, AtomicUsize, Mutex, Ordering, pause};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -129,16 +129,8 @@ impl<'a, B: Batch> Run<'a, B> {
 
     /// Works until the batch has ended.
     pub(super) fn work(&self) {
-        // A panic that is nobody's transaction (of the caller's `each`) must not leave others waiting.
-        struct OverOnPanic<'a>(&'a AtomicBool);
-        impl Drop for OverOnPanic<'_> {
-            fn drop(&mut self) {
-                if std::thread::panicking() {
-                    self.0.store(true, Ordering::Release);
-                }
-            }
-        }
-        let _over = OverOnPanic(&self.over);
+        // Others must not be left waiting.
+        let _over = SetOnPanic(&self.over);
         let port =
             Port { run: self, awaited: AtomicUsize::new(NOBODY), outdated: AtomicUsize::new(0) };
         let mut worker = self.batch.worker(&port);

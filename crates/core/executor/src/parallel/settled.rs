@@ -1,6 +1,7 @@
 //! What is asked for and what comes of it.
 
 use super::report::Report;
+use super::sync::{AtomicBool, Ordering};
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -150,6 +151,17 @@ pub struct Panicked {
     pub index: usize,
     /// The panic's message.
     pub what: String,
+}
+
+/// Says that there was a panic that is no transaction's (of the caller's `each`, of counting).
+pub(super) struct SetOnPanic<'a>(pub(super) &'a AtomicBool);
+
+impl Drop for SetOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(true, Ordering::Release);
+        }
+    }
 }
 
 /// What a panic says.
