@@ -127,6 +127,18 @@ pub struct MissingObject {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handle(u32);
 
+impl Handle {
+    /// Its number, for who can keep nothing else.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+
+    /// The handle with this number.
+    pub fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+}
+
 /// An object before a write.
 #[derive(Clone, Debug)]
 struct Undo<O> {

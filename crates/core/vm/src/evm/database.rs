@@ -16,7 +16,7 @@ use atoll_types::{Address, B256, U256};
 use core::convert::Infallible;
 use revm::bytecode::Bytecode;
 use revm::primitives::KECCAK_EMPTY;
-use revm::state::AccountInfo;
+use revm::state::{AccountId, AccountInfo};
 use revm::{Database, DatabaseRef};
 
 /// The nonce under which revm sees an account that has money, storage and neither nonce nor code.
@@ -66,8 +66,13 @@ impl<S: Source> Database for Recorded<'_, S> {
     type Error = MissingBlockHash;
 
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, MissingBlockHash> {
-        let sends = address == self.sender;
-        Ok(info(self.tables.accounts.get(&AccountKey(address)), sends))
+        let accounts = &mut self.tables.accounts;
+        let handle = accounts.handle(&AccountKey(address));
+        let mut info = info(accounts.at(handle), address == self.sender);
+        if let Some(info) = &mut info {
+            info.account_id = AccountId::new(handle.number() as usize);
+        }
+        Ok(info)
     }
 
     fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, MissingBlockHash> {

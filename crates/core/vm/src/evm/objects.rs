@@ -5,6 +5,7 @@ use atoll_state::object::Key;
 use atoll_state::{Object, Source, Table, TableVisitor, Tables};
 use atoll_types::codec::{CodecError, put_bytes, put_varint};
 use atoll_types::{Address, B256, Decode, Encode, Reader, U256};
+use core::hash::{Hash, Hasher};
 use revm::bytecode::Bytecode;
 use revm::primitives::{Bytes, KECCAK_EMPTY};
 
@@ -24,9 +25,33 @@ fn amount(r: &mut Reader<'_>) -> Result<U256, CodecError> {
     Ok(U256::from_be_slice(bytes))
 }
 
+/// Feeds a hasher with an address. Keys are looked up so often that it counts whether a hasher takes whole
+/// words or goes through bytes of some number.
+pub(super) fn hash_address(address: &Address, hasher: &mut impl Hasher) {
+    let (mut low, mut high) = ([0; 16], [0; 4]);
+    low.copy_from_slice(&address[..16]);
+    high.copy_from_slice(&address[16..]);
+    hasher.write_u128(u128::from_le_bytes(low));
+    hasher.write_u32(u32::from_le_bytes(high));
+}
+
+/// The same with a word.
+pub(super) fn hash_word(word: &U256, hasher: &mut impl Hasher) {
+    let [a, b, c, d] = *word.as_limbs();
+    hasher.write_u128(u128::from(a) | u128::from(b) << 64);
+    hasher.write_u128(u128::from(c) | u128::from(d) << 64);
+}
+
 /// Key of an account: its address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AccountKey(pub Address);
+
+impl Hash for AccountKey {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        hash_address(&self.0, state);
+    }
+}
 
 /// An account. One without balance, nonce and code does not exist (EIP-161), unless it says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,12 +94,20 @@ impl Default for Account {
 }
 
 /// Key of a storage slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SlotKey {
     /// Whose storage.
     pub address: Address,
     /// Which slot.
     pub slot: U256,
+}
+
+impl Hash for SlotKey {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        hash_address(&self.address, state);
+        hash_word(&self.slot, state);
+    }
 }
 
 /// A storage slot.

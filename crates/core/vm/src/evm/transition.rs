@@ -23,7 +23,7 @@ use revm::database_interface::DBErrorMarker;
 use revm::handler::{EthFrame, Handler, MainnetContext, MainnetHandler, SystemCallTx};
 use revm::interpreter::interpreter::EthInterpreter;
 use revm::primitives::Bytes;
-use revm::{ExecuteEvm, MainBuilder};
+use revm::ExecuteEvm;
 
 pub use revm::context::{BlockEnv, CfgEnv, TxEnv};
 pub use revm::context_interface::block::BlobExcessGasAndPrice;
@@ -119,7 +119,7 @@ impl<'a, S: Source> Engine<'a, S> {
         let context = MainnetContext::new(recorded, spec)
             .with_cfg(context.config.clone())
             .with_block(context.block.clone());
-        Self { evm: context.build_mainnet().with_precompiles(precompiles), fee_tokens }
+        Self { evm: precompiles::evm(context, (), precompiles), fee_tokens }
     }
 
     /// Executes a message, and writes what it changed if that is to be.
@@ -134,10 +134,11 @@ impl<'a, S: Source> Engine<'a, S> {
         let outcome = run(&mut self.evm);
         let state = self.evm.finalize();
         let result = outcome?;
-        let tables = &mut *self.evm.ctx.journaled_state.database.tables;
-        let lost = keep(&result)
-            .then(|| changes::apply(tables, self.evm.ctx.cfg.spec, changes::touched(state)))
-            .flatten();
+        let journal = &mut self.evm.ctx.journaled_state;
+        let tables = &mut *journal.database.tables;
+        let write = || changes::write(tables, self.evm.ctx.cfg.spec, &state);
+        let lost = keep(&result).then(write).flatten();
+        journal.inner.state = changes::emptied(state);
         Ok(Executed { result, lost, fee_token: None })
     }
 

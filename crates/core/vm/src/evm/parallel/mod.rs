@@ -16,7 +16,9 @@ mod speculative;
 
 use super::changes::{self, Touched};
 use super::history;
-use super::objects::{Account, AccountKey, CodeKey, EvmTables, STORAGE_ONLY, SlotKey};
+use super::objects::{
+    Account, AccountKey, CodeKey, EvmTables, STORAGE_ONLY, SlotKey, hash_address, hash_word,
+};
 use super::transition::{
     BlockHashes, Executed, MissingBlockHash, SpecId, TransitionContext, TransitionError, TxEnv,
     TxKind,
@@ -25,6 +27,7 @@ use crate::parallel::{Admission, Aspect, Batch, Interrupted, Read, Versions, Vie
 use alloc::vec::Vec;
 use atoll_state::{Resident, Source};
 use atoll_types::{Address, B256, U256};
+use core::hash::{Hash, Hasher};
 use revm::bytecode::Bytecode;
 use revm::context::result::ExecutionResult;
 use revm::primitives::AddressMap;
@@ -36,7 +39,7 @@ const GAS_PER_MICROSECOND: u64 = 1_500;
 const GAS_EXPECTED_MAX: u64 = 150_000;
 
 /// What finds a value of an EVM state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EvmKey {
     /// Nonce and code hash of an account.
     Account(Address),
@@ -46,6 +49,31 @@ pub enum EvmKey {
     Slot(Address, U256),
     /// Code by its hash.
     Code(B256),
+}
+
+impl Hash for EvmKey {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::Account(address) => {
+                state.write_u8(0);
+                hash_address(address, state);
+            }
+            Self::Balance(address) => {
+                state.write_u8(1);
+                hash_address(address, state);
+            }
+            Self::Slot(address, slot) => {
+                state.write_u8(2);
+                hash_address(address, state);
+                hash_word(slot, state);
+            }
+            Self::Code(hash) => {
+                state.write_u8(3);
+                hash_word(&(*hash).into(), state);
+            }
+        }
+    }
 }
 
 impl core::fmt::Display for EvmKey {
@@ -313,6 +341,6 @@ pub fn apply<S: Source>(
     }
     let Outcome { result, fee_token, touched } = outcome;
     let result = result?;
-    let lost = changes::apply(tables, spec, touched);
+    let lost = changes::apply(tables, spec, &touched);
     Ok(Executed { result, lost, fee_token })
 }

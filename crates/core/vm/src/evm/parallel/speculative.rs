@@ -32,7 +32,7 @@ use revm::interpreter::interpreter::EthInterpreter;
 use revm::interpreter::{Instruction, InstructionContext, InstructionExecResult};
 use revm::primitives::AddressMap;
 use revm::state::{AccountInfo, EvmState};
-use revm::{Database, ExecuteEvm, MainBuilder};
+use revm::{Database, ExecuteEvm};
 
 /// 2¹⁹²; see the [module](self).
 const LARGE: U256 = U256::from_limbs([0, 0, 0, 1]);
@@ -313,7 +313,7 @@ impl<'a, 's> Worker<'a, 's> {
             .with_cfg(batch.context.config.clone())
             .with_block(batch.context.block.clone());
         let precompiles = Provider::new(spec, batch.context.precompiles);
-        let mut evm: Evm<'a, 's> = context.build_mainnet().with_precompiles(precompiles);
+        let mut evm: Evm<'a, 's> = precompiles::evm(context, (), precompiles);
         let table = evm.instruction.instruction_table_mut();
         table[opcode::BALANCE as usize] = Instruction::new(balance);
         table[opcode::SELFBALANCE as usize] = Instruction::new(self_balance);
@@ -341,13 +341,13 @@ impl<'a, 's> Worker<'a, 's> {
         let mut handler = FeeApart { fee, marker: PhantomData };
         let result = handler.run(&mut self.evm);
         let fee_token = handler.fee.token();
-        let state = self.evm.finalize();
+        let mut state = self.evm.finalize();
         self.evm.ctx.error = Ok(());
         let outcome = match result {
             _ if self.evm.ctx.journaled_state.database.view.is_interrupted() => Err(Interrupted),
             Err(EVMError::Database(ReadError::Interrupted)) => Err(Interrupted),
             Ok(result) => {
-                let touched = self.write(state);
+                let touched = self.write(&mut state);
                 match self.evm.ctx.journaled_state.database.view.is_interrupted() {
                     true => Err(Interrupted),
                     false => Ok(Outcome { result: Ok(result), fee_token, touched }),
@@ -361,12 +361,14 @@ impl<'a, 's> Worker<'a, 's> {
                 Ok(Outcome { result: Err(error), fee_token: None, touched: Vec::new() })
             }
         };
-        core::mem::swap(&mut self.evm.ctx.journaled_state.database.view, view);
+        let journal = &mut self.evm.ctx.journaled_state;
+        journal.inner.state = changes::emptied(state);
+        core::mem::swap(&mut journal.database.view, view);
         outcome
     }
 
     /// Writes what the transaction changed to its view.
-    fn write(&mut self, state: EvmState) -> Vec<Touched> {
+    fn write(&mut self, state: &mut EvmState) -> Vec<Touched> {
         let database = &mut self.evm.ctx.journaled_state.database;
         let mut touched = changes::touched(state);
         if let Some(fee) = database.fee {

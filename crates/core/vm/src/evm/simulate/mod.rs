@@ -31,7 +31,7 @@ use revm::handler::{Handler, MainnetContext};
 use revm::inspector::InspectorHandler;
 use revm::primitives::{KECCAK_EMPTY, TxKind};
 use revm::state::EvmState;
-use revm::{Database, DatabaseRef, ExecuteEvm, Inspector, MainBuilder};
+use revm::{Database, DatabaseRef, ExecuteEvm, Inspector};
 
 /// A state with what is otherwise in it.
 pub type Overlay<'a, S> = CacheDB<Peek<'a, S>>;
@@ -198,11 +198,8 @@ impl<'a, S: Source> Simulation<'a, S> {
         let empty = CacheDB::new(self.db.db);
         let db = core::mem::replace(&mut self.db, empty);
         let precompiles = self.precompiles(&config);
-        let mut evm = MainnetContext::new(db, config.spec)
-            .with_cfg(config)
-            .with_block(block)
-            .build_mainnet_with_inspector(inspector)
-            .with_precompiles(precompiles);
+        let context = MainnetContext::new(db, config.spec).with_cfg(config).with_block(block);
+        let mut evm = precompiles::evm(context, inspector, precompiles);
         evm.ctx.tx = transaction;
         let ended = FeeHandler::new(&self.spec.fee_tokens).inspect_run(&mut evm);
         let state = evm.finalize();
@@ -223,11 +220,9 @@ impl<'a, S: Source> Simulation<'a, S> {
     ) -> Result<ExecutionResult, CallError> {
         let transaction = self.env(request, gas, self.nonce(request.from));
         let precompiles = self.precompiles(&config);
-        let mut evm = MainnetContext::new(&mut self.db, config.spec)
-            .with_cfg(config)
-            .with_block(block)
-            .build_mainnet()
-            .with_precompiles(precompiles);
+        let db = &mut self.db;
+        let context = MainnetContext::new(db, config.spec).with_cfg(config).with_block(block);
+        let mut evm = precompiles::evm(context, (), precompiles);
         evm.ctx.tx = transaction;
         let ended = FeeHandler::new(&self.spec.fee_tokens).run(&mut evm);
         ended.map_err(|error| CallError::Invalid(refusal(&error)))
