@@ -28,6 +28,16 @@ pub(super) struct Touched {
     pub(super) added_slot: Option<(U256, U256)>,
 }
 
+impl Touched {
+    /// An account without code, of which nothing else has changed.
+    pub(super) fn account((address, after): (Address, Account)) -> Self {
+        let Account { nonce, balance, code_hash } = after;
+        let info = AccountInfo { balance, nonce, code_hash, account_id: None, code: None };
+        let (added, slots, added_slot) = (None, Vec::new(), None);
+        Self { address, destroyed: false, added, info: Some(info), slots, added_slot }
+    }
+}
+
 /// The accounts that a transaction touched, in the order of addresses: revm's map has an order that depends
 /// on a hasher, and the order of writes must not.
 fn in_order<T>(touched: impl Iterator<Item = (Address, T)>, at_most: usize) -> Vec<(Address, T)> {

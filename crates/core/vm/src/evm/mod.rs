@@ -32,6 +32,7 @@ pub mod gas;
 pub mod history;
 pub mod objects;
 pub mod parallel;
+mod payment;
 pub mod precompiles;
 pub mod query;
 pub mod receipt;

@@ -12,18 +12,19 @@ use super::fees::{FeeHandler, FeeToken};
 use super::objects::{
     Account, AccountKey, Code, CodeKey, EvmTables, STORAGE_ONLY, SlotKey, StorageSlot,
 };
+use super::payment::Payment;
 use super::precompiles::{self, PrecompileRules, Provider};
 use alloc::vec::Vec;
 use atoll_state::Source;
 use atoll_types::{Address, B256, U256, keccak256};
 use core::fmt;
+use revm::ExecuteEvm;
 use revm::bytecode::Bytecode;
 use revm::context::result::{EVMError, ExecutionResult, InvalidTransaction};
 use revm::database_interface::DBErrorMarker;
 use revm::handler::{EthFrame, Handler, MainnetContext, MainnetHandler, SystemCallTx};
 use revm::interpreter::interpreter::EthInterpreter;
 use revm::primitives::Bytes;
-use revm::ExecuteEvm;
 
 pub use revm::context::{BlockEnv, CfgEnv, TxEnv};
 pub use revm::context_interface::block::BlobExcessGasAndPrice;
@@ -122,15 +123,13 @@ impl<'a, S: Source> Engine<'a, S> {
         Self { evm: precompiles::evm(context, (), precompiles), fee_tokens }
     }
 
-    /// Executes a message, and writes what it changed if that is to be.
+    /// Executes the context's message, and writes what it changed if that is to be.
     fn execute(
         &mut self,
-        message: TxEnv,
         run: impl FnOnce(&mut Evm<'a, S>) -> Outcome,
         keep: impl FnOnce(&ExecutionResult) -> bool,
     ) -> Result<Executed, TransitionError> {
-        self.evm.ctx.journaled_state.database.sender = message.caller;
-        self.evm.ctx.tx = message;
+        self.evm.ctx.journaled_state.database.sender = self.evm.ctx.tx.caller;
         let outcome = run(&mut self.evm);
         let state = self.evm.finalize();
         let result = outcome?;
@@ -143,8 +142,16 @@ impl<'a, S: Source> Engine<'a, S> {
     }
 
     fn transact(&mut self, transaction: TxEnv) -> Result<Executed, TransitionError> {
+        self.evm.ctx.tx = transaction;
+        if let Some(payment) = Payment::of(&mut self.evm.ctx, &self.evm.precompiles) {
+            let spec = self.evm.ctx.cfg.spec;
+            let tables = &mut *self.evm.ctx.journaled_state.database.tables;
+            if let Some(result) = payment.make(tables, spec) {
+                return Ok(Executed { result, lost: None, fee_token: None });
+            }
+        }
         let mut handler = FeeHandler::new(self.fee_tokens);
-        let executed = self.execute(transaction, |evm| handler.run(evm), |_| true)?;
+        let executed = self.execute(|evm| handler.run(evm), |_| true)?;
         Ok(Executed { fee_token: handler.fee.token(), ..executed })
     }
 }
@@ -173,7 +180,8 @@ pub fn call_as_system<S: Source>(
 ) -> Result<ExecutionResult, TransitionError> {
     let run = |evm: &mut _| Mainnet::default().run_system_call(evm);
     let mut engine = Engine::new(tables, context);
-    engine.execute(message, run, ExecutionResult::is_success).map(|executed| executed.result)
+    engine.evm.ctx.tx = message;
+    engine.execute(run, ExecutionResult::is_success).map(|executed| executed.result)
 }
 
 /// A system call at the beginning of a block (EIP-4788, EIP-2935), which has no effect where the

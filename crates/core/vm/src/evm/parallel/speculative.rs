@@ -14,6 +14,7 @@ use crate::evm::changes::{self, Touched};
 use crate::evm::database::{account_of, after_touch, info};
 use crate::evm::fees::{self, Credit, Fee};
 use crate::evm::objects::Account;
+use crate::evm::payment::Payment;
 use crate::evm::precompiles::{self, Provider};
 use crate::evm::transition::SpecId;
 use crate::parallel::{Aspect, Interrupted, ReadId, Version, Versions, View};
@@ -31,7 +32,7 @@ use revm::interpreter::instructions::{contract, host};
 use revm::interpreter::interpreter::EthInterpreter;
 use revm::interpreter::{Instruction, InstructionContext, InstructionExecResult};
 use revm::primitives::AddressMap;
-use revm::state::{AccountInfo, EvmState};
+use revm::state::AccountInfo;
 use revm::{Database, ExecuteEvm};
 
 /// 2¹⁹²; see the [module](self).
@@ -338,6 +339,10 @@ impl<'a, 's> Worker<'a, 's> {
         database.looks_at_all = transaction.value >= LARGE;
         let fee = Fee::new(database.batch.context.fee_tokens);
         self.evm.ctx.tx = transaction;
+        if let Some(outcome) = self.pay() {
+            core::mem::swap(&mut self.evm.ctx.journaled_state.database.view, view);
+            return outcome;
+        }
         let mut handler = FeeApart { fee, marker: PhantomData };
         let result = handler.run(&mut self.evm);
         let fee_token = handler.fee.token();
@@ -347,7 +352,7 @@ impl<'a, 's> Worker<'a, 's> {
             _ if self.evm.ctx.journaled_state.database.view.is_interrupted() => Err(Interrupted),
             Err(EVMError::Database(ReadError::Interrupted)) => Err(Interrupted),
             Ok(result) => {
-                let touched = self.write(&mut state);
+                let touched = self.write(changes::touched(&mut state));
                 match self.evm.ctx.journaled_state.database.view.is_interrupted() {
                     true => Err(Interrupted),
                     false => Ok(Outcome { result: Ok(result), fee_token, touched }),
@@ -367,10 +372,37 @@ impl<'a, 's> Worker<'a, 's> {
         outcome
     }
 
-    /// Writes what the transaction changed to its view.
-    fn write(&mut self, state: &mut EvmState) -> Vec<Touched> {
+    /// Makes the context's transaction if it is a plain payment.
+    fn pay(&mut self) -> Option<Result<Outcome, Interrupted>> {
+        let payment = Payment::of(&mut self.evm.ctx, &self.evm.precompiles)?;
         let database = &mut self.evm.ctx.journaled_state.database;
-        let mut touched = changes::touched(state);
+        // That there was code before is reason enough to ask revm; it is no read.
+        let may_pay = database.batch.fee_apart && !database.view.is_exact();
+        if !may_pay || payment.value >= LARGE || database.batch.account(payment.to).has_code() {
+            return None;
+        }
+        let mut load =
+            |address| database.basic(address).ok().map(|_| database.loaded[&address].account);
+        let (Some(from), Some(to)) = (load(payment.from), load(payment.to)) else {
+            return Some(Err(Interrupted));
+        };
+        let changes =
+            [(payment.from, payment.sender(&from)?), (payment.to, payment.receiver(&to)?)];
+        if ![payment.from, payment.to].contains(&payment.fee_recipient) {
+            database.fee = Some(payment.reward);
+        }
+        let mut touched: Vec<_> = changes.into_iter().map(Touched::account).collect();
+        touched.sort_unstable_by_key(|touched| touched.address);
+        let touched = self.write(touched);
+        Some(match self.evm.ctx.journaled_state.database.view.is_interrupted() {
+            true => Err(Interrupted),
+            false => Ok(Outcome { result: Ok(payment.result()), fee_token: None, touched }),
+        })
+    }
+
+    /// Writes what the transaction changed to its view.
+    fn write(&mut self, mut touched: Vec<Touched>) -> Vec<Touched> {
+        let database = &mut self.evm.ctx.journaled_state.database;
         if let Some(fee) = database.fee {
             let address = database.batch.context.block.beneficiary;
             let value = EvmValue::Account { nonce: 0, code_hash: B256::ZERO, since: 0 };
