@@ -75,6 +75,8 @@ impl Work<'_> {
         accesses: bool,
     ) -> Result<(Run, BlockReport), BlockError> {
         let (context, transactions) = (self.context, self.transactions);
+        // As under load: serial execution does not wait for a core to wake either.
+        threads.wake();
         let started = Instant::now();
         let executed =
             threads.execute_block(&mut tables, context, transactions, accesses, &mut |_| {});

@@ -23,6 +23,8 @@ use std::thread::JoinHandle;
 
 /// How often a thread looks for work before it sleeps: some 100 µs.
 const LOOKS: u32 = 20_000;
+/// The same if it was roused, because there will be some: some 10 ms.
+const LOOKS_ROUSED: u32 = 100 * LOOKS;
 /// How often it looks before it lets others run.
 const LOOKS_BEFORE_YIELD: u32 = 2_000;
 const ITEMS_MAX: usize = 32;
@@ -49,6 +51,10 @@ struct Shared {
     stop: AtomicBool,
     /// How many threads sleep.
     asleep: Mutex<usize>,
+    /// The same for a look without the lock.
+    asleep_now: AtomicUsize,
+    /// How often the threads were roused.
+    roused: AtomicUsize,
     wake: Condvar,
 }
 
@@ -87,27 +93,35 @@ impl Shared {
     }
 
     fn live(&self, own: u32) {
-        let mut looks = 0;
+        let (mut looks, mut roused) = (LOOKS, 0);
         while !self.stop.load(Ordering::Relaxed) {
             if self.work(own) {
-                looks = 0;
-            } else if looks < LOOKS {
-                looks += 1;
+                looks = LOOKS;
+            } else if looks > 0 {
+                looks -= 1;
                 spin_loop();
             } else {
-                self.sleep();
-                looks = 0;
+                looks = match self.sleep(&mut roused) {
+                    true => LOOKS_ROUSED,
+                    false => LOOKS,
+                };
             }
         }
     }
 
-    fn sleep(&self) {
+    /// Until there is work, or says that there will be.
+    fn sleep(&self, roused: &mut usize) -> bool {
         let mut asleep = self.asleep.lock().unwrap_or_else(PoisonError::into_inner);
         *asleep += 1;
-        while !self.has_work() && !self.stop.load(Ordering::Relaxed) {
+        self.asleep_now.store(*asleep, Ordering::Relaxed);
+        let is_roused = |roused: usize| self.roused.load(Ordering::Relaxed) != roused;
+        while !self.has_work() && !is_roused(*roused) && !self.stop.load(Ordering::Relaxed) {
             asleep = self.wake.wait(asleep).unwrap_or_else(PoisonError::into_inner);
         }
         *asleep -= 1;
+        self.asleep_now.store(*asleep, Ordering::Relaxed);
+        let now = self.roused.load(Ordering::Relaxed);
+        core::mem::replace(roused, now) != now
     }
 
     fn wake_all(&self) {
@@ -155,6 +169,23 @@ impl Pool {
             pool.threads.push(builder.spawn(move || shared.live(n))?);
         }
         Ok(pool)
+    }
+}
+
+impl Pool {
+    /// Has those who sleep look for work, which will come: waking takes 50 µs, and on a machine whose cores
+    /// sleep as well some milliseconds. Does not wait for them.
+    pub fn rouse(&self) {
+        if self.asleep() > 0 {
+            let _asleep = self.shared.asleep.lock().unwrap_or_else(PoisonError::into_inner);
+            self.shared.roused.fetch_add(1, Ordering::Relaxed);
+            self.shared.wake.notify_all();
+        }
+    }
+
+    /// How many threads sleep, or are not awake yet.
+    pub fn asleep(&self) -> usize {
+        self.shared.asleep_now.load(Ordering::Relaxed)
     }
 }
 
@@ -221,6 +252,27 @@ mod tests {
         pool.each(&mut [(); 3], &|_, ()| {
             barrier.wait();
         });
+    }
+
+    #[test]
+    fn who_is_roused_is_awake_for_work_and_sleeps_without() {
+        let mut pool = Pool::new(3).unwrap();
+        let wait = |what: &str, pool: &Pool, asleep: usize| {
+            let started = std::time::Instant::now();
+            while pool.asleep() != asleep {
+                assert!(started.elapsed().as_secs() < 20, "{what}");
+                std::thread::yield_now();
+            }
+        };
+        for _ in 0..3 {
+            wait("they fall asleep", &pool, 2);
+            pool.rouse();
+            wait("they wake", &pool, 0);
+            pool.each(&mut [(); 3], &|_, ()| {});
+            wait("they fall asleep after work", &pool, 2);
+            pool.rouse();
+            wait("they wake again", &pool, 0);
+        }
     }
 
     #[test]

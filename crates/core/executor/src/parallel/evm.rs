@@ -28,7 +28,7 @@ pub enum BlockError {
     /// A transaction cannot be executed; those before it have been.
     #[error(transparent)]
     Invalid(#[from] InvalidInBlock),
-    /// The executor broke on a transaction; nothing has changed.
+    /// The executor broke on a transaction; some of those before it have been executed.
     #[error(transparent)]
     Panicked(#[from] Panicked),
 }
@@ -81,33 +81,56 @@ impl EvmParallel {
         accesses: bool,
         each: &mut (dyn FnMut(usize) + Send),
     ) -> Result<(Vec<Executed>, BlockReport), BlockError> {
-        let gas_left = context.block.gas_limit;
-        let mut batch = EvmBatch::new(tables, context, transactions, gas_left, Invalid::Ends);
+        let batch = EvmBatch::new(tables, context, transactions, 0, Invalid::Ends);
+        let is_worth = self.parallel.is_worth(&batch);
+        let mut done = Vec::with_capacity(transactions.len());
+        if is_worth && self.fetch.is_none() && !self.parallel.is_awake() {
+            self.parallel.rouse();
+            continue_block(tables, context, transactions, &mut done, &mut |index| {
+                each(index);
+                !self.parallel.is_awake()
+            })?;
+        }
+        // What is left.
+        let (first, rest) = (done.len(), &transactions[done.len()..]);
+        let used = done.iter().map(|done| done.result.tx_gas_used());
+        let gas_left = used.fold(context.block.gas_limit, u64::saturating_sub);
+        let mut batch = EvmBatch::new(tables, context, rest, gas_left, Invalid::Ends);
         if let Some(fetch) = &self.fetch {
             batch.fetching(fetch.as_ref());
         }
-        if self.parallel.is_worth(&batch) {
+        if is_worth {
             batch.chain();
         }
-        let done = self.parallel.run(&batch, &mut |index, _: &Outcome| each(index))?;
-        let Done { settled, ended, report } = done;
+        let ended = self.parallel.run(&batch, &mut |index, _: &Outcome| each(first + index));
+        let Done { settled, ended, report } = ended.map_err(|panicked| {
+            let Panicked { index, what } = panicked;
+            Panicked { index: first + index, what }
+        })?;
         let settled: Vec<_> = settled.into_iter().filter_map(executed).collect();
         drop(batch);
         let mut report = BlockReport { ended, report, accesses: Vec::new() };
-        let mut executed = Vec::with_capacity(transactions.len());
-        for (index, (outcome, reads, writes)) in settled.into_iter().enumerate() {
+        for (outcome, reads, writes) in settled {
             let applied = apply(tables, context.config.spec, outcome, &reads);
-            executed.push(applied.map_err(|error| InvalidInBlock { index, error })?);
+            let index = done.len();
+            done.push(applied.map_err(|error| InvalidInBlock { index, error })?);
             if accesses {
                 report.accesses.push(Access { reads, writes });
             }
         }
         if ended != Ended::All {
-            let done = executed.len();
-            continue_block(tables, context, transactions, &mut executed)?;
-            (done..executed.len()).for_each(each);
+            continue_block(tables, context, transactions, &mut done, &mut |index| {
+                each(index);
+                true
+            })?;
         }
-        Ok((executed, report))
+        Ok((done, report))
+    }
+
+    /// Has all threads wake up for a block that is about to come, and waits until they have. What finds them
+    /// asleep is executed serially until they are awake.
+    pub fn wake(&self) {
+        self.parallel.wake();
     }
 }
 
@@ -149,7 +172,20 @@ impl EvmParallel {
         machine: &mut Machine<EvmVm<Resident>, Resident>,
         transactions: &[Result<&Checked<EvmTransaction>, &Refused>],
     ) -> (Vec<Receipt>, Vec<Access<EvmBatch<'static>>>, Vec<Clash<EvmKey>>) {
-        let checked: Vec<_> = transactions.iter().filter_map(|one| one.ok()).collect();
+        let mut receipts = Vec::with_capacity(transactions.len());
+        let mut accesses = Vec::with_capacity(transactions.len());
+        let mut rest = transactions;
+        if !self.parallel.is_awake() && self.is_worth(machine, rest) {
+            self.parallel.rouse();
+            while let Some((first, others)) = rest.split_first()
+                && !self.parallel.is_awake()
+            {
+                receipts.push(machine.execute(*first));
+                accesses.push(Access { reads: Vec::new(), writes: Vec::new() });
+                rest = others;
+            }
+        }
+        let checked: Vec<_> = rest.iter().filter_map(|one| one.ok()).collect();
         let done = machine.vm().with_batch(&checked, |batch| {
             if self.parallel.is_worth(batch) {
                 batch.chain();
@@ -164,7 +200,6 @@ impl EvmParallel {
             None => Default::default(),
         };
         let mut done = done.into_iter();
-        let mut accesses = Vec::with_capacity(transactions.len());
         let mut receipt = |transaction: &Result<&Checked<EvmTransaction>, &Refused>| {
             let mut access = Access { reads: Vec::new(), writes: Vec::new() };
             let receipt = match transaction.map(|checked| (checked, done.next())) {
@@ -180,8 +215,18 @@ impl EvmParallel {
             accesses.push(access);
             receipt
         };
-        let receipts = transactions.iter().map(&mut receipt).collect();
+        receipts.extend(rest.iter().map(&mut receipt));
         (receipts, accesses, clashes)
+    }
+
+    fn is_worth(
+        &self,
+        machine: &Machine<EvmVm<Resident>, Resident>,
+        transactions: &[Result<&Checked<EvmTransaction>, &Refused>],
+    ) -> bool {
+        let checked: Vec<_> = transactions.iter().filter_map(|one| one.ok()).collect();
+        let is_worth = |batch: &mut EvmBatch<'_>| self.parallel.is_worth(batch);
+        machine.vm().with_batch(&checked, is_worth).unwrap_or(false)
     }
 }
 

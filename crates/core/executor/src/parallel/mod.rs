@@ -156,6 +156,26 @@ where
         self.threads > 1 && batch.len() > 1 && weights.any(is_enough)
     }
 
+    /// Has threads that sleep wake up.
+    fn rouse(&self) {
+        self.pool.rouse();
+    }
+
+    /// Has them wake up, and waits for them.
+    fn wake(&self) {
+        let mut looks = 0;
+        while self.pool.asleep() > 0 {
+            self.pool.rouse();
+            looks += 1;
+            sync::pause(looks);
+        }
+    }
+
+    /// Whether most threads are awake. Until then one alone is as fast.
+    fn is_awake(&self) -> bool {
+        self.limits.give_up_after == usize::MAX || self.pool.asleep() * 2 < self.threads
+    }
+
     /// Executes transactions, as many as it pays to. `each` is given what came of one after the other, as
     /// soon as it is final.
     ///

@@ -7,11 +7,11 @@
 //! nowhere.
 
 use super::database;
-use super::objects::{Account, AccountKey, EvmTables, STORAGE_ONLY};
+use super::objects::{Account, AccountKey, EvmTables};
 use super::precompiles::Provider;
 use super::transition::SpecId;
 use atoll_state::Source;
-use atoll_types::{Address, B256, U256};
+use atoll_types::{Address, U256};
 use revm::Database;
 use revm::context::result::{
     ExecutionResult, InvalidHeader, InvalidTransaction, Output, ResultGas, SuccessReason,
@@ -145,8 +145,7 @@ impl Payment {
 
     /// The fee recipient, if it is neither.
     fn rewarded(&self, spec: SpecId, before: &Account) -> Option<Account> {
-        let is_marked = [B256::ZERO, STORAGE_ONLY].contains(&before.code_hash);
-        let balance = before.balance.checked_add(self.reward).filter(|_| !is_marked)?;
+        let balance = before.balance.checked_add(self.reward)?;
         Some(database::after_touch(spec, Account { balance, ..*before }))
     }
 

@@ -222,11 +222,12 @@ pub fn execute_block<S: Source>(
     transactions: &[TxEnv],
 ) -> Result<Vec<Executed>, InvalidInBlock> {
     let mut executed = Vec::with_capacity(transactions.len());
-    continue_block(tables, context, transactions, &mut executed)?;
+    continue_block(tables, context, transactions, &mut executed, &mut |_| true)?;
     Ok(executed)
 }
 
-/// The same for a block of which so many transactions have been executed.
+/// The same for a block of which so many transactions have been executed. `goes_on` is told of one after
+/// the other, and says whether to go on.
 ///
 /// # Errors
 /// As [`execute_block`].
@@ -235,6 +236,7 @@ pub fn continue_block<S: Source>(
     context: &TransitionContext<'_>,
     transactions: &[TxEnv],
     executed: &mut Vec<Executed>,
+    goes_on: &mut dyn FnMut(usize) -> bool,
 ) -> Result<(), InvalidInBlock> {
     let used = executed.iter().map(|executed| executed.result.tx_gas_used());
     let mut gas_left = used.fold(context.block.gas_limit, u64::saturating_sub);
@@ -247,6 +249,9 @@ pub fn continue_block<S: Source>(
         let outcome = outcome.map_err(|error| InvalidInBlock { index, error })?;
         gas_left = gas_left.saturating_sub(outcome.result.tx_gas_used());
         executed.push(outcome);
+        if !goes_on(index) {
+            break;
+        }
     }
     Ok(())
 }
