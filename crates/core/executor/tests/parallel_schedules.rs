@@ -57,8 +57,8 @@ fn explore(programs: Programs) {
     explore_by(programs, move |tell| {
         let run = Arc::new(line::Run::new(programs, limits(), tell));
         let other = Arc::clone(&run);
-        let thread = loom::thread::spawn(move || other.work(&mut Known::new(1)));
-        run.work(&mut Known::new(1));
+        let thread = loom::thread::spawn(move || other.work(1, &mut Known::new(1)));
+        run.work(0, &mut Known::new(1));
         thread.join().unwrap();
         let run = Arc::into_inner(run).expect("the other thread has ended");
         run.into_done().expect("nothing panics")

@@ -166,6 +166,12 @@ impl<'a, B: Batch + ?Sized> View<'a, B> {
         }
     }
 
+    /// Forgets what was read, because nothing follows from it: the execution begins anew.
+    pub fn restart(&mut self) {
+        self.reads.clear();
+        self.writes.clear();
+    }
+
     /// Notes a read that nothing follows from: the state's read set has it.
     pub fn note(&mut self, key: B::Key, value: B::Value) {
         self.reads.push(Read { key, value, aspect: Aspect::Nothing });

@@ -67,6 +67,13 @@ pub(super) struct Run<'a, B: Batch> {
     batch: &'a B,
     /// The next that nobody has taken.
     next: Apart<AtomicUsize>,
+    /// Who has taken each; `usize::MAX` if nobody has.
+    takers: Vec<AtomicUsize>,
+    /// What was left to the thread that has taken the one before, by that thread: a sender's transactions
+    /// wait for one another, and where one is known the next can go on at once.
+    left: Mutex<Vec<(usize, ToDo)>>,
+    /// How many those are.
+    left_count: Apart<AtomicUsize>,
     /// How many are final, from the first on.
     settled: Apart<AtomicUsize>,
     over: Apart<AtomicBool>,
@@ -96,6 +103,8 @@ struct ToDo {
 
 /// What one thread has.
 struct Own<'k, B: Batch> {
+    /// Its number.
+    thread: usize,
     known: &'k mut Known<B::Key, B::Value>,
     /// So many of the line are known.
     read: usize,
@@ -153,6 +162,9 @@ impl<'a, B: Batch> Run<'a, B> {
         Self {
             batch,
             next: Apart(AtomicUsize::new(0)),
+            takers: (0..batch.len()).map(|_| AtomicUsize::new(usize::MAX)).collect(),
+            left: Mutex::new(Vec::new()),
+            left_count: Apart(AtomicUsize::new(0)),
             settled: Apart(AtomicUsize::new(0)),
             over: Apart(AtomicBool::new(batch.is_empty())),
             line: (0..batch.len()).map(|_| Mutex::new(None)).collect(),
@@ -174,14 +186,16 @@ impl<'a, B: Batch> Run<'a, B> {
         self.over.0.load(Ordering::Acquire)
     }
 
-    /// Works until the batch has ended, with what a thread keeps from one batch to the next: memory alone.
-    pub(super) fn work(&self, known: &mut Known<B::Key, B::Value>) {
+    /// Works until the batch has ended, as the thread of this number, with what it keeps from one batch to the
+    /// next: memory alone.
+    pub(super) fn work(&self, thread: usize, known: &mut Known<B::Key, B::Value>) {
         // Others must not be left waiting.
         let _over = SetOnPanic(&self.over.0);
         // A panic may have left something.
         known.clear();
         let (to_do, done) = (Vec::new(), VecDeque::new());
-        let port = Port { run: self, own: RefCell::new(Own { known, read: 0, to_do, done }) };
+        let port =
+            Port { run: self, own: RefCell::new(Own { thread, known, read: 0, to_do, done }) };
         let mut worker = self.batch.worker(&port);
         let (mut looks, mut executions) = (0_u32, 0);
         while !self.is_over() {
@@ -237,15 +251,39 @@ impl<'a, B: Batch> Run<'a, B> {
         self.settle_done(own);
         let settled = self.settled();
         self.read_line(own, settled);
+        let own_number = own.thread;
+        self.take_left(own, |thread, _| thread == own_number);
         let ready = own.take_ready(settled).or_else(|| {
-            self.take(own);
+            self.take(own, settled);
+            own.take_ready(settled)
+        });
+        // Rather than wait, what another was to go on with.
+        let ready = ready.or_else(|| {
+            let waits = |to_do: &ToDo| to_do.after.is_some_and(|on| on >= settled);
+            self.take_left(own, |_, to_do| !waits(to_do));
             own.take_ready(settled)
         })?;
         Some((ready, ready.index == settled))
     }
 
+    /// Takes what was left, as far as it is wanted.
+    fn take_left(&self, own: &mut Own<'_, B>, wanted: impl Fn(usize, &ToDo) -> bool) {
+        if self.left_count.0.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let (taken, others) = left.drain(..).partition(|(thread, to_do)| wanted(*thread, to_do));
+        let _: &Vec<_> = &taken;
+        *left = others;
+        self.left_count.0.store(left.len(), Ordering::Relaxed);
+        for (_, to_do) in taken {
+            self.takers[to_do.index].store(own.thread, Ordering::Relaxed);
+            own.put_off(to_do);
+        }
+    }
+
     /// Takes what is next, unless there is enough.
-    fn take(&self, own: &mut Own<'_, B>) {
+    fn take(&self, own: &mut Own<'_, B>, settled: usize) {
         let len = self.batch.len();
         if own.done.len() >= DONE_MAX || own.to_do.len() >= TO_DO_MAX {
             return;
@@ -261,12 +299,29 @@ impl<'a, B: Batch> Run<'a, B> {
             match self.next.0.compare_exchange(from, until, order.0, order.1) {
                 Err(now) => from = now,
                 Ok(_) => {
-                    own.to_do.extend((from..until).map(|index| {
-                        let after = self.batch.follows(index);
-                        ToDo { index, after, exact: false, alone: false }
-                    }));
+                    (from..until).for_each(|index| self.take_one(own, index, settled));
                     return;
                 }
+            }
+        }
+    }
+
+    /// Takes one, or leaves it to who has taken the one before.
+    fn take_one(&self, own: &mut Own<'_, B>, index: usize, settled: usize) {
+        let after = self.batch.follows(index);
+        let to_do = ToDo { index, after, exact: false, alone: false };
+        let waits_for = after.filter(|on| *on >= settled);
+        let taker = waits_for.map(|on| self.takers[on].load(Ordering::Relaxed));
+        match taker.filter(|taker| ![own.thread, usize::MAX].contains(taker)) {
+            None => {
+                self.takers[index].store(own.thread, Ordering::Relaxed);
+                own.to_do.push(to_do);
+            }
+            Some(other) => {
+                self.takers[index].store(other, Ordering::Relaxed);
+                let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+                left.push((other, to_do));
+                self.left_count.0.store(left.len(), Ordering::Relaxed);
             }
         }
     }

@@ -194,7 +194,7 @@ where
         let done = match self.threads <= self.limits.few_threads {
             true => {
                 let run = line::Run::new(batch, self.limits, each);
-                self.pool.each(&mut self.known, &|_, known| run.work(known));
+                self.pool.each(&mut self.known, &|thread, known| run.work(thread, known));
                 run.into_done()
             }
             false => {

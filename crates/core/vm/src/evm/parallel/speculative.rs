@@ -121,6 +121,15 @@ impl Speculative<'_, '_> {
         }
     }
 
+    /// Who pays and who is paid, as a payment leaves them.
+    fn changes_of(&mut self, payment: &Payment) -> Option<[(Address, Account); 2]> {
+        self.basic(payment.from).ok()?;
+        let from = payment.sender(&self.loaded[&payment.from].account)?;
+        self.basic(payment.to).ok()?;
+        let to = payment.receiver(&self.loaded[&payment.to].account)?;
+        Some([(payment.from, from), (payment.to, to)])
+    }
+
     fn slot(&mut self, address: Address, slot: U256) -> Result<EvmValue, Interrupted> {
         Ok(self.view.read(EvmKey::Slot(address, slot), Aspect::Whole)?.0)
     }
@@ -381,13 +390,12 @@ impl<'a, 's> Worker<'a, 's> {
         if !may_pay || payment.value >= LARGE || database.batch.account(payment.to).has_code() {
             return None;
         }
-        let mut load =
-            |address| database.basic(address).ok().map(|_| database.loaded[&address].account);
-        let (Some(from), Some(to)) = (load(payment.from), load(payment.to)) else {
-            return Some(Err(Interrupted));
+        let Some(changes) = database.changes_of(&payment) else {
+            // Nothing came of it: revm begins anew.
+            database.view.restart();
+            database.loaded.clear();
+            return None;
         };
-        let changes =
-            [(payment.from, payment.sender(&from)?), (payment.to, payment.receiver(&to)?)];
         if ![payment.from, payment.to].contains(&payment.fee_recipient) {
             database.fee = Some(payment.reward);
         }
