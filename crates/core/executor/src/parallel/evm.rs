@@ -1,5 +1,6 @@
 //! Blocks and ticks of EVM transactions in parallel.
 
+use super::probe::Probe;
 use super::{Clash, Conflicts, Done, Ended, Limits, Panicked, Parallel, Report, Settled};
 use crate::machine::{Machine, Refused};
 use alloc::sync::Arc;
@@ -7,7 +8,9 @@ use alloc::vec::Vec;
 use atoll_state::Resident;
 use atoll_types::Decode;
 use atoll_vm::evm::objects::EvmTables;
-use atoll_vm::evm::parallel::{EvmBatch, EvmKey, EvmValue, Fetch, Invalid, Outcome, apply};
+use atoll_vm::evm::parallel::{
+    EvmBatch, EvmKey, EvmValue, Fetch, Invalid, Outcome, apply, weight_of_call,
+};
 use atoll_vm::evm::transition::{
     Executed, InvalidInBlock, TransitionContext, TxEnv, continue_block,
 };
@@ -84,15 +87,27 @@ impl EvmParallel {
         let batch = EvmBatch::new(tables, context, transactions, 0, Invalid::Ends);
         let is_worth = self.parallel.is_worth(&batch);
         let mut done = Vec::with_capacity(transactions.len());
-        if is_worth && self.fetch.is_none() && !self.parallel.is_awake() {
-            self.parallel.rouse();
+        let is_call = |transaction: &TxEnv| !transaction.data.is_empty();
+        let mut probe = None;
+        if is_worth && self.fetch.is_none() {
+            let calls = transactions.iter().filter(|transaction| is_call(transaction));
+            let weights = calls.map(|call| weight_of_call(call.gas_limit));
+            probe = Probe::new(&self.parallel, weights);
+        }
+        if !is_worth || probe.as_ref().is_some_and(|probe| !probe.is_over(&self.parallel)) {
             continue_block(tables, context, transactions, &mut done, &mut |index| {
                 each(index);
-                !self.parallel.is_awake()
+                let Some(probe) = &mut probe else { return true };
+                probe.note(is_call(&transactions[index]), &self.parallel);
+                !probe.is_over(&self.parallel)
             })?;
         }
         // What is left.
         let (first, rest) = (done.len(), &transactions[done.len()..]);
+        if rest.is_empty() {
+            let (report, accesses) = (Report::default(), Vec::new());
+            return Ok((done, BlockReport { ended: Ended::Serial, report, accesses }));
+        }
         let used = done.iter().map(|done| done.result.tx_gas_used());
         let gas_left = used.fold(context.block.gas_limit, u64::saturating_sub);
         let mut batch = EvmBatch::new(tables, context, rest, gas_left, Invalid::Ends);
@@ -175,15 +190,19 @@ impl EvmParallel {
         let mut receipts = Vec::with_capacity(transactions.len());
         let mut accesses = Vec::with_capacity(transactions.len());
         let mut rest = transactions;
-        if !self.parallel.is_awake() && self.is_worth(machine, rest) {
-            self.parallel.rouse();
-            while let Some((first, others)) = rest.split_first()
-                && !self.parallel.is_awake()
-            {
-                receipts.push(machine.execute(*first));
-                accesses.push(Access { reads: Vec::new(), writes: Vec::new() });
-                rest = others;
+        let weights = || checked_calls(rest).map(|call| weight_of_call(call.gas_limit));
+        let is_worth = self.parallel.pays(rest.len(), weights());
+        let probe = is_worth.then(|| Probe::new(&self.parallel, weights()));
+        let mut probe = probe.flatten();
+        while !is_worth || probe.as_ref().is_some_and(|probe| !probe.is_over(&self.parallel)) {
+            let Some((first, others)) = rest.split_first() else { break };
+            receipts.push(machine.execute(*first));
+            accesses.push(Access { reads: Vec::new(), writes: Vec::new() });
+            if let Some(probe) = &mut probe {
+                let is_call = checked_calls(core::slice::from_ref(first)).next().is_some();
+                probe.note(is_call, &self.parallel);
             }
+            rest = others;
         }
         let checked: Vec<_> = rest.iter().filter_map(|one| one.ok()).collect();
         let done = machine.vm().with_batch(&checked, |batch| {
@@ -218,16 +237,14 @@ impl EvmParallel {
         receipts.extend(rest.iter().map(&mut receipt));
         (receipts, accesses, clashes)
     }
+}
 
-    fn is_worth(
-        &self,
-        machine: &Machine<EvmVm<Resident>, Resident>,
-        transactions: &[Result<&Checked<EvmTransaction>, &Refused>],
-    ) -> bool {
-        let checked: Vec<_> = transactions.iter().filter_map(|one| one.ok()).collect();
-        let is_worth = |batch: &mut EvmBatch<'_>| self.parallel.is_worth(batch);
-        machine.vm().with_batch(&checked, is_worth).unwrap_or(false)
-    }
+/// The transactions that are no payments.
+fn checked_calls<'a>(
+    transactions: &'a [Result<&'a Checked<EvmTransaction>, &'a Refused>],
+) -> impl Iterator<Item = &'a EvmTransaction> {
+    let checked = transactions.iter().filter_map(|one| one.ok()).map(|one| &one.transaction);
+    checked.filter(|transaction| !transaction.input.is_empty())
 }
 
 type Parts = (Outcome, Vec<Read<EvmKey, EvmValue>>, Vec<(EvmKey, Change<EvmValue>)>);

@@ -42,6 +42,7 @@ mod evm;
 mod known;
 mod line;
 mod memory;
+mod probe;
 mod report;
 mod run;
 mod schedule;
@@ -141,24 +142,21 @@ where
 
     /// Whether a batch is worth the while. One that is not is [`Ended::Serial`] before it begins.
     fn is_worth<B: Batch<Key = K, Value = V>>(&self, batch: &B) -> bool {
-        let Limits { weight_min, give_up_after, .. } = self.limits;
-        if give_up_after == usize::MAX {
-            return true;
-        }
         // What a transaction weighs is looked up, so of very many some speak for all.
         let each = batch.len().div_ceil(WEIGHED_MAX).max(1);
-        let mut weight = 0_u64;
-        let mut weights = (0..batch.len()).step_by(each).map(|index| batch.weight(index));
-        let is_enough = |more: u64| {
-            weight = weight.saturating_add(more.saturating_mul(each as u64));
-            weight >= weight_min
-        };
-        self.threads > 1 && batch.len() > 1 && weights.any(is_enough)
+        let weights = (0..batch.len()).step_by(each).map(|index| batch.weight(index));
+        self.pays(batch.len(), weights.map(|weight| weight.saturating_mul(each as u64)))
     }
 
-    /// Has threads that sleep wake up.
-    fn rouse(&self) {
-        self.pool.rouse();
+    /// The same for so many transactions that weigh so much ([`Batch::weight`]).
+    fn pays(&self, count: usize, mut weights: impl Iterator<Item = u64>) -> bool {
+        let Limits { weight_min, give_up_after, .. } = self.limits;
+        let mut weight = 0_u64;
+        let is_enough = |more: u64| {
+            weight = weight.saturating_add(more);
+            weight >= weight_min
+        };
+        give_up_after == usize::MAX || self.threads > 1 && count > 1 && weights.any(is_enough)
     }
 
     /// Has them wake up, and waits for them.
@@ -173,7 +171,7 @@ where
 
     /// Whether most threads are awake. Until then one alone is as fast.
     fn is_awake(&self) -> bool {
-        self.limits.give_up_after == usize::MAX || self.pool.asleep() * 2 < self.threads
+        self.pool.asleep() * 2 < self.threads
     }
 
     /// Executes transactions, as many as it pays to. `each` is given what came of one after the other, as

@@ -38,6 +38,11 @@ const GAS_PER_MICROSECOND: u64 = 1_500;
 /// Gas limits say little about what is used: no more than this is expected.
 const GAS_EXPECTED_MAX: u64 = 150_000;
 
+/// About how many nanoseconds it takes to execute a call with such a gas limit ([`Batch::weight`]).
+pub fn weight_of_call(gas_limit: u64) -> u64 {
+    gas_limit.saturating_sub(21_000).min(GAS_EXPECTED_MAX) * 1_000 / GAS_PER_MICROSECOND
+}
+
 /// What finds a value of an EVM state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EvmKey {
@@ -282,9 +287,8 @@ impl<'s> Batch for EvmBatch<'s> {
             TxKind::Call(to) => !self.account(to).has_code(),
             TxKind::Create => false,
         };
-        let gas = transaction.gas_limit.saturating_sub(21_000).min(GAS_EXPECTED_MAX);
         // A payment takes no longer than it takes to schedule it: nothing is gained by that.
-        if pays { 0 } else { gas * 1_000 / GAS_PER_MICROSECOND }
+        if pays { 0 } else { weight_of_call(transaction.gas_limit) }
     }
 
     fn execute<'a>(

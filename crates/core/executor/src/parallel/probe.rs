@@ -1,0 +1,80 @@
+//! What goes before a block of EVM transactions is shared out: some of it is executed serially.
+//!
+//! Until there are threads awake to share with, one alone is as fast. And short transactions take longer to
+//! share out than to execute, which gas limits only hint at: where those are low, the first ones are executed
+//! serially until some of them have been long, which costs nothing if none are.
+
+use super::{Limits, Parallel};
+use core::fmt::Debug;
+use core::hash::Hash;
+use core::time::Duration;
+use std::time::Instant;
+
+/// So many transactions say what one takes.
+const MEAN_OF: u32 = 12;
+/// Calls that weigh so many nanoseconds on average are expected to be long without a try: it takes a fifth of
+/// that to execute them.
+const LONG_WEIGHT: u64 = 46_000;
+
+/// Whether to go on serially.
+#[derive(Debug)]
+pub(super) struct Probe {
+    /// So many transactions that take as long are long ones.
+    enough: Duration,
+    since: Instant,
+    counted: u32,
+    is_long: bool,
+}
+
+impl Probe {
+    /// For calls that weigh so much. None where everything is to be shared out.
+    pub(super) fn new<K, V>(
+        parallel: &Parallel<K, V>,
+        weights: impl Iterator<Item = u64>,
+    ) -> Option<Self>
+    where
+        K: Copy + Eq + Hash + Ord + Debug + Send + Sync,
+        V: Clone + Debug + Send + Sync,
+    {
+        let Limits { give_up_mean, give_up_after, .. } = parallel.limits;
+        if give_up_after == usize::MAX {
+            return None;
+        }
+        let (count, sum) = weights.fold((0, 0), |(count, sum), weight| (count + 1, sum + weight));
+        let is_long = sum >= count * LONG_WEIGHT;
+        if is_long {
+            parallel.pool.rouse();
+        }
+        let enough = Duration::from_nanos(give_up_mean) * MEAN_OF;
+        Some(Self { enough, since: Instant::now(), counted: 0, is_long })
+    }
+
+    /// Whether it is time to share.
+    pub(super) fn is_over<K, V>(&self, parallel: &Parallel<K, V>) -> bool
+    where
+        K: Copy + Eq + Hash + Ord + Debug + Send + Sync,
+        V: Clone + Debug + Send + Sync,
+    {
+        self.is_long && parallel.is_awake()
+    }
+
+    /// Told of a transaction that was executed serially. Threads that sleep are woken once there is something
+    /// for them.
+    pub(super) fn note<K, V>(&mut self, is_call: bool, parallel: &Parallel<K, V>)
+    where
+        K: Copy + Eq + Hash + Ord + Debug + Send + Sync,
+        V: Clone + Debug + Send + Sync,
+    {
+        // A payment says nothing of others.
+        if is_call && !self.is_long {
+            self.counted += 1;
+            let now = Instant::now();
+            if now.duration_since(self.since) >= self.enough {
+                self.is_long = true;
+                parallel.pool.rouse();
+            } else if self.counted == MEAN_OF {
+                (self.since, self.counted) = (now, 0);
+            }
+        }
+    }
+}
