@@ -393,6 +393,10 @@ impl<'a, B: Batch> Run<'a, B> {
 
     /// Whether one thread alone would be faster.
     fn gives_up(&self, settling: &Settling<'a, B>, index: usize) -> bool {
+        // What has been taken is as good as done.
+        if self.next.0.load(Ordering::Relaxed) >= self.batch.len() {
+            return false;
+        }
         let Settling { again, useful, .. } = *settling;
         self.limits.give_up_own(index + 1, again, useful, || self.started.elapsed())
     }
