@@ -23,9 +23,9 @@ use std::thread::JoinHandle;
 
 /// How often a thread looks for work before it sleeps: some 100 µs.
 const LOOKS: u32 = 20_000;
-/// The same if it was roused, because there will be some: some 10 ms.
-const LOOKS_ROUSED: u32 = 100 * LOOKS;
-/// How often it looks before it lets others run.
+/// The same if it was roused, because there will be some: some 2 ms.
+const LOOKS_ROUSED: u32 = 20 * LOOKS;
+/// How often one that waits longer looks before it lets others run.
 const LOOKS_BEFORE_YIELD: u32 = 2_000;
 const ITEMS_MAX: usize = 32;
 
@@ -99,7 +99,11 @@ impl Shared {
                 looks = LOOKS;
             } else if looks > 0 {
                 looks -= 1;
-                spin_loop();
+                if looks > LOOKS && looks.is_multiple_of(LOOKS_BEFORE_YIELD) {
+                    std::thread::yield_now();
+                } else {
+                    spin_loop();
+                }
             } else {
                 looks = match self.sleep(&mut roused) {
                     true => LOOKS_ROUSED,
@@ -257,21 +261,23 @@ mod tests {
     #[test]
     fn who_is_roused_is_awake_for_work_and_sleeps_without() {
         let mut pool = Pool::new(3).unwrap();
-        let wait = |what: &str, pool: &Pool, asleep: usize| {
+        let fall_asleep = |pool: &Pool| {
             let is_so = |_| {
                 std::thread::sleep(core::time::Duration::from_millis(1));
-                pool.asleep() == asleep
+                pool.asleep() == 2
             };
-            assert!((0..20_000).any(is_so), "{what}");
+            assert!((0..20_000).any(is_so), "they fall asleep");
         };
         for _ in 0..3 {
-            wait("they fall asleep", &pool, 2);
-            pool.rouse();
-            wait("they wake", &pool, 0);
+            fall_asleep(&pool);
+            let wakes = |_| {
+                pool.rouse();
+                std::thread::yield_now();
+                pool.asleep() == 0
+            };
+            assert!((0..100_000_000_u32).any(wakes), "they wake");
+            fall_asleep(&pool);
             pool.each(&mut [(); 3], &|_, ()| {});
-            wait("they fall asleep after work", &pool, 2);
-            pool.rouse();
-            wait("they wake again", &pool, 0);
         }
     }
 

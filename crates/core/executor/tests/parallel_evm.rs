@@ -399,14 +399,24 @@ fn seen<E: std::fmt::Display>(
 /// How many threads, and up to how many have versions of their own.
 type Way = (usize, usize);
 
-const WAYS: [Way; 6] = [(1, 9), (2, 9), (3, 9), (8, 9), (2, 0), (8, 0)];
+const WAYS: [Way; 8] = [(1, 9), (2, 9), (3, 9), (8, 9), (2, 0), (8, 0), (2, NODE), (8, NODE)];
+
+/// Stands for limits of a node, but that everything is worth the while and long: some goes serially before
+/// there are threads to share with, some after it was given up.
+const NODE: usize = 5;
+
+fn limits(few_threads: usize) -> Limits {
+    match few_threads {
+        NODE => Limits { weight_min: 0, give_up_mean: 1, ..Limits::default() },
+        _ => Limits { few_threads, ..Limits::always() },
+    }
+}
 
 fn with_threads<R>(way: Way, run: impl FnOnce(&mut EvmParallel) -> R) -> R {
     static POOLS: Mutex<BTreeMap<Way, EvmParallel>> = Mutex::new(BTreeMap::new());
     let taken = POOLS.lock().unwrap().remove(&way);
     let (threads, few_threads) = way;
-    let limits = Limits { few_threads, ..Limits::always() };
-    let new = || EvmParallel::new(threads, 3).expect("threads").with_limits(limits);
+    let new = || EvmParallel::new(threads, 3).expect("threads").with_limits(limits(few_threads));
     let mut parallel = taken.unwrap_or_else(new);
     let result = run(&mut parallel);
     POOLS.lock().unwrap().insert(way, parallel);

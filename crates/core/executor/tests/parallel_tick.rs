@@ -159,7 +159,18 @@ fn run(
 }
 
 /// How many threads, and up to how many have versions of their own.
-const WAYS: [(usize, usize); 6] = [(1, 9), (2, 9), (3, 9), (8, 9), (2, 0), (8, 0)];
+const WAYS: [(usize, usize); 7] = [(1, 9), (2, 9), (3, 9), (8, 9), (2, 0), (8, 0), (2, NODE)];
+
+/// Stands for limits of a node, but that everything is worth the while and long: some goes serially before
+/// there are threads to share with, some after it was given up.
+const NODE: usize = 5;
+
+fn limits(few_threads: usize) -> Limits {
+    match few_threads {
+        NODE => Limits { weight_min: 0, give_up_mean: 1, ..Limits::default() },
+        _ => Limits { few_threads, ..Limits::always() },
+    }
+}
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
@@ -183,7 +194,7 @@ proptest! {
             machine.execute_all(tick.iter().copied())
         });
         for (threads, few_threads) in WAYS {
-            let limits = Limits { few_threads, ..Limits::always() };
+            let limits = limits(few_threads);
             let mut parallel = EvmParallel::new(threads, 5).expect("threads").with_limits(limits);
             let found = run(&ticks, block_gas_limit, |machine, tick| {
                 parallel.execute_tick(machine, tick)
@@ -218,7 +229,7 @@ fn actions_leave_in_the_order_of_the_tick() {
         assert_eq!((action.from, action.destination), (sender((n % 3) as u8), EnvironmentId(1)));
     }
     for (threads, few_threads) in WAYS {
-        let limits = Limits { few_threads, ..Limits::always() };
+        let limits = limits(few_threads);
         let mut parallel = EvmParallel::new(threads, 5).expect("threads").with_limits(limits);
         let found = run(&ticks, 30_000_000, |machine, tick| parallel.execute_tick(machine, tick));
         assert!(found == serial, "{threads} threads");

@@ -66,8 +66,13 @@ impl Probe {
         V: Clone + Debug + Send + Sync,
     {
         // A payment says nothing of others.
-        if is_call && !self.is_long {
-            self.counted += 1;
+        self.counted += u32::from(is_call || self.is_long);
+        if self.is_long {
+            // Who was roused and waited for long sleeps again.
+            if self.counted.is_multiple_of(MEAN_OF) {
+                parallel.pool.rouse();
+            }
+        } else if is_call {
             let now = Instant::now();
             if now.duration_since(self.since) >= self.enough {
                 self.is_long = true;
