@@ -8,14 +8,12 @@ use alloc::vec::Vec;
 use atoll_state::Resident;
 use atoll_types::Decode;
 use atoll_vm::evm::objects::EvmTables;
-use atoll_vm::evm::parallel::{
-    EvmBatch, EvmKey, EvmValue, Fetch, Invalid, Outcome, apply, weight_of_call,
-};
+use atoll_vm::evm::parallel::{EvmBatch, EvmKey, EvmValue, Fetch, Invalid, Outcome, apply};
 use atoll_vm::evm::transition::{
     Executed, InvalidInBlock, TransitionContext, TxEnv, continue_block,
 };
 use atoll_vm::evm::{EvmReceipt, EvmTransaction, EvmVm};
-use atoll_vm::parallel::{Access, Change, Read};
+use atoll_vm::parallel::{Access, Batch, Change, Read};
 use atoll_vm::{Checked, Receipt};
 
 /// Threads and memory for blocks of EVM transactions.
@@ -87,18 +85,17 @@ impl EvmParallel {
         let batch = EvmBatch::new(tables, context, transactions, 0, Invalid::Ends);
         let is_worth = self.parallel.is_worth(&batch);
         let mut done = Vec::with_capacity(transactions.len());
-        let is_call = |transaction: &TxEnv| !transaction.data.is_empty();
+        let mut weights = Vec::new();
         let mut probe = None;
         if is_worth && self.fetch.is_none() {
-            let calls = transactions.iter().filter(|transaction| is_call(transaction));
-            let weights = calls.map(|call| weight_of_call(call.gas_limit));
-            probe = Probe::new(&self.parallel, weights);
+            weights.extend((0..batch.len()).map(|index| batch.weight(index)));
+            probe = Probe::new(&self.parallel, &weights);
         }
         if !is_worth || probe.as_ref().is_some_and(|probe| !probe.is_over(&self.parallel)) {
             continue_block(tables, context, transactions, &mut done, &mut |index| {
                 each(index);
                 let Some(probe) = &mut probe else { return true };
-                probe.note(is_call(&transactions[index]), &self.parallel);
+                probe.note(weights[index], &self.parallel);
                 !probe.is_over(&self.parallel)
             })?;
         }
@@ -190,17 +187,18 @@ impl EvmParallel {
         let mut receipts = Vec::with_capacity(transactions.len());
         let mut accesses = Vec::with_capacity(transactions.len());
         let mut rest = transactions;
-        let weights = || checked_calls(rest).map(|call| weight_of_call(call.gas_limit));
-        let is_worth = self.parallel.pays(rest.len(), weights());
-        let probe = is_worth.then(|| Probe::new(&self.parallel, weights()));
-        let mut probe = probe.flatten();
+        let weight = |one: &Result<&Checked<EvmTransaction>, &Refused>| {
+            one.map_or(0, |checked| machine.vm().weight(&checked.transaction))
+        };
+        let weights: Vec<u64> = transactions.iter().map(weight).collect();
+        let is_worth = self.parallel.pays(transactions.len(), weights.iter().copied());
+        let mut probe = is_worth.then(|| Probe::new(&self.parallel, &weights)).flatten();
         while !is_worth || probe.as_ref().is_some_and(|probe| !probe.is_over(&self.parallel)) {
             let Some((first, others)) = rest.split_first() else { break };
             receipts.push(machine.execute(*first));
             accesses.push(Access { reads: Vec::new(), writes: Vec::new() });
             if let Some(probe) = &mut probe {
-                let is_call = checked_calls(core::slice::from_ref(first)).next().is_some();
-                probe.note(is_call, &self.parallel);
+                probe.note(weights[receipts.len() - 1], &self.parallel);
             }
             rest = others;
         }
@@ -237,14 +235,6 @@ impl EvmParallel {
         receipts.extend(rest.iter().map(&mut receipt));
         (receipts, accesses, clashes)
     }
-}
-
-/// The transactions that are no payments.
-fn checked_calls<'a>(
-    transactions: &'a [Result<&'a Checked<EvmTransaction>, &'a Refused>],
-) -> impl Iterator<Item = &'a EvmTransaction> {
-    let checked = transactions.iter().filter_map(|one| one.ok()).map(|one| &one.transaction);
-    checked.filter(|transaction| !transaction.input.is_empty())
 }
 
 type Parts = (Outcome, Vec<Read<EvmKey, EvmValue>>, Vec<(EvmKey, Change<EvmValue>)>);

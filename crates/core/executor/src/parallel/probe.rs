@@ -27,11 +27,9 @@ pub(super) struct Probe {
 }
 
 impl Probe {
-    /// For calls that weigh so much. None where everything is to be shared out.
-    pub(super) fn new<K, V>(
-        parallel: &Parallel<K, V>,
-        weights: impl Iterator<Item = u64>,
-    ) -> Option<Self>
+    /// For transactions that weigh so much ([`Batch::weight`](atoll_vm::parallel::Batch::weight)), payments
+    /// nothing. None where everything is to be shared out.
+    pub(super) fn new<K, V>(parallel: &Parallel<K, V>, weights: &[u64]) -> Option<Self>
     where
         K: Copy + Eq + Hash + Ord + Debug + Send + Sync,
         V: Clone + Debug + Send + Sync,
@@ -40,7 +38,8 @@ impl Probe {
         if give_up_after == usize::MAX {
             return None;
         }
-        let (count, sum) = weights.fold((0, 0), |(count, sum), weight| (count + 1, sum + weight));
+        let calls = weights.iter().filter(|weight| **weight > 0);
+        let (count, sum) = calls.fold((0, 0), |(count, sum), weight| (count + 1, sum + weight));
         let is_long = sum >= count * LONG_WEIGHT;
         if is_long {
             parallel.pool.rouse();
@@ -60,12 +59,13 @@ impl Probe {
 
     /// Told of a transaction that was executed serially. Threads that sleep are woken once there is something
     /// for them.
-    pub(super) fn note<K, V>(&mut self, is_call: bool, parallel: &Parallel<K, V>)
+    pub(super) fn note<K, V>(&mut self, weight: u64, parallel: &Parallel<K, V>)
     where
         K: Copy + Eq + Hash + Ord + Debug + Send + Sync,
         V: Clone + Debug + Send + Sync,
     {
         // A payment says nothing of others.
+        let is_call = weight > 0;
         self.counted += u32::from(is_call || self.is_long);
         if self.is_long {
             // Who was roused and waited for long sleeps again.

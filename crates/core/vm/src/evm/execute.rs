@@ -15,7 +15,7 @@ use atoll_types::{B256, Encode, Reject, RejectCode, U256, sha256};
 use revm::context::result::{EVMError, ExecutionResult, InvalidTransaction, Output};
 use revm::context::{BlockEnv, CfgEnv};
 use revm::context_interface::block::BlobExcessGasAndPrice;
-use revm::primitives::{Bytes, Log};
+use revm::primitives::{Bytes, Log, TxKind};
 
 /// PREVRANDAO of the block after the slot whose header has this hash.
 pub fn prev_randao(parent: B256) -> B256 {
@@ -87,6 +87,13 @@ fn refused(checked: &Checked<EvmTransaction>, code: RejectCode) -> Receipt {
 }
 
 impl EvmVm<Resident> {
+    /// About how many nanoseconds it takes to execute a transaction; nothing but how threads are used follows
+    /// from it.
+    pub fn weight(&self, transaction: &EvmTransaction) -> u64 {
+        let kind = transaction.to.map_or(TxKind::Create, TxKind::Call);
+        parallel::weight(&self.tables, kind, transaction.gas_limit)
+    }
+
     /// Has transactions of the current block executed as a batch, on the state as it is; what comes of
     /// them is for [`Self::settle`]. `None` if one of them has authorizations: those are recovered only for
     /// who pays, which is not known before its turn.

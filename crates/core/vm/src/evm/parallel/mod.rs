@@ -38,8 +38,19 @@ const GAS_PER_MICROSECOND: u64 = 1_500;
 /// Gas limits say little about what is used: no more than this is expected.
 const GAS_EXPECTED_MAX: u64 = 150_000;
 
-/// About how many nanoseconds it takes to execute a call with such a gas limit ([`Batch::weight`]).
-pub fn weight_of_call(gas_limit: u64) -> u64 {
+/// About how many nanoseconds it takes to execute a transaction ([`Batch::weight`]).
+pub(super) fn weight(tables: &EvmTables<Resident>, kind: TxKind, gas_limit: u64) -> u64 {
+    let pays = match kind {
+        TxKind::Call(to) => {
+            let found = tables.accounts.peek(&AccountKey(to));
+            !found.is_some_and(Account::has_code)
+        }
+        TxKind::Create => false,
+    };
+    // A payment takes no longer than it takes to schedule it: nothing is gained by that.
+    if pays {
+        return 0;
+    }
     gas_limit.saturating_sub(21_000).min(GAS_EXPECTED_MAX) * 1_000 / GAS_PER_MICROSECOND
 }
 
@@ -282,13 +293,8 @@ impl<'s> Batch for EvmBatch<'s> {
     }
 
     fn weight(&self, index: usize) -> u64 {
-        let transaction = &self.transactions[index];
-        let pays = match transaction.kind {
-            TxKind::Call(to) => !self.account(to).has_code(),
-            TxKind::Create => false,
-        };
-        // A payment takes no longer than it takes to schedule it: nothing is gained by that.
-        if pays { 0 } else { weight_of_call(transaction.gas_limit) }
+        let TxEnv { kind, gas_limit, .. } = self.transactions[index];
+        weight(self.tables, kind, gas_limit)
     }
 
     fn execute<'a>(
