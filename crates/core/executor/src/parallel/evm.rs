@@ -1,7 +1,9 @@
 //! Blocks and ticks of EVM transactions in parallel.
 
 use super::probe::Probe;
-use super::{Clash, Conflicts, Done, Ended, Limits, Panicked, Parallel, Report, Settled};
+use super::{
+    Clash, Conflicts, Done, Ended, Limits, Panicked, Parallel, Report, Settled, WEIGHED_MAX,
+};
 use crate::machine::{Machine, Refused};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -88,14 +90,15 @@ impl EvmParallel {
         let mut weights = Vec::new();
         let mut probe = None;
         if is_worth && self.fetch.is_none() {
-            weights.extend((0..batch.len()).map(|index| batch.weight(index)));
+            let weighed = 0..batch.len().min(WEIGHED_MAX);
+            weights.extend(weighed.map(|index| batch.weight(index)));
             probe = Probe::new(&self.parallel, &weights);
         }
         if !is_worth || probe.as_ref().is_some_and(|probe| !probe.is_over(&self.parallel)) {
             continue_block(tables, context, transactions, &mut done, &mut |index| {
                 each(index);
                 let Some(probe) = &mut probe else { return true };
-                probe.note(weights[index], &self.parallel);
+                probe.note(weights.get(index).copied(), &self.parallel);
                 !probe.is_over(&self.parallel)
             })?;
         }
@@ -190,15 +193,17 @@ impl EvmParallel {
         let weight = |one: &Result<&Checked<EvmTransaction>, &Refused>| {
             one.map_or(0, |checked| machine.vm().weight(&checked.transaction))
         };
-        let weights: Vec<u64> = transactions.iter().map(weight).collect();
-        let is_worth = self.parallel.pays(transactions.len(), weights.iter().copied());
+        let weights: Vec<u64> = transactions.iter().take(WEIGHED_MAX).map(weight).collect();
+        let each = transactions.len().div_ceil(WEIGHED_MAX) as u64;
+        let all = weights.iter().map(|weight| weight.saturating_mul(each));
+        let is_worth = self.parallel.pays(transactions.len(), all);
         let mut probe = is_worth.then(|| Probe::new(&self.parallel, &weights)).flatten();
         while !is_worth || probe.as_ref().is_some_and(|probe| !probe.is_over(&self.parallel)) {
             let Some((first, others)) = rest.split_first() else { break };
             receipts.push(machine.execute(*first));
             accesses.push(Access { reads: Vec::new(), writes: Vec::new() });
             if let Some(probe) = &mut probe {
-                probe.note(weights[receipts.len() - 1], &self.parallel);
+                probe.note(weights.get(receipts.len() - 1).copied(), &self.parallel);
             }
             rest = others;
         }

@@ -88,7 +88,7 @@ mod sync {
 }
 
 /// How many transactions are weighed at most to say what a batch weighs.
-const WEIGHED_MAX: usize = 1 << 10;
+const WEIGHED_MAX: usize = 1 << 7;
 /// How many locks the values of a batch are spread over.
 const SHARDS: usize = 256;
 

@@ -27,8 +27,8 @@ pub(super) struct Probe {
 }
 
 impl Probe {
-    /// For transactions that weigh so much ([`Batch::weight`](atoll_vm::parallel::Batch::weight)), payments
-    /// nothing. None where everything is to be shared out.
+    /// For transactions of which the first weigh so much, payments nothing
+    /// ([`Batch::weight`](atoll_vm::parallel::Batch::weight)). None where everything is to be shared out.
     pub(super) fn new<K, V>(parallel: &Parallel<K, V>, weights: &[u64]) -> Option<Self>
     where
         K: Copy + Eq + Hash + Ord + Debug + Send + Sync,
@@ -57,15 +57,15 @@ impl Probe {
         self.is_long && parallel.is_awake()
     }
 
-    /// Told of a transaction that was executed serially. Threads that sleep are woken once there is something
-    /// for them.
-    pub(super) fn note<K, V>(&mut self, weight: u64, parallel: &Parallel<K, V>)
+    /// Told of a transaction that was executed serially, and what it weighed if that was looked at. Threads that
+    /// sleep are woken once there is something for them.
+    pub(super) fn note<K, V>(&mut self, weight: Option<u64>, parallel: &Parallel<K, V>)
     where
         K: Copy + Eq + Hash + Ord + Debug + Send + Sync,
         V: Clone + Debug + Send + Sync,
     {
         // A payment says nothing of others.
-        let is_call = weight > 0;
+        let is_call = weight != Some(0);
         self.counted += u32::from(is_call || self.is_long);
         if self.is_long {
             // Who was roused and waited for long sleeps again.
