@@ -251,8 +251,8 @@ impl<'a, B: Batch> Run<'a, B> {
         self.settle_done(own);
         let settled = self.settled();
         self.read_line(own, settled);
-        let own_number = own.thread;
-        self.take_left(own, |thread, _| thread == own_number);
+        let mine = own.thread;
+        self.take_left(own, |thread, _| thread == mine);
         let ready = own.take_ready(settled).or_else(|| {
             self.take(own, settled);
             own.take_ready(settled)
@@ -272,8 +272,8 @@ impl<'a, B: Batch> Run<'a, B> {
             return;
         }
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        let (taken, others) = left.drain(..).partition(|(thread, to_do)| wanted(*thread, to_do));
-        let _: &Vec<_> = &taken;
+        let is_wanted = |(thread, to_do): &(usize, ToDo)| wanted(*thread, to_do);
+        let (taken, others): (Vec<_>, Vec<_>) = left.drain(..).partition(is_wanted);
         *left = others;
         self.left_count.0.store(left.len(), Ordering::Relaxed);
         for (_, to_do) in taken {
