@@ -118,6 +118,23 @@ pub struct Parallel<K, V> {
     pub limits: Limits,
 }
 
+impl<K, V> Parallel<K, V> {
+    /// Has them wake up, and waits for them.
+    fn wake(&self) {
+        let mut looks = 0;
+        while self.pool.asleep() > 0 {
+            self.pool.rouse();
+            looks += 1;
+            sync::pause(looks);
+        }
+    }
+
+    /// Whether most threads are awake. Until then one alone is as fast.
+    fn is_awake(&self) -> bool {
+        self.pool.asleep() * 2 < self.threads
+    }
+}
+
 impl<K, V> Parallel<K, V>
 where
     K: Copy + Eq + Hash + Ord + Debug + Send + Sync,
@@ -157,21 +174,6 @@ where
             weight >= weight_min
         };
         give_up_after == usize::MAX || self.threads > 1 && count > 1 && weights.any(is_enough)
-    }
-
-    /// Has them wake up, and waits for them.
-    fn wake(&self) {
-        let mut looks = 0;
-        while self.pool.asleep() > 0 {
-            self.pool.rouse();
-            looks += 1;
-            sync::pause(looks);
-        }
-    }
-
-    /// Whether most threads are awake. Until then one alone is as fast.
-    fn is_awake(&self) -> bool {
-        self.pool.asleep() * 2 < self.threads
     }
 
     /// Executes transactions, as many as it pays to. `each` is given what came of one after the other, as

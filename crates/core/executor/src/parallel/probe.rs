@@ -5,8 +5,6 @@
 //! serially until some of them have been long, which costs nothing if none are.
 
 use super::{Limits, Parallel};
-use core::fmt::Debug;
-use core::hash::Hash;
 use core::time::Duration;
 use std::time::Instant;
 
@@ -29,11 +27,7 @@ pub(super) struct Probe {
 impl Probe {
     /// For transactions of which the first weigh so much, payments nothing
     /// ([`Batch::weight`](atoll_vm::parallel::Batch::weight)). None where everything is to be shared out.
-    pub(super) fn new<K, V>(parallel: &Parallel<K, V>, weights: &[u64]) -> Option<Self>
-    where
-        K: Copy + Eq + Hash + Ord + Debug + Send + Sync,
-        V: Clone + Debug + Send + Sync,
-    {
+    pub(super) fn new<K, V>(parallel: &Parallel<K, V>, weights: &[u64]) -> Option<Self> {
         let Limits { give_up_mean, give_up_after, .. } = parallel.limits;
         if give_up_after == usize::MAX {
             return None;
@@ -49,21 +43,13 @@ impl Probe {
     }
 
     /// Whether it is time to share.
-    pub(super) fn is_over<K, V>(&self, parallel: &Parallel<K, V>) -> bool
-    where
-        K: Copy + Eq + Hash + Ord + Debug + Send + Sync,
-        V: Clone + Debug + Send + Sync,
-    {
+    pub(super) fn is_over<K, V>(&self, parallel: &Parallel<K, V>) -> bool {
         self.is_long && parallel.is_awake()
     }
 
     /// Told of a transaction that was executed serially, and what it weighed if that was looked at. Threads that
     /// sleep are woken once there is something for them.
-    pub(super) fn note<K, V>(&mut self, weight: Option<u64>, parallel: &Parallel<K, V>)
-    where
-        K: Copy + Eq + Hash + Ord + Debug + Send + Sync,
-        V: Clone + Debug + Send + Sync,
-    {
+    pub(super) fn note<K, V>(&mut self, weight: Option<u64>, parallel: &Parallel<K, V>) {
         // A payment says nothing of others.
         let is_call = weight != Some(0);
         self.counted += u32::from(is_call || self.is_long);
