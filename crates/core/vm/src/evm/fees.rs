@@ -12,7 +12,7 @@
 //!   transaction ended. To the transaction, the balance without the largest fee is what it was before:
 //!   EIP-2200 counts from there. The sender's slot is warm, as the sender is.
 
-use super::precompiles;
+use super::interpreter::{self, EvmContext};
 use super::spec::{SpecError, expect};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -24,7 +24,7 @@ use revm::Database;
 use revm::context::result::{EVMError, HaltReason};
 use revm::context_interface::journaled_state::account::JournaledAccountTr;
 use revm::context_interface::{Block, Cfg, JournalTr, Transaction};
-use revm::handler::{FrameResult, Handler, MainnetContext, post_execution, pre_execution};
+use revm::handler::{FrameResult, Handler, post_execution, pre_execution};
 use revm::inspector::{Inspector, InspectorHandler};
 use revm::interpreter::interpreter::EthInterpreter;
 use revm::interpreter::{Gas, InitialAndFloorGas};
@@ -146,7 +146,7 @@ impl<'t> Fee<'t> {
     /// Checks the sender and takes the largest fee.
     pub(super) fn take<DB: Database>(
         &self,
-        context: &mut MainnetContext<DB>,
+        context: &mut EvmContext<DB>,
     ) -> Result<(), EVMError<DB::Error>> {
         self.taken.set(self.take_token(context)?);
         match self.taken.get() {
@@ -158,9 +158,9 @@ impl<'t> Fee<'t> {
     /// None if it is native currency that has to pay.
     fn take_token<DB: Database>(
         &self,
-        context: &mut MainnetContext<DB>,
+        context: &mut EvmContext<DB>,
     ) -> Result<Option<Taken>, EVMError<DB::Error>> {
-        let MainnetContext { tx, cfg, block, journaled_state: journal, .. } = context;
+        let EvmContext { tx, cfg, block, journaled_state: journal, .. } = context;
         let limit = U256::from(tx.gas_limit);
         let max_fee = limit.saturating_mul(U256::from(tx.max_fee_per_gas()));
         if self.tokens.is_empty() || max_fee.is_zero() || cfg.is_fee_charge_disabled() {
@@ -200,14 +200,14 @@ impl<'t> Fee<'t> {
     /// currency pays.
     pub(super) fn settle<DB: Database>(
         &self,
-        context: &mut MainnetContext<DB>,
+        context: &mut EvmContext<DB>,
         gas: &Gas,
     ) -> Result<Option<Credit>, DB::Error> {
         let Some(Taken { token, slot, before, amount }) = self.taken.get() else {
             post_execution::reimburse_caller(context, gas, U256::ZERO)?;
             return Ok(None);
         };
-        let MainnetContext { tx, block, journaled_state: journal, .. } = context;
+        let EvmContext { tx, block, journaled_state: journal, .. } = context;
         let unused = gas.remaining().saturating_add(gas.reservoir());
         let unused = unused.saturating_add_signed(gas.refunded());
         let used = U256::from(tx.gas_limit.saturating_sub(unused));
@@ -227,7 +227,7 @@ impl<'t> Fee<'t> {
 
 /// Adds to a balance of a token whose account is loaded.
 pub(super) fn credit<DB: Database>(
-    context: &mut MainnetContext<DB>,
+    context: &mut EvmContext<DB>,
     credit: Credit,
 ) -> Result<(), DB::Error> {
     let Credit { token, slot, amount } = credit;
@@ -251,7 +251,7 @@ fn set_original<DB: Database>(
 }
 
 /// revm as it is executed and inspected here.
-type Evm<DB, I> = precompiles::Evm<MainnetContext<DB>, I>;
+type Evm<DB, I> = interpreter::Evm<DB, I>;
 
 /// Ethereum's way to execute a transaction, but for what the fee is paid in.
 #[derive(Debug)]
@@ -305,7 +305,7 @@ impl<DB: Database, I> Handler for FeeHandler<'_, DB, I> {
 impl<DB, I> InspectorHandler for FeeHandler<'_, DB, I>
 where
     DB: Database,
-    I: Inspector<MainnetContext<DB>, EthInterpreter>,
+    I: Inspector<EvmContext<DB>, EthInterpreter>,
 {
     type IT = EthInterpreter;
 }

@@ -30,6 +30,8 @@ mod execute;
 pub mod fees;
 pub mod gas;
 pub mod history;
+mod interpreter;
+mod keccak;
 pub mod objects;
 pub mod parallel;
 mod payment;

@@ -7,6 +7,7 @@
 //! nowhere.
 
 use super::database;
+use super::interpreter::EvmContext;
 use super::objects::{Account, AccountKey, EvmTables};
 use super::precompiles::Provider;
 use super::transition::SpecId;
@@ -17,7 +18,7 @@ use revm::context::result::{
     ExecutionResult, InvalidHeader, InvalidTransaction, Output, ResultGas, SuccessReason,
 };
 use revm::context_interface::{Cfg, Transaction};
-use revm::handler::{MainnetContext, PrecompileProvider, validation};
+use revm::handler::{PrecompileProvider, validation};
 use revm::primitives::{Bytes, KECCAK_EMPTY, TxKind};
 
 /// Transactions of types up to this one (EIP-1559) carry neither blobs nor authorizations.
@@ -57,11 +58,11 @@ impl From<InvalidHeader> for Refused {
 
 impl Payment {
     /// The context's transaction, if it may be a payment.
-    pub(super) fn of<DB>(context: &mut MainnetContext<DB>, precompiles: &Provider) -> Option<Self>
+    pub(super) fn of<DB>(context: &mut EvmContext<DB>, precompiles: &Provider) -> Option<Self>
     where
         DB: Database,
     {
-        let MainnetContext { tx, cfg, .. } = &*context;
+        let EvmContext { tx, cfg, .. } = &*context;
         let TxKind::Call(to) = tx.kind else { return None };
         let (from, value) = (tx.caller, tx.value);
         let is_plain = tx.tx_type <= TYPE_MAX && tx.access_list.0.is_empty();
@@ -70,13 +71,13 @@ impl Payment {
             return None;
         }
         let is_precompile =
-            <Provider as PrecompileProvider<MainnetContext<DB>>>::contains(precompiles, &to);
+            <Provider as PrecompileProvider<EvmContext<DB>>>::contains(precompiles, &to);
         if is_precompile {
             return None;
         }
         let found: Result<(), Refused> = validation::validate_env(&mut *context);
         found.ok()?;
-        let MainnetContext { tx, block, cfg, .. } = &*context;
+        let EvmContext { tx, block, cfg, .. } = &*context;
         let (limit, cap) = (tx.gas_limit, cfg.tx_gas_limit_cap());
         let initial = validation::validate_initial_tx_gas_with_gas_params(
             tx,

@@ -9,11 +9,12 @@
 use super::changes;
 use super::database::{self, Recorded};
 use super::fees::{FeeHandler, FeeToken};
+use super::interpreter;
 use super::objects::{
     Account, AccountKey, Code, CodeKey, EvmTables, STORAGE_ONLY, SlotKey, StorageSlot,
 };
 use super::payment::Payment;
-use super::precompiles::{self, PrecompileRules, Provider};
+use super::precompiles::{PrecompileRules, Provider};
 use alloc::vec::Vec;
 use atoll_state::Source;
 use atoll_types::{Address, B256, U256, keccak256};
@@ -22,7 +23,7 @@ use revm::ExecuteEvm;
 use revm::bytecode::Bytecode;
 use revm::context::result::{EVMError, ExecutionResult, InvalidTransaction};
 use revm::database_interface::DBErrorMarker;
-use revm::handler::{EthFrame, Handler, MainnetContext, MainnetHandler, SystemCallTx};
+use revm::handler::{EthFrame, Handler, MainnetHandler, SystemCallTx};
 use revm::interpreter::interpreter::EthInterpreter;
 use revm::primitives::Bytes;
 
@@ -103,7 +104,7 @@ pub struct Executed {
     pub fee_token: Option<Address>,
 }
 
-type Evm<'a, S> = precompiles::Evm<MainnetContext<Recorded<'a, S>>>;
+type Evm<'a, S> = interpreter::Evm<Recorded<'a, S>>;
 
 /// revm over tables, for one transaction or many.
 struct Engine<'a, S: Source> {
@@ -117,10 +118,8 @@ impl<'a, S: Source> Engine<'a, S> {
         let precompiles = Provider::new(spec, context.precompiles);
         let recorded = Recorded { tables, hashes, sender: Address::ZERO };
         let fee_tokens = context.fee_tokens;
-        let context = MainnetContext::new(recorded, spec)
-            .with_cfg(context.config.clone())
-            .with_block(context.block.clone());
-        Self { evm: precompiles::evm(context, (), precompiles), fee_tokens }
+        let around = (context.config.clone(), context.block.clone());
+        Self { evm: interpreter::evm(recorded, around, (), precompiles), fee_tokens }
     }
 
     /// Executes the context's message, and writes what it changed if that is to be.

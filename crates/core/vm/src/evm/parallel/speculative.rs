@@ -13,9 +13,10 @@ use super::{BlockHashes, EvmBatch, EvmKey, EvmValue, MissingBlockHash, Outcome, 
 use crate::evm::changes::{self, Touched};
 use crate::evm::database::{account_of, after_touch, info};
 use crate::evm::fees::{self, Credit, Fee};
+use crate::evm::interpreter::{self, EvmContext};
 use crate::evm::objects::Account;
 use crate::evm::payment::Payment;
-use crate::evm::precompiles::{self, Provider};
+use crate::evm::precompiles::Provider;
 use crate::evm::transition::SpecId;
 use crate::parallel::{Aspect, Interrupted, ReadId, Version, Versions, View};
 use alloc::vec::Vec;
@@ -26,7 +27,7 @@ use revm::bytecode::{Bytecode, opcode};
 use revm::context::result::{EVMError, HaltReason};
 use revm::context_interface::{Block, Cfg, Transaction};
 use revm::database_interface::DBErrorMarker;
-use revm::handler::{FrameResult, Handler, MainnetContext, post_execution};
+use revm::handler::{FrameResult, Handler, post_execution};
 use revm::interpreter::InitialAndFloorGas;
 use revm::interpreter::instructions::{contract, host};
 use revm::interpreter::interpreter::EthInterpreter;
@@ -38,8 +39,8 @@ use revm::{Database, ExecuteEvm};
 /// 2¹⁹²; see the [module](self).
 const LARGE: U256 = U256::from_limbs([0, 0, 0, 1]);
 
-type Context<'a, 's> = MainnetContext<Speculative<'a, 's>>;
-type Evm<'a, 's> = precompiles::Evm<Context<'a, 's>>;
+type Context<'a, 's> = EvmContext<Speculative<'a, 's>>;
+type Evm<'a, 's> = interpreter::Evm<Speculative<'a, 's>>;
 
 /// revm, kept by a thread.
 pub struct Worker<'a, 's> {
@@ -319,11 +320,9 @@ impl<'a, 's> Worker<'a, 's> {
         let (looks_at_all, fee, credit) = (false, None, None);
         let database = Speculative { batch, view, loaded, sender, looks_at_all, fee, credit };
         let spec = batch.context.config.spec;
-        let context = MainnetContext::new(database, spec)
-            .with_cfg(batch.context.config.clone())
-            .with_block(batch.context.block.clone());
+        let around = (batch.context.config.clone(), batch.context.block.clone());
         let precompiles = Provider::new(spec, batch.context.precompiles);
-        let mut evm: Evm<'a, 's> = precompiles::evm(context, (), precompiles);
+        let mut evm: Evm<'a, 's> = interpreter::evm(database, around, (), precompiles);
         let table = evm.instruction.instruction_table_mut();
         table[opcode::BALANCE as usize] = Instruction::new(balance);
         table[opcode::SELFBALANCE as usize] = Instruction::new(self_balance);

@@ -14,11 +14,8 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use atoll_types::Address;
 use atoll_types::codec::CodecError;
-use revm::context_interface::local::FrameStack;
-use revm::context_interface::{Cfg, ContextTr, Host};
-use revm::handler::instructions::EthInstructions;
-use revm::handler::{EthFrame, EthPrecompiles, PrecompileProvider};
-use revm::interpreter::interpreter::EthInterpreter;
+use revm::context_interface::{Cfg, ContextTr};
+use revm::handler::{EthPrecompiles, PrecompileProvider};
 use revm::interpreter::{CallInputs, Gas, InterpreterResult};
 use revm::precompile::{self, PrecompileId, PrecompileSpecId, Precompiles};
 use revm::primitives::hardfork::SpecId;
@@ -144,25 +141,6 @@ impl From<PrecompileSet> for PrecompileRules {
     fn from(set: PrecompileSet) -> Self {
         Self { set, factors: Factors::default() }
     }
-}
-
-/// revm as on mainnet, with an environment's precompiled contracts.
-pub(super) type Evm<CTX, I = ()> = revm::context::Evm<
-    CTX,
-    I,
-    EthInstructions<EthInterpreter, CTX>,
-    Provider,
-    EthFrame<EthInterpreter>,
->;
-
-/// revm on a context. Frames, 32 KiB each, are made as calls go deep: an environment's transaction may be the
-/// only one, and eight of them made ahead take longer than a payment.
-pub(super) fn evm<CTX, I>(ctx: CTX, inspector: I, precompiles: Provider) -> Evm<CTX, I>
-where
-    CTX: Host,
-{
-    let instruction = EthInstructions::new_mainnet_with_spec(precompiles.contracts.spec);
-    Evm { ctx, inspector, instruction, precompiles, frame_stack: FrameStack::new() }
 }
 
 /// What is at an address in place of what is there otherwise: the precompiled contract of another one, or

@@ -15,6 +15,7 @@ pub use overrides::{AccountOverride, BlockOverride, StateOverride, StorageOverri
 pub use super::database::Peek;
 use super::execute::{prev_randao, refusal};
 use super::fees::FeeHandler;
+use super::interpreter::{self, EvmContext};
 use super::precompiles::{self, Moves, Provider};
 use super::query::{At, CALL_GAS_MAX, CallError, CallOutcome, CallRequest, outcome};
 use super::{EvmSpec, EvmVm, FeeToken};
@@ -27,7 +28,7 @@ use revm::context::result::{EVMError, ExecResultAndState, ExecutionResult};
 use revm::context::{BlockEnv, CfgEnv, TxEnv};
 use revm::context_interface::transaction::AccessList;
 use revm::database::CacheDB;
-use revm::handler::{Handler, MainnetContext};
+use revm::handler::Handler;
 use revm::inspector::InspectorHandler;
 use revm::primitives::{KECCAK_EMPTY, TxKind};
 use revm::state::EvmState;
@@ -36,7 +37,7 @@ use revm::{Database, DatabaseRef, ExecuteEvm, Inspector};
 /// A state with what is otherwise in it.
 pub type Overlay<'a, S> = CacheDB<Peek<'a, S>>;
 /// What an inspector of a simulation sees.
-pub type SimulationContext<'a, S> = MainnetContext<Overlay<'a, S>>;
+pub type SimulationContext<'a, S> = EvmContext<Overlay<'a, S>>;
 /// How a message ended, and what it changed.
 pub type Simulated = ExecResultAndState<ExecutionResult, EvmState>;
 
@@ -198,8 +199,7 @@ impl<'a, S: Source> Simulation<'a, S> {
         let empty = CacheDB::new(self.db.db);
         let db = core::mem::replace(&mut self.db, empty);
         let precompiles = self.precompiles(&config);
-        let context = MainnetContext::new(db, config.spec).with_cfg(config).with_block(block);
-        let mut evm = precompiles::evm(context, inspector, precompiles);
+        let mut evm = interpreter::evm(db, (config, block), inspector, precompiles);
         evm.ctx.tx = transaction;
         let ended = FeeHandler::new(&self.spec.fee_tokens).inspect_run(&mut evm);
         let state = evm.finalize();
@@ -221,8 +221,7 @@ impl<'a, S: Source> Simulation<'a, S> {
         let transaction = self.env(request, gas, self.nonce(request.from));
         let precompiles = self.precompiles(&config);
         let db = &mut self.db;
-        let context = MainnetContext::new(db, config.spec).with_cfg(config).with_block(block);
-        let mut evm = precompiles::evm(context, (), precompiles);
+        let mut evm = interpreter::evm(db, (config, block), (), precompiles);
         evm.ctx.tx = transaction;
         let ended = FeeHandler::new(&self.spec.fee_tokens).run(&mut evm);
         ended.map_err(|error| CallError::Invalid(refusal(&error)))
