@@ -76,7 +76,7 @@ impl Work<'_> {
     ) -> Result<(Run, BlockReport), BlockError> {
         let (context, transactions) = (self.context, self.transactions);
         // As under load: serial execution does not wait for a core to wake either.
-        threads.wake();
+        threads.wake(&tables, context, transactions);
         let started = Instant::now();
         let executed =
             threads.execute_block(&mut tables, context, transactions, accesses, &mut |_| {});
@@ -104,6 +104,13 @@ const CLASHES_MAX: usize = 1 << 16;
 /// Limits under which everything is executed in parallel, and clashes are remembered.
 pub(crate) fn finding_clashes() -> Limits {
     Limits { clashes_max: CLASHES_MAX, ..Limits::always() }
+}
+
+/// The order in which so many ways have their turns in a run. Who begins changes, and who comes behind whom:
+/// what else the machine does, and what one leaves in memory and caches, meets all of them.
+pub(crate) fn turns(run: usize, count: usize) -> impl Iterator<Item = usize> {
+    let turn = move |way| (way + run / 2) % count;
+    (0..count).map(move |way| turn(if run.is_multiple_of(2) { way } else { count - 1 - way }))
 }
 
 /// The middle of some times.

@@ -55,7 +55,7 @@ fn explore(programs: Programs) {
     let programs: &'static Programs = Box::leak(Box::new(programs));
     let limits = || Limits { clashes_max: 0, ..Limits::always() };
     explore_by(programs, move |tell| {
-        let run = Arc::new(line::Run::new(programs, limits(), tell));
+        let run = Arc::new(line::Run::new(programs, limits(), None, tell));
         let other = Arc::clone(&run);
         let thread = loom::thread::spawn(move || other.work(1, &mut Known::new(1)));
         run.work(0, &mut Known::new(1));
@@ -64,7 +64,7 @@ fn explore(programs: Programs) {
         run.into_done().expect("nothing panics")
     });
     explore_by(programs, move |tell| {
-        let run = Arc::new(Run::new(programs, Arc::new(Memory::new(2, 1)), limits(), tell));
+        let run = Arc::new(Run::new(programs, Arc::new(Memory::new(2, 1)), limits(), None, tell));
         let other = Arc::clone(&run);
         let thread = loom::thread::spawn(move || other.work());
         run.work();

@@ -263,6 +263,12 @@ pub trait Batch: Sync {
         20_000
     }
 
+    /// What a transaction was found to have done, in a unit that takes about the same time everywhere in the
+    /// batch; only how threads are used follows from it.
+    fn work(&self, _output: &Self::Output) -> u64 {
+        1
+    }
+
     /// Executes a transaction on a view.
     ///
     /// # Errors

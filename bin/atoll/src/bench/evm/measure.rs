@@ -3,7 +3,7 @@
 use super::cold::{self, Cold};
 use super::state::randao;
 use super::workload::{BASE_FEE, CHAIN_ID, Workload};
-use crate::evm::runs::{Run, Work, finding_clashes, median};
+use crate::evm::runs::{Run, Work, finding_clashes, median, turns};
 use crate::evm::{forks, plain, record};
 use alloy_primitives::{Address, B256, U256};
 use anyhow::{Result, anyhow, ensure};
@@ -176,8 +176,7 @@ pub(super) fn warm(
         let mut serial = block.serial()?;
         for run in 0..runs {
             let count = ways.len() + 2;
-            // Who begins changes: what else the machine does meets all of them.
-            for way in (0..count).map(|way| (way + run) % count) {
+            for way in turns(run, count) {
                 match way {
                     0 => {
                         serial = block.serial()?;
@@ -210,7 +209,7 @@ pub(super) fn cold(
         let mut serial = block.serial()?;
         for run in 0..runs {
             let count = ways.len() + 1;
-            for way in (0..count).map(|way| (way + run) % count) {
+            for way in turns(run, count) {
                 let Some(at) = way.checked_sub(1) else {
                     serial = block.serial()?;
                     times.push(serial.time + waits(reads(&serial), wait));

@@ -4,7 +4,7 @@ use super::format::{Block, HashesByNumber, Recorded, Transaction};
 use crate::evm::forks;
 use crate::evm::json::Small;
 use crate::evm::mpt::{self, TrieReceipt};
-use crate::evm::runs::{Run, Work, median};
+use crate::evm::runs::{Run, Work, median, turns};
 use crate::evm::{plain, record};
 use alloy_primitives::{B256, Bloom, Bytes, U256, address, keccak256};
 use anyhow::{Context, anyhow};
@@ -168,9 +168,8 @@ pub(super) fn replay(recorded: &Recorded, ways: &mut Ways) -> anyhow::Result<Rep
     let (mut times, mut differ) = (Vec::with_capacity(ways.runs), None);
     let mut parallel = ways.parallel.as_ref().map(|_| InParallel::new(ways.runs));
     for run in 0..ways.runs {
-        // In turns, and who begins changes: what else the machine does meets all of them.
-        for way in 0..3 {
-            match ((way + run) % 3, &mut parallel, &mut ways.parallel) {
+        for way in turns(run, 3) {
+            match (way, &mut parallel, &mut ways.parallel) {
                 (0, None, _) if run == 0 => times.push(serial.time),
                 (0, _, _) => {
                     serial = ready.serial()?;

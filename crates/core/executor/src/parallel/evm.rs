@@ -108,8 +108,8 @@ impl EvmParallel {
             let (report, accesses) = (Report::default(), Vec::new());
             return Ok((done, BlockReport { ended: Ended::Serial, report, accesses }));
         }
-        let used = done.iter().map(|done| done.result.tx_gas_used());
-        let gas_left = used.fold(context.block.gas_limit, u64::saturating_sub);
+        let gas_used = done.iter().map(|done| done.result.tx_gas_used()).sum();
+        let gas_left = context.block.gas_limit.saturating_sub(gas_used);
         let mut batch = EvmBatch::new(tables, context, rest, gas_left, Invalid::Ends);
         if let Some(fetch) = &self.fetch {
             batch.fetching(fetch.as_ref());
@@ -117,7 +117,9 @@ impl EvmParallel {
         if is_worth {
             batch.chain();
         }
-        let ended = self.parallel.run(&batch, &mut |index, _: &Outcome| each(first + index));
+        let pace = probe.and_then(|probe| probe.pace(first, gas_used));
+        let each_left = &mut |index: usize, _: &Outcome| each(first + index);
+        let ended = self.parallel.go_on(&batch, pace, each_left);
         let Done { settled, ended, report } = ended.map_err(|panicked| {
             let Panicked { index, what } = panicked;
             Panicked { index: first + index, what }
@@ -142,10 +144,17 @@ impl EvmParallel {
         Ok((done, report))
     }
 
-    /// Has all threads wake up for a block that is about to come, and waits until they have. What finds them
-    /// asleep is executed serially until they are awake.
-    pub fn wake(&self) {
-        self.parallel.wake();
+    /// Has all threads wake up for a block that is about to come, and waits until they have, if there is something
+    /// for them in it. What finds them asleep is executed serially until they are awake.
+    pub fn wake(
+        &self,
+        tables: &EvmTables<Resident>,
+        context: &TransitionContext<'_>,
+        transactions: &[TxEnv],
+    ) {
+        if self.parallel.is_worth(&EvmBatch::new(tables, context, transactions, 0, Invalid::Ends)) {
+            self.parallel.wake();
+        }
     }
 }
 
@@ -190,6 +199,7 @@ impl EvmParallel {
         let mut receipts = Vec::with_capacity(transactions.len());
         let mut accesses = Vec::with_capacity(transactions.len());
         let mut rest = transactions;
+        let gas_before = machine.vm().block().gas_used;
         let weight = |one: &Result<&Checked<EvmTransaction>, &Refused>| {
             one.map_or(0, |checked| machine.vm().weight(&checked.transaction))
         };
@@ -207,12 +217,14 @@ impl EvmParallel {
             }
             rest = others;
         }
+        let gas_used = machine.vm().block().gas_used.saturating_sub(gas_before);
+        let pace = probe.and_then(|probe| probe.pace(receipts.len(), gas_used));
         let checked: Vec<_> = rest.iter().filter_map(|one| one.ok()).collect();
         let done = machine.vm().with_batch(&checked, |batch| {
             if self.parallel.is_worth(batch) {
                 batch.chain();
             }
-            let done = self.parallel.run(batch, &mut |_, _: &Outcome| {})?;
+            let done = self.parallel.go_on(batch, pace, &mut |_, _: &Outcome| {})?;
             let settled: Vec<_> = done.settled.into_iter().map(executed).collect();
             Ok::<_, Panicked>((settled, done.report.clashes))
         });

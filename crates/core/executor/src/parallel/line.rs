@@ -12,7 +12,9 @@
 
 use super::known::Known;
 use super::report::{Clash, Clashes, Report};
-use super::settled::{Each, Ended, Limits, Outcome, Panicked, SetOnPanic, Settled, text};
+use super::settled::{
+    Each, Ended, Limits, Outcome, Pace, Panicked, SetOnPanic, Settled, SoFar, text,
+};
 use super::sync::{Apart, AtomicBool, AtomicUsize, Mutex, Ordering, pause};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -55,10 +57,7 @@ struct Final<B: Batch> {
 struct Settling<'a, B: Batch> {
     ledger: B::Ledger,
     each: Each<'a, B>,
-    /// Time of the executions that count.
-    useful: Duration,
-    /// How many did not hold.
-    again: usize,
+    so_far: SoFar,
     ended: Option<Ended>,
 }
 
@@ -80,6 +79,7 @@ pub(super) struct Run<'a, B: Batch> {
     line: Vec<Mutex<Option<Final<B>>>>,
     settling: Apart<Mutex<Settling<'a, B>>>,
     limits: Limits,
+    pace: Option<Pace>,
     started: Instant,
     /// A transaction's panic.
     panicked: Mutex<Option<Panicked>>,
@@ -156,9 +156,9 @@ impl<B: Batch> Own<'_, B> {
 }
 
 impl<'a, B: Batch> Run<'a, B> {
-    pub(super) fn new(batch: &'a B, limits: Limits, each: Each<'a, B>) -> Self {
-        let (ledger, useful) = (batch.ledger(), Duration::ZERO);
-        let settling = Settling { ledger, each, useful, again: 0, ended: None };
+    pub(super) fn new(batch: &'a B, limits: Limits, pace: Option<Pace>, each: Each<'a, B>) -> Self {
+        let (ledger, so_far) = (batch.ledger(), SoFar::default());
+        let settling = Settling { ledger, each, so_far, ended: None };
         Self {
             batch,
             next: Apart(AtomicUsize::new(0)),
@@ -170,6 +170,7 @@ impl<'a, B: Batch> Run<'a, B> {
             line: (0..batch.len()).map(|_| Mutex::new(None)).collect(),
             settling: Apart(Mutex::new(settling)),
             limits,
+            pace,
             started: Instant::now(),
             panicked: Mutex::new(None),
             broken: AtomicBool::new(false),
@@ -366,13 +367,14 @@ impl<'a, B: Batch> Run<'a, B> {
                 let holds = kept.holds || self.holds(own, index, &kept);
                 let sums = || own.known.sums(self.batch, &kept.access.writes);
                 let Some(sums) = holds.then(sums).flatten() else {
-                    settling.again += 1;
+                    settling.so_far.again += 1;
                     // An addition does not fit if it holds.
                     let (after, alone) = (None, false);
                     return own.put_off(ToDo { index, after, exact: holds, alone });
                 };
                 own.known.write(index, &kept.access.writes, &sums);
-                settling.useful += kept.time;
+                settling.so_far.useful += kept.time;
+                settling.so_far.work += self.batch.work(&kept.output);
                 (settling.each)(index, &kept.output);
                 Final { kept: Some(kept), sums }
             }
@@ -397,8 +399,8 @@ impl<'a, B: Batch> Run<'a, B> {
         if self.next.0.load(Ordering::Relaxed) >= self.batch.len() {
             return false;
         }
-        let Settling { again, useful, .. } = *settling;
-        self.limits.give_up_own(index + 1, again, useful, || self.started.elapsed())
+        let so_far = SoFar { settled: index + 1, ..settling.so_far };
+        self.limits.give_up_own(so_far, self.pace, || self.started.elapsed())
     }
 
     fn end(&self, settling: &mut Settling<'a, B>, ended: Ended) {
@@ -423,7 +425,7 @@ impl<'a, B: Batch> Run<'a, B> {
         if let Some(panicked) = self.panicked.into_inner().unwrap_or_else(PoisonError::into_inner) {
             return Err(panicked);
         }
-        let Settling { useful, ended, .. } =
+        let Settling { so_far, ended, .. } =
             self.settling.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         let count = self.settled.0.load(Ordering::Acquire);
         let settled = self.line.into_iter().take(count).map(|place| {
@@ -436,7 +438,7 @@ impl<'a, B: Batch> Run<'a, B> {
         let settled: Vec<_> = settled.collect();
         let executions = self.executions.load(Ordering::Relaxed);
         let clashes = self.clashes.into_found();
-        let report = Report { settled: settled.len(), executions, useful, clashes };
+        let report = Report { settled: settled.len(), executions, useful: so_far.useful, clashes };
         Ok((settled, ended.unwrap_or(Ended::All), report))
     }
 }

@@ -58,6 +58,7 @@ use core::fmt::Debug;
 use core::hash::Hash;
 use known::Known;
 use memory::Memory;
+use settled::Pace;
 
 pub use conflicts::{Conflict, Conflicts};
 pub use evm::{BlockError, BlockReport, EvmParallel};
@@ -186,6 +187,16 @@ where
         batch: &B,
         each: &mut (dyn FnMut(usize, &B::Output) + Send),
     ) -> Result<Done<B>, Panicked> {
+        self.go_on(batch, None, each)
+    }
+
+    /// The same behind what was executed serially, at such a pace.
+    fn go_on<B: Batch<Key = K, Value = V>>(
+        &mut self,
+        batch: &B,
+        pace: Option<Pace>,
+        each: &mut (dyn FnMut(usize, &B::Output) + Send),
+    ) -> Result<Done<B>, Panicked> {
         if !self.is_worth(batch) {
             let (settled, report) = (Vec::new(), Report::default());
             return Ok(Done { settled, ended: Ended::Serial, report });
@@ -193,7 +204,7 @@ where
         let each = Box::new(|index: usize, output: &B::Output| each(index, output));
         let done = match self.threads <= self.limits.few_threads {
             true => {
-                let run = line::Run::new(batch, self.limits, each);
+                let run = line::Run::new(batch, self.limits, pace, each);
                 self.pool.each(&mut self.known, &|thread, known| run.work(thread, known));
                 run.into_done()
             }
@@ -202,7 +213,8 @@ where
                     self.clear();
                 }
                 self.dirty = true;
-                let run = run::Run::new(batch, Arc::clone(&self.memory), self.limits, each);
+                let memory = Arc::clone(&self.memory);
+                let run = run::Run::new(batch, memory, self.limits, pace, each);
                 self.pool.each(&mut alloc::vec![(); self.threads], &|_, ()| run.work());
                 let done = run.into_done();
                 self.clear();

@@ -4,12 +4,16 @@
 //! share out than to execute, which gas limits only hint at: where those are low, the first ones are executed
 //! serially until some of them have been long, which costs nothing if none are.
 
+use super::settled::Pace;
 use super::{Limits, Parallel};
+use atoll_vm::evm::parallel::work;
 use core::time::Duration;
 use std::time::Instant;
 
 /// So many transactions say what one takes.
 const MEAN_OF: u32 = 12;
+/// So many say how fast one thread is.
+const PACE_OF: usize = 32;
 /// Calls that weigh so many nanoseconds on average are expected to be long without a try: it takes a fifth of
 /// that to execute them.
 const LONG_WEIGHT: u64 = 46_000;
@@ -19,6 +23,7 @@ const LONG_WEIGHT: u64 = 46_000;
 pub(super) struct Probe {
     /// So many transactions that take as long are long ones.
     enough: Duration,
+    began: Instant,
     since: Instant,
     counted: u32,
     is_long: bool,
@@ -39,7 +44,14 @@ impl Probe {
             parallel.pool.rouse();
         }
         let enough = Duration::from_nanos(give_up_mean) * MEAN_OF;
-        Some(Self { enough, since: Instant::now(), counted: 0, is_long })
+        let began = Instant::now();
+        Some(Self { enough, began, since: began, counted: 0, is_long })
+    }
+
+    /// How fast one thread was, to which so many transactions belong that used so much gas.
+    pub(super) fn pace(&self, transactions: usize, gas_used: u64) -> Option<Pace> {
+        let (time, work) = (self.began.elapsed(), work(gas_used, transactions));
+        (transactions >= PACE_OF).then_some(Pace { time, work })
     }
 
     /// Whether it is time to share.

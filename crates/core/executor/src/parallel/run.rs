@@ -3,7 +3,9 @@
 use super::memory::{Memory, Outdated};
 use super::report::{Clash, Clashes, Report};
 use super::schedule::Schedule;
-use super::settled::{Each, Ended, Limits, Outcome, Panicked, SetOnPanic, Settled, text};
+use super::settled::{
+    Each, Ended, Limits, Outcome, Pace, Panicked, SetOnPanic, Settled, SoFar, text,
+};
 use super::sync::{Apart, AtomicBool, AtomicUsize, Mutex, Ordering, pause};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -44,8 +46,7 @@ struct Settling<'a, B: Batch> {
     ledger: B::Ledger,
     each: Each<'a, B>,
     refused: Vec<bool>,
-    /// Time of the executions that count.
-    useful: Duration,
+    so_far: SoFar,
     report: Report<B::Key>,
     ended: Option<Ended>,
 }
@@ -57,6 +58,7 @@ pub(super) struct Run<'a, B: Batch> {
     schedule: Schedule<Kept<B>>,
     settling: Apart<Mutex<Settling<'a, B>>>,
     limits: Limits,
+    pace: Option<Pace>,
     started: Instant,
     over: AtomicBool,
     panicked: Mutex<Option<Panicked>>,
@@ -103,13 +105,14 @@ impl<'a, B: Batch> Run<'a, B> {
         batch: &'a B,
         memory: Arc<Memory<B::Key, B::Value>>,
         limits: Limits,
+        pace: Option<Pace>,
         each: Each<'a, B>,
     ) -> Self {
         let settling = Settling {
             ledger: batch.ledger(),
             each,
             refused: Vec::with_capacity(batch.len()),
-            useful: Duration::ZERO,
+            so_far: SoFar::default(),
             report: Report::default(),
             ended: None,
         };
@@ -119,6 +122,7 @@ impl<'a, B: Batch> Run<'a, B> {
             schedule: Schedule::new(batch.len(), |index| batch.follows(index)),
             settling: Apart(Mutex::new(settling)),
             limits,
+            pace,
             started: Instant::now(),
             over: AtomicBool::new(batch.is_empty()),
             panicked: Mutex::new(None),
@@ -275,8 +279,9 @@ impl<'a, B: Batch> Run<'a, B> {
             });
             kept.must_be_exact |= !fits;
             let output = kept.output.as_ref().filter(|_| fits);
-            settling.useful += kept.time;
+            settling.so_far.useful += kept.time;
             let counts = output.is_some_and(|output| {
+                settling.so_far.work += self.batch.work(output);
                 (settling.each)(index, output);
                 self.batch.count(&mut settling.ledger, index, output)
             });
@@ -302,8 +307,8 @@ impl<'a, B: Batch> Run<'a, B> {
 
     /// Whether one thread alone would be faster: if so much time has been spent on what counts.
     fn whether_serial(&self, settling: &Settling<'a, B>, index: usize) -> Option<Ended> {
-        let (limits, useful) = (&self.limits, settling.useful);
-        let lost = limits.give_up_shared(index + 1, useful, || self.started.elapsed());
+        let so_far = SoFar { settled: index + 1, ..settling.so_far };
+        let lost = self.limits.give_up_shared(so_far, self.pace, || self.started.elapsed());
         lost.then_some(Ended::Serial)
     }
 
@@ -313,7 +318,7 @@ impl<'a, B: Batch> Run<'a, B> {
             return Err(panicked);
         }
         let settling = self.settling.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let Settling { refused, mut report, ended, useful, .. } = settling;
+        let Settling { refused, mut report, ended, so_far, .. } = settling;
         let kept = self.schedule.into_kept();
         let settled =
             kept.zip(&refused).filter_map(|(kept, refused)| match (refused, kept.output) {
@@ -325,7 +330,7 @@ impl<'a, B: Batch> Run<'a, B> {
         assert!(settled.len() == refused.len(), "a transaction is final without a result");
         report.executions = self.executions.load(Ordering::Relaxed);
         report.settled = refused.len();
-        report.useful = useful;
+        report.useful = so_far.useful;
         report.clashes = self.clashes.into_found();
         Ok((settled, ended.unwrap_or(Ended::All), report))
     }

@@ -37,10 +37,44 @@ pub struct Limits {
     /// Nor, where time decides, as it does where versions are shared, if the executions that count took less
     /// than so many hundredths of the time that has passed.
     pub give_up_below: u32,
+    /// The same where some of the batch was executed serially before, and so what one thread takes is known: if
+    /// that would have been less than so many hundredths of the time that has passed. To apply the results is
+    /// still to come.
+    pub give_up_below_alone: u32,
     /// How many clashes are remembered.
     pub clashes_max: usize,
     /// So many threads each have versions of their own; more of them share them.
     pub few_threads: usize,
+}
+
+/// How fast one thread alone is, as far as that was seen.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// It took so long.
+    pub(super) time: Duration,
+    /// To do so much ([`Batch::work`]).
+    pub(super) work: u64,
+}
+
+impl Pace {
+    /// How long one thread alone would take.
+    fn alone(self, work: u64) -> Duration {
+        let nanos = self.time.as_nanos() * u128::from(work) / u128::from(self.work.max(1));
+        Duration::from_nanos(nanos as u64)
+    }
+}
+
+/// What is known of a batch so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct SoFar {
+    /// So many transactions are final.
+    pub(super) settled: usize,
+    /// So many were executed again.
+    pub(super) again: usize,
+    /// Time of the executions that count.
+    pub(super) useful: Duration,
+    /// What was done.
+    pub(super) work: u64,
 }
 
 impl Default for Limits {
@@ -52,6 +86,7 @@ impl Default for Limits {
             short_mean: 12_000,
             give_up_again: 66,
             give_up_below: 130,
+            give_up_below_alone: 115,
             clashes_max: 0,
             few_threads: 4,
         }
@@ -68,6 +103,7 @@ impl Limits {
             short_mean: 0,
             give_up_again: u32::MAX,
             give_up_below: 0,
+            give_up_below_alone: 0,
             clashes_max: 1 << 16,
             ..Self::default()
         }
@@ -78,21 +114,26 @@ impl Limits {
         settled >= MEAN_OF && useful.as_nanos() < settled as u128 * u128::from(mean)
     }
 
-    /// Whether executions that took so long say that threads were of no use.
-    fn is_slow(&self, useful: Duration, elapsed: Duration) -> bool {
-        let (useful, elapsed) = (useful.as_nanos(), elapsed.as_nanos());
-        elapsed > MEETING_NS && useful * 100 < elapsed * u128::from(self.give_up_below)
+    /// Whether threads were of no use, by what one alone would have taken; where that was not seen, by how long
+    /// the executions took that count.
+    fn is_slow(&self, so_far: &SoFar, pace: Option<Pace>, elapsed: Duration) -> bool {
+        let (alone, below) = match pace {
+            Some(pace) => (pace.alone(so_far.work), self.give_up_below_alone),
+            None => (so_far.useful, self.give_up_below),
+        };
+        let (alone, elapsed) = (alone.as_nanos(), elapsed.as_nanos());
+        elapsed > MEETING_NS && alone * 100 < elapsed * u128::from(below)
     }
 
     /// Whether one thread alone would be faster where versions are each thread's own, after so many
     /// transactions, some of which were executed again.
     pub(super) fn give_up_own(
         &self,
-        settled: usize,
-        again: usize,
-        useful: Duration,
+        so_far: SoFar,
+        pace: Option<Pace>,
         elapsed: impl FnOnce() -> Duration,
     ) -> bool {
+        let SoFar { settled, again, useful, .. } = so_far;
         if settled < self.give_up_after || !settled.is_multiple_of(8) {
             return false;
         }
@@ -101,20 +142,21 @@ impl Limits {
         let is_short = |mean| Self::is_short(settled, useful, mean);
         again
             || is_short(self.give_up_mean)
-            || is_short(self.short_mean) && self.is_slow(useful, elapsed())
+            || is_short(self.short_mean) && self.is_slow(&so_far, pace, elapsed())
     }
 
     /// The same where versions are shared.
     pub(super) fn give_up_shared(
         &self,
-        settled: usize,
-        useful: Duration,
+        so_far: SoFar,
+        pace: Option<Pace>,
         elapsed: impl FnOnce() -> Duration,
     ) -> bool {
+        let SoFar { settled, useful, .. } = so_far;
         settled >= self.give_up_after
             && settled.is_multiple_of(8)
             && (Self::is_short(settled, useful, self.give_up_mean)
-                || self.is_slow(useful, elapsed()))
+                || self.is_slow(&so_far, pace, elapsed()))
     }
 }
 

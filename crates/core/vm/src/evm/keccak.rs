@@ -122,6 +122,6 @@ mod tests {
 
     #[test]
     fn zeros_have_their_hash() {
-        assert_eq!(OF_ZEROS.hash, keccak256([0; INPUT_BYTES]).into());
+        assert_eq!(OF_ZEROS.hash.to_be_bytes(), keccak256([0; INPUT_BYTES]).0);
     }
 }

@@ -35,6 +35,8 @@ use speculative::Worker;
 
 /// Gas that is executed in a microsecond, about.
 const GAS_PER_MICROSECOND: u64 = 1_500;
+/// Of the gas of a payment so much is not work: what is left takes about as long as so much gas of a call.
+const GAS_WITHOUT_WORK: u64 = 18_000;
 /// Gas limits say little about what is used: no more than this is expected.
 const GAS_EXPECTED_MAX: u64 = 150_000;
 
@@ -52,6 +54,11 @@ pub(super) fn weight(tables: &EvmTables<Resident>, kind: TxKind, gas_limit: u64)
         return 0;
     }
     gas_limit.saturating_sub(21_000).min(GAS_EXPECTED_MAX) * 1_000 / GAS_PER_MICROSECOND
+}
+
+/// The work of so many transactions that used so much gas ([`Batch::work`]).
+pub fn work(gas_used: u64, transactions: usize) -> u64 {
+    gas_used.saturating_sub(GAS_WITHOUT_WORK.saturating_mul(transactions as u64))
 }
 
 /// What finds a value of an EVM state.
@@ -295,6 +302,10 @@ impl<'s> Batch for EvmBatch<'s> {
     fn weight(&self, index: usize) -> u64 {
         let TxEnv { kind, gas_limit, .. } = self.transactions[index];
         weight(self.tables, kind, gas_limit)
+    }
+
+    fn work(&self, outcome: &Outcome) -> u64 {
+        outcome.result.as_ref().map_or(0, |result| work(result.tx_gas_used(), 1))
     }
 
     fn execute<'a>(
