@@ -163,6 +163,15 @@ impl<S: Source, V: Vm<S>> Machine<V, S> {
         receipts
     }
 
+    /// Asks the memory for what the next transactions of a tick touch.
+    pub(crate) fn prefetch(&self, next: &[Result<&Checked<V::Transaction>, &Refused>]) {
+        for (n, next) in next.iter().take(V::AHEAD).enumerate() {
+            if let Ok(next) = next {
+                self.vm.prefetch(next, n + 1);
+            }
+        }
+    }
+
     /// Executes a transaction of a tick.
     pub fn execute(&mut self, prepared: Result<&Checked<V::Transaction>, &Refused>) -> Receipt {
         match prepared {

@@ -210,6 +210,7 @@ impl EvmParallel {
         let mut probe = is_worth.then(|| Probe::new(&self.parallel, &weights)).flatten();
         while !is_worth || probe.as_ref().is_some_and(|probe| !probe.is_over(&self.parallel)) {
             let Some((first, others)) = rest.split_first() else { break };
+            machine.prefetch(others);
             receipts.push(machine.execute(*first));
             accesses.push(Access { reads: Vec::new(), writes: Vec::new() });
             if let Some(probe) = &mut probe {

@@ -177,6 +177,13 @@ impl<S: Source> Vm<S> for EvmVm<S> {
 
     fn open_tick(&mut self, _: u64) {}
 
+    const AHEAD: usize = objects::AHEAD;
+
+    fn prefetch(&self, checked: &Checked<EvmTransaction>, ahead: usize) {
+        let accounts = [Some(checked.signer), checked.transaction.to];
+        accounts.into_iter().flatten().for_each(|account| self.tables.prefetch(account, ahead));
+    }
+
     fn execute(&mut self, transaction: &Checked<EvmTransaction>) -> Receipt {
         self.execute_checked(transaction)
     }

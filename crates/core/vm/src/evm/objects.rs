@@ -375,6 +375,11 @@ objects! {
     Flows(TokenKey) = 6, "flows";
 }
 
+/// How many transactions ahead [`EvmTables::prefetch`] is of use.
+pub(super) const AHEAD: usize = 4;
+/// When what finds an account is there.
+const AHEAD_FOUND: usize = 2;
+
 /// The state of an EVM environment.
 #[derive(Debug)]
 pub struct EvmTables<S: Source> {
@@ -396,6 +401,19 @@ impl<S: Source> EvmTables<S> {
             block: Table::new(seed),
             ledger: Table::new(seed),
             flows: Table::new(seed),
+        }
+    }
+
+    /// Asks the memory for an account of a transaction that runs so many transactions later, from
+    /// [`AHEAD`] down to 1: first for what finds it, then for itself.
+    #[inline]
+    pub(super) fn prefetch(&self, address: Address, ahead: usize) {
+        match ahead {
+            AHEAD => self.accounts.foresee(&AccountKey(address)),
+            AHEAD_FOUND => {
+                self.accounts.prefetch(&AccountKey(address));
+            }
+            _ => {}
         }
     }
 

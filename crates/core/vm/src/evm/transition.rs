@@ -11,7 +11,7 @@ use super::database::{self, Recorded};
 use super::fees::{FeeHandler, FeeToken};
 use super::interpreter;
 use super::objects::{
-    Account, AccountKey, Code, CodeKey, EvmTables, STORAGE_ONLY, SlotKey, StorageSlot,
+    AHEAD, Account, AccountKey, Code, CodeKey, EvmTables, STORAGE_ONLY, SlotKey, StorageSlot,
 };
 use super::payment::Payment;
 use super::precompiles::{PrecompileRules, Provider};
@@ -140,6 +140,15 @@ impl<'a, S: Source> Engine<'a, S> {
         Ok(Executed { result, lost, fee_token: None })
     }
 
+    /// Asks the memory for what the next transactions surely touch.
+    fn prefetch(&self, next: &[TxEnv]) {
+        let tables = &*self.evm.ctx.journaled_state.database.tables;
+        for (n, transaction) in next.iter().take(AHEAD).enumerate() {
+            let accounts = [Some(&transaction.caller), transaction.kind.to()];
+            accounts.into_iter().flatten().for_each(|account| tables.prefetch(*account, n + 1));
+        }
+    }
+
     fn transact(&mut self, transaction: TxEnv) -> Result<Executed, TransitionError> {
         self.evm.ctx.tx = transaction;
         if let Some(payment) = Payment::of(&mut self.evm.ctx, &self.evm.precompiles) {
@@ -241,6 +250,7 @@ pub fn continue_block<S: Source>(
     let mut gas_left = used.fold(context.block.gas_limit, u64::saturating_sub);
     let mut engine = Engine::new(tables, context);
     for (index, transaction) in transactions.iter().enumerate().skip(executed.len()) {
+        engine.prefetch(&transactions[index + 1..]);
         let outcome = match transaction.gas_limit > gas_left {
             true => Err(EVMError::Transaction(InvalidTransaction::CallerGasLimitMoreThanBlock)),
             false => engine.transact(transaction.clone()),
