@@ -377,6 +377,8 @@ objects! {
 
 /// How many transactions ahead [`EvmTables::prefetch`] is of use.
 pub(super) const AHEAD: usize = 4;
+/// So many accounts, 2 MiB of them, are not worth it.
+const ACCOUNTS_IN_CACHE: usize = 1 << 14;
 /// When what finds an account is there.
 const AHEAD_FOUND: usize = 2;
 
@@ -404,11 +406,18 @@ impl<S: Source> EvmTables<S> {
         }
     }
 
+    /// Whether there are so few accounts that a cache holds them.
+    #[inline]
+    pub(super) fn is_in_cache(&self) -> bool {
+        self.accounts.len() < ACCOUNTS_IN_CACHE
+    }
+
     /// Asks the memory for an account of a transaction that runs so many transactions later, from
-    /// [`AHEAD`] down to 1: first for what finds it, then for itself.
+    /// [`AHEAD`] down to 1: first for what finds it, then for itself. What there is little of is in a cache.
     #[inline]
     pub(super) fn prefetch(&self, address: Address, ahead: usize) {
         match ahead {
+            _ if self.is_in_cache() => {}
             AHEAD => self.accounts.foresee(&AccountKey(address)),
             AHEAD_FOUND => {
                 self.accounts.prefetch(&AccountKey(address));

@@ -143,6 +143,9 @@ impl<'a, S: Source> Engine<'a, S> {
     /// Asks the memory for what the next transactions surely touch.
     fn prefetch(&self, next: &[TxEnv]) {
         let tables = &*self.evm.ctx.journaled_state.database.tables;
+        if tables.is_in_cache() {
+            return;
+        }
         for (n, transaction) in next.iter().take(AHEAD).enumerate() {
             let accounts = [Some(&transaction.caller), transaction.kind.to()];
             accounts.into_iter().flatten().for_each(|account| tables.prefetch(*account, n + 1));
