@@ -252,6 +252,12 @@ pub trait Batch: Sync {
         None
     }
 
+    /// Whether transactions that surely depend on one another, each on the one before, are so much of the batch
+    /// that other threads would wait for the one that executes them.
+    fn is_chained(&self) -> bool {
+        false
+    }
+
     /// What the transaction is known to read before it is executed, such as its access list.
     fn declared(&self, _index: usize) -> Vec<Self::Key> {
         Vec::new()

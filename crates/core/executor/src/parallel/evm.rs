@@ -1,9 +1,7 @@
 //! Blocks and ticks of EVM transactions in parallel.
 
 use super::probe::Probe;
-use super::{
-    Clash, Conflicts, Done, Ended, Limits, Panicked, Parallel, Report, Settled, WEIGHED_MAX,
-};
+use super::{Clash, Conflicts, Done, Ended, Limits, Panicked, Parallel, Report, Settled, Weights};
 use crate::machine::{Machine, Refused};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -85,20 +83,16 @@ impl EvmParallel {
         each: &mut (dyn FnMut(usize) + Send),
     ) -> Result<(Vec<Executed>, BlockReport), BlockError> {
         let batch = EvmBatch::new(tables, context, transactions, 0, Invalid::Ends);
-        let is_worth = self.parallel.is_worth(&batch);
+        let weights = Weights::of(batch.len(), |index| batch.weight(index));
+        let is_worth = self.parallel.pays(&weights);
         let mut done = Vec::with_capacity(transactions.len());
-        let mut weights = Vec::new();
-        let mut probe = None;
-        if is_worth && self.fetch.is_none() {
-            let weighed = 0..batch.len().min(WEIGHED_MAX);
-            weights.extend(weighed.map(|index| batch.weight(index)));
-            probe = Probe::new(&self.parallel, &weights);
-        }
+        let is_probed = is_worth && self.fetch.is_none();
+        let mut probe = is_probed.then(|| Probe::new(&self.parallel, &weights)).flatten();
         if !is_worth || probe.as_ref().is_some_and(|probe| !probe.is_over(&self.parallel)) {
-            continue_block(tables, context, transactions, &mut done, &mut |index| {
+            continue_block(tables, context, transactions, &mut done, &mut |index, executed| {
                 each(index);
                 let Some(probe) = &mut probe else { return true };
-                probe.note(weights.get(index).copied(), &self.parallel);
+                probe.note(executed.result.tx_gas_used(), &self.parallel);
                 !probe.is_over(&self.parallel)
             })?;
         }
@@ -136,7 +130,7 @@ impl EvmParallel {
             }
         }
         if ended != Ended::All {
-            continue_block(tables, context, transactions, &mut done, &mut |index| {
+            continue_block(tables, context, transactions, &mut done, &mut |index, _| {
                 each(index);
                 true
             })?;
@@ -200,21 +194,20 @@ impl EvmParallel {
         let mut accesses = Vec::with_capacity(transactions.len());
         let mut rest = transactions;
         let gas_before = machine.vm().block().gas_used;
-        let weight = |one: &Result<&Checked<EvmTransaction>, &Refused>| {
-            one.map_or(0, |checked| machine.vm().weight(&checked.transaction))
-        };
-        let weights: Vec<u64> = transactions.iter().take(WEIGHED_MAX).map(weight).collect();
-        let each = transactions.len().div_ceil(WEIGHED_MAX) as u64;
-        let all = weights.iter().map(|weight| weight.saturating_mul(each));
-        let is_worth = self.parallel.pays(transactions.len(), all);
+        let weights = Weights::of(transactions.len(), |index| {
+            transactions[index].map_or(0, |checked| machine.vm().weight(&checked.transaction))
+        });
+        let is_worth = self.parallel.pays(&weights);
         let mut probe = is_worth.then(|| Probe::new(&self.parallel, &weights)).flatten();
         while !is_worth || probe.as_ref().is_some_and(|probe| !probe.is_over(&self.parallel)) {
             let Some((first, others)) = rest.split_first() else { break };
+            let used = machine.vm().block().gas_used;
             machine.prefetch(others);
             receipts.push(machine.execute(*first));
             accesses.push(Access { reads: Vec::new(), writes: Vec::new() });
             if let Some(probe) = &mut probe {
-                probe.note(weights.get(receipts.len() - 1).copied(), &self.parallel);
+                let used = machine.vm().block().gas_used.saturating_sub(used);
+                probe.note(used, &self.parallel);
             }
             rest = others;
         }

@@ -88,10 +88,33 @@ mod sync {
     }
 }
 
-/// How many transactions are weighed at most to say what a batch weighs.
+/// How many transactions are weighed at most to say what a batch weighs: what one weighs is looked up, so of
+/// very many some speak for all.
 const WEIGHED_MAX: usize = 1 << 7;
 /// How many locks the values of a batch are spread over.
 const SHARDS: usize = 256;
+
+/// What some of a batch's transactions weigh ([`Batch::weight`]).
+#[derive(Debug)]
+struct Weights {
+    /// How many transactions there are.
+    count: usize,
+    /// Of every so-many-th.
+    of: Vec<u64>,
+}
+
+impl Weights {
+    fn of(count: usize, weight: impl Fn(usize) -> u64) -> Self {
+        let step = count.div_ceil(WEIGHED_MAX).max(1);
+        Self { count, of: (0..count).step_by(step).map(weight).collect() }
+    }
+
+    /// About what all of them weigh.
+    fn sum(&self) -> u64 {
+        let sum = self.of.iter().copied().fold(0, u64::saturating_add);
+        sum.saturating_mul(self.count as u64) / (self.of.len() as u64).max(1)
+    }
+}
 
 /// What came of a batch.
 #[derive(Debug)]
@@ -130,6 +153,13 @@ impl<K, V> Parallel<K, V> {
         }
     }
 
+    /// Whether there is enough to do for more than one thread.
+    fn pays(&self, weights: &Weights) -> bool {
+        let Limits { weight_min, give_up_after, .. } = self.limits;
+        let is_enough = self.threads > 1 && weights.count > 1 && weights.sum() >= weight_min;
+        give_up_after == usize::MAX || is_enough
+    }
+
     /// Whether most threads are awake. Until then one alone is as fast.
     fn is_awake(&self) -> bool {
         self.pool.asleep() * 2 < self.threads
@@ -160,21 +190,9 @@ where
 
     /// Whether a batch is worth the while. One that is not is [`Ended::Serial`] before it begins.
     fn is_worth<B: Batch<Key = K, Value = V>>(&self, batch: &B) -> bool {
-        // What a transaction weighs is looked up, so of very many some speak for all.
-        let each = batch.len().div_ceil(WEIGHED_MAX).max(1);
-        let weights = (0..batch.len()).step_by(each).map(|index| batch.weight(index));
-        self.pays(batch.len(), weights.map(|weight| weight.saturating_mul(each as u64)))
-    }
-
-    /// The same for so many transactions that weigh so much ([`Batch::weight`]).
-    fn pays(&self, count: usize, mut weights: impl Iterator<Item = u64>) -> bool {
-        let Limits { weight_min, give_up_after, .. } = self.limits;
-        let mut weight = 0_u64;
-        let is_enough = |more: u64| {
-            weight = weight.saturating_add(more);
-            weight >= weight_min
-        };
-        give_up_after == usize::MAX || self.threads > 1 && count > 1 && weights.any(is_enough)
+        let always = self.limits.give_up_after == usize::MAX;
+        let weights = Weights::of(batch.len(), |index| batch.weight(index));
+        self.pays(&weights) && (always || !batch.is_chained())
     }
 
     /// Executes transactions, as many as it pays to. `each` is given what came of one after the other, as

@@ -5,18 +5,23 @@
 //! serially until some of them have been long, which costs nothing if none are.
 
 use super::settled::Pace;
-use super::{Limits, Parallel};
+use super::{Limits, Parallel, Weights};
 use atoll_vm::evm::parallel::work;
 use core::time::Duration;
 use std::time::Instant;
 
 /// So many transactions say what one takes.
 const MEAN_OF: u32 = 12;
+/// What a payment uses; it says nothing of others.
+const PAYMENT_GAS: u64 = 21_000;
 /// So many say how fast one thread is.
 const PACE_OF: usize = 32;
 /// Calls that weigh so many nanoseconds on average are expected to be long without a try: it takes a fifth of
 /// that to execute them.
 const LONG_WEIGHT: u64 = 46_000;
+
+/// So much is done by then ([`Batch::work`](atoll_vm::parallel::Batch::work)) that it is time to look at the clock.
+const WORK_PER_LOOK: u64 = 30_000;
 
 /// Whether to go on serially.
 #[derive(Debug)]
@@ -25,19 +30,24 @@ pub(super) struct Probe {
     enough: Duration,
     began: Instant,
     since: Instant,
+    /// Calls since then.
     counted: u32,
+    /// What they did since the last look at the clock.
+    work: u64,
+    /// Whether those before have been long, too.
+    were_long: bool,
     is_long: bool,
 }
 
 impl Probe {
-    /// For transactions of which the first weigh so much, payments nothing
+    /// For transactions of which some weigh so much, payments nothing
     /// ([`Batch::weight`](atoll_vm::parallel::Batch::weight)). None where everything is to be shared out.
-    pub(super) fn new<K, V>(parallel: &Parallel<K, V>, weights: &[u64]) -> Option<Self> {
+    pub(super) fn new<K, V>(parallel: &Parallel<K, V>, weights: &Weights) -> Option<Self> {
         let Limits { give_up_mean, give_up_after, .. } = parallel.limits;
         if give_up_after == usize::MAX {
             return None;
         }
-        let calls = weights.iter().filter(|weight| **weight > 0);
+        let calls = weights.of.iter().filter(|weight| **weight > 0);
         let (count, sum) = calls.fold((0, 0), |(count, sum), weight| (count + 1, sum + weight));
         let is_long = sum >= count * LONG_WEIGHT;
         if is_long {
@@ -45,7 +55,8 @@ impl Probe {
         }
         let enough = Duration::from_nanos(give_up_mean) * MEAN_OF;
         let began = Instant::now();
-        Some(Self { enough, began, since: began, counted: 0, is_long })
+        let (counted, work, were_long) = (0, 0, false);
+        Some(Self { enough, began, since: began, counted, work, were_long, is_long })
     }
 
     /// How fast one thread was, to which so many transactions belong that used so much gas.
@@ -59,25 +70,35 @@ impl Probe {
         self.is_long && parallel.is_awake()
     }
 
-    /// Told of a transaction that was executed serially, and what it weighed if that was looked at. Threads that
-    /// sleep are woken once there is something for them.
-    pub(super) fn note<K, V>(&mut self, weight: Option<u64>, parallel: &Parallel<K, V>) {
-        // A payment says nothing of others.
-        let is_call = weight != Some(0);
-        self.counted += u32::from(is_call || self.is_long);
+    /// Told of a transaction that was executed serially and used so much gas. Threads that sleep are woken once
+    /// there is something for them.
+    pub(super) fn note<K, V>(&mut self, gas_used: u64, parallel: &Parallel<K, V>) {
         if self.is_long {
+            self.counted += 1;
             // Who was roused and waited for long sleeps again.
             if self.counted.is_multiple_of(MEAN_OF) {
                 parallel.pool.rouse();
             }
-        } else if is_call {
-            let now = Instant::now();
-            if now.duration_since(self.since) >= self.enough {
-                self.is_long = true;
-                parallel.pool.rouse();
-            } else if self.counted == MEAN_OF {
-                (self.since, self.counted) = (now, 0);
+        } else if gas_used > PAYMENT_GAS {
+            self.counted += 1;
+            self.work += work(gas_used, 1);
+            if self.counted == MEAN_OF || self.work >= WORK_PER_LOOK {
+                self.look(parallel);
             }
+        }
+    }
+
+    /// Looks at the clock. A little longer than enough may have been chance.
+    fn look<K, V>(&mut self, parallel: &Parallel<K, V>) {
+        let now = Instant::now();
+        let took = now.duration_since(self.since);
+        self.work = 0;
+        let were_long = took >= self.enough;
+        if took >= self.enough * 2 || were_long && self.were_long {
+            (self.is_long, self.counted) = (true, 0);
+            parallel.pool.rouse();
+        } else if self.counted >= MEAN_OF {
+            (self.since, self.counted, self.were_long) = (now, 0, were_long);
         }
     }
 }

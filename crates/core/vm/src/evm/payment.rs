@@ -58,7 +58,13 @@ impl From<InvalidHeader> for Refused {
 
 impl Payment {
     /// The context's transaction, if it may be a payment.
-    pub(super) fn of<DB>(context: &mut EvmContext<DB>, precompiles: &Provider) -> Option<Self>
+    ///
+    /// What has code by `has_code` is no payment; it may say no where the state is not known.
+    pub(super) fn of<DB>(
+        context: &mut EvmContext<DB>,
+        precompiles: &Provider,
+        has_code: impl FnOnce(&DB, Address) -> bool,
+    ) -> Option<Self>
     where
         DB: Database,
     {
@@ -68,6 +74,9 @@ impl Payment {
         let is_plain = tx.tx_type <= TYPE_MAX && tx.access_list.0.is_empty();
         let is_known = !cfg.spec.is_enabled_in(SpecId::AMSTERDAM) && !cfg.is_fee_charge_disabled();
         if value.is_zero() || from == to || !is_plain || !is_known {
+            return None;
+        }
+        if has_code(&context.journaled_state.database, to) {
             return None;
         }
         let is_precompile =

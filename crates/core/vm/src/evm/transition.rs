@@ -154,7 +154,11 @@ impl<'a, S: Source> Engine<'a, S> {
 
     fn transact(&mut self, transaction: TxEnv) -> Result<Executed, TransitionError> {
         self.evm.ctx.tx = transaction;
-        if let Some(payment) = Payment::of(&mut self.evm.ctx, &self.evm.precompiles) {
+        // No read: what comes of it is the same without.
+        let has_code = |state: &Recorded<'_, S>, address| {
+            state.tables.accounts.peek(&AccountKey(address)).is_some_and(Account::has_code)
+        };
+        if let Some(payment) = Payment::of(&mut self.evm.ctx, &self.evm.precompiles, has_code) {
             let spec = self.evm.ctx.cfg.spec;
             let tables = &mut *self.evm.ctx.journaled_state.database.tables;
             if let Some(result) = payment.make(tables, spec) {
@@ -233,7 +237,7 @@ pub fn execute_block<S: Source>(
     transactions: &[TxEnv],
 ) -> Result<Vec<Executed>, InvalidInBlock> {
     let mut executed = Vec::with_capacity(transactions.len());
-    continue_block(tables, context, transactions, &mut executed, &mut |_| true)?;
+    continue_block(tables, context, transactions, &mut executed, &mut |_, _| true)?;
     Ok(executed)
 }
 
@@ -247,7 +251,7 @@ pub fn continue_block<S: Source>(
     context: &TransitionContext<'_>,
     transactions: &[TxEnv],
     executed: &mut Vec<Executed>,
-    goes_on: &mut dyn FnMut(usize) -> bool,
+    goes_on: &mut dyn FnMut(usize, &Executed) -> bool,
 ) -> Result<(), InvalidInBlock> {
     let used = executed.iter().map(|executed| executed.result.tx_gas_used());
     let mut gas_left = used.fold(context.block.gas_limit, u64::saturating_sub);
@@ -260,8 +264,9 @@ pub fn continue_block<S: Source>(
         };
         let outcome = outcome.map_err(|error| InvalidInBlock { index, error })?;
         gas_left = gas_left.saturating_sub(outcome.result.tx_gas_used());
+        let goes_on = goes_on(index, &outcome);
         executed.push(outcome);
-        if !goes_on(index) {
+        if !goes_on {
             break;
         }
     }

@@ -382,13 +382,14 @@ impl<'a, 's> Worker<'a, 's> {
 
     /// Makes the context's transaction if it is a plain payment.
     fn pay(&mut self) -> Option<Result<Outcome, Interrupted>> {
-        let payment = Payment::of(&mut self.evm.ctx, &self.evm.precompiles)?;
-        let database = &mut self.evm.ctx.journaled_state.database;
-        // That there was code before is reason enough to ask revm; it is no read.
-        let may_pay = database.batch.fee_apart && !database.view.is_exact();
-        if !may_pay || payment.value >= LARGE || database.batch.account(payment.to).has_code() {
+        let database = &self.evm.ctx.journaled_state.database;
+        if !database.batch.fee_apart || database.view.is_exact() || self.evm.ctx.tx.value >= LARGE {
             return None;
         }
+        // That there was code before is reason enough to ask revm; it is no read.
+        let has_code = |state: &Speculative<'_, '_>, to| state.batch.account(to).has_code();
+        let payment = Payment::of(&mut self.evm.ctx, &self.evm.precompiles, has_code)?;
+        let database = &mut self.evm.ctx.journaled_state.database;
         let Some(changes) = database.changes_of(&payment) else {
             // Nothing came of it: revm begins anew.
             database.view.restart();
