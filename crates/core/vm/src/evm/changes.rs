@@ -10,7 +10,7 @@ use atoll_types::{Address, U256};
 use revm::state::{AccountInfo, EvmState};
 
 /// Room for so many accounts is kept from one transaction to the next.
-const ACCOUNTS_KEPT_MAX: usize = 128;
+const ACCOUNTS_KEPT_MAX: usize = 2048;
 
 /// An account that a transaction touched.
 #[derive(Clone, Debug)]
@@ -43,7 +43,11 @@ impl Touched {
 fn in_order<T>(touched: impl Iterator<Item = (Address, T)>, at_most: usize) -> Vec<(Address, T)> {
     let mut ordered = Vec::with_capacity(at_most);
     ordered.extend(touched);
-    ordered.sort_unstable_by_key(|(address, _)| *address);
+    // Eight bytes nearly always say it: twice as fast as all twenty.
+    let first = |address: &Address| address.first_chunk().map(|bytes| u64::from_be_bytes(*bytes));
+    ordered.sort_unstable_by(|(one, _), (other, _)| {
+        first(one).cmp(&first(other)).then_with(|| one.cmp(other))
+    });
     ordered
 }
 
