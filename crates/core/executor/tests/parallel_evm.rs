@@ -1,7 +1,7 @@
 //! Blocks of EVM transactions in parallel give what they give one after the other: results, errors, state,
 //! and what was read, under every hardfork that differs in what is destroyed, empty or delegated.
 
-use atoll_executor::parallel::{BlockError, EvmParallel, Limits};
+use atoll_executor::parallel::{BlockError, BlockReport, Ended, EvmParallel, Limits};
 use atoll_state::{Resident, WriteSet, object};
 use atoll_types::{Address, B256, U256, keccak256};
 use atoll_vm::evm::objects::{EvmTables, SlotKey};
@@ -407,7 +407,10 @@ const NODE: usize = 5;
 
 fn limits(few_threads: usize) -> Limits {
     match few_threads {
-        NODE => Limits { weight_min: 0, give_up_mean: 1, ..Limits::default() },
+        NODE => {
+            let (weight_min, give_up_mean, chained_max) = (0, 1, u64::MAX);
+            Limits { weight_min, give_up_mean, chained_max, ..Limits::default() }
+        }
         _ => Limits { few_threads, ..Limits::always() },
     }
 }
@@ -677,6 +680,41 @@ fn whether_money_fits_is_looked_at_where_it_may_not() {
     // Anybody else is added to.
     assert_eq!(aspects(3, 7), [Aspect::Nothing]);
     assert!(check(&case));
+}
+
+#[test]
+fn one_senders_chain_is_executed_serially() {
+    let code = vec![(0..20).map(|n| Step::Count(n, n)).collect()];
+    // By how many hundredths of the calls are the first sender's; payments weigh nothing.
+    let of = |hundredths: u32| -> Vec<(u8, u8, u64)> {
+        let turn = |n: u32| if n * 61 % 100 < hundredths { 0 } else { 1 + n as u8 % 3 };
+        (0..100).map(|n| (turn(n), 4, 0)).chain((0..100).map(|n| (n as u8 % 3, 7, 1))).collect()
+    };
+    let executed = |hundredths, limits| {
+        let case = plain(SpecId::OSAKA, code.clone(), of(hundredths));
+        let case = Case { gas_limit: 100_000_000, ..case };
+        let (config, block) = (CfgEnv::new_with_spec(case.spec()), case.block());
+        let context = TransitionContext::ethereum(&config, &block, BlockHashes::Known(&|_| None));
+        let (transactions, mut tables) = (case.transactions(), case.tables());
+        let mut batch = EvmBatch::new(&tables, &context, &transactions, u64::MAX, Invalid::Ends);
+        batch.chain();
+        assert_eq!(batch.chained(), u64::from(hundredths));
+        let mut parallel = EvmParallel::new(2, 0).expect("threads").with_limits(limits);
+        parallel.wake(&tables, &context, &transactions);
+        let each = &mut |_| {};
+        let ended = parallel.execute_block(&mut tables, &context, &transactions, false, each);
+        let (executed, BlockReport { ended, report, .. }) = ended.expect("a block");
+        assert_eq!(executed.len(), 200);
+        (ended, report.executions > 0)
+    };
+    // What pays by time and by weight is no question here.
+    let limits = Limits { give_up_mean: 0, short_mean: 0, weight_min: 0, ..Limits::default() };
+    assert_eq!(executed(60, limits), (Ended::Serial, false));
+    // Threads that are busy elsewhere may come too late.
+    let in_parallel =
+        |hundredths, limits| (0..50).any(|_| executed(hundredths, limits) == (Ended::All, true));
+    assert!(in_parallel(60, Limits { chained_max: 61, ..limits }));
+    assert!(in_parallel(50, limits));
 }
 
 #[test]

@@ -167,7 +167,10 @@ const NODE: usize = 5;
 
 fn limits(few_threads: usize) -> Limits {
     match few_threads {
-        NODE => Limits { weight_min: 0, give_up_mean: 1, ..Limits::default() },
+        NODE => {
+            let (weight_min, give_up_mean, chained_max) = (0, 1, u64::MAX);
+            Limits { weight_min, give_up_mean, chained_max, ..Limits::default() }
+        }
         _ => Limits { few_threads, ..Limits::always() },
     }
 }

@@ -252,10 +252,10 @@ pub trait Batch: Sync {
         None
     }
 
-    /// Whether transactions that surely depend on one another, each on the one before, are so much of the batch
-    /// that other threads would wait for the one that executes them.
-    fn is_chained(&self) -> bool {
-        false
+    /// How many hundredths of the batch, by weight, is the longest chain of transactions of which each surely depends
+    /// on the one before ([`Self::follows`]): other threads wait for the one that executes it.
+    fn chained(&self) -> u64 {
+        0
     }
 
     /// What the transaction is known to read before it is executed, such as its access list.

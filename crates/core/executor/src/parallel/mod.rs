@@ -190,9 +190,8 @@ where
 
     /// Whether a batch is worth the while. One that is not is [`Ended::Serial`] before it begins.
     fn is_worth<B: Batch<Key = K, Value = V>>(&self, batch: &B) -> bool {
-        let always = self.limits.give_up_after == usize::MAX;
         let weights = Weights::of(batch.len(), |index| batch.weight(index));
-        self.pays(&weights) && (always || !batch.is_chained())
+        self.pays(&weights) && batch.chained() < self.limits.chained_max
     }
 
     /// Executes transactions, as many as it pays to. `each` is given what came of one after the other, as

@@ -41,6 +41,9 @@ pub struct Limits {
     /// that would have been less than so many hundredths of the time that has passed. To apply the results is
     /// still to come.
     pub give_up_below_alone: u32,
+    /// Nor where the longest chain is so many hundredths of a batch ([`Batch::chained`]): nothing begins there. What
+    /// one thread executes on versions takes longer than on the state.
+    pub chained_max: u64,
     /// How many clashes are remembered.
     pub clashes_max: usize,
     /// So many threads each have versions of their own; more of them share them.
@@ -87,6 +90,7 @@ impl Default for Limits {
             give_up_again: 66,
             give_up_below: 130,
             give_up_below_alone: 115,
+            chained_max: 55,
             clashes_max: 0,
             few_threads: 4,
         }
@@ -104,6 +108,7 @@ impl Limits {
             give_up_again: u32::MAX,
             give_up_below: 0,
             give_up_below_alone: 0,
+            chained_max: u64::MAX,
             clashes_max: 1 << 16,
             ..Self::default()
         }
@@ -211,4 +216,31 @@ pub(super) fn text(panic: &(dyn core::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().cloned();
     let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
     text.unwrap_or_else(|| "a panic without a message".to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn micros(micros: u64) -> Duration {
+        Duration::from_micros(micros)
+    }
+
+    #[test]
+    fn what_one_thread_would_have_taken_decides_where_it_is_known() {
+        let limits = Limits::default();
+        // Executions that count took 3 ms on two threads.
+        let so_far = SoFar { settled: 400, again: 0, useful: micros(3_000), work: 2_000 };
+        let gives_up = |pace, elapsed| limits.give_up_own(so_far, pace, || micros(elapsed));
+        assert!(!gives_up(None, 2_000));
+        assert!(gives_up(None, 2_400));
+        // One thread needed 1 ms for half of that.
+        let pace = Some(Pace { time: micros(1_000), work: 1_000 });
+        assert!(!gives_up(pace, 1_700));
+        assert!(gives_up(pace, 1_800));
+        // In the first millisecond nothing is known of threads.
+        let slow = Some(Pace { time: micros(1), work: 1_000 });
+        assert!(!gives_up(slow, 1_000));
+        assert!(gives_up(slow, 1_001));
+    }
 }

@@ -192,7 +192,8 @@ impl<S: Source> EvmVm<S> {
             precompiles: self.spec.precompile_rules(),
             fee_tokens: &self.spec.fee_tokens,
         };
-        let executed = transition::transact(&mut self.tables, &context, environment);
+        let (tables, hashes) = (&mut self.tables, &mut self.hashes);
+        let executed = transition::transact_after(tables, &context, environment, hashes);
         self.receipt_of(checked, block, executed)
     }
 

@@ -101,8 +101,7 @@ pub(super) fn keccak256<DB: Database>(
     };
     let known = *host.chain.place(&input);
     let cost = host.cfg.gas_params().keccak256_cost(INPUT_BYTES);
-    if known.input == input && interpreter.gas.remaining() >= cost {
-        let _ = interpreter.gas.record_regular_cost(cost);
+    if known.input == input && interpreter.gas.record_regular_cost(cost) {
         if let Some(([_], top)) = interpreter.stack.popn_top() {
             *top = known.hash;
         }

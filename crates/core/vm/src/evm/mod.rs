@@ -66,6 +66,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 use atoll_state::{Source, TableVisitor, Tables};
 use atoll_types::{Address, B256, EnvironmentId, Message, Reject, U256, keccak256};
+use keccak::Hashes;
 use objects::{
     Account, AccountKey, Block, Code, CodeKey, EvmTables, Singleton, SlotKey, StorageSlot, TokenKey,
 };
@@ -83,6 +84,7 @@ pub struct EvmVm<S: Source> {
     prev_randao: B256,
     tables: EvmTables<S>,
     recent: Recent,
+    hashes: Hashes,
 }
 
 impl<S: Source> Tables<S> for EvmVm<S> {
@@ -108,7 +110,8 @@ impl<S: Source> Vm<S> for EvmVm<S> {
         let (environment, config) = (identity.environment, execute::config(&spec));
         let tables = EvmTables::new(seed);
         let (prev_randao, recent) = (B256::ZERO, Recent::default());
-        Self { environment, spec, config, prev_randao, tables, recent }
+        let hashes = Hashes::default();
+        Self { environment, spec, config, prev_randao, tables, recent, hashes }
     }
 
     fn genesis(&mut self) {

@@ -10,6 +10,7 @@ use super::changes;
 use super::database::{self, Recorded};
 use super::fees::{FeeHandler, FeeToken};
 use super::interpreter;
+use super::keccak::Hashes;
 use super::objects::{
     AHEAD, Account, AccountKey, Code, CodeKey, EvmTables, STORAGE_ONLY, SlotKey, StorageSlot,
 };
@@ -181,6 +182,20 @@ pub fn transact<S: Source>(
     transaction: TxEnv,
 ) -> Result<Executed, TransitionError> {
     Engine::new(tables, context).transact(transaction)
+}
+
+/// The same with hashes that transactions before have left.
+pub(super) fn transact_after<S: Source>(
+    tables: &mut EvmTables<S>,
+    context: &TransitionContext<'_>,
+    transaction: TxEnv,
+    hashes: &mut Hashes,
+) -> Result<Executed, TransitionError> {
+    let mut engine = Engine::new(tables, context);
+    core::mem::swap(&mut engine.evm.ctx.chain, hashes);
+    let executed = engine.transact(transaction);
+    core::mem::swap(&mut engine.evm.ctx.chain, hashes);
+    executed
 }
 
 /// Executes a message in the name of the system, which pays for nothing. What it changed is written

@@ -37,9 +37,6 @@ use speculative::Worker;
 const GAS_PER_MICROSECOND: u64 = 1_500;
 /// Of the gas of a payment so much is not work: what is left takes about as long as so much gas of a call.
 const GAS_WITHOUT_WORK: u64 = 18_000;
-/// One sender's transactions are a chain if they are so many hundredths of a batch: each takes a fifth longer on
-/// versions than on the state, so that little would be gained.
-const CHAINED_HUNDREDTHS: u64 = 50;
 /// Gas limits say little about what is used: no more than this is expected.
 const GAS_EXPECTED_MAX: u64 = 150_000;
 
@@ -323,9 +320,9 @@ impl<'s> Batch for EvmBatch<'s> {
         slots.collect()
     }
 
-    fn is_chained(&self) -> bool {
+    fn chained(&self) -> u64 {
         let (all, most) = self.chained;
-        all > 0 && most * 100 >= all * CHAINED_HUNDREDTHS
+        most * 100 / all.max(1)
     }
 
     fn weight(&self, index: usize) -> u64 {
