@@ -89,10 +89,10 @@ impl EvmParallel {
         let is_probed = is_worth && self.fetch.is_none();
         let mut probe = is_probed.then(|| Probe::new(&self.parallel, &weights)).flatten();
         if !is_worth || probe.as_ref().is_some_and(|probe| !probe.is_over(&self.parallel)) {
-            continue_block(tables, context, transactions, &mut done, &mut |index, executed| {
-                each(index);
-                let Some(probe) = &mut probe else { return true };
-                probe.note(executed.result.tx_gas_used(), &self.parallel);
+            continue_block(tables, context, transactions, &mut done, &mut |executed| {
+                each(executed.len() - 1);
+                let (Some(probe), Some(last)) = (&mut probe, executed.last()) else { return true };
+                probe.note(last.result.tx_gas_used(), &self.parallel);
                 !probe.is_over(&self.parallel)
             })?;
         }
@@ -130,8 +130,8 @@ impl EvmParallel {
             }
         }
         if ended != Ended::All {
-            continue_block(tables, context, transactions, &mut done, &mut |index, _| {
-                each(index);
+            continue_block(tables, context, transactions, &mut done, &mut |executed| {
+                each(executed.len() - 1);
                 true
             })?;
         }

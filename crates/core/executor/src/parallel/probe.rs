@@ -12,6 +12,9 @@ use std::time::Instant;
 
 /// So many transactions say what one takes.
 const MEAN_OF: u32 = 12;
+/// And that if at least one transaction in so many is a call: payments are better executed serially, and to look
+/// for who depends on whom takes as long as some of them.
+const CALLS_ARE_ONE_IN: u64 = 4;
 /// What a payment uses; it says nothing of others.
 const PAYMENT_GAS: u64 = 21_000;
 /// So many say how fast one thread is.
@@ -49,7 +52,8 @@ impl Probe {
         }
         let calls = weights.of.iter().filter(|weight| **weight > 0);
         let (count, sum) = calls.fold((0, 0), |(count, sum), weight| (count + 1, sum + weight));
-        let is_long = sum >= count * LONG_WEIGHT;
+        let are_many = count * CALLS_ARE_ONE_IN >= weights.of.len() as u64;
+        let is_long = are_many && sum >= count * LONG_WEIGHT;
         if is_long {
             parallel.pool.rouse();
         }

@@ -252,7 +252,7 @@ pub fn execute_block<S: Source>(
     transactions: &[TxEnv],
 ) -> Result<Vec<Executed>, InvalidInBlock> {
     let mut executed = Vec::with_capacity(transactions.len());
-    continue_block(tables, context, transactions, &mut executed, &mut |_, _| true)?;
+    continue_block(tables, context, transactions, &mut executed, &mut |_| true)?;
     Ok(executed)
 }
 
@@ -266,7 +266,7 @@ pub fn continue_block<S: Source>(
     context: &TransitionContext<'_>,
     transactions: &[TxEnv],
     executed: &mut Vec<Executed>,
-    goes_on: &mut dyn FnMut(usize, &Executed) -> bool,
+    goes_on: &mut dyn FnMut(&[Executed]) -> bool,
 ) -> Result<(), InvalidInBlock> {
     let used = executed.iter().map(|executed| executed.result.tx_gas_used());
     let mut gas_left = used.fold(context.block.gas_limit, u64::saturating_sub);
@@ -279,9 +279,8 @@ pub fn continue_block<S: Source>(
         };
         let outcome = outcome.map_err(|error| InvalidInBlock { index, error })?;
         gas_left = gas_left.saturating_sub(outcome.result.tx_gas_used());
-        let goes_on = goes_on(index, &outcome);
         executed.push(outcome);
-        if !goes_on {
+        if !goes_on(executed) {
             break;
         }
     }
