@@ -408,8 +408,8 @@ const NODE: usize = 5;
 fn limits(few_threads: usize) -> Limits {
     match few_threads {
         NODE => {
-            let (weight_min, give_up_mean, chained_max) = (0, 1, u64::MAX);
-            Limits { weight_min, give_up_mean, chained_max, ..Limits::default() }
+            let (weight_min, give_up_mean, chained_max, batch_max) = (0, 1, u64::MAX, 7);
+            Limits { weight_min, give_up_mean, chained_max, batch_max, ..Limits::default() }
         }
         _ => Limits { few_threads, ..Limits::always() },
     }

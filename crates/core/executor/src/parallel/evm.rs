@@ -96,44 +96,44 @@ impl EvmParallel {
                 !probe.is_over(&self.parallel)
             })?;
         }
-        // What is left.
-        let (first, rest) = (done.len(), &transactions[done.len()..]);
-        if rest.is_empty() {
-            let (report, accesses) = (Report::default(), Vec::new());
-            return Ok((done, BlockReport { ended: Ended::Serial, report, accesses }));
-        }
-        let gas_used = done.iter().map(|done| done.result.tx_gas_used()).sum();
-        let gas_left = context.block.gas_limit.saturating_sub(gas_used);
-        let mut batch = EvmBatch::new(tables, context, rest, gas_left, Invalid::Ends);
-        if let Some(fetch) = &self.fetch {
-            batch.fetching(fetch.as_ref());
-        }
-        if is_worth {
-            batch.chain();
-        }
-        let pace = probe.and_then(|probe| probe.pace(first, gas_used));
-        let each_left = &mut |index: usize, _: &Outcome| each(first + index);
-        let ended = self.parallel.go_on(&batch, pace, each_left);
-        let Done { settled, ended, report } = ended.map_err(|panicked| {
-            let Panicked { index, what } = panicked;
-            Panicked { index: first + index, what }
-        })?;
-        let settled: Vec<_> = settled.into_iter().filter_map(executed).collect();
-        drop(batch);
-        let mut report = BlockReport { ended, report, accesses: Vec::new() };
-        for (outcome, reads, writes) in settled {
-            let applied = apply(tables, context.config.spec, outcome, &reads);
-            let index = done.len();
-            done.push(applied.map_err(|error| InvalidInBlock { index, error })?);
-            if accesses {
-                report.accesses.push(Access { reads, writes });
+        let gas_used = |done: &[Executed]| done.iter().map(|done| done.result.tx_gas_used()).sum();
+        let pace = probe.and_then(|probe| probe.pace(done.len(), gas_used(&done)));
+        let (report, accesses_of) = (Report::default(), Vec::new());
+        let mut report = BlockReport { ended: Ended::Serial, report, accesses: accesses_of };
+        while done.len() < transactions.len() {
+            let first = done.len();
+            let until = first.saturating_add(self.parallel.limits.batch_max.max(1));
+            let next = &transactions[first..until.min(transactions.len())];
+            let gas_left = context.block.gas_limit.saturating_sub(gas_used(&done));
+            let mut batch = EvmBatch::new(tables, context, next, gas_left, Invalid::Ends);
+            if let Some(fetch) = &self.fetch {
+                batch.fetching(fetch.as_ref());
             }
-        }
-        if ended != Ended::All {
-            continue_block(tables, context, transactions, &mut done, &mut |executed| {
-                each(executed.len() - 1);
-                true
+            batch.chain();
+            let each_of = &mut |index: usize, _: &Outcome| each(first + index);
+            let ended = self.parallel.go_on(&batch, pace, each_of);
+            let Done { settled, ended, report: found } = ended.map_err(|panicked| {
+                let Panicked { index, what } = panicked;
+                Panicked { index: first + index, what }
             })?;
+            let settled: Vec<_> = settled.into_iter().filter_map(executed).collect();
+            drop(batch);
+            report.ended = ended;
+            report.report.add(found, first);
+            for (outcome, reads, writes) in settled {
+                let applied = apply(tables, context.config.spec, outcome, &reads);
+                let index = done.len();
+                done.push(applied.map_err(|error| InvalidInBlock { index, error })?);
+                if accesses {
+                    report.accesses.push(Access { reads, writes });
+                }
+            }
+            if ended != Ended::All {
+                continue_block(tables, context, transactions, &mut done, &mut |executed| {
+                    each(executed.len() - 1);
+                    true
+                })?;
+            }
         }
         Ok((done, report))
     }

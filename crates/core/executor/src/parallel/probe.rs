@@ -18,7 +18,7 @@ const CALLS_ARE_ONE_IN: u64 = 4;
 /// What a payment uses; it says nothing of others.
 const PAYMENT_GAS: u64 = 21_000;
 /// So many say how fast one thread is.
-const PACE_OF: usize = 32;
+const PACE_OF: usize = 16;
 /// Calls that weigh so many nanoseconds on average are expected to be long without a try: it takes a fifth of
 /// that to execute them.
 const LONG_WEIGHT: u64 = 46_000;

@@ -65,6 +65,18 @@ impl<K> Default for Report<K> {
 }
 
 impl<K> Report<K> {
+    /// Adds that of a batch which begins with this transaction.
+    pub(super) fn add(&mut self, of: Self, first: usize) {
+        self.settled += of.settled;
+        self.executions += of.executions;
+        self.useful += of.useful;
+        let shifted = |clash: Clash<K>| {
+            let (by, of) = (first + clash.by, first + clash.of);
+            Clash { by, of, ..clash }
+        };
+        self.clashes.extend(of.clashes.into_iter().map(shifted));
+    }
+
     /// How many executions were in vain.
     pub fn in_vain(&self) -> usize {
         self.executions.saturating_sub(self.settled)

@@ -44,6 +44,9 @@ pub struct Limits {
     /// Nor where the longest chain is so many hundredths of a batch ([`Batch::chained`]): nothing begins there. What
     /// one thread executes on versions takes longer than on the state.
     pub chained_max: u64,
+    /// A block is executed in batches of so many transactions, and what a batch wrote is applied before the next:
+    /// versions of more than a cache holds take longer to find than threads have to wait for one another.
+    pub batch_max: usize,
     /// How many clashes are remembered.
     pub clashes_max: usize,
     /// So many threads each have versions of their own; more of them share them.
@@ -91,6 +94,7 @@ impl Default for Limits {
             give_up_below: 130,
             give_up_below_alone: 115,
             chained_max: 55,
+            batch_max: 1 << 11,
             clashes_max: 0,
             few_threads: 4,
         }
@@ -109,6 +113,7 @@ impl Limits {
             give_up_below: 0,
             give_up_below_alone: 0,
             chained_max: u64::MAX,
+            batch_max: usize::MAX,
             clashes_max: 1 << 16,
             ..Self::default()
         }
