@@ -94,7 +94,7 @@ impl Default for Limits {
             give_up_below: 130,
             give_up_below_alone: 115,
             chained_max: 55,
-            batch_max: 1 << 11,
+            batch_max: 1 << 10,
             clashes_max: 0,
             few_threads: 4,
         }
