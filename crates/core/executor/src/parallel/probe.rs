@@ -37,6 +37,11 @@ pub(super) struct Probe {
     counted: u32,
     /// What they did since the last look at the clock.
     work: u64,
+    /// Transactions since it began, of how many.
+    noted: u32,
+    count: u32,
+    /// To share less than this is not worth the while.
+    least: Duration,
     /// Whether those before have been long, too.
     were_long: bool,
     is_long: bool,
@@ -46,7 +51,7 @@ impl Probe {
     /// For transactions of which some weigh so much, payments nothing
     /// ([`Batch::weight`](atoll_vm::parallel::Batch::weight)). None where everything is to be shared out.
     pub(super) fn new<K, V>(parallel: &Parallel<K, V>, weights: &Weights) -> Option<Self> {
-        let Limits { give_up_mean, give_up_after, .. } = parallel.limits;
+        let Limits { give_up_mean, give_up_after, weight_min, .. } = parallel.limits;
         if give_up_after == usize::MAX {
             return None;
         }
@@ -60,8 +65,18 @@ impl Probe {
         // On versions a transaction takes half as long again.
         let enough = Duration::from_nanos(give_up_mean) * MEAN_OF * 3 / 2;
         let began = Instant::now();
-        let (counted, work, were_long) = (0, 0, false);
-        Some(Self { enough, began, since: began, counted, work, were_long, is_long })
+        Some(Self {
+            enough,
+            began,
+            since: began,
+            counted: 0,
+            work: 0,
+            noted: 0,
+            count: u32::try_from(weights.count).unwrap_or(u32::MAX),
+            least: Duration::from_nanos(weight_min),
+            were_long: false,
+            is_long,
+        })
     }
 
     /// How fast one thread was, to which so many transactions belong that used so much gas.
@@ -78,6 +93,7 @@ impl Probe {
     /// Told of a transaction that was executed serially and used so much gas. Threads that sleep are woken once
     /// there is something for them.
     pub(super) fn note<K, V>(&mut self, gas_used: u64, parallel: &Parallel<K, V>) {
+        self.noted += 1;
         if self.is_long {
             self.counted += 1;
             // Who was roused and waited for long sleeps again.
@@ -99,7 +115,10 @@ impl Probe {
         let took = now.duration_since(self.since);
         self.work = 0;
         let were_long = took >= self.enough;
-        if took >= self.enough * 2 || were_long && self.were_long {
+        let left = now.duration_since(self.began) / self.noted.max(1)
+            * self.count.saturating_sub(self.noted);
+        let are_long = took >= self.enough * 2 || were_long && self.were_long;
+        if are_long && left >= self.least {
             (self.is_long, self.counted) = (true, 0);
             parallel.pool.rouse();
         } else if self.counted >= MEAN_OF {

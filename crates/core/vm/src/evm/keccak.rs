@@ -1,8 +1,7 @@
 //! KECCAK256 that remembers.
 //!
 //! Most of what contracts hash are 64 bytes: a key and the slot of a mapping. A transfer of a token hashes the
-//! same ones to read a balance and to write it, and so does the next transfer of the same sender. Looking a
-//! hash up takes a fiftieth of the time that computing it takes.
+//! same ones to read a balance and to write it, and so does the next transfer of the same sender.
 
 use super::interpreter::EvmContext;
 use alloc::vec;
