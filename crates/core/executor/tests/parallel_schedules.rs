@@ -45,6 +45,33 @@ mod sync {
     #[derive(Debug)]
     pub(super) struct Apart<T>(pub(super) T);
 
+    /// Seen as soon as a flag is, which the model checker knows.
+    #[derive(Debug)]
+    pub(super) struct Once<T> {
+        is_set: AtomicBool,
+        value: std::sync::OnceLock<T>,
+    }
+
+    impl<T> Once<T> {
+        pub(super) fn new() -> Self {
+            Self { is_set: AtomicBool::new(false), value: std::sync::OnceLock::new() }
+        }
+
+        pub(super) fn set(&self, value: T) -> Result<(), T> {
+            let set = self.value.set(value);
+            self.is_set.store(true, Ordering::Release);
+            set
+        }
+
+        pub(super) fn get(&self) -> Option<&T> {
+            self.is_set.load(Ordering::Acquire).then(|| self.value.get()).flatten()
+        }
+
+        pub(super) fn into_inner(self) -> Option<T> {
+            self.value.into_inner()
+        }
+    }
+
     pub(super) fn pause(_: u32) {
         loom::thread::yield_now();
     }

@@ -8,6 +8,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod db;
+pub mod index;
 pub mod object;
 pub mod ordered;
 pub mod path;

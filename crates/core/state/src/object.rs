@@ -18,7 +18,6 @@
 //!
 //! Known limitation: handles are valid only inside the range in which they were taken.
 
-mod index;
 mod load;
 mod place;
 mod range;
@@ -29,13 +28,13 @@ pub use load::{LoadError, export, load, peek};
 pub use range::{Savepoint, begin, begin_unwitnessed, fault, release, rollback, savepoint, seal};
 pub use writes::{ReadSet, WriteSet};
 
+use crate::index::Index;
 use crate::prefetch;
 use alloc::vec::Vec;
 use atoll_types::codec::{Decode, Encode};
 use core::fmt::Debug;
 use core::hash::{BuildHasher, Hash};
 use core::marker::PhantomData;
-use index::Index;
 use place::Base;
 use shard::Sharing;
 

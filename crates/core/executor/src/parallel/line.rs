@@ -10,20 +10,20 @@
 //! order, to be read once by every other thread. That is a few cache lines for a transaction, where threads
 //! that share versions ([`super::run`]) take some ninety from one another.
 
-use super::known::Known;
+use super::known::{Final, Kept, Known, Written};
 use super::report::{Clash, Clashes, Report};
 use super::settled::{
     Each, Ended, Limits, Outcome, Pace, Panicked, SetOnPanic, Settled, SoFar, text,
 };
-use super::sync::{Apart, AtomicBool, AtomicUsize, Mutex, Ordering, pause};
+use super::sync::{Apart, AtomicBool, AtomicUsize, Mutex, Once, Ordering, pause};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use atoll_vm::parallel::{Access, Admission, Aspect, Batch, Interrupted, Version, Versions, View};
+use atoll_vm::parallel::{Admission, Aspect, Batch, Interrupted, Version, Versions, View};
 use core::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::PoisonError;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// How many executions of one thread may wait for their turn. One long transaction must not keep the others
 /// from going on, and they are as good as they were when it ends.
@@ -35,23 +35,6 @@ const TO_DO_MAX: usize = 1 << 6;
 const TAKEN_AT_ONCE: u64 = 50_000;
 /// And so many transactions at most.
 const TAKEN_AT_ONCE_MAX: usize = 8;
-
-/// An execution.
-struct Kept<B: Batch> {
-    access: Access<B>,
-    output: B::Output,
-    time: Duration,
-    /// Whether all before was final, and known, when it began.
-    holds: bool,
-}
-
-/// A final result.
-struct Final<B: Batch> {
-    /// None if it was refused.
-    kept: Option<Box<Kept<B>>>,
-    /// What its additions come to.
-    sums: Vec<B::Value>,
-}
 
 /// What follows the line.
 struct Settling<'a, B: Batch> {
@@ -76,7 +59,7 @@ pub(super) struct Run<'a, B: Batch> {
     /// How many are final, from the first on.
     settled: Apart<AtomicUsize>,
     over: Apart<AtomicBool>,
-    line: Vec<Mutex<Option<Final<B>>>>,
+    line: Vec<Once<Final<B>>>,
     settling: Apart<Mutex<Settling<'a, B>>>,
     limits: Limits,
     pace: Option<Pace>,
@@ -105,13 +88,15 @@ struct ToDo {
 struct Own<'k, B: Batch> {
     /// Its number.
     thread: usize,
-    known: &'k mut Known<B::Key, B::Value>,
+    known: &'k mut Known<B::Key>,
     /// So many of the line are known.
     read: usize,
     /// What it has taken, by index.
     to_do: Vec<ToDo>,
-    /// What it has executed and is not final, by index.
-    done: VecDeque<(usize, Box<Kept<B>>)>,
+    /// Which it has executed that are not final, in order.
+    done: VecDeque<usize>,
+    /// Those executions, by index.
+    kept: Vec<Option<Box<Kept<B>>>>,
 }
 
 /// What a thread sees the versions by.
@@ -129,14 +114,15 @@ impl<B: Batch> Versions<B> for Port<'_, '_, B> {
         let own = &mut *self.own.borrow_mut();
         // Others may wait for what this thread has done already.
         self.run.settle_done(own);
-        Ok(own.known.see(self.run.batch, by.index, key))
+        let written = self.run.written(&own.kept);
+        Ok(own.known.see(self.run.batch, &written, by.index, key))
     }
 }
 
 impl<B: Batch> Own<'_, B> {
     /// Where an execution that is not final lies, or would.
     fn done_at(&self, index: usize) -> Result<usize, usize> {
-        self.done.binary_search_by_key(&index, |(index, _)| *index)
+        self.done.binary_search(&index)
     }
 
     fn put_off(&mut self, to_do: ToDo) {
@@ -167,7 +153,7 @@ impl<'a, B: Batch> Run<'a, B> {
             left_count: Apart(AtomicUsize::new(0)),
             settled: Apart(AtomicUsize::new(0)),
             over: Apart(AtomicBool::new(batch.is_empty())),
-            line: (0..batch.len()).map(|_| Mutex::new(None)).collect(),
+            line: (0..batch.len()).map(|_| Once::new()).collect(),
             settling: Apart(Mutex::new(settling)),
             limits,
             pace,
@@ -177,6 +163,11 @@ impl<'a, B: Batch> Run<'a, B> {
             clashes: Clashes::new(limits.clashes_max),
             executions: AtomicUsize::new(0),
         }
+    }
+
+    /// What was written, by others and by own executions.
+    fn written<'w>(&'w self, own: &'w [Option<Box<Kept<B>>>]) -> Written<'w, B> {
+        Written { line: &self.line, own }
     }
 
     fn settled(&self) -> usize {
@@ -189,14 +180,15 @@ impl<'a, B: Batch> Run<'a, B> {
 
     /// Works until the batch has ended, as the thread of this number, with what it keeps from one batch to the
     /// next: memory alone.
-    pub(super) fn work(&self, thread: usize, known: &mut Known<B::Key, B::Value>) {
+    pub(super) fn work(&self, thread: usize, known: &mut Known<B::Key>) {
         // Others must not be left waiting.
         let _over = SetOnPanic(&self.over.0);
         // A panic may have left something.
         known.clear();
         let (to_do, done) = (Vec::new(), VecDeque::new());
-        let port =
-            Port { run: self, own: RefCell::new(Own { thread, known, read: 0, to_do, done }) };
+        let kept = (0..self.batch.len()).map(|_| None).collect();
+        let own = Own { thread, known, read: 0, to_do, done, kept };
+        let port = Port { run: self, own: RefCell::new(own) };
         let mut worker = self.batch.worker(&port);
         let (mut looks, mut executions) = (0_u32, 0);
         while !self.is_over() {
@@ -219,12 +211,14 @@ impl<'a, B: Batch> Run<'a, B> {
                     let mut access = view.into_access();
                     // It lies about until the block has ended.
                     access.reads.shrink_to_fit();
-                    let kept = Box::new(Kept { access, output, time, holds });
+                    let places = own.known.places(&access.writes);
                     if !holds {
-                        own.known.write_ahead(index, &kept.access.writes);
+                        own.known.write_ahead(index, &places);
                     }
+                    let kept = Box::new(Kept { access, places, output, time, holds });
                     let at = own.done_at(index).unwrap_or_else(|at| at);
-                    own.done.insert(at, (index, kept));
+                    own.done.insert(at, index);
+                    own.kept[index] = Some(kept);
                 }
                 // What it looked at has changed meanwhile, or the batch is over.
                 Ok(_) => own.put_off(to_do),
@@ -330,9 +324,8 @@ impl<'a, B: Batch> Run<'a, B> {
     /// Learns what is final.
     fn read_line(&self, own: &mut Own<'_, B>, settled: usize) {
         for index in own.read..settled {
-            let place = self.line[index].lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(Final { kept: Some(kept), sums }) = &*place {
-                own.known.write(index, &kept.access.writes, sums);
+            if let Some(Final { kept: Some(kept), .. }) = self.line[index].get() {
+                own.known.learn(index, kept);
             }
         }
         own.read = settled;
@@ -340,12 +333,13 @@ impl<'a, B: Batch> Run<'a, B> {
 
     /// Makes own executions final as far as their turn has come.
     fn settle_done(&self, own: &mut Own<'_, B>) {
-        while let Some((index, _)) = own.done.front()
-            && *index == self.settled()
+        while let Some(index) = own.done.front().copied()
+            && index == self.settled()
             && !self.is_over()
         {
-            self.read_line(own, *index);
-            if let Some((index, kept)) = own.done.pop_front() {
+            self.read_line(own, index);
+            own.done.pop_front();
+            if let Some(kept) = own.kept[index].take() {
                 self.settle(own, index, kept);
             }
         }
@@ -357,22 +351,24 @@ impl<'a, B: Batch> Run<'a, B> {
         let _broken = SetOnPanic(&self.broken);
         let mut settling = self.settling.0.lock().unwrap_or_else(PoisonError::into_inner);
         let settling = &mut *settling;
-        if !kept.holds {
-            own.known.take_back(index, &kept.access.writes);
-        }
         let result = match self.batch.admit(&settling.ledger, index) {
             Admission::End => return self.end(settling, Ended::Early),
-            Admission::Refused => Final { kept: None, sums: Vec::new() },
+            Admission::Refused => {
+                own.known.take_back(index, &kept.places);
+                Final { kept: None, sums: Vec::new() }
+            }
             Admission::Admitted => {
                 let holds = kept.holds || self.holds(own, index, &kept);
-                let sums = || own.known.sums(self.batch, &kept.access.writes);
+                let written = self.written(&own.kept);
+                let sums = || own.known.sums(self.batch, &written, &kept);
                 let Some(sums) = holds.then(sums).flatten() else {
+                    own.known.take_back(index, &kept.places);
                     settling.so_far.again += 1;
                     // An addition does not fit if it holds.
                     let (after, alone) = (None, false);
                     return own.put_off(ToDo { index, after, exact: holds, alone });
                 };
-                own.known.write(index, &kept.access.writes, &sums);
+                own.known.write(index, &kept);
                 settling.so_far.useful += kept.time;
                 settling.so_far.work += self.batch.work(&kept.output);
                 (settling.each)(index, &kept.output);
@@ -381,7 +377,7 @@ impl<'a, B: Batch> Run<'a, B> {
         };
         let output = result.kept.as_ref().map(|kept| &kept.output);
         let counted = output.map(|output| self.batch.count(&mut settling.ledger, index, output));
-        *self.line[index].lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+        assert!(self.line[index].set(result).is_ok(), "a transaction is final once");
         own.read = index + 1;
         self.settled.0.store(index + 1, Ordering::Release);
         if counted == Some(false) {
@@ -410,8 +406,8 @@ impl<'a, B: Batch> Run<'a, B> {
 
     /// Whether what an execution looked at is what is final.
     fn holds(&self, own: &Own<'_, B>, index: usize, kept: &Kept<B>) -> bool {
-        let mut reads = kept.access.reads.iter();
-        let Some(read) = reads.find(|read| !own.known.holds(self.batch, read)) else {
+        let (mut reads, written) = (kept.access.reads.iter(), self.written(&own.kept));
+        let Some(read) = reads.find(|read| !own.known.holds(self.batch, &written, read)) else {
             return true;
         };
         if let Some(by) = own.known.writer(&read.key) {
@@ -429,8 +425,7 @@ impl<'a, B: Batch> Run<'a, B> {
             self.settling.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         let count = self.settled.0.load(Ordering::Acquire);
         let settled = self.line.into_iter().take(count).map(|place| {
-            let place = place.into_inner().unwrap_or_else(PoisonError::into_inner);
-            match place.expect("what is final has a result").kept.map(|kept| *kept) {
+            match place.into_inner().expect("what is final has a result").kept.map(|kept| *kept) {
                 Some(Kept { access, output, .. }) => Settled::Executed { output, access },
                 None => Settled::Refused,
             }

@@ -68,7 +68,7 @@ pub use settled::{Ended, Limits, Panicked, Settled};
 /// Locks and atomics: a test has them from a model checker.
 mod sync {
     pub(super) use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-    pub(super) use std::sync::{Mutex, MutexGuard};
+    pub(super) use std::sync::{Mutex, MutexGuard, OnceLock as Once};
 
     /// On cache lines of its own (two, as they are fetched in pairs): what one thread writes all the time must
     /// not take from the others what lies beside it.
@@ -133,7 +133,7 @@ pub struct Parallel<K, V> {
     pool: Pool,
     threads: usize,
     /// Of each thread.
-    known: Vec<Known<K, V>>,
+    known: Vec<Known<K>>,
     /// Of all together.
     memory: Arc<Memory<K, V>>,
     /// Whether there is anything in it: a panic of who is told of results leaves something.

@@ -1,4 +1,4 @@
-//! Where objects are, by the hash of their key.
+//! Where objects are in a list, by the hash of their key.
 //!
 //! Open addressing with linear probing over pairs of 32 bits: eight of them share a cache line, so a
 //! lookup waits for one line, and where that line is follows from the hash alone, so it can be asked
@@ -17,7 +17,7 @@ struct Slot {
 
 /// Places of objects by hash. At most five eighths of it are taken.
 #[derive(Debug, Default)]
-pub(super) struct Index {
+pub struct Index {
     /// A power of two of them, or none.
     slots: Vec<Slot>,
     len: usize,
@@ -36,7 +36,7 @@ impl Index {
 
     /// Asks the memory for where a lookup begins.
     #[inline]
-    pub(super) fn prefetch(&self, hash: u32) {
+    pub fn prefetch(&self, hash: u32) {
         if let Some(slot) = self.slots.get(self.home(hash)) {
             prefetch::line(slot);
         }
@@ -44,7 +44,7 @@ impl Index {
 
     /// The first object with this hash that is the one.
     #[inline]
-    pub(super) fn find(&self, hash: u32, same: impl Fn(u32) -> bool) -> Option<u32> {
+    pub fn find(&self, hash: u32, same: impl Fn(u32) -> bool) -> Option<u32> {
         let mut place = self.home(hash);
         loop {
             let slot = self.slots.get(place)?;
@@ -57,7 +57,7 @@ impl Index {
     }
 
     /// Adds an object that is not there.
-    pub(super) fn insert(&mut self, hash: u32, at: u32) {
+    pub fn insert(&mut self, hash: u32, at: u32) {
         if (self.len + 1) * 8 > self.slots.len() * 5 {
             self.grow();
         }
@@ -66,7 +66,7 @@ impl Index {
     }
 
     /// Forgets all, keeps the memory.
-    pub(super) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         if self.len > 0 {
             self.slots.fill(Slot::default());
             self.len = 0;
@@ -89,7 +89,7 @@ impl Index {
     }
 
     /// Takes an object out; what follows it moves up, so that no lookup ends early.
-    pub(super) fn remove(&mut self, hash: u32, at: u32) {
+    pub fn remove(&mut self, hash: u32, at: u32) {
         let mut place = self.home(hash);
         loop {
             match self.slots.get(place) {
