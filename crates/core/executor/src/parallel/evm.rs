@@ -5,7 +5,7 @@ use super::{Clash, Conflicts, Done, Ended, Limits, Panicked, Parallel, Report, S
 use crate::machine::{Machine, Refused};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use atoll_state::Resident;
+use atoll_state::{Resident, prefetch};
 use atoll_types::Decode;
 use atoll_vm::evm::objects::EvmTables;
 use atoll_vm::evm::parallel::{EvmBatch, EvmKey, EvmValue, Fetch, Invalid, Outcome, apply};
@@ -120,7 +120,12 @@ impl EvmParallel {
             drop(batch);
             report.ended = ended;
             report.report.add(found, first);
-            for (outcome, reads, writes) in settled {
+            let mut settled = settled.into_iter();
+            while let Some((outcome, reads, writes)) = settled.next() {
+                // Half of them lie in another core's cache.
+                for (_, reads, _) in settled.as_slice().iter().take(1) {
+                    reads.iter().for_each(prefetch::line);
+                }
                 let applied = apply(tables, context.config.spec, outcome, &reads);
                 let index = done.len();
                 done.push(applied.map_err(|error| InvalidInBlock { index, error })?);
