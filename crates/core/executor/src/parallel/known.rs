@@ -17,7 +17,7 @@ use core::time::Duration;
 use smallvec::SmallVec;
 
 /// Keys of which memory is kept for the next batch.
-const KEYS_KEPT_MAX: usize = 1 << 16;
+const KEYS_KEPT_MAX: usize = 1 << 14;
 
 /// An execution.
 pub(super) struct Kept<B: Batch> {
@@ -76,7 +76,7 @@ struct Entry<K> {
     /// What is final; none if nobody's write is.
     last: Option<At>,
     /// Writes of own executions that are not final, by index.
-    ahead: SmallVec<[At; 1]>,
+    ahead: SmallVec<[At; 2]>,
 }
 
 /// See the [module](self).
