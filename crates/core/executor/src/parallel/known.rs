@@ -284,3 +284,25 @@ impl<K: Copy + Eq + Hash + Ord + Debug> Known<K> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    #[test]
+    fn keys_of_one_hash_are_told_apart() {
+        let mut known = Known::new(7);
+        let mut seen = HashMap::new();
+        let twins = (0_u64..).find_map(|key| Some((seen.insert(known.hash(&key), key)?, key)));
+        let (one, other) = twins.expect("of some hundred thousand keys two have the same hash");
+        let hash = known.hash(&one);
+        assert_eq!(known.enter(hash, &one), 0);
+        assert!(known.find(&other).is_none());
+        assert_eq!(known.enter(hash, &other), 1);
+        assert_eq!(known.enter(hash, &one), 0);
+        assert_eq!(known.find(&other).map(|entry| entry.key), Some(other));
+        known.clear();
+        assert!(known.find(&one).is_none());
+    }
+}
