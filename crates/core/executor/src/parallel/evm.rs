@@ -84,7 +84,7 @@ impl EvmParallel {
     ) -> Result<(Vec<Executed>, BlockReport), BlockError> {
         let batch = EvmBatch::new(tables, context, transactions, 0, Invalid::Ends);
         let weights = Weights::of(batch.len(), |index| batch.weight(index));
-        let is_worth = self.parallel.pays(&weights);
+        let is_worth = self.parallel.may_pay(&weights, |index| transactions[index].caller);
         let mut done = Vec::with_capacity(transactions.len());
         let is_probed = is_worth && self.fetch.is_none();
         let mut probe = is_probed.then(|| Probe::new(&self.parallel, &weights)).flatten();
@@ -151,7 +151,9 @@ impl EvmParallel {
         context: &TransitionContext<'_>,
         transactions: &[TxEnv],
     ) {
-        if self.parallel.is_worth(&EvmBatch::new(tables, context, transactions, 0, Invalid::Ends)) {
+        let batch = EvmBatch::new(tables, context, transactions, 0, Invalid::Ends);
+        let weights = Weights::of(batch.len(), |index| batch.weight(index));
+        if self.parallel.may_pay(&weights, |index| transactions[index].caller) {
             self.parallel.wake();
         }
     }
@@ -202,7 +204,8 @@ impl EvmParallel {
         let weights = Weights::of(transactions.len(), |index| {
             transactions[index].map_or(0, |checked| machine.vm().weight(&checked.transaction))
         });
-        let is_worth = self.parallel.pays(&weights);
+        let sender = |index: usize| transactions[index].map(|checked| checked.signer).ok();
+        let is_worth = self.parallel.may_pay(&weights, sender);
         let mut probe = is_worth.then(|| Probe::new(&self.parallel, &weights)).flatten();
         while !is_worth || probe.as_ref().is_some_and(|probe| !probe.is_over(&self.parallel)) {
             let Some((first, others)) = rest.split_first() else { break };

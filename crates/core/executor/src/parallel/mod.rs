@@ -99,14 +99,28 @@ const SHARDS: usize = 256;
 struct Weights {
     /// How many transactions there are.
     count: usize,
-    /// Of every so-many-th.
+    /// One in so many was weighed.
+    step: usize,
+    /// What those weigh.
     of: Vec<u64>,
 }
 
 impl Weights {
     fn of(count: usize, weight: impl Fn(usize) -> u64) -> Self {
         let step = count.div_ceil(WEIGHED_MAX).max(1);
-        Self { count, of: (0..count).step_by(step).map(weight).collect() }
+        Self { count, step, of: (0..count).step_by(step).map(weight).collect() }
+    }
+
+    /// How many hundredths of those that were weighed are by one sender, at most: [`Batch::chained`] before there is
+    /// a batch.
+    fn chained<S: Ord>(&self, sender: impl Fn(usize) -> S) -> u64 {
+        let senders = (0..self.count).step_by(self.step).map(sender);
+        let mut by_sender: Vec<(S, u64)> = senders.zip(self.of.iter().copied()).collect();
+        by_sender.sort_unstable();
+        let sum =
+            |of: &[(S, u64)]| of.iter().map(|(_, weight)| *weight).fold(0, u64::saturating_add);
+        let most = by_sender.chunk_by(|(one, _), (other, _)| one == other).map(sum).max();
+        most.unwrap_or_default().saturating_mul(100) / sum(&by_sender).max(1)
     }
 
     /// About what all of them weigh.
@@ -151,6 +165,11 @@ impl<K, V> Parallel<K, V> {
             looks += 1;
             sync::pause(looks);
         }
+    }
+
+    /// Whether there may be enough for more than one thread in what nobody has looked through for chains.
+    fn may_pay<S: Ord>(&self, weights: &Weights, sender: impl Fn(usize) -> S) -> bool {
+        self.pays(weights) && weights.chained(sender) < self.limits.chained_max
     }
 
     /// Whether there is enough to do for more than one thread.

@@ -17,7 +17,7 @@ use super::objects::{
 use super::payment::Payment;
 use super::precompiles::{PrecompileRules, Provider};
 use alloc::vec::Vec;
-use atoll_state::Source;
+use atoll_state::{Resident, Source};
 use atoll_types::{Address, B256, U256, keccak256};
 use core::fmt;
 use revm::ExecuteEvm;
@@ -246,8 +246,8 @@ pub struct InvalidInBlock {
 ///
 /// # Errors
 /// A transaction cannot be executed; those before it have been.
-pub fn execute_block<S: Source>(
-    tables: &mut EvmTables<S>,
+pub fn execute_block(
+    tables: &mut EvmTables<Resident>,
     context: &TransitionContext<'_>,
     transactions: &[TxEnv],
 ) -> Result<Vec<Executed>, InvalidInBlock> {
@@ -261,8 +261,8 @@ pub fn execute_block<S: Source>(
 ///
 /// # Errors
 /// As [`execute_block`].
-pub fn continue_block<S: Source>(
-    tables: &mut EvmTables<S>,
+pub fn continue_block(
+    tables: &mut EvmTables<Resident>,
     context: &TransitionContext<'_>,
     transactions: &[TxEnv],
     executed: &mut Vec<Executed>,
